@@ -1,0 +1,65 @@
+# qwen25_layer(NAME base DEPENDS ... SOURCES ... TESTS ... LIBS ...)
+#   NAME     the folder; its objects become part of the library `qwen25`
+#   DEPENDS  the layers that it may include
+#   SOURCES  .cc files; TESTS the *_test.cc beside them, one test program per layer
+#   LIBS     third-party targets
+find_program(CCACHE_PROGRAM ccache)
+if(CCACHE_PROGRAM)
+  set(CMAKE_C_COMPILER_LAUNCHER ${CCACHE_PROGRAM})
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE_PROGRAM})
+endif()
+
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+
+# Flags that every target of this build shares, never exported to users of the library.
+add_library(qwen25_flags INTERFACE)
+target_compile_options(qwen25_flags INTERFACE -Wall -Wextra $<$<BOOL:${QWEN25_WERROR}>:-Werror>)
+# A fused multiply-add appears only where a kernel asks for one, so that results are the same for every
+# compiler and flag.
+target_compile_options(qwen25_flags INTERFACE -ffp-contract=off)
+if(QWEN25_SANITIZE)
+  target_compile_options(qwen25_flags INTERFACE -fsanitize=${QWEN25_SANITIZE} -fno-sanitize-recover=all
+                         -fno-omit-frame-pointer)
+  target_link_options(qwen25_flags INTERFACE -fsanitize=${QWEN25_SANITIZE})
+endif()
+
+add_library(qwen25 STATIC)
+add_library(qwen25::qwen25 ALIAS qwen25)
+enable_testing()
+
+function(qwen25_layer)
+  cmake_parse_arguments(LAYER "" "NAME" "DEPENDS;SOURCES;TESTS;LIBS" ${ARGN})
+  set(target qwen25_${LAYER_NAME})
+  if(LAYER_SOURCES)
+    add_library(${target} OBJECT ${LAYER_SOURCES})
+    target_link_libraries(${target} PRIVATE qwen25_flags PUBLIC ${LAYER_LIBS})
+    target_include_directories(${target} PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/src>)
+    target_sources(qwen25 PRIVATE $<TARGET_OBJECTS:${target}>)
+    target_link_libraries(qwen25 PUBLIC ${LAYER_LIBS})
+    foreach(dependency ${LAYER_DEPENDS})
+      if(TARGET qwen25_${dependency})
+        target_link_libraries(${target} PUBLIC $<TARGET_PROPERTY:qwen25_${dependency},INTERFACE_LINK_LIBRARIES>)
+      endif()
+    endforeach()
+  endif()
+  set_property(GLOBAL APPEND PROPERTY QWEN25_LAYERS ${LAYER_NAME})
+
+  if(QWEN25_TESTS AND LAYER_TESTS)
+    add_executable(${LAYER_NAME}_test ${LAYER_TESTS})
+    # A test links its own layer and those below it, as objects: a test of a low layer needs no high one built.
+    get_property(layers GLOBAL PROPERTY QWEN25_LAYERS)
+    foreach(layer ${layers})
+      if(TARGET qwen25_${layer})
+        target_link_libraries(${LAYER_NAME}_test PRIVATE qwen25_${layer})
+      endif()
+    endforeach()
+    target_link_libraries(${LAYER_NAME}_test PRIVATE qwen25_flags GTest::gtest GTest::gtest_main rapidcheck)
+    target_compile_definitions(${LAYER_NAME}_test PRIVATE
+      QWEN25_SOURCE_DIR="${PROJECT_SOURCE_DIR}" QWEN25_SHARED_DATA="${PROJECT_SOURCE_DIR}/../shared/data")
+    add_test(NAME ${LAYER_NAME}_test COMMAND ${LAYER_NAME}_test)
+  endif()
+endfunction()

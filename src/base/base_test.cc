@@ -1,0 +1,100 @@
+#include <rapidcheck.h>
+
+#include <atomic>
+#include <vector>
+
+#include "base/file.h"
+#include "base/json.h"
+#include "base/mmap.h"
+#include "base/rng.h"
+#include "base/test_util.h"
+#include "base/thread_pool.h"
+
+namespace qwen25 {
+namespace {
+
+TEST(ThreadPoolTest, RunsEveryTaskOnceForAnyNumberOfThreads) {
+  for (size_t num_threads : {1, 2, 3, 8}) {
+    ThreadPool pool(num_threads);
+    for (size_t num_tasks : {0, 1, 2, 7, 1000}) {
+      std::vector<std::atomic<int>> counts(num_tasks);
+      pool.ParallelFor(num_tasks, [&](size_t task, size_t thread) {
+        EXPECT_LT(thread, num_threads);
+        counts[task].fetch_add(1);
+      });
+      for (const auto& count : counts) EXPECT_EQ(count.load(), 1);
+    }
+  }
+}
+
+TEST(ThreadPoolTest, ANestedLoopStaysOnItsThread) {
+  ThreadPool pool(4);
+  pool.ParallelFor(16, [&](size_t, size_t outer_thread) {
+    pool.ParallelFor(5, [&](size_t, size_t inner_thread) { EXPECT_EQ(inner_thread, outer_thread); });
+  });
+}
+
+TEST(ThreadPoolTest, ManyShortLoops) {
+  ThreadPool pool(3);
+  std::atomic<size_t> sum{0};
+  for (int i = 0; i < 20000; ++i) pool.ParallelFor(3, [&](size_t task, size_t) { sum.fetch_add(task); });
+  EXPECT_EQ(sum.load(), 20000u * 3);
+}
+
+TEST(FileTest, AtomicReplacementKeepsTheOldContentUntilCommit) {
+  TemporaryDirectory directory;
+  const std::string path = directory / "file";
+  ASSERT_OK(WriteFileAtomically(path, "old"));
+  {
+    ASSERT_OK_AND_ASSIGN(AtomicFile file, AtomicFile::Open(path));
+    ASSERT_OK(file.Write("new and longer"));
+    EXPECT_EQ(*ReadFile(path), "old");
+  }
+  EXPECT_EQ(*ReadFile(path), "old");
+  // The abandoned temporary file is gone.
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(directory.path()), {}), 1);
+  ASSERT_OK(WriteFileAtomically(path, "new"));
+  EXPECT_EQ(*ReadFile(path), "new");
+}
+
+TEST(FileTest, ErrorsNameThePathAndTheReason) {
+  EXPECT_ERROR_CONTAINS(ReadFile("/nonexistent/file"), "/nonexistent/file: cannot open: No such file");
+  EXPECT_EQ(ReadFile("/nonexistent/file").status().code(), StatusCode::kNotFound);
+  EXPECT_ERROR_CONTAINS(MappedFile::Open("/tmp"), "not a regular file");
+}
+
+TEST(JsonTest, ErrorsNameTheOriginAndTheField) {
+  EXPECT_ERROR_CONTAINS(ParseJson("{\"a\": ", "config.json"), "config.json: not valid JSON");
+  EXPECT_ERROR_CONTAINS(ParseJson(std::string(1000, '[') + std::string(1000, ']'), "x"), "nested deeper");
+  const Json object = *ParseJson(R"({"count": -1, "big": 4294967296, "name": 3, "none": null})", "x");
+  uint32_t number = 7;
+  EXPECT_ERROR_CONTAINS(ReadField(object, "count", "x", number), "x: \"count\" is -1, expected an integer");
+  EXPECT_ERROR_CONTAINS(ReadField(object, "big", "x", number), "4294967296");
+  EXPECT_OK(ReadField(object, "none", "x", number));
+  EXPECT_OK(ReadField(object, "absent", "x", number));
+  EXPECT_EQ(number, 7u);
+  std::string name;
+  EXPECT_ERROR_CONTAINS(ReadField(object, "name", "x", name), "expected a string");
+}
+
+TEST(RngTest, StateIsTheCounter) {
+  rc::check("a generator continues from its counter", [](uint64_t seed, uint8_t skip) {
+    Rng first(seed, 3);
+    for (int i = 0; i < skip; ++i) first.Next();
+    Rng second(seed, 3);
+    second.set_counter(first.counter());
+    RC_ASSERT(first.Next() == second.Next());
+  });
+  Rng rng(1);
+  double sum = 0, sum_sq = 0;
+  for (int i = 0; i < 100000; ++i) {
+    const double x = rng.Normal();
+    sum += x;
+    sum_sq += x * x;
+  }
+  EXPECT_NEAR(sum / 1e5, 0.0, 0.02);
+  EXPECT_NEAR(sum_sq / 1e5, 1.0, 0.02);
+}
+
+}  // namespace
+}  // namespace qwen25

@@ -1,0 +1,53 @@
+// Whole files: read, and replace so that a crash at any instant leaves either the old or the new content.
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "base/status.h"
+
+namespace qwen25 {
+
+// The whole content of `path`.
+Result<std::string> ReadFile(const std::filesystem::path& path);
+
+// A file that appears under its name only when it is complete: Open() writes to a temporary file in the same
+// folder; Commit() flushes it to disk, renames it over `path` and flushes the folder. Destroyed without
+// Commit(), it leaves nothing behind.
+class AtomicFile {
+ public:
+  static Result<AtomicFile> Open(const std::filesystem::path& path);
+  AtomicFile(AtomicFile&& other) noexcept;
+  AtomicFile& operator=(AtomicFile&&) = delete;
+  ~AtomicFile();
+
+  Status Write(std::span<const std::byte> bytes);
+  Status Write(std::string_view text) { return Write(std::as_bytes(std::span(text))); }
+  // Overwrites `bytes.size()` bytes at `offset`, all of which must have been written before (headers that
+  // hold a size known only at the end).
+  Status WriteAt(uint64_t offset, std::span<const std::byte> bytes);
+  uint64_t bytes_written() const { return bytes_written_; }
+  Status Commit();
+
+ private:
+  AtomicFile(std::filesystem::path path, std::filesystem::path temporary, int descriptor);
+
+  std::filesystem::path path_;
+  std::filesystem::path temporary_;
+  int descriptor_;
+  uint64_t bytes_written_ = 0;
+};
+
+// AtomicFile with one Write.
+Status WriteFileAtomically(const std::filesystem::path& path, std::string_view content);
+
+// Flushes a folder's entries (created, renamed, removed names) to disk.
+Status SyncDirectory(const std::filesystem::path& directory);
+
+// Creates `directory` and its parents where missing.
+Status CreateDirectories(const std::filesystem::path& directory);
+
+}  // namespace qwen25

@@ -1,0 +1,107 @@
+#include "base/json.h"
+
+#include <limits>
+
+#include "base/file.h"
+
+namespace qwen25 {
+namespace {
+
+// Nesting deeper than this is refused: nlohmann's destructor and our walkers recurse.
+constexpr int kMaxDepth = 64;
+
+Status WrongType(const Json& value, const char* key, std::string_view origin, std::string_view wanted) {
+  std::string found = value.dump(-1, ' ', false, Json::error_handler_t::replace);
+  if (found.size() > 60) found = found.substr(0, 57) + "...";
+  return InvalidArgument("{}: \"{}\" is {}, expected {}", origin, key, found, wanted);
+}
+
+// The value of `key`, or null when it is absent or null.
+const Json* Find(const Json& object, const char* key) {
+  const auto found = object.find(key);
+  return found == object.end() || found->is_null() ? nullptr : &*found;
+}
+
+template <typename Integer>
+Status ReadInteger(const Json& object, const char* key, std::string_view origin, Integer& out) {
+  const Json* value = Find(object, key);
+  if (value == nullptr) return {};
+  const std::string wanted =
+      fmt::format("an integer from {} to {}", std::numeric_limits<Integer>::min(), std::numeric_limits<Integer>::max());
+  if (value->is_number_unsigned()) {
+    const auto number = value->get<uint64_t>();
+    if (number > static_cast<uint64_t>(std::numeric_limits<Integer>::max())) {
+      return WrongType(*value, key, origin, wanted);
+    }
+    out = static_cast<Integer>(number);
+    return {};
+  }
+  if (value->is_number_integer() && std::numeric_limits<Integer>::is_signed) {
+    out = static_cast<Integer>(value->get<int64_t>());
+    return {};
+  }
+  return WrongType(*value, key, origin, wanted);
+}
+
+template <typename Float>
+Status ReadFloat(const Json& object, const char* key, std::string_view origin, Float& out) {
+  const Json* value = Find(object, key);
+  if (value == nullptr) return {};
+  if (!value->is_number()) return WrongType(*value, key, origin, "a number");
+  out = static_cast<Float>(value->get<double>());
+  return {};
+}
+
+}  // namespace
+
+Result<Json> ParseJson(std::string_view text, std::string_view origin) {
+  bool too_deep = false;
+  const Json::parser_callback_t limit_depth = [&](int depth, Json::parse_event_t, Json&) {
+    too_deep = too_deep || depth > kMaxDepth;
+    return !too_deep;
+  };
+  try {
+    Json document = Json::parse(text, limit_depth);
+    if (too_deep) return InvalidArgument("{}: JSON is nested deeper than {} levels", origin, kMaxDepth);
+    return document;
+  } catch (const nlohmann::json::exception& error) {
+    return InvalidArgument("{}: not valid JSON: {}", origin, error.what());
+  }
+}
+
+Result<Json> ReadJsonFile(const std::string& path) {
+  QWEN25_TRY(const std::string text, ReadFile(path));
+  return ParseJson(text, path);
+}
+
+Status ReadField(const Json& object, const char* key, std::string_view origin, bool& out) {
+  const Json* value = Find(object, key);
+  if (value == nullptr) return {};
+  if (!value->is_boolean()) return WrongType(*value, key, origin, "true or false");
+  out = value->get<bool>();
+  return {};
+}
+Status ReadField(const Json& object, const char* key, std::string_view origin, uint32_t& out) {
+  return ReadInteger(object, key, origin, out);
+}
+Status ReadField(const Json& object, const char* key, std::string_view origin, uint64_t& out) {
+  return ReadInteger(object, key, origin, out);
+}
+Status ReadField(const Json& object, const char* key, std::string_view origin, int64_t& out) {
+  return ReadInteger(object, key, origin, out);
+}
+Status ReadField(const Json& object, const char* key, std::string_view origin, float& out) {
+  return ReadFloat(object, key, origin, out);
+}
+Status ReadField(const Json& object, const char* key, std::string_view origin, double& out) {
+  return ReadFloat(object, key, origin, out);
+}
+Status ReadField(const Json& object, const char* key, std::string_view origin, std::string& out) {
+  const Json* value = Find(object, key);
+  if (value == nullptr) return {};
+  if (!value->is_string()) return WrongType(*value, key, origin, "a string");
+  out = value->get<std::string>();
+  return {};
+}
+
+}  // namespace qwen25

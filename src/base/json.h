@@ -1,0 +1,31 @@
+// JSON documents small enough to hold as a tree: configurations, metadata, requests. Large arrays
+// (vocabularies) are read with simdjson where they are needed.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+
+#include "base/status.h"
+
+namespace qwen25 {
+
+using Json = nlohmann::ordered_json;  // keeps the order of keys: files stay readable and diffable
+
+// Parses `text`; the error names `origin` (a path, "request body") and the byte where parsing failed.
+Result<Json> ParseJson(std::string_view text, std::string_view origin);
+
+// Reads and parses the file.
+Result<Json> ReadJsonFile(const std::string& path);
+
+// Sets `out` to object[key]. An absent or null key leaves `out` alone and succeeds; a value of another type,
+// or a negative or oversized number, is kInvalidArgument naming `origin`, the key and what was found.
+Status ReadField(const Json& object, const char* key, std::string_view origin, bool& out);
+Status ReadField(const Json& object, const char* key, std::string_view origin, uint32_t& out);
+Status ReadField(const Json& object, const char* key, std::string_view origin, uint64_t& out);
+Status ReadField(const Json& object, const char* key, std::string_view origin, int64_t& out);
+Status ReadField(const Json& object, const char* key, std::string_view origin, float& out);
+Status ReadField(const Json& object, const char* key, std::string_view origin, double& out);
+Status ReadField(const Json& object, const char* key, std::string_view origin, std::string& out);
+
+}  // namespace qwen25

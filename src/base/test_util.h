@@ -1,0 +1,73 @@
+// What the tests of several layers share. Included by *_test.cc only.
+#pragma once
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <string>
+
+#include "base/status.h"
+
+#define ASSERT_OK(expression)                                              \
+  do {                                                                     \
+    const auto& qwen25_test_result = (expression);                         \
+    ASSERT_TRUE(qwen25_test_result.ok()) << ::qwen25::MessageOf(qwen25_test_result); \
+  } while (false)
+#define EXPECT_OK(expression)                                              \
+  do {                                                                     \
+    const auto& qwen25_test_result = (expression);                         \
+    EXPECT_TRUE(qwen25_test_result.ok()) << ::qwen25::MessageOf(qwen25_test_result); \
+  } while (false)
+// ASSERT_OK_AND_ASSIGN(auto x, F()): x is the value of F(), or the test fails with its message.
+#define ASSERT_OK_AND_ASSIGN(declaration, expression) \
+  ASSERT_OK_AND_ASSIGN_IMPL(declaration, expression, QWEN25_JOIN(qwen25_test_value_, __LINE__))
+#define ASSERT_OK_AND_ASSIGN_IMPL(declaration, expression, result) \
+  auto result = (expression);                                      \
+  ASSERT_OK(result);                                               \
+  declaration = std::move(result).value()
+// The call must fail with a message that holds `text`.
+#define EXPECT_ERROR_CONTAINS(expression, text)                                           \
+  do {                                                                                    \
+    const auto& qwen25_test_result = (expression);                                        \
+    EXPECT_FALSE(qwen25_test_result.ok());                                                \
+    EXPECT_NE(::qwen25::MessageOf(qwen25_test_result).find(text), std::string::npos)      \
+        << "message is: " << ::qwen25::MessageOf(qwen25_test_result);                     \
+  } while (false)
+
+namespace qwen25 {
+
+inline std::string MessageOf(const Status& status) { return status.message(); }
+template <typename T>
+std::string MessageOf(const Result<T>& result) {
+  return result.status().message();
+}
+
+// An empty folder that goes away with this object.
+class TemporaryDirectory {
+ public:
+  TemporaryDirectory() {
+    std::string pattern = (std::filesystem::temp_directory_path() / "qwen25_test.XXXXXX").string();
+    path_ = ::mkdtemp(pattern.data());
+  }
+  ~TemporaryDirectory() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+  TemporaryDirectory(const TemporaryDirectory&) = delete;
+  TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;
+
+  const std::filesystem::path& path() const { return path_; }
+  std::string operator/(const std::string& name) const { return (path_ / name).string(); }
+
+ private:
+  std::filesystem::path path_;
+};
+
+}  // namespace qwen25
+
+// The folder of real data beside the project. Tests that need it skip, loudly, where it is missing.
+#define QWEN25_REQUIRE_SHARED_DATA(name)                                                             \
+  const std::string name = QWEN25_SHARED_DATA;                                                       \
+  if (!std::filesystem::exists(name)) GTEST_SKIP() << "SKIPPED: needs the shared data folder " << name
