@@ -81,8 +81,7 @@ Status AtomicFile::Write(std::span<const std::byte> bytes) {
 Status AtomicFile::WriteAt(uint64_t offset, std::span<const std::byte> bytes) {
   QWEN25_CHECK(offset + bytes.size() <= bytes_written_);
   while (!bytes.empty()) {
-    const ssize_t written =
-        ::pwrite(descriptor_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
+    const ssize_t written = ::pwrite(descriptor_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
     if (written < 0) {
       if (errno == EINTR) continue;
       return ErrnoStatus(errno, "write", temporary_);

@@ -26,8 +26,8 @@ template <typename Integer>
 Status ReadInteger(const Json& object, const char* key, std::string_view origin, Integer& out) {
   const Json* value = Find(object, key);
   if (value == nullptr) return {};
-  const std::string wanted =
-      fmt::format("an integer from {} to {}", std::numeric_limits<Integer>::min(), std::numeric_limits<Integer>::max());
+  const std::string wanted = fmt::format("an integer from {} to {}", std::numeric_limits<Integer>::min(),
+                                         std::numeric_limits<Integer>::max());
   if (value->is_number_unsigned()) {
     const auto number = value->get<uint64_t>();
     if (number > static_cast<uint64_t>(std::numeric_limits<Integer>::max())) {

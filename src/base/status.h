@@ -93,18 +93,18 @@ class [[nodiscard]] Result {
 }  // namespace qwen25
 
 // Evaluates `expression` (a Status) and returns it from the enclosing function if it is an error.
-#define QWEN25_RETURN_IF_ERROR(expression)                        \
-  do {                                                            \
-    ::qwen25::Status qwen25_status = (expression);                \
-    if (!qwen25_status.ok()) return qwen25_status;                \
+#define QWEN25_RETURN_IF_ERROR(expression)         \
+  do {                                             \
+    ::qwen25::Status qwen25_status = (expression); \
+    if (!qwen25_status.ok()) return qwen25_status; \
   } while (false)
 
 // QWEN25_TRY(const auto x, F()): x is the value of F(), or the enclosing function returns F()'s error.
 #define QWEN25_TRY(declaration, expression) \
   QWEN25_TRY_IMPL(declaration, expression, QWEN25_JOIN(qwen25_result_, __LINE__))
-#define QWEN25_TRY_IMPL(declaration, expression, result)   \
-  auto result = (expression);                              \
-  if (!result.ok()) return result.status();                \
+#define QWEN25_TRY_IMPL(declaration, expression, result) \
+  auto result = (expression);                            \
+  if (!result.ok()) return result.status();              \
   declaration = std::move(result).value()
 #define QWEN25_JOIN(a, b) QWEN25_JOIN_IMPL(a, b)
 #define QWEN25_JOIN_IMPL(a, b) a##b

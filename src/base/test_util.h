@@ -10,14 +10,14 @@
 
 #include "base/status.h"
 
-#define ASSERT_OK(expression)                                              \
-  do {                                                                     \
-    const auto& qwen25_test_result = (expression);                         \
+#define ASSERT_OK(expression)                                                        \
+  do {                                                                               \
+    const auto& qwen25_test_result = (expression);                                   \
     ASSERT_TRUE(qwen25_test_result.ok()) << ::qwen25::MessageOf(qwen25_test_result); \
   } while (false)
-#define EXPECT_OK(expression)                                              \
-  do {                                                                     \
-    const auto& qwen25_test_result = (expression);                         \
+#define EXPECT_OK(expression)                                                        \
+  do {                                                                               \
+    const auto& qwen25_test_result = (expression);                                   \
     EXPECT_TRUE(qwen25_test_result.ok()) << ::qwen25::MessageOf(qwen25_test_result); \
   } while (false)
 // ASSERT_OK_AND_ASSIGN(auto x, F()): x is the value of F(), or the test fails with its message.
@@ -28,17 +28,19 @@
   ASSERT_OK(result);                                               \
   declaration = std::move(result).value()
 // The call must fail with a message that holds `text`.
-#define EXPECT_ERROR_CONTAINS(expression, text)                                           \
-  do {                                                                                    \
-    const auto& qwen25_test_result = (expression);                                        \
-    EXPECT_FALSE(qwen25_test_result.ok());                                                \
-    EXPECT_NE(::qwen25::MessageOf(qwen25_test_result).find(text), std::string::npos)      \
-        << "message is: " << ::qwen25::MessageOf(qwen25_test_result);                     \
+#define EXPECT_ERROR_CONTAINS(expression, text)                                      \
+  do {                                                                               \
+    const auto& qwen25_test_result = (expression);                                   \
+    EXPECT_FALSE(qwen25_test_result.ok());                                           \
+    EXPECT_NE(::qwen25::MessageOf(qwen25_test_result).find(text), std::string::npos) \
+        << "message is: " << ::qwen25::MessageOf(qwen25_test_result);                \
   } while (false)
 
 namespace qwen25 {
 
-inline std::string MessageOf(const Status& status) { return status.message(); }
+inline std::string MessageOf(const Status& status) {
+  return status.message();
+}
 template <typename T>
 std::string MessageOf(const Result<T>& result) {
   return result.status().message();
@@ -68,6 +70,6 @@ class TemporaryDirectory {
 }  // namespace qwen25
 
 // The folder of real data beside the project. Tests that need it skip, loudly, where it is missing.
-#define QWEN25_REQUIRE_SHARED_DATA(name)                                                             \
-  const std::string name = QWEN25_SHARED_DATA;                                                       \
+#define QWEN25_REQUIRE_SHARED_DATA(name)       \
+  const std::string name = QWEN25_SHARED_DATA; \
   if (!std::filesystem::exists(name)) GTEST_SKIP() << "SKIPPED: needs the shared data folder " << name

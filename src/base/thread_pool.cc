@@ -49,7 +49,8 @@ void WaitForChange(const std::atomic<uint32_t>& value, uint32_t old) {
 ThreadPool::ThreadPool(size_t num_threads) {
   QWEN25_CHECK(num_threads >= 1);
   workers_.reserve(num_threads - 1);
-  for (size_t thread = 1; thread < num_threads; ++thread) workers_.emplace_back([this, thread] { Work(thread); });
+  for (size_t thread = 1; thread < num_threads; ++thread)
+    workers_.emplace_back([this, thread] { Work(thread); });
 }
 
 ThreadPool::~ThreadPool() {

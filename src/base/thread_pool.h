@@ -31,7 +31,9 @@ class ThreadPool {
   void ParallelFor(size_t num_tasks, Function&& function) {
     using Callable = std::remove_reference_t<Function>;
     Run(num_tasks, const_cast<void*>(static_cast<const void*>(&function)),
-        [](void* callable, size_t task, size_t thread) { (*static_cast<Callable*>(callable))(task, thread); });
+        [](void* callable, size_t task, size_t thread) {
+          (*static_cast<Callable*>(callable))(task, thread);
+        });
   }
 
  private:
@@ -41,7 +43,8 @@ class ThreadPool {
   void Work(size_t thread);
   void Drain(size_t thread);
 
-  // The loop that is running. Written by Run() before `epoch_` moves on, read by workers after they saw it move.
+  // The loop that is running. Written by Run() before `epoch_` moves on, read by workers after they saw it
+  // move.
   void* callable_ = nullptr;
   Trampoline trampoline_ = nullptr;
   size_t num_tasks_ = 0;

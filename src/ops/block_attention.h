@@ -1,0 +1,113 @@
+// Attention over lists of KV blocks, with block-relative rotary positions (DESIGN §2.3, §2.4).
+//
+// Letters: T = tokens in the batch, H = query heads, K = kv heads (H is a multiple of K), D = head_dim
+// (even), B = kBlockTokens = 64.
+//
+// A KV block holds 64 consecutive tokens of one sequence and one layer. Its keys are rotated by their offset
+// inside the block (0..63); a query at position p attends to block b (first position 64 b) with its vector
+// rotated by p - 64 b. The product depends only on the distance, so this is exact, and a block does not know
+// where it stands. Layout, per kv head: keys transposed [D, 64], then values [64, D], so that scores and
+// outputs both accumulate in a fixed order with unit-stride loads. Unused slots of the last block are zero,
+// never garbage.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "ops/execution.h"
+#include "ops/token_batch.h"
+#include "tensor/aligned_buffer.h"
+
+namespace qwen25 {
+
+inline constexpr size_t kBlockTokens = 64;
+
+enum class AttentionMask {
+  kCausal,         // a token sees itself and what comes before
+  kBidirectional,  // a token sees its whole sequence (the encoder)
+  kPrefix,         // the first `prefix_length` tokens of a sequence see each other, the rest is causal
+};
+
+// Shapes of one attention layer and of its KV blocks.
+struct AttentionShape {
+  size_t num_heads = 0;
+  size_t num_kv_heads = 0;
+  size_t head_dim = 0;
+  float scale = 0;  // of the scores: 1/sqrt(head_dim), times the square of YaRN's attention factor
+
+  size_t HeadsPerGroup() const { return num_heads / num_kv_heads; }
+  size_t FloatsPerBlock() const { return 2 * num_kv_heads * head_dim * kBlockTokens; }
+  // Offsets in floats, from the start of a block, of one kv head's keys [D, 64] and values [64, D].
+  size_t KeyOffset(size_t kv_head) const { return 2 * kv_head * head_dim * kBlockTokens; }
+  size_t ValueOffset(size_t kv_head) const { return KeyOffset(kv_head) + head_dim * kBlockTokens; }
+};
+
+// Cosines and sines of the rotary angles, in the half-split convention of Hugging Face: pair i is
+// (x[i], x[i + D/2]). Angles are computed in double. Source: arXiv:2104.09864.
+class RotaryTable {
+ public:
+  // `inverse_frequencies` [D/2]: radians per position, any scaling (YaRN, linear) already applied. Distances
+  // up to `max_positions` (rounded up to whole blocks) are prepared, in either direction.
+  RotaryTable(std::vector<double> inverse_frequencies, size_t max_positions);
+
+  size_t head_dim() const { return 2 * inverse_frequencies_.size(); }
+  size_t max_blocks() const { return num_blocks_; }
+  // [D/2] for an offset inside a block, 0..63.
+  const float* OffsetCos(size_t offset) const {
+    return offset_cos_.data() + offset * inverse_frequencies_.size();
+  }
+  const float* OffsetSin(size_t offset) const {
+    return offset_sin_.data() + offset * inverse_frequencies_.size();
+  }
+  // [D/2] for a distance of `blocks` whole blocks, 0..max_blocks(); for a negative distance negate the sine.
+  const float* BlockCos(size_t blocks) const {
+    return block_cos_.data() + blocks * inverse_frequencies_.size();
+  }
+  const float* BlockSin(size_t blocks) const {
+    return block_sin_.data() + blocks * inverse_frequencies_.size();
+  }
+
+ private:
+  std::vector<double> inverse_frequencies_;
+  size_t num_blocks_;
+  std::vector<float> offset_cos_, offset_sin_;  // [64, D/2]
+  std::vector<float> block_cos_, block_sin_;    // [num_blocks_ + 1, D/2]
+};
+
+// inverse_frequencies of plain rotary embedding: base^(-2 i / D).
+std::vector<double> InverseFrequencies(size_t head_dim, double base);
+
+// The KV blocks that the queries of one sequence may read, in ascending order of position. Block i of the
+// list holds positions [64 i, 64 i + 64); only the last one may be partly filled.
+struct SequenceKv {
+  std::span<float* const> blocks;  // each AttentionShape::FloatsPerBlock() floats
+  size_t num_tokens = 0;           // tokens of the sequence held in the blocks, the batch's own included
+  size_t prefix_length = 0;        // for AttentionMask::kPrefix
+};
+
+// Writes the keys and values of a batch into the blocks of its sequences, keys rotated by their offset.
+//   qkv [T, (H + 2 K) * D]: query heads, then key heads, then value heads, all unrotated
+//   kv  [S]: blocks i of a sequence holds positions [64 i, 64 i + 64); all blocks up to the batch's last
+//   position
+//            must be there, and slots behind the last written token are zeroed by whoever made the block.
+void AppendKv(Execution& execution, const AttentionShape& shape, const RotaryTable& rotary,
+              MatrixView<const float> qkv, const TokenBatch& batch, std::span<const SequenceKv> kv);
+
+// Inference: out [T, H * D] = attention of each row's queries (rotated here) over its sequence's blocks.
+// AppendKv must have run for this batch. The result of a row is bit-identical for any other rows in the batch
+// and any chunking of the sequence. Records nothing; allocates only scratch.
+Tensor AttendBlocks(Execution& execution, const AttentionShape& shape, const RotaryTable& rotary,
+                    AttentionMask mask, const Tensor& qkv, const TokenBatch& batch,
+                    std::span<const SequenceKv> kv);
+
+// Training and scoring without a cache: the batch's sequences are whole (positions start at 0) and attend to
+// themselves only. Fills temporary blocks from qkv, attends, and records backward where there is a tape: it
+// adds to qkv's gradient from the gradient of the output. Never holds T x T numbers. `prefix_lengths` [S], or
+// empty.
+Tensor SelfAttention(Execution& execution, const AttentionShape& shape, const RotaryTable& rotary,
+                     AttentionMask mask, const Tensor& qkv, const TokenBatch& batch,
+                     std::span<const int32_t> prefix_lengths = {});
+
+}  // namespace qwen25
