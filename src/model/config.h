@@ -1,0 +1,88 @@
+// The shape of a model, as config.json states it.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/json.h"
+#include "base/status.h"
+
+namespace qwen25 {
+
+// How rotary frequencies are stretched beyond the length that a model was trained for.
+struct RopeScaling {
+  std::string type;                               // "default" (none), "linear", "yarn"
+  double factor = 1.0;                            // >= 1
+  uint32_t original_max_position_embeddings = 0;  // YaRN: the trained length; 0 = max_position_embeddings
+  double attention_factor = 0;                    // YaRN: 0 = 0.1 * ln(factor) + 1
+  double beta_fast = 32;  // YaRN: rotations per trained length above which a frequency is kept
+  double beta_slow = 1;   // YaRN: and below which it is interpolated
+};
+
+// A decoder of the Qwen2 or Llama architecture. Field names are those of the official config.json; what only
+// this program knows lives under its key "qwen25", which other programs ignore.
+struct ModelConfig {
+  std::string model_type = "qwen2";  // "qwen2": biases on q, k and v; "llama": `attention_bias` decides
+  uint32_t vocab_size = 0;           // rows of the embedding, padding included
+  uint32_t hidden_size = 0;          // width of the residual stream
+  uint32_t intermediate_size = 0;    // width of the feed-forward layer
+  uint32_t num_hidden_layers = 0;    // 1..256
+  uint32_t num_attention_heads = 0;  // query heads
+  uint32_t num_key_value_heads = 0;  // divides num_attention_heads
+  uint32_t head_dim = 0;             // even; 0 in a file means hidden_size / num_attention_heads
+  uint32_t max_position_embeddings = 32768;  // positions the model may be asked for
+  float rms_norm_eps = 1e-6f;
+  double rope_theta = 1e6;
+  std::optional<RopeScaling> rope_scaling;
+  bool tie_word_embeddings = true;  // the output projection is the embedding
+  bool attention_bias = true;       // on q, k and v, never on o
+  std::optional<int32_t> bos_token_id;
+  std::vector<int32_t> eos_token_ids;  // generation stops at any of them
+
+  // Reads an official config.json. Unknown architectures, activations and rotary kinds are refused by name.
+  static Result<ModelConfig> FromJson(const Json& json, std::string_view origin);
+  static Result<ModelConfig> Load(const std::filesystem::path& config_json);
+  Json ToJson() const;
+  // Every rule that the rest of the program relies on; the message names field, value and rule.
+  Status Validate(std::string_view origin) const;
+
+  size_t QueryDim() const { return size_t{num_attention_heads} * head_dim; }
+  size_t KeyValueDim() const { return size_t{num_key_value_heads} * head_dim; }
+  size_t QkvDim() const { return QueryDim() + 2 * KeyValueDim(); }
+  // Trained numbers, in total and without embedding and output projection.
+  uint64_t NumParameters() const;
+  uint64_t NumNonEmbeddingParameters() const;
+  // Floating-point operations of one token: 2 per weight of a matrix product, plus attention over `context`
+  // tokens (scores and outputs). Training costs three times the forward pass (arXiv:2001.08361).
+  double ForwardFlopsPerToken(double context) const;
+  // Bytes of keys and values that one token leaves behind in all layers, in numbers of `bytes_per_value`
+  // bytes.
+  uint64_t KvBytesPerToken(size_t bytes_per_value) const;
+
+  bool operator==(const ModelConfig&) const = default;
+};
+bool operator==(const RopeScaling& a, const RopeScaling& b);
+
+// inverse_frequencies [head_dim / 2] with rope_scaling applied, and the factor on the attention scores
+// (YaRN's attention factor squared, otherwise 1). Source: arXiv:2309.00071, as transformers computes it.
+struct RotaryFrequencies {
+  std::vector<double> inverse_frequencies;
+  double score_factor = 1.0;
+};
+RotaryFrequencies ComputeRotaryFrequencies(const ModelConfig& config);
+
+// A named shape: "nano", "small", "narrow-128", "flagship", "0.5b", ... (docs/design.md lists them).
+struct Preset {
+  std::string_view name;
+  std::string_view description;
+  ModelConfig config;
+};
+const std::vector<Preset>& Presets();
+// kNotFound lists the names there are.
+Result<ModelConfig> FindPreset(std::string_view name);
+
+}  // namespace qwen25

@@ -1,0 +1,38 @@
+// The one forward pass: training, scoring and serving all run it (DESIGN §2.1).
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "model/model.h"
+#include "ops/ops.h"
+#include "ops/token_batch.h"
+
+namespace qwen25 {
+
+struct DecoderOptions {
+  AttentionMask mask = AttentionMask::kCausal;
+  std::span<const int32_t> prefix_lengths;  // [S], for AttentionMask::kPrefix
+  // Training: keep only each layer's input and run the layer again during backward. Memory for activations
+  // falls from about (6 hidden + 2 qkv + 3 intermediate) to `hidden` numbers per token and layer; a step
+  // costs a third more.
+  bool recompute_layers = false;
+  // Inference: the blocks of every layer and sequence, entry layer * S + s; AttentionMask::kCausal only.
+  // Empty: the batch holds whole sequences, which attend to themselves.
+  std::span<const SequenceKv> kv;
+};
+
+// The final hidden states [T, hidden], normalised, ready for the output projection.
+Tensor DecoderForward(Execution& execution, const Model& model, const TokenBatch& batch,
+                      const DecoderOptions& options = {});
+
+// One training or scoring pass: the loss, and, where execution.tape is set, gradients added to the model's,
+// scaled by grad_scale. targets [T], -1 ignored; row_losses [T] or empty (ops.h: CrossEntropy).
+LossSum DecoderLoss(Execution& execution, const Model& model, const TokenBatch& batch,
+                    std::span<const int32_t> targets, float grad_scale, const DecoderOptions& options = {},
+                    std::span<float> row_losses = {});
+
+// Logits [R, vocab] of the hidden-state rows `rows` (ascending), e.g. the last token of each sequence.
+Tensor Logits(Execution& execution, const Model& model, const Tensor& hidden, std::span<const int32_t> rows);
+
+}  // namespace qwen25

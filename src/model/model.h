@@ -1,0 +1,88 @@
+// The weights of a decoder.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "base/dtype.h"
+#include "base/status.h"
+#include "base/thread_pool.h"
+#include "model/config.h"
+#include "ops/block_attention.h"
+#include "ops/parameter.h"
+#include "tensor/aligned_buffer.h"
+
+namespace qwen25 {
+
+// What an optimiser may do with a parameter.
+enum class ParameterKind {
+  kMatrix,     // weight of a hidden layer: decays, and may be orthogonalised (Muon)
+  kEmbedding,  // embedding or output projection: decays
+  kVector,     // norm or bias: never decays
+};
+
+// A parameter under the name that official checkpoints give it. Fused matrices (q, k, v; gate, up) appear as
+// their parts: slices of rows of one storage.
+struct NamedParameter {
+  std::string name;  // "model.layers.0.self_attn.q_proj.weight"
+  ParameterKind kind = ParameterKind::kMatrix;
+  Parameter parameter;
+  bool is_vector = false;  // shape [cols] in a file, not [1, cols]
+};
+
+struct DecoderLayer {
+  Parameter input_layernorm;           // [1, hidden]
+  Parameter qkv_proj;                  // [QkvDim, hidden]: rows of q, then k, then v
+  Parameter qkv_bias;                  // [1, QkvDim]; data is null where the model has none
+  Parameter o_proj;                    // [hidden, QueryDim]
+  Parameter post_attention_layernorm;  // [1, hidden]
+  Parameter gate_up_proj;              // [2 * intermediate, hidden]: rows of gate, then up
+  Parameter down_proj;                 // [hidden, intermediate]
+};
+
+// Weights in float32, in one block of memory, with one more of the same size for gradients where training
+// wants them. Movable, not copyable; parameters keep their addresses when the model moves.
+class Model {
+ public:
+  // Zero weights.
+  explicit Model(const ModelConfig& config, bool with_gradients = false);
+
+  // Normal(0, 0.02) matrices, o_proj and down_proj divided by sqrt(2 * layers) so that the residual stream
+  // does not grow with depth (GPT-2), norms 1, biases 0. The same numbers for the same seed on every machine.
+  void Initialize(uint64_t seed);
+
+  // A Hugging Face folder: config.json and model.safetensors, or shards with model.safetensors.index.json;
+  // float32, float16 or bfloat16. Missing, extra, misshapen and non-finite weights are errors that name the
+  // tensor.
+  static Result<Model> Load(const std::filesystem::path& directory, bool with_gradients = false);
+  // Writes config.json and model.safetensors (kF32, kBF16 or kF16), each replaced atomically.
+  Status Save(const std::filesystem::path& directory, DType dtype = DType::kF32) const;
+
+  const ModelConfig& config() const { return config_; }
+  const RotaryTable& rotary() const { return rotary_; }
+  const AttentionShape& attention_shape() const { return attention_shape_; }
+
+  Parameter embed_tokens;  // [vocab, hidden]
+  std::vector<DecoderLayer> layers;
+  Parameter norm;     // [1, hidden]
+  Parameter lm_head;  // [vocab, hidden]; the same memory as embed_tokens where tied
+
+  // Every parameter once, in the order of the storage.
+  const std::vector<NamedParameter>& parameters() const { return parameters_; }
+  // All weights, and all gradients (empty without them), end to end.
+  std::span<float> weights() const { return {weights_.data(), num_weights_}; }
+  std::span<float> gradients() const {
+    return {gradients_.data(), gradients_.data() == nullptr ? 0 : num_weights_};
+  }
+
+ private:
+  ModelConfig config_;
+  size_t num_weights_ = 0;
+  AlignedBuffer<float> weights_, gradients_;
+  std::vector<NamedParameter> parameters_;
+  RotaryTable rotary_;
+  AttentionShape attention_shape_;
+};
+
+}  // namespace qwen25
