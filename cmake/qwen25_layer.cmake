@@ -1,8 +1,9 @@
-# qwen25_layer(NAME base DEPENDS ... SOURCES ... TESTS ... LIBS ...)
+# qwen25_layer(NAME base DEPENDS ... SOURCES ... TESTS ... LIBS ... PROGRAM ...)
 #   NAME     the folder; its objects become part of the library `qwen25`
-#   DEPENDS  the layers that it may include
+#   DEPENDS  the layers that it may include, as in docs/layers.txt
 #   SOURCES  .cc files; TESTS the *_test.cc beside them, one test program per layer
 #   LIBS     third-party targets
+#   PROGRAM  the file with main(): the layer then makes the program `qwen25` and is no part of the library
 find_program(CCACHE_PROGRAM ccache)
 if(CCACHE_PROGRAM)
   set(CMAKE_C_COMPILER_LAUNCHER ${CCACHE_PROGRAM})
@@ -24,6 +25,7 @@ target_compile_options(qwen25_flags INTERFACE -ffp-contract=off)
 if(QWEN25_SANITIZE)
   target_compile_options(qwen25_flags INTERFACE -fsanitize=${QWEN25_SANITIZE} -fno-sanitize-recover=all
                          -fno-omit-frame-pointer)
+  target_compile_definitions(qwen25_flags INTERFACE _GLIBCXX_ASSERTIONS)
   target_link_options(qwen25_flags INTERFACE -fsanitize=${QWEN25_SANITIZE})
 endif()
 
@@ -32,19 +34,26 @@ add_library(qwen25::qwen25 ALIAS qwen25)
 enable_testing()
 
 function(qwen25_layer)
-  cmake_parse_arguments(LAYER "" "NAME" "DEPENDS;SOURCES;TESTS;LIBS" ${ARGN})
+  cmake_parse_arguments(LAYER "" "NAME;PROGRAM" "DEPENDS;SOURCES;TESTS;LIBS" ${ARGN})
   set(target qwen25_${LAYER_NAME})
   if(LAYER_SOURCES)
     add_library(${target} OBJECT ${LAYER_SOURCES})
     target_link_libraries(${target} PRIVATE qwen25_flags PUBLIC ${LAYER_LIBS})
     target_include_directories(${target} PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/src>)
-    target_sources(qwen25 PRIVATE $<TARGET_OBJECTS:${target}>)
-    target_link_libraries(qwen25 PUBLIC ${LAYER_LIBS})
+    # Passes on flags and third-party libraries; the objects themselves reach only those who name them.
     foreach(dependency ${LAYER_DEPENDS})
       if(TARGET qwen25_${dependency})
-        target_link_libraries(${target} PUBLIC $<TARGET_PROPERTY:qwen25_${dependency},INTERFACE_LINK_LIBRARIES>)
+        target_link_libraries(${target} PUBLIC qwen25_${dependency})
       endif()
     endforeach()
+  endif()
+  if(LAYER_PROGRAM)
+    add_executable(qwen25_program ${LAYER_PROGRAM})
+    set_target_properties(qwen25_program PROPERTIES OUTPUT_NAME qwen25)
+    target_link_libraries(qwen25_program PRIVATE qwen25_flags ${target} qwen25)
+  elseif(LAYER_SOURCES)
+    target_sources(qwen25 PRIVATE $<TARGET_OBJECTS:${target}>)
+    target_link_libraries(qwen25 PUBLIC ${LAYER_LIBS})
   endif()
   set_property(GLOBAL APPEND PROPERTY QWEN25_LAYERS ${LAYER_NAME})
 
@@ -61,5 +70,6 @@ function(qwen25_layer)
     target_compile_definitions(${LAYER_NAME}_test PRIVATE
       QWEN25_SOURCE_DIR="${PROJECT_SOURCE_DIR}" QWEN25_SHARED_DATA="${PROJECT_SOURCE_DIR}/../shared/data")
     add_test(NAME ${LAYER_NAME}_test COMMAND ${LAYER_NAME}_test)
+    set_tests_properties(${LAYER_NAME}_test PROPERTIES LABELS unit)
   endif()
 endfunction()

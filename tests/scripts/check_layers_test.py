@@ -1,0 +1,97 @@
+#!/usr/bin/env python3
+"""scripts/check-layers must find each kind of violation in a made-up tree, and none in a clean one."""
+
+import pathlib
+import subprocess
+import sys
+import tempfile
+import unittest
+
+PROGRAM = pathlib.Path(__file__).resolve().parents[2] / "scripts" / "check-layers"
+
+CLEAN = {
+    "docs/layers.txt": "low <-\nmiddle <- low\nhigh <- middle low\ntop <- *\n",
+    "src/low/CMakeLists.txt": "qwen25_layer(\n  NAME low\n  SOURCES a.cc)\n",
+    "src/low/a.h": "#pragma once\n#include <vector>\n",
+    "src/low/a.cc": '#include "low/a.h"\n',
+    "src/low/test_util.h": '#include "low/a.h"\n',
+    "src/middle/CMakeLists.txt": "qwen25_layer(NAME middle DEPENDS low SOURCES b.cc TESTS b_test.cc)\n",
+    "src/middle/b.h": '#include "low/a.h"\n',
+    "src/middle/b.cc": '#include "middle/b.h"\n',
+    "src/middle/b_test.cc": '#include "low/test_util.h"\n',
+    "src/top/CMakeLists.txt": "qwen25_layer(NAME top DEPENDS middle)  # names what it uses\n",
+    "src/top/main.cc": '#include "low/a.h"\n#include "middle/b.h"\n',
+}
+
+
+def run(changes):
+    """Exit status and output of check-layers on CLEAN with `changes` applied; None removes a file."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name, text in {**CLEAN, **changes}.items():
+            if text is None:
+                continue
+            path = pathlib.Path(folder, name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        done = subprocess.run([PROGRAM, "--root", folder], capture_output=True, text=True, check=False)
+        return done.returncode, done.stdout + done.stderr
+
+
+class CheckLayersTest(unittest.TestCase):
+    def expect_violation(self, changes, *texts):
+        status, output = run(changes)
+        self.assertEqual(status, 1, output)
+        for text in texts:
+            self.assertIn(text, output)
+        self.assertIn(", 1 violations", output)
+
+    def test_clean_tree_passes(self):
+        status, output = run({})
+        self.assertEqual(status, 0, output)
+        self.assertIn("3 layers, 0 violations", output)
+
+    def test_upward_include(self):
+        self.expect_violation({"src/low/a.cc": '#include "low/a.h"\n  #  include "middle/b.h"\n'},
+                              "src/low/a.cc:2", "low may not include middle")
+
+    def test_include_in_a_sub_folder_and_in_a_header(self):
+        self.expect_violation({"src/low/cpu/c.h": '#include "top/t.h"\n', "src/top/t.h": ""},
+                              "src/low/cpu/c.h:1", "low may not include top")
+
+    def test_path_that_is_not_written_from_src(self):
+        self.expect_violation({"src/middle/b.cc": '#include "b.h"\n'}, "src/middle/b.cc:1", "no file of src/")
+
+    def test_test_util_outside_tests(self):
+        self.expect_violation({"src/middle/b.cc": '#include "low/test_util.h"\n'}, "for *_test.cc only")
+
+    def test_folder_without_a_line(self):
+        self.expect_violation({"src/new/CMakeLists.txt": "qwen25_layer(NAME new)\n"}, "src/new: no line")
+
+    def test_depends_too_much(self):
+        self.expect_violation(
+            {"src/middle/CMakeLists.txt": "qwen25_layer(NAME middle DEPENDS low top SOURCES b.cc)\n"},
+            "DEPENDS names top")
+
+    def test_depends_too_little(self):
+        self.expect_violation({"src/middle/CMakeLists.txt": "qwen25_layer(NAME middle SOURCES b.cc)\n"},
+                              "DEPENDS lacks low")
+
+    def test_other_name_or_no_call(self):
+        self.expect_violation({"src/low/CMakeLists.txt": "qwen25_layer(NAME lower SOURCES a.cc)\n"}, "NAME is")
+        self.expect_violation({"src/low/CMakeLists.txt": "# qwen25_layer(NAME low)\n"}, "0 qwen25_layer calls")
+        self.expect_violation({"src/low/CMakeLists.txt": None}, "missing")
+
+    def test_table_that_leans_upwards_or_repeats(self):
+        table = CLEAN["docs/layers.txt"]
+        self.expect_violation({"docs/layers.txt": "early <- low\n" + table}, "early leans on low")
+        self.expect_violation({"docs/layers.txt": table + "high <- low\n"}, "two lines")
+        self.expect_violation({"docs/layers.txt": table + "high low\n"}, "want `layer <- lower layers`")
+
+    def test_missing_table_is_an_error(self):
+        status, output = run({"docs/layers.txt": None})
+        self.assertEqual(status, 2, output)
+        self.assertIn("layers.txt", output)
+
+
+if __name__ == "__main__":
+    sys.exit(unittest.main())
