@@ -1,0 +1,417 @@
+#include "text/chat_template.h"
+
+#include <algorithm>
+#include <array>
+#include <optional>
+
+#include "base/file.h"
+#include "base/hash.h"
+#include "text/python_json.h"
+
+namespace qwen25 {
+namespace {
+
+constexpr std::string_view kTurnStart = "<|im_start|>";
+constexpr std::string_view kTurnEnd = "<|im_end|>\n";
+constexpr std::string_view kCallStart = "<tool_call>";
+constexpr std::string_view kCallEnd = "</tool_call>";
+
+constexpr std::string_view kToolsHead =
+    "\n\n# Tools\n\nYou may call one or more functions to assist with the user query.\n\n"
+    "You are provided with function signatures within <tools></tools> XML tags:\n<tools>";
+constexpr std::string_view kToolsTail =
+    "\n</tools>\n\nFor each function call, return a json object with function name and arguments within "
+    "<tool_call></tool_call> XML tags:\n<tool_call>\n"
+    "{\"name\": <function-name>, \"arguments\": <args-json-object>}\n</tool_call>";
+
+void Append(std::string& out, std::initializer_list<std::string_view> parts) {
+  for (const std::string_view part : parts) out += part;
+}
+
+void AppendSystem(std::string_view text, const Json& tools, std::string& out) {
+  Append(out, {kTurnStart, "system\n", text});
+  if (!tools.empty()) {
+    out += kToolsHead;
+    for (const Json& tool : tools) {
+      out += '\n';
+      AppendPythonJson(tool, out);
+    }
+    out += kToolsTail;
+  }
+  out += kTurnEnd;
+}
+
+void AppendAssistantWithCalls(const ChatMessage& message, std::string& out) {
+  Append(out, {kTurnStart, message.role});
+  if (!message.content.empty()) Append(out, {"\n", message.content});
+  for (const ToolCall& call : message.tool_calls) {
+    Append(out, {"\n", kCallStart, "\n{\"name\": \"", call.name, "\", \"arguments\": "});
+    AppendPythonJson(call.arguments, out);
+    Append(out, {"}\n", kCallEnd});
+  }
+  out += kTurnEnd;
+}
+
+}  // namespace
+
+std::string RenderChat(std::span<const ChatMessage> messages, const ChatTemplateOptions& options) {
+  std::string out;
+  const bool has_system = !messages.empty() && messages[0].role == "system";
+  AppendSystem(has_system ? messages[0].content : options.default_system, options.tools, out);
+  for (size_t i = has_system ? 1 : 0; i < messages.size(); ++i) {
+    const ChatMessage& message = messages[i];
+    if (message.role == "assistant" && !message.tool_calls.empty()) {
+      AppendAssistantWithCalls(message, out);
+    } else if (message.role == "user" || message.role == "system" || message.role == "assistant") {
+      Append(out, {kTurnStart, message.role, "\n", message.content, kTurnEnd});
+    } else if (message.role == "tool") {
+      // Consecutive results share one user turn.
+      if (i == 0 || messages[i - 1].role != "tool") Append(out, {kTurnStart, "user"});
+      Append(out, {"\n<tool_response>\n", message.content, "\n</tool_response>"});
+      if (i + 1 == messages.size() || messages[i + 1].role != "tool") out += kTurnEnd;
+    }
+  }
+  if (options.add_generation_prompt) Append(out, {kTurnStart, "assistant\n"});
+  return out;
+}
+
+// ---------------------------------------------------------------------------------------------------------------
+// Messages of a request
+
+namespace {
+
+// How an unexpected value is shown in a message: its text, cut to a line's worth.
+std::string Shown(const Json& value) {
+  std::string text = value.dump(-1, ' ', false, Json::error_handler_t::replace);
+  if (text.size() > 60) text = text.substr(0, 57) + "...";
+  return text;
+}
+
+const Json* Find(const Json& object, const char* key) {
+  const auto found = object.find(key);
+  return found == object.end() || found->is_null() ? nullptr : &*found;
+}
+
+// The text of a `content` field; an absent or null one is "" where `may_be_null`.
+Result<std::string> ParseContent(const Json& message, size_t index, bool may_be_null) {
+  const Json* content = Find(message, "content");
+  if (content == nullptr) {
+    if (may_be_null) return std::string();
+    return InvalidArgument(
+        "messages[{}]: \"content\" is missing, expected a string or an array of text parts", index);
+  }
+  if (content->is_string()) return content->get<std::string>();
+  if (!content->is_array()) {
+    return InvalidArgument("messages[{}]: \"content\" is {}, expected a string or an array of text parts",
+                           index, Shown(*content));
+  }
+  std::string text;
+  for (size_t i = 0; i < content->size(); ++i) {
+    const Json& part = (*content)[i];
+    const Json* type = part.is_object() ? Find(part, "type") : nullptr;
+    const Json* part_text = part.is_object() ? Find(part, "text") : nullptr;
+    if (type == nullptr || *type != "text" || part_text == nullptr || !part_text->is_string()) {
+      return InvalidArgument(
+          "messages[{}].content[{}] is {}, expected {{\"type\": \"text\", \"text\": string}}: this model "
+          "reads "
+          "text only",
+          index, i, Shown(part));
+    }
+    if (i > 0) text += '\n';
+    text += part_text->get_ref<const std::string&>();
+  }
+  return text;
+}
+
+Result<Json> ParseArguments(const Json* arguments, const std::string& where) {
+  if (arguments == nullptr)
+    return InvalidArgument("{}: \"arguments\" is missing, expected a JSON object", where);
+  if (arguments->is_object()) return *arguments;
+  if (!arguments->is_string()) {
+    return InvalidArgument("{}: \"arguments\" is {}, expected a JSON object or a string that holds one",
+                           where, Shown(*arguments));
+  }
+  QWEN25_TRY(Json parsed, ParseJson(arguments->get_ref<const std::string&>(), where + ".arguments"));
+  if (!parsed.is_object()) {
+    return InvalidArgument("{}.arguments holds {}, expected a JSON object", where, Shown(parsed));
+  }
+  return parsed;
+}
+
+Result<std::vector<ToolCall>> ParseRequestedCalls(const Json& calls, size_t index) {
+  if (!calls.is_array()) {
+    return InvalidArgument("messages[{}]: \"tool_calls\" is {}, expected an array", index, Shown(calls));
+  }
+  std::vector<ToolCall> parsed;
+  for (size_t i = 0; i < calls.size(); ++i) {
+    const std::string where = fmt::format("messages[{}].tool_calls[{}]", index, i);
+    const Json& call = calls[i];
+    if (!call.is_object()) return InvalidArgument("{} is {}, expected an object", where, Shown(call));
+    const Json* function = Find(call, "function");
+    const Json& body = function == nullptr ? call : *function;
+    if (!body.is_object()) {
+      return InvalidArgument("{}: \"function\" is {}, expected an object", where, Shown(body));
+    }
+    const Json* name = Find(body, "name");
+    if (name == nullptr || !name->is_string() || name->get_ref<const std::string&>().empty()) {
+      return InvalidArgument("{}: \"name\" is {}, expected the name of a function", where,
+                             name == nullptr ? "missing" : Shown(*name));
+    }
+    QWEN25_TRY(Json arguments, ParseArguments(Find(body, "arguments"), where));
+    parsed.push_back({.name = name->get<std::string>(), .arguments = std::move(arguments)});
+  }
+  return parsed;
+}
+
+Result<ChatMessage> ParseMessage(const Json& message, size_t index) {
+  static constexpr std::array<std::string_view, 4> kRoles = {"system", "user", "assistant", "tool"};
+  if (!message.is_object()) {
+    return InvalidArgument("messages[{}] is {}, expected an object with \"role\" and \"content\"", index,
+                           Shown(message));
+  }
+  const Json* role = Find(message, "role");
+  ChatMessage parsed;
+  if (role != nullptr && role->is_string()) parsed.role = role->get<std::string>();
+  if (parsed.role == "developer") parsed.role = "system";  // the newer name of the same role
+  if (std::find(kRoles.begin(), kRoles.end(), parsed.role) == kRoles.end()) {
+    return InvalidArgument(
+        "messages[{}]: \"role\" is {}, expected system, developer, user, assistant or tool", index,
+        role == nullptr ? "missing" : Shown(*role));
+  }
+  if (const Json* calls = Find(message, "tool_calls")) {
+    QWEN25_TRY(parsed.tool_calls, ParseRequestedCalls(*calls, index));
+    if (parsed.role != "assistant" && !parsed.tool_calls.empty()) {
+      return InvalidArgument(
+          "messages[{}]: \"tool_calls\" in a message of role \"{}\", expected only in one of role "
+          "\"assistant\"",
+          index, parsed.role);
+    }
+  }
+  QWEN25_TRY(parsed.content, ParseContent(message, index, !parsed.tool_calls.empty()));
+  return parsed;
+}
+
+}  // namespace
+
+Result<std::vector<ChatMessage>> ParseMessages(const Json& messages) {
+  if (!messages.is_array()) {
+    return InvalidArgument("\"messages\" is {}, expected an array of messages", Shown(messages));
+  }
+  if (messages.empty()) return InvalidArgument("\"messages\" is empty, expected at least one message");
+  std::vector<ChatMessage> parsed;
+  parsed.reserve(messages.size());
+  for (size_t i = 0; i < messages.size(); ++i) {
+    QWEN25_TRY(ChatMessage message, ParseMessage(messages[i], i));
+    parsed.push_back(std::move(message));
+  }
+  return parsed;
+}
+
+Status CheckTools(const Json& tools) {
+  if (tools.is_null()) return {};
+  if (!tools.is_array()) {
+    return InvalidArgument("\"tools\" is {}, expected an array of function signatures", Shown(tools));
+  }
+  for (size_t i = 0; i < tools.size(); ++i) {
+    const Json* type = tools[i].is_object() ? Find(tools[i], "type") : nullptr;
+    const Json* function = tools[i].is_object() ? Find(tools[i], "function") : nullptr;
+    const Json* name = function != nullptr && function->is_object() ? Find(*function, "name") : nullptr;
+    if (type == nullptr || *type != "function" || name == nullptr || !name->is_string()) {
+      return InvalidArgument(
+          "tools[{}] is {}, expected {{\"type\": \"function\", \"function\": {{\"name\": string, ...}}}}", i,
+          Shown(tools[i]));
+    }
+  }
+  return {};
+}
+
+// ---------------------------------------------------------------------------------------------------------------
+// The model's answer
+
+namespace {
+
+size_t SkipSpace(std::string_view text, size_t at) {
+  const size_t found = text.find_first_not_of(" \t\r\n", at);
+  return found == std::string_view::npos ? text.size() : found;
+}
+
+// The end of the JSON object that starts at `begin`, by its braces; nothing if it never closes. Stops at a
+// character that no JSON has outside strings, so that an answer full of opening tags is not scanned to its
+// end once for each of them.
+std::optional<size_t> EndOfObject(std::string_view text, size_t begin) {
+  size_t depth = 0;
+  bool in_string = false;
+  for (size_t i = begin; i < text.size(); ++i) {
+    const char c = text[i];
+    if (in_string) {
+      if (c == '\\') {
+        ++i;
+      } else if (c == '"') {
+        in_string = false;
+      }
+    } else if (c == '"') {
+      in_string = true;
+    } else if (c == '{') {
+      ++depth;
+    } else if (c == '}') {
+      if (--depth == 0) return i + 1;
+    } else if (c == '<' || c == '\\') {
+      return std::nullopt;
+    }
+  }
+  return std::nullopt;
+}
+
+std::optional<ToolCall> ParseCall(std::string_view object) {
+  Result<Json> parsed = ParseJson(object, "tool call");
+  if (!parsed.ok() || !parsed->is_object()) return std::nullopt;
+  const Json* name = Find(*parsed, "name");
+  const Json* arguments = Find(*parsed, "arguments");
+  if (name == nullptr || !name->is_string() || arguments == nullptr || !arguments->is_object())
+    return std::nullopt;
+  return ToolCall{.name = name->get<std::string>(), .arguments = *arguments};
+}
+
+// A call whose opening tag ends at `begin`, and where the text goes on behind it.
+struct FoundCall {
+  ToolCall call;
+  size_t end;
+};
+std::optional<FoundCall> FindCall(std::string_view text, size_t begin) {
+  const size_t object = SkipSpace(text, begin);
+  if (object == text.size() || text[object] != '{') return std::nullopt;
+  const std::optional<size_t> object_end = EndOfObject(text, object);
+  if (!object_end) return std::nullopt;
+  size_t end = SkipSpace(text, *object_end);
+  if (text.substr(end).starts_with(kCallEnd)) {
+    end += kCallEnd.size();
+  } else if (end != text.size()) {
+    return std::nullopt;
+  }
+  std::optional<ToolCall> call = ParseCall(text.substr(object, *object_end - object));
+  if (!call) return std::nullopt;
+  return FoundCall{.call = std::move(*call), .end = end};
+}
+
+}  // namespace
+
+ParsedReply ParseToolCalls(std::string_view reply) {
+  ParsedReply parsed;
+  size_t text_begin = 0;  // what lies before it has been taken
+  size_t search = 0;
+  while (true) {
+    const size_t tag = reply.find(kCallStart, search);
+    if (tag == std::string_view::npos) break;
+    std::optional<FoundCall> found = FindCall(reply, tag + kCallStart.size());
+    search = tag + kCallStart.size();
+    if (!found) continue;
+    std::string_view before = reply.substr(text_begin, tag - text_begin);
+    if (before.ends_with('\n')) before.remove_suffix(1);  // the template's own newline before a tag
+    parsed.content += before;
+    parsed.tool_calls.push_back(std::move(found->call));
+    text_begin = search = found->end;
+  }
+  parsed.content += reply.substr(text_begin);
+  return parsed;
+}
+
+// ---------------------------------------------------------------------------------------------------------------
+// Recognising a template
+
+namespace {
+
+// Hash64 of Qwen2.5's template with its default system text taken out in both places where it stands.
+constexpr uint64_t kTemplateHash = 0xeabb709d63012ada;
+
+// Jinja string literals escape like Python's; the few escapes that prose needs.
+std::string Unescape(std::string_view literal) {
+  std::string text;
+  for (size_t i = 0; i < literal.size(); ++i) {
+    if (literal[i] != '\\' || i + 1 == literal.size()) {
+      text += literal[i];
+      continue;
+    }
+    const char escaped = literal[++i];
+    if (escaped == 'n') {
+      text += '\n';
+    } else if (escaped == 't') {
+      text += '\t';
+    } else {
+      if (escaped != '\\' && escaped != '\'' && escaped != '"') text += '\\';
+      text += escaped;
+    }
+  }
+  return text;
+}
+
+// Removes `wanted` between `before` and `after` where that stands in `text`.
+void RemoveOnce(std::string& text, const std::string& before, std::string_view wanted,
+                const std::string& after) {
+  const size_t at = text.find(before + std::string(wanted) + after);
+  if (at != std::string::npos) text.erase(at + before.size(), wanted.size());
+}
+
+}  // namespace
+
+Result<std::string> RecogniseChatTemplate(std::string_view jinja, std::string_view origin) {
+  const Status unknown = Unsupported(
+      "{}: the chat template is not Qwen2.5's ({} bytes). This program renders that template only; prompts "
+      "in "
+      "another format would be ones that the model was not trained on. Use plain text completion with this "
+      "model, "
+      "or put Qwen2.5's template in its place",
+      origin, jinja.size());
+  // The default system text stands once as a whole turn and once alone, before the list of tools.
+  constexpr std::string_view kBefore = "'<|im_start|>system\\n";
+  constexpr std::string_view kAfter = "<|im_end|>\\n'";
+  size_t begin = jinja.find(kBefore);
+  while (begin != std::string_view::npos && jinja.substr(begin + kBefore.size()).starts_with('\'')) {
+    begin = jinja.find(kBefore, begin + 1);
+  }
+  if (begin == std::string_view::npos) return unknown;
+  begin += kBefore.size();
+  const size_t end = jinja.find(kAfter, begin);
+  if (end == std::string_view::npos) return unknown;
+  const std::string_view literal = jinja.substr(begin, end - begin);
+
+  std::string rest(jinja);
+  RemoveOnce(rest, std::string(kBefore), literal, std::string(kAfter));
+  RemoveOnce(rest, "{{- '", literal, "' }}");
+  while (!rest.empty() && rest.back() == '\n')
+    rest.pop_back();  // a template engine drops it, a file may lack it
+  if (Hash64(std::as_bytes(std::span(rest))) != kTemplateHash) return unknown;
+  return Unescape(literal);
+}
+
+Result<std::string> ReadChatTemplate(const std::filesystem::path& folder) {
+  const std::filesystem::path own_file = folder / "chat_template.jinja";
+  if (std::filesystem::exists(own_file)) {
+    QWEN25_TRY(const std::string jinja, ReadFile(own_file));
+    return RecogniseChatTemplate(jinja, own_file.string());
+  }
+  const std::string config_path = (folder / "tokenizer_config.json").string();
+  QWEN25_TRY(const Json config, ReadJsonFile(config_path));
+  if (!config.is_object())
+    return InvalidArgument("{}: is {}, expected an object", config_path, Shown(config));
+  const Json* chat_template = Find(config, "chat_template");
+  if (chat_template != nullptr && chat_template->is_array()) {  // a list of named templates
+    const Json& named = *chat_template;
+    chat_template = nullptr;
+    for (const Json& entry : named) {
+      if (entry.is_object() && entry.value("name", Json()) == "default")
+        chat_template = Find(entry, "template");
+    }
+  }
+  if (chat_template == nullptr) {
+    return NotFound(
+        "{}: has no default \"chat_template\", and there is no {}: the model was not made for chat",
+        config_path, own_file.string());
+  }
+  if (!chat_template->is_string()) {
+    return InvalidArgument("{}: \"chat_template\" is {}, expected a string", config_path,
+                           Shown(*chat_template));
+  }
+  return RecogniseChatTemplate(chat_template->get_ref<const std::string&>(), config_path);
+}
+
+}  // namespace qwen25

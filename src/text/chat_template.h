@@ -1,0 +1,80 @@
+// The ChatML chat template of Qwen2.5, without a template engine: the text that a conversation becomes before
+// it is tokenised, and what the model's answer means when it comes back.
+//
+// Source of the format: `chat_template` in the tokenizer_config.json of the official checkpoints. The
+// fixtures of chat_template_test.cc are what Hugging Face transformers renders from it.
+#pragma once
+
+#include <filesystem>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/json.h"
+#include "base/status.h"
+
+namespace qwen25 {
+
+// The system text that stands in for a missing system message: Instruct checkpoints, base checkpoints.
+inline constexpr std::string_view kInstructSystem =
+    "You are Qwen, created by Alibaba Cloud. You are a helpful assistant.";
+inline constexpr std::string_view kBaseSystem = "You are a helpful assistant.";
+
+// A function call that the model asks for. `arguments` is an object.
+struct ToolCall {
+  std::string name;
+  Json arguments;
+  bool operator==(const ToolCall&) const = default;
+};
+
+// One turn. `role` is "system", "user", "assistant" or "tool"; only an assistant has `tool_calls`.
+struct ChatMessage {
+  std::string role;
+  std::string content;
+  std::vector<ToolCall> tool_calls = {};
+  bool operator==(const ChatMessage&) const = default;
+};
+
+struct ChatTemplateOptions {
+  std::string default_system{kInstructSystem};  // used where the first message is not a system message
+  Json tools = nullptr;                         // array of function signatures, or null
+  bool add_generation_prompt = true;            // ends with the opening of the assistant's turn
+};
+
+// The prompt of a conversation. Messages with a role that the template does not know are left out, as the
+// template does; ParseMessages refuses them. Text that looks like a control token ("<|im_end|>") is not
+// escaped.
+std::string RenderChat(std::span<const ChatMessage> messages, const ChatTemplateOptions& options);
+
+// Reads the `messages` array of an OpenAI-style request. `content` may be a string, null for an assistant
+// with tool calls, or an array of {"type": "text"} parts, which are joined by newlines; "developer" means
+// "system"; tool-call arguments may be an object or a string holding one. kInvalidArgument names the message
+// and the field.
+Result<std::vector<ChatMessage>> ParseMessages(const Json& messages);
+
+// Checks the `tools` of a request: null, or an array of objects {"type": "function", "function": {"name":
+// ...}}.
+Status CheckTools(const Json& tools);
+
+// What an answer says: the text, and the calls that were inside <tool_call> tags.
+struct ParsedReply {
+  std::string content;
+  std::vector<ToolCall> tool_calls;
+};
+
+// Takes the well-formed <tool_call> blocks out of an answer: an object with a string "name" and an object
+// "arguments". The closing tag of the last one may be missing, since a model may stop at the end of its turn.
+// Whatever is malformed stays in `content` as it is. The inverse of RenderChat for an assistant's turn.
+ParsedReply ParseToolCalls(std::string_view reply);
+
+// The default system text of a Jinja chat template, if the template is Qwen2.5's. kUnsupported for any other,
+// since rendering it with this format would feed the model prompts that it was not trained on.
+Result<std::string> RecogniseChatTemplate(std::string_view jinja, std::string_view origin);
+
+// RecogniseChatTemplate for a checkpoint folder: chat_template.jinja, else `chat_template` in
+// tokenizer_config.json (a string, or a list with a template called "default"). kNotFound where there is
+// none.
+Result<std::string> ReadChatTemplate(const std::filesystem::path& folder);
+
+}  // namespace qwen25
