@@ -1,0 +1,76 @@
+// Everything that defines a tokenizer, as plain data: what the readers of the file formats produce, what
+// Tokenizer is built from and what Save writes.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/json.h"
+#include "base/status.h"
+#include "text/pre_tokenizer.h"
+
+namespace qwen25 {
+
+// Limits that are refused, with a message, before memory is taken for them. The largest published
+// vocabularies have some 260,000 entries.
+inline constexpr int32_t kMaxTokenId = (1 << 22) - 1;
+inline constexpr size_t kMaxMerges = size_t{1} << 22;
+inline constexpr size_t kMaxTokenBytes = 1 << 16;
+
+// A token that is found in the text itself, before any other step.
+struct AddedToken {
+  int32_t id = -1;
+  std::string content;
+  bool special = true;      // left out by Decode(.., skip_special)
+  bool normalized = false;  // searched in the normalised text instead of the given one
+  bool lstrip = false;      // takes the white space before it along
+  bool rstrip = false;      // and behind it
+};
+
+enum class BpeModel {
+  // Pieces of the pre-tokenizer, as bytes (GPT-2, Qwen2.5).
+  kByteLevel,
+  // Sentencepiece as Hugging Face expresses it (Llama): "\u2581" before the text and for every space, code
+  // points that are no token as their bytes <0x00>..<0xFF>, no pre-tokenizer.
+  kSentencePiece,
+};
+
+struct TokenizerSpec {
+  BpeModel model = BpeModel::kByteLevel;
+  PreTokenizerKind pre_tokenizer = PreTokenizerKind::kQwen2;  // of kByteLevel
+  bool nfc = true;                                            // of kByteLevel
+  bool ignore_merges = false;  // a piece that is a token is that token, whatever the merges make of it
+  bool fuse_unk = true;        // of kSentencePiece: neighbouring unknown code points are one unknown token
+  std::optional<int32_t> unk_id;
+
+  // The vocabulary by id; ids that only added tokens have, and ids of nothing, are empty. kByteLevel: the
+  // bytes of the token. kSentencePiece: its text as in the file ("\u2581the", "<0x0A>").
+  std::vector<std::string> tokens;
+  // Ids of kByteLevel whose text in the file is outside the byte alphabet: never met in text, kept for Save.
+  std::vector<std::pair<int32_t, std::string>> foreign_tokens;
+  struct Merge {
+    int32_t left;
+    int32_t right;
+    int32_t result;
+  };
+  std::vector<Merge> merges;  // most urgent first
+  std::vector<AddedToken> added_tokens;
+
+  // What the post-processor's template puts around one sequence; added only when asked for.
+  std::vector<int32_t> prefix_ids;
+  std::vector<int32_t> suffix_ids;
+
+  // Roles, as contents of tokens; empty = none. From tokenizer_config.json.
+  std::string bos_token;
+  std::string eos_token;
+  std::string pad_token;
+  std::string unk_token;
+  std::string chat_template;      // Jinja source; empty = none
+  uint64_t model_max_length = 0;  // tokens; 0 = not stated
+  std::string tokenizer_class;    // as the folder names it; empty = not stated
+};
+
+}  // namespace qwen25
