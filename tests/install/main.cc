@@ -1,5 +1,5 @@
-// What a user's program does with the installed library: writes a file atomically, reads it back as JSON, and gets
-// a failure as a value.
+// What a user's program does with the installed library: writes a file atomically, reads it back as JSON, and
+// gets a failure as a value.
 #include <fmt/format.h>
 #include <qwen25/base/file.h>
 #include <qwen25/base/json.h>
