@@ -57,6 +57,18 @@ TEST(FileTest, AtomicReplacementKeepsTheOldContentUntilCommit) {
   EXPECT_EQ(*ReadFile(path), "new");
 }
 
+TEST(FileTest, AnAppendedFileGrows) {
+  TemporaryDirectory directory;
+  const std::string path = directory / "log";
+  for (const char* line : {"one\n", "two\n"}) {
+    ASSERT_OK_AND_ASSIGN(AppendFile file, AppendFile::Open(path));
+    ASSERT_OK(file.Append(line));
+    ASSERT_OK(file.Sync());
+  }
+  EXPECT_EQ(*ReadFile(path), "one\ntwo\n");
+  EXPECT_ERROR_CONTAINS(AppendFile::Open(directory / "missing/log"), "cannot open for appending");
+}
+
 TEST(FileTest, ErrorsNameThePathAndTheReason) {
   EXPECT_ERROR_CONTAINS(ReadFile("/nonexistent/file"), "/nonexistent/file: cannot open: No such file");
   EXPECT_EQ(ReadFile("/nonexistent/file").status().code(), StatusCode::kNotFound);

@@ -115,6 +115,28 @@ Status WriteFileAtomically(const std::filesystem::path& path, std::string_view c
   return file.Commit();
 }
 
+AppendFile::AppendFile(AppendFile&& other) noexcept
+    : path_(std::move(other.path_)), descriptor_(std::exchange(other.descriptor_, -1)) {}
+
+AppendFile::~AppendFile() {
+  if (descriptor_ >= 0) ::close(descriptor_);
+}
+
+Result<AppendFile> AppendFile::Open(const std::filesystem::path& path) {
+  const int descriptor = ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+  if (descriptor < 0) return ErrnoStatus(errno, "open for appending", path);
+  return AppendFile(path.string(), descriptor);
+}
+
+Status AppendFile::Append(std::span<const std::byte> bytes) {
+  return WriteAll(descriptor_, bytes, path_);
+}
+
+Status AppendFile::Sync() {
+  if (::fsync(descriptor_) != 0) return ErrnoStatus(errno, "flush", path_);
+  return {};
+}
+
 Status SyncDirectory(const std::filesystem::path& directory) {
   const int descriptor = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (descriptor < 0) return ErrnoStatus(errno, "open folder", directory);

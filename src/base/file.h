@@ -44,6 +44,28 @@ class AtomicFile {
 // AtomicFile with one Write.
 Status WriteFileAtomically(const std::filesystem::path& path, std::string_view content);
 
+// A file that only grows. Each Append() is one write to the system, so that a killed process leaves whole
+// records; Sync() makes them survive a power loss.
+class AppendFile {
+ public:
+  // Creates the file where it is missing.
+  static Result<AppendFile> Open(const std::filesystem::path& path);
+  AppendFile(AppendFile&& other) noexcept;
+  AppendFile& operator=(AppendFile&&) = delete;
+  ~AppendFile();
+
+  Status Append(std::span<const std::byte> bytes);
+  Status Append(std::string_view text) { return Append(std::as_bytes(std::span(text))); }
+  Status Sync();
+  const std::string& path() const { return path_; }
+
+ private:
+  AppendFile(std::string path, int descriptor) : path_(std::move(path)), descriptor_(descriptor) {}
+
+  std::string path_;
+  int descriptor_;
+};
+
 // Flushes a folder's entries (created, renamed, removed names) to disk.
 Status SyncDirectory(const std::filesystem::path& directory);
 
