@@ -12,6 +12,7 @@ namespace qwen25 {
 struct Parameter {
   float* data = nullptr;
   float* grad = nullptr;
+  const float* packed = nullptr;  // inference: the transpose in the panels of kernels/gemm.h, or null
   size_t rows = 0;
   size_t cols = 0;
 

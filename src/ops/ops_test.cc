@@ -1,0 +1,274 @@
+#include "ops/ops.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <functional>
+#include <vector>
+
+#include "base/rng.h"
+
+namespace qwen25 {
+namespace {
+
+// Everything an op needs, and memory for parameters.
+struct Bench {
+  explicit Bench(size_t num_threads = 2) : threads(num_threads), scratch(num_threads) {}
+  ThreadPool threads;
+  TensorPool tensors;
+  Scratch scratch;
+  Tape tape;
+  Execution execution{threads, tensors, scratch, nullptr};
+  std::deque<std::vector<float>> memory;
+
+  Parameter NewParameter(size_t rows, size_t cols, uint64_t seed) {
+    float* data = Fill(rows * cols, seed);
+    return {.data = data, .grad = memory.emplace_back(rows * cols, 0.0f).data(), .rows = rows, .cols = cols};
+  }
+  Tensor NewTensor(size_t rows, size_t cols, uint64_t seed) {
+    Tensor tensor = tensors.New(rows, cols);
+    std::copy_n(Fill(rows * cols, seed), rows * cols, tensor.data());
+    return tensor;
+  }
+  float* Fill(size_t count, uint64_t seed) {
+    std::vector<float>& values = memory.emplace_back(count);
+    Rng rng(seed);
+    for (float& value : values) value = static_cast<float>(rng.Uniform() * 2 - 1);
+    return values.data();
+  }
+};
+
+// Holds the gradients of sum(out * coefficients) to central differences. `build` makes the output from
+// scratch, `inputs` are the numbers that it depends on, with the gradients that backward must give.
+struct Input {
+  const char* name;
+  float* data;
+  const float* grad;
+  size_t count;
+};
+void CheckGradients(
+    Bench& bench, const std::function<Tensor()>& build, const std::vector<Input>& inputs,
+    const std::function<void()>& after_backward = [] {}, double tolerance = 2e-3) {
+  bench.execution.tape = &bench.tape;
+  Tensor out = build();
+  const size_t count = out.rows() * out.cols();
+  const float* coefficients = bench.Fill(count, 99);
+  ASSERT_TRUE(out.MakeGrad());
+  std::copy_n(coefficients, count, out.grad());
+  bench.tape.BackwardTo(0, bench.execution);
+  bench.execution.tape = nullptr;
+  after_backward();
+  const auto loss = [&] {
+    Tensor again = build();
+    double sum = 0;
+    for (size_t i = 0; i < count; ++i) sum += double{coefficients[i]} * again.data()[i];
+    return sum;
+  };
+  for (const Input& input : inputs) {
+    for (size_t i = 0; i < input.count; ++i) {
+      constexpr float kStep = 1e-2f;
+      const float kept = input.data[i];
+      input.data[i] = kept + kStep;
+      const double up = loss();
+      input.data[i] = kept - kStep;
+      const double down = loss();
+      input.data[i] = kept;
+      ASSERT_NEAR(input.grad[i], (up - down) / (2 * kStep), tolerance) << input.name << "[" << i << "]";
+    }
+  }
+}
+
+TEST(OpsTest, RmsNormMatchesItsFormulaAndFiniteDifferences) {
+  Bench bench;
+  for (size_t width : {1, 5, 16, 33}) {
+    Tensor x = bench.NewTensor(37, width, 1);
+    Parameter weight = bench.NewParameter(1, width, 2);
+    Tensor y = RmsNorm(bench.execution, x, weight, 1e-5f);
+    for (size_t t = 0; t < 37; ++t) {
+      double sum = 0;
+      for (size_t d = 0; d < width; ++d) sum += std::pow(double{x.data()[t * width + d]}, 2);
+      const double r = 1 / std::sqrt(1e-5 + sum / double(width));
+      for (size_t d = 0; d < width; ++d) {
+        ASSERT_NEAR(y.data()[t * width + d], x.data()[t * width + d] * r * weight.data[d], 2e-6);
+      }
+    }
+  }
+  Tensor x = bench.NewTensor(35, 6, 1);
+  Parameter weight = bench.NewParameter(1, 6, 2);
+  // Two uses of x: the second to run backward must add, not overwrite.
+  Tensor first, second;
+  CheckGradients(bench,
+                 [&] {
+                   Tensor a = RmsNorm(bench.execution, x, weight, 1e-2f);
+                   return RmsNorm(bench.execution, a, weight, 1e-2f);
+                 },
+                 {{"weight", weight.data, weight.grad, 6}});
+  std::fill_n(weight.grad, 6, 0.0f);
+  x.FreeGrad();
+  bench.execution.tape = &bench.tape;
+  Tensor out = RmsNorm(bench.execution, x, weight, 1e-2f);
+  x.MakeGrad();
+  std::fill_n(x.grad(), 35 * 6, 1.0f);
+  out.MakeGrad();
+  std::fill_n(out.grad(), 35 * 6, 0.0f);
+  bench.tape.BackwardTo(0, bench.execution);
+  for (size_t i = 0; i < 35 * 6; ++i) ASSERT_EQ(x.grad()[i], 1.0f) << "an existing gradient was overwritten";
+}
+
+TEST(OpsTest, RmsNormInputGradient) {
+  Bench bench;
+  Tensor x = bench.NewTensor(3, 19, 1);
+  Parameter weight = bench.NewParameter(1, 19, 2);
+  x.MakeGrad();
+  std::fill_n(x.grad(), 3 * 19, 0.0f);
+  CheckGradients(bench, [&] { return RmsNorm(bench.execution, x, weight, 1e-5f); },
+                 {{"x", x.data(), x.grad(), 3 * 19}, {"weight", weight.data, weight.grad, 19}});
+}
+
+TEST(OpsTest, LinearWithBiasAndResidual) {
+  Bench bench;
+  Tensor x = bench.NewTensor(5, 7, 1), residual = bench.NewTensor(5, 9, 3);
+  Parameter weight = bench.NewParameter(9, 7, 2), bias = bench.NewParameter(1, 9, 4);
+  Tensor y = Linear(bench.execution, x, weight, &bias, &residual);
+  for (size_t t = 0; t < 5; ++t) {
+    for (size_t n = 0; n < 9; ++n) {
+      double sum = bias.data[n] + residual.data()[t * 9 + n];
+      for (size_t m = 0; m < 7; ++m) sum += double{x.data()[t * 7 + m]} * weight.data[n * 7 + m];
+      ASSERT_NEAR(y.data()[t * 9 + n], sum, 1e-5);
+    }
+  }
+  y.Reset();
+  x.MakeGrad();
+  std::fill_n(x.grad(), 5 * 7, 0.0f);
+  std::vector<float> residual_grad(5 * 9);
+  CheckGradients(
+      bench, [&] { return Linear(bench.execution, x, weight, &bias, &residual); },
+      {{"x", x.data(), x.grad(), 5 * 7},
+       {"weight", weight.data, weight.grad, 9 * 7},
+       {"bias", bias.data, bias.grad, 9},
+       {"residual", residual.data(), residual_grad.data(), 5 * 9}},
+      [&] { std::copy_n(residual.grad(), 5 * 9, residual_grad.data()); });
+}
+
+TEST(OpsTest, SwiGluMatchesItsFormulaAndFiniteDifferences) {
+  Bench bench;
+  Tensor gate_up = bench.NewTensor(3, 2 * 21, 1);
+  for (size_t i = 0; i < 3 * 42; ++i) gate_up.data()[i] *= 4;
+  Tensor y = SwiGlu(bench.execution, gate_up);
+  for (size_t t = 0; t < 3; ++t) {
+    for (size_t f = 0; f < 21; ++f) {
+      const double g = gate_up.data()[t * 42 + f], u = gate_up.data()[t * 42 + 21 + f];
+      ASSERT_NEAR(y.data()[t * 21 + f], g / (1 + std::exp(-g)) * u, 1e-5);
+    }
+  }
+  y.Reset();
+  std::vector<float> grad(3 * 42);
+  CheckGradients(
+      bench, [&] { return SwiGlu(bench.execution, gate_up); },
+      {{"gate_up", gate_up.data(), grad.data(), 3 * 42}},
+      [&] { std::copy_n(gate_up.grad(), grad.size(), grad.data()); });
+}
+
+TEST(OpsTest, SwiGluIsFiniteForLargeInputs) {
+  Bench bench;
+  Tensor gate_up = bench.tensors.New(1, 4);
+  const float values[] = {-200.0f, 200.0f, 1.0f, 1.0f};
+  std::copy_n(values, 4, gate_up.data());
+  Tensor y = SwiGlu(bench.execution, gate_up);
+  EXPECT_NEAR(y.data()[0], 0.0f, 1e-30);
+  EXPECT_EQ(y.data()[1], 200.0f);
+}
+
+TEST(OpsTest, EmbeddingGradientAddsUpRepeatedTokens) {
+  Bench bench;
+  Parameter table = bench.NewParameter(6, 70, 1);
+  const std::vector<int32_t> tokens = {3, 0, 3, 5, 3};
+  CheckGradients(bench, [&] { return Embedding(bench.execution, table, tokens); },
+                 {{"table", table.data, table.grad, 6 * 70}});
+}
+
+TEST(OpsTest, CrossEntropyMatchesItsFormulaAndFiniteDifferences) {
+  Bench bench;
+  constexpr size_t kRows = 150, kWidth = 6, kVocabulary = 37;
+  Tensor x = bench.NewTensor(kRows, kWidth, 1);
+  Parameter weight = bench.NewParameter(kVocabulary, kWidth, 2);
+  std::vector<int32_t> targets(kRows);
+  Rng rng(5);
+  for (auto& target : targets) target = static_cast<int32_t>(rng.Below(kVocabulary + 3)) - 3;
+  for (auto& target : targets) target = std::max(target, -1);
+
+  std::vector<float> row_losses(kRows);
+  const LossSum loss = CrossEntropy(bench.execution, x, weight, targets, 0.5f, row_losses);
+  double sum = 0;
+  size_t num_tokens = 0;
+  for (size_t t = 0; t < kRows; ++t) {
+    double expected = 0;
+    if (targets[t] >= 0) {
+      double total = 0, wanted = 0;
+      for (size_t v = 0; v < kVocabulary; ++v) {
+        double logit = 0;
+        for (size_t d = 0; d < kWidth; ++d)
+          logit += double{x.data()[t * kWidth + d]} * weight.data[v * kWidth + d];
+        total += std::exp(logit);
+        if (v == size_t(targets[t])) wanted = logit;
+      }
+      expected = std::log(total) - wanted;
+      ++num_tokens;
+    }
+    ASSERT_NEAR(row_losses[t], expected, 1e-5);
+    sum += expected;
+  }
+  EXPECT_EQ(loss.num_tokens, num_tokens);
+  EXPECT_NEAR(loss.sum, sum, 1e-3);
+
+  bench.execution.tape = &bench.tape;
+  CrossEntropy(bench.execution, x, weight, targets, 0.5f);
+  bench.execution.tape = nullptr;
+  const auto value = [&] { return 0.5 * CrossEntropy(bench.execution, x, weight, targets, 0.5f).sum; };
+  const auto check = [&](float* data, const float* grad, size_t count, const char* name) {
+    for (size_t i = 0; i < count; i += 7) {
+      const float kept = data[i];
+      data[i] = kept + 1e-2f;
+      const double up = value();
+      data[i] = kept - 1e-2f;
+      const double down = value();
+      data[i] = kept;
+      ASSERT_NEAR(grad[i], (up - down) / 2e-2, 3e-3) << name << "[" << i << "]";
+    }
+  };
+  check(x.data(), x.grad(), kRows * kWidth, "x");
+  check(weight.data, weight.grad, kVocabulary * kWidth, "weight");
+}
+
+TEST(OpsTest, RecomputedSegmentsGiveTheSameBits) {
+  const auto run = [](bool recompute) {
+    Bench bench;
+    Tensor x = bench.NewTensor(40, 16, 1);
+    Parameter norm = bench.NewParameter(1, 16, 2), up = bench.NewParameter(64, 16, 3),
+              down = bench.NewParameter(16, 32, 4);
+    const auto layer = [&](Execution& execution, const Tensor& input) {
+      const Tensor n = RmsNorm(execution, input, norm, 1e-6f);
+      const Tensor h = SwiGlu(execution, Linear(execution, n, up));
+      return Linear(execution, h, down, nullptr, &input);
+    };
+    bench.execution.tape = &bench.tape;
+    Tensor out = x;
+    for (int i = 0; i < 3; ++i) {
+      out = recompute ? Recompute(bench.execution, out, layer) : layer(bench.execution, out);
+    }
+    out.MakeGrad();
+    std::fill_n(out.grad(), 40 * 16, 0.5f);
+    bench.tape.BackwardTo(0, bench.execution);
+    std::vector<float> result(out.data(), out.data() + 40 * 16);
+    result.insert(result.end(), x.grad(), x.grad() + 40 * 16);
+    for (const Parameter& p : {norm, up, down}) result.insert(result.end(), p.grad, p.grad + p.rows * p.cols);
+    return std::pair(result, bench.tensors.peak_bytes());
+  };
+  const auto [kept, kept_bytes] = run(false);
+  const auto [recomputed, recomputed_bytes] = run(true);
+  EXPECT_EQ(kept, recomputed);
+  EXPECT_LT(recomputed_bytes, kept_bytes);
+}
+
+}  // namespace
+}  // namespace qwen25
