@@ -4,8 +4,6 @@
 #include <array>
 #include <optional>
 
-#include "base/file.h"
-#include "base/hash.h"
 #include "text/python_json.h"
 
 namespace qwen25 {
@@ -112,9 +110,8 @@ Result<std::string> ParseContent(const Json& message, size_t index, bool may_be_
     const Json* part_text = part.is_object() ? Find(part, "text") : nullptr;
     if (type == nullptr || *type != "text" || part_text == nullptr || !part_text->is_string()) {
       return InvalidArgument(
-          "messages[{}].content[{}] is {}, expected {{\"type\": \"text\", \"text\": string}}: this model "
-          "reads "
-          "text only",
+          "messages[{}].content[{}] is {}, expected {{\"type\": \"text\", \"text\": string}}: this "
+          "model reads text only",
           index, i, Shown(part));
     }
     if (i > 0) text += '\n';
@@ -182,8 +179,8 @@ Result<ChatMessage> ParseMessage(const Json& message, size_t index) {
     QWEN25_TRY(parsed.tool_calls, ParseRequestedCalls(*calls, index));
     if (parsed.role != "assistant" && !parsed.tool_calls.empty()) {
       return InvalidArgument(
-          "messages[{}]: \"tool_calls\" in a message of role \"{}\", expected only in one of role "
-          "\"assistant\"",
+          "messages[{}]: \"tool_calls\" in a message of role \"{}\", expected only in one of "
+          "role \"assistant\"",
           index, parsed.role);
     }
   }
@@ -313,105 +310,6 @@ ParsedReply ParseToolCalls(std::string_view reply) {
   }
   parsed.content += reply.substr(text_begin);
   return parsed;
-}
-
-// ---------------------------------------------------------------------------------------------------------------
-// Recognising a template
-
-namespace {
-
-// Hash64 of Qwen2.5's template with its default system text taken out in both places where it stands.
-constexpr uint64_t kTemplateHash = 0xeabb709d63012ada;
-
-// Jinja string literals escape like Python's; the few escapes that prose needs.
-std::string Unescape(std::string_view literal) {
-  std::string text;
-  for (size_t i = 0; i < literal.size(); ++i) {
-    if (literal[i] != '\\' || i + 1 == literal.size()) {
-      text += literal[i];
-      continue;
-    }
-    const char escaped = literal[++i];
-    if (escaped == 'n') {
-      text += '\n';
-    } else if (escaped == 't') {
-      text += '\t';
-    } else {
-      if (escaped != '\\' && escaped != '\'' && escaped != '"') text += '\\';
-      text += escaped;
-    }
-  }
-  return text;
-}
-
-// Removes `wanted` between `before` and `after` where that stands in `text`.
-void RemoveOnce(std::string& text, const std::string& before, std::string_view wanted,
-                const std::string& after) {
-  const size_t at = text.find(before + std::string(wanted) + after);
-  if (at != std::string::npos) text.erase(at + before.size(), wanted.size());
-}
-
-}  // namespace
-
-Result<std::string> RecogniseChatTemplate(std::string_view jinja, std::string_view origin) {
-  const Status unknown = Unsupported(
-      "{}: the chat template is not Qwen2.5's ({} bytes). This program renders that template only; prompts "
-      "in "
-      "another format would be ones that the model was not trained on. Use plain text completion with this "
-      "model, "
-      "or put Qwen2.5's template in its place",
-      origin, jinja.size());
-  // The default system text stands once as a whole turn and once alone, before the list of tools.
-  constexpr std::string_view kBefore = "'<|im_start|>system\\n";
-  constexpr std::string_view kAfter = "<|im_end|>\\n'";
-  size_t begin = jinja.find(kBefore);
-  while (begin != std::string_view::npos && jinja.substr(begin + kBefore.size()).starts_with('\'')) {
-    begin = jinja.find(kBefore, begin + 1);
-  }
-  if (begin == std::string_view::npos) return unknown;
-  begin += kBefore.size();
-  const size_t end = jinja.find(kAfter, begin);
-  if (end == std::string_view::npos) return unknown;
-  const std::string_view literal = jinja.substr(begin, end - begin);
-
-  std::string rest(jinja);
-  RemoveOnce(rest, std::string(kBefore), literal, std::string(kAfter));
-  RemoveOnce(rest, "{{- '", literal, "' }}");
-  while (!rest.empty() && rest.back() == '\n')
-    rest.pop_back();  // a template engine drops it, a file may lack it
-  if (Hash64(std::as_bytes(std::span(rest))) != kTemplateHash) return unknown;
-  return Unescape(literal);
-}
-
-Result<std::string> ReadChatTemplate(const std::filesystem::path& folder) {
-  const std::filesystem::path own_file = folder / "chat_template.jinja";
-  if (std::filesystem::exists(own_file)) {
-    QWEN25_TRY(const std::string jinja, ReadFile(own_file));
-    return RecogniseChatTemplate(jinja, own_file.string());
-  }
-  const std::string config_path = (folder / "tokenizer_config.json").string();
-  QWEN25_TRY(const Json config, ReadJsonFile(config_path));
-  if (!config.is_object())
-    return InvalidArgument("{}: is {}, expected an object", config_path, Shown(config));
-  const Json* chat_template = Find(config, "chat_template");
-  if (chat_template != nullptr && chat_template->is_array()) {  // a list of named templates
-    const Json& named = *chat_template;
-    chat_template = nullptr;
-    for (const Json& entry : named) {
-      if (entry.is_object() && entry.value("name", Json()) == "default")
-        chat_template = Find(entry, "template");
-    }
-  }
-  if (chat_template == nullptr) {
-    return NotFound(
-        "{}: has no default \"chat_template\", and there is no {}: the model was not made for chat",
-        config_path, own_file.string());
-  }
-  if (!chat_template->is_string()) {
-    return InvalidArgument("{}: \"chat_template\" is {}, expected a string", config_path,
-                           Shown(*chat_template));
-  }
-  return RecogniseChatTemplate(chat_template->get_ref<const std::string&>(), config_path);
 }
 
 }  // namespace qwen25

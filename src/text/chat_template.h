@@ -1,11 +1,11 @@
 // The ChatML chat template of Qwen2.5, without a template engine: the text that a conversation becomes before
-// it is tokenised, and what the model's answer means when it comes back.
+// it is tokenised, and what the model's answer means when it comes back. Which template a checkpoint has:
+// chat_template_jinja.h.
 //
 // Source of the format: `chat_template` in the tokenizer_config.json of the official checkpoints. The
 // fixtures of chat_template_test.cc are what Hugging Face transformers renders from it.
 #pragma once
 
-#include <filesystem>
 #include <span>
 #include <string>
 #include <string_view>
@@ -67,14 +67,5 @@ struct ParsedReply {
 // "arguments". The closing tag of the last one may be missing, since a model may stop at the end of its turn.
 // Whatever is malformed stays in `content` as it is. The inverse of RenderChat for an assistant's turn.
 ParsedReply ParseToolCalls(std::string_view reply);
-
-// The default system text of a Jinja chat template, if the template is Qwen2.5's. kUnsupported for any other,
-// since rendering it with this format would feed the model prompts that it was not trained on.
-Result<std::string> RecogniseChatTemplate(std::string_view jinja, std::string_view origin);
-
-// RecogniseChatTemplate for a checkpoint folder: chat_template.jinja, else `chat_template` in
-// tokenizer_config.json (a string, or a list with a template called "default"). kNotFound where there is
-// none.
-Result<std::string> ReadChatTemplate(const std::filesystem::path& folder);
 
 }  // namespace qwen25

@@ -5,7 +5,6 @@
 #include <cmath>
 #include <limits>
 
-#include "base/file.h"
 #include "base/test_util.h"
 #include "text/python_json.h"
 
@@ -220,64 +219,6 @@ TEST(ParseToolCalls, IsTheInverseOfRendering) {
         RC_ASSERT(reply.content == content);
         RC_ASSERT(reply.tool_calls == message.tool_calls);
       });
-}
-
-TEST(ReadChatTemplate, RecognisesInstructAndBase) {
-  QWEN25_REQUIRE_SHARED_DATA(data);
-  ASSERT_OK_AND_ASSIGN(const std::string instruct, ReadChatTemplate(data + "/qwen25_tokenizer"));
-  EXPECT_EQ(instruct, kInstructSystem);
-  ASSERT_OK_AND_ASSIGN(const Json base,
-                       ReadJsonFile(data + "/qwen25_tokenizer/Qwen2.5-0.5B-base.tokenizer_config.json"));
-  ASSERT_OK_AND_ASSIGN(const std::string base_system,
-                       RecogniseChatTemplate(base["chat_template"].get<std::string>(), "b"));
-  EXPECT_EQ(base_system, kBaseSystem);
-}
-
-TEST(ReadChatTemplate, ReadsEveryPlaceWhereATemplateMayStand) {
-  QWEN25_REQUIRE_SHARED_DATA(data);
-  ASSERT_OK_AND_ASSIGN(const Json config, ReadJsonFile(data + "/qwen25_tokenizer/tokenizer_config.json"));
-  std::string jinja = config["chat_template"];
-  // A fine-tuned model's own default system text, with quotes escaped as Jinja does.
-  const std::string own = R"(It\'s \\boxed{}.\nSecond "line".)";
-  for (size_t at; (at = jinja.find(kInstructSystem)) != std::string::npos;) {
-    jinja.replace(at, kInstructSystem.size(), own);
-  }
-  const TemporaryDirectory folder;
-  ASSERT_OK(WriteFileAtomically(folder / "tokenizer_config.json", R"({"model_max_length": 1})"));
-  EXPECT_ERROR_CONTAINS(ReadChatTemplate(folder.path()), "no default \"chat_template\"");
-
-  const Json named = {
-      {"chat_template", {{{"name", "rag"}, {"template", "x"}}, {{"name", "default"}, {"template", jinja}}}}};
-  ASSERT_OK(WriteFileAtomically(folder / "tokenizer_config.json", named.dump()));
-  ASSERT_OK_AND_ASSIGN(const std::string system, ReadChatTemplate(folder.path()));
-  EXPECT_EQ(system, "It's \\boxed{}.\nSecond \"line\".");
-
-  ASSERT_OK(
-      WriteFileAtomically(folder / "chat_template.jinja", config["chat_template"].get<std::string>() + "\n"));
-  ASSERT_OK_AND_ASSIGN(const std::string from_file, ReadChatTemplate(folder.path()));
-  EXPECT_EQ(from_file, kInstructSystem);
-}
-
-TEST(ReadChatTemplate, RefusesOtherTemplates) {
-  const TemporaryDirectory folder;
-  EXPECT_ERROR_CONTAINS(ReadChatTemplate(folder.path()), "tokenizer_config.json");
-  ASSERT_OK(WriteFileAtomically(folder / "tokenizer_config.json", R"({"chat_template": 5})"));
-  EXPECT_ERROR_CONTAINS(ReadChatTemplate(folder.path()), "\"chat_template\" is 5, expected a string");
-  ASSERT_OK(WriteFileAtomically(folder / "tokenizer_config.json", R"({"chat_template": "{{ messages }}"})"));
-  const Result<std::string> other = ReadChatTemplate(folder.path());
-  EXPECT_EQ(other.status().code(), StatusCode::kUnsupported);
-  EXPECT_ERROR_CONTAINS(other, "the chat template is not Qwen2.5's (14 bytes)");
-
-  QWEN25_REQUIRE_SHARED_DATA(data);
-  ASSERT_OK_AND_ASSIGN(const Json config, ReadJsonFile(data + "/qwen25_tokenizer/tokenizer_config.json"));
-  const std::string jinja = config["chat_template"];
-  // One character left out, anywhere but in the newline at the end, which a file may lack.
-  for (size_t i = 0; i + 1 < jinja.size(); ++i) {
-    std::string changed = jinja;
-    changed.erase(i, 1);
-    const Result<std::string> result = RecogniseChatTemplate(changed, "t");
-    EXPECT_FALSE(result.ok()) << "at " << i << ": " << jinja.substr(i, 20);
-  }
 }
 
 }  // namespace

@@ -2,7 +2,8 @@
 """Writes fixtures/chat_template.json: conversations and the prompts that Hugging Face renders from them.
 
 The conversations are generated here; the prompts come from the chat templates of the official Qwen2.5
-checkpoints (Instruct and base differ in their default system text), rendered by transformers.
+checkpoints (Instruct and base differ in their default system text), rendered by transformers. The template that
+this project writes into its own checkpoints, fixtures/chat_template.jinja, must render the same.
 
     python make_chat_fixtures.py [--tokenizers FOLDER] [--output FILE]
 
@@ -147,15 +148,19 @@ def main():
         name: json.loads((arguments.tokenizers / file).read_text(encoding="utf-8"))["chat_template"]
         for name, file in (("instruct", "tokenizer_config.json"), ("base", "Qwen2.5-0.5B-base.tokenizer_config.json"))
     }
+    own = (ROOT / "tests/reference/fixtures/chat_template.jinja").read_text(encoding="utf-8")
     fixtures = []
     # Each conversation once; template and prompt flag alternate so that all four combinations meet all kinds.
     kinds = itertools.cycle([("instruct", True), ("instruct", False), ("base", True), ("instruct", True), ("base", False)])
     for (name, messages, tools), (template, add_generation_prompt) in zip(conversations(), kinds):
-        rendered, _ = render_jinja_template(
-            conversations=[messages], tools=tools, chat_template=templates[template],
-            add_generation_prompt=add_generation_prompt)
+        def render(jinja):
+            return render_jinja_template(conversations=[messages], tools=tools, chat_template=jinja,
+                                         add_generation_prompt=add_generation_prompt)[0][0]
+        rendered = render(templates[template])
+        if template == "instruct" and render(own) != rendered:
+            raise SystemExit(f"{name}: chat_template.jinja renders\n{render(own)}\nand the official one\n{rendered}")
         fixtures.append({"name": name, "template": template, "add_generation_prompt": add_generation_prompt,
-                         "messages": messages, "tools": tools, "rendered": rendered[0]})
+                         "messages": messages, "tools": tools, "rendered": rendered})
     lines = ",\n".join(json.dumps(fixture) for fixture in fixtures)
     arguments.output.write_text(f"[\n{lines}\n]\n", encoding="ascii")
     print(f"{len(fixtures)} conversations -> {arguments.output}")
