@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -16,8 +17,8 @@ namespace qwen25 {
 
 // Limits that are refused, with a message, before memory is taken for them. The largest published
 // vocabularies have some 260,000 entries.
-inline constexpr int32_t kMaxTokenId = (1 << 22) - 1;
-inline constexpr size_t kMaxMerges = size_t{1} << 22;
+inline constexpr int32_t kMaxTokenId = (1 << 21) - 2;
+inline constexpr size_t kMaxMerges = (size_t{1} << 21) - 1;
 inline constexpr size_t kMaxTokenBytes = 1 << 16;
 
 // A token that is found in the text itself, before any other step.
@@ -68,9 +69,36 @@ struct TokenizerSpec {
   std::string eos_token;
   std::string pad_token;
   std::string unk_token;
-  std::string chat_template;      // Jinja source; empty = none
-  uint64_t model_max_length = 0;  // tokens; 0 = not stated
-  std::string tokenizer_class;    // as the folder names it; empty = not stated
+  std::string chat_template;  // Jinja source; empty = none
+  // tokenizer_config.json as it was read, or an empty object: keys that nothing here interprets are kept by
+  // Save; the roles, the template and the added tokens are written from the fields above.
+  Json config = Json::object();
 };
+
+// Sentencepiece's space, U+2581.
+inline constexpr std::string_view kSpaceMark = "\xE2\x96\x81";
+
+// The published expressions of the pre-tokenizers, as tokenizer.json holds them.
+inline constexpr std::string_view kQwen2Pattern =
+    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|)"
+    R"(\s*[\r\n]+|\s+(?!\S)|\s+)";
+inline constexpr std::string_view kGpt2Pattern =
+    R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
+
+// Ids are below this.
+size_t VocabSize(const TokenizerSpec& spec);
+
+// kCorrupt, naming `origin`, where the parts contradict each other or leave text without an encoding. Whether
+// two tokens have the same text is found when the tables are built (Tokenizer::FromSpec).
+Status CheckSpec(const TokenizerSpec& spec, std::string_view origin);
+
+// The byte of "<0x00>".."<0xFF>", or -1.
+int ByteOfSentencePiece(std::string_view token);
+
+// GPT-2's byte alphabet, in which files of byte-level vocabularies are written: printable bytes of Latin-1
+// are themselves, the other 68 are U+0100.. in order. (A space is U+0120.)
+std::string BytesToAlphabet(std::string_view bytes);
+// False where `text` has a code point outside the alphabet; `bytes` is then unspecified.
+bool AlphabetToBytes(std::string_view text, std::string& bytes);
 
 }  // namespace qwen25

@@ -1,0 +1,266 @@
+#include "text/bpe_encoder.h"
+
+#include <algorithm>
+#include <climits>
+#include <functional>
+
+#include "text/utf8.h"
+
+namespace qwen25 {
+namespace {
+
+constexpr size_t kWordEntries = size_t{1} << 15;  // 2 MiB of remembered words
+constexpr size_t kMaxShort = 256;                 // symbols; positions fit in 8 bits of a key
+constexpr uint32_t kNoRank = MergeTable::kNoRank;
+
+// Whether all of "\u2581" in `token` stand before its other characters ("\u2581\u2581the", "the").
+bool MarksOnlyInFront(std::string_view token) {
+  while (token.starts_with(kSpaceMark)) token.remove_prefix(kSpaceMark.size());
+  return token.find(kSpaceMark) == std::string_view::npos;
+}
+
+}  // namespace
+
+BpeEncoder::BpeEncoder(const TokenizerSpec& spec)
+    : model_(spec.model), pre_tokenizer_(spec.pre_tokenizer), fuse_unk_(spec.fuse_unk) {
+  if (spec.unk_id) unk_id_ = *spec.unk_id;
+  merges_.Reset(spec.merges.size());
+  results_.reserve(spec.merges.size());
+  for (size_t rank = 0; rank < spec.merges.size(); ++rank) {
+    const auto& merge = spec.merges[rank];
+    merges_.Insert(merge.left, merge.right, static_cast<uint32_t>(rank));
+    results_.push_back(merge.result);
+  }
+  FindSymbols(spec);
+}
+
+Result<BpeEncoder> BpeEncoder::Create(const TokenizerSpec& spec, std::string_view origin) {
+  BpeEncoder encoder(spec);
+  QWEN25_RETURN_IF_ERROR(encoder.BuildPieces(spec, origin));
+  return encoder;
+}
+
+Status BpeEncoder::BuildPieces(const TokenizerSpec& spec, std::string_view origin) {
+  const std::vector<uint8_t> reachable = FindReachable(spec);
+  std::vector<std::string_view> keys;
+  std::vector<int32_t> values;
+  keys.reserve(spec.tokens.size());
+  values.reserve(spec.tokens.size());
+  for (size_t id = 0; id < spec.tokens.size(); ++id) {
+    if (spec.tokens[id].empty()) continue;
+    keys.push_back(spec.tokens[id]);
+    values.push_back(static_cast<int32_t>(id << 1 | reachable[id]));
+  }
+  const size_t repeated = pieces_.Build(keys, values);
+  if (repeated == keys.size()) return {};
+  return Corrupt("{}: the tokens {} and {} have the same text \"{}\"; each text may stand for one id", origin,
+                 Find(keys[repeated]), values[repeated] >> 1, RepairUtf8(keys[repeated]));
+}
+
+// Sets byte_ids_ and split_words_.
+void BpeEncoder::FindSymbols(const TokenizerSpec& spec) {
+  std::fill(std::begin(byte_ids_), std::end(byte_ids_), -1);
+  bool marks_in_front = true, has_mark = false;
+  for (size_t id = 0; id < spec.tokens.size(); ++id) {
+    const std::string& token = spec.tokens[id];
+    if (spec.model == BpeModel::kByteLevel) {
+      if (token.size() == 1) byte_ids_[static_cast<unsigned char>(token[0])] = static_cast<int32_t>(id);
+      continue;
+    }
+    if (const int byte = ByteOfSentencePiece(token); byte >= 0) byte_ids_[byte] = static_cast<int32_t>(id);
+    has_mark |= token == kSpaceMark;
+    marks_in_front &= MarksOnlyInFront(token);
+  }
+  split_words_ = spec.model == BpeModel::kSentencePiece && marks_in_front && has_mark;
+}
+
+// By id: whether a piece that reads like the token becomes the token. Most do; the vocabulary of Qwen2.5 has
+// some that no sequence of merges leads to.
+std::vector<uint8_t> BpeEncoder::FindReachable(const TokenizerSpec& spec) const {
+  std::vector<uint8_t> reachable(spec.tokens.size(), 0);
+  if (model_ == BpeModel::kSentencePiece) return reachable;
+  Scratch scratch;
+  std::vector<int32_t> ids;
+  for (size_t id = 0; id < spec.tokens.size(); ++id) {
+    if (spec.tokens[id].empty()) continue;
+    if (!spec.ignore_merges) {
+      ids.clear();
+      EncodeAsSymbols(spec.tokens[id], scratch, ids);
+    }
+    reachable[id] = spec.ignore_merges || (ids.size() == 1 && ids[0] == static_cast<int32_t>(id));
+  }
+  return reachable;
+}
+
+int32_t BpeEncoder::Find(std::string_view token) const {
+  if (token.empty()) return -1;
+  const int32_t value = pieces_.Find(token);
+  return value < 0 ? -1 : value >> 1;
+}
+
+void BpeEncoder::EncodeText(std::string_view text, Scratch& scratch, std::vector<int32_t>& ids) const {
+  if (scratch.words.empty()) scratch.words.resize(kWordEntries);
+  const char* readable_end = text.data() + text.size();
+  if (model_ == BpeModel::kByteLevel) {
+    pre_tokenizer_.ForEachPiece(text, [&](std::string_view piece) {
+      const int32_t value = pieces_.Find(piece, readable_end);
+      if (value >= 0 && value & 1) {
+        ids.push_back(value >> 1);
+      } else {
+        EncodePiece(piece, readable_end, scratch, ids);
+      }
+    });
+    return;
+  }
+  for (size_t begin = 0; begin < text.size();) {
+    const size_t end = split_words_ ? NextSentencePieceWord(text, begin) : text.size();
+    EncodePiece(text.substr(begin, end - begin), readable_end, scratch, ids);
+    begin = end;
+  }
+}
+
+// End of the word at `begin`: the next "\u2581" behind another character.
+size_t BpeEncoder::NextSentencePieceWord(std::string_view text, size_t begin) const {
+  size_t end = begin;
+  while (text.substr(end).starts_with(kSpaceMark)) end += kSpaceMark.size();
+  return std::min(text.find(kSpaceMark, end), text.size());
+}
+
+// A piece that is no token by itself: remembered, or merged and then remembered.
+void BpeEncoder::EncodePiece(std::string_view piece, const char* readable_end, Scratch& scratch,
+                             std::vector<int32_t>& ids) const {
+  if (piece.size() > 32) return EncodeAsSymbols(piece, scratch, ids);
+  const ShortKey head = ShortKey::Load(piece.substr(0, 16), readable_end);
+  const ShortKey tail = piece.size() > 16 ? ShortKey::Load(piece.substr(16), readable_end) : ShortKey{};
+  const uint64_t hash = head.Hash(piece.size()) + tail.Hash(0) * 3;
+  Scratch::Word& word = scratch.words[hash >> 32 & (kWordEntries - 1)];
+  if (word.size == piece.size() && word.head == head && word.tail == tail) {
+    ids.insert(ids.end(), word.ids, word.ids + word.count);
+    return;
+  }
+  const size_t before = ids.size();
+  EncodeAsSymbols(piece, scratch, ids);
+  const size_t count = ids.size() - before;
+  if (count > std::size(word.ids)) return;
+  word.head = head;
+  word.tail = tail;
+  word.size = static_cast<uint8_t>(piece.size());
+  word.count = static_cast<uint8_t>(count);
+  std::copy(ids.end() - static_cast<ptrdiff_t>(count), ids.end(), word.ids);
+}
+
+void BpeEncoder::EncodeAsSymbols(std::string_view piece, Scratch& scratch, std::vector<int32_t>& ids) const {
+  scratch.symbols.clear();
+  SplitIntoSymbols(piece, scratch.symbols);
+  if (scratch.symbols.size() <= kMaxShort) {
+    MergeShort(scratch.symbols, ids);
+  } else {
+    MergeLong(scratch, ids);
+  }
+}
+
+void BpeEncoder::SplitIntoSymbols(std::string_view piece, std::vector<int32_t>& symbols) const {
+  if (model_ == BpeModel::kByteLevel) {
+    for (const char byte : piece) symbols.push_back(byte_ids_[static_cast<unsigned char>(byte)]);
+    return;
+  }
+  bool after_unk = false;
+  const char* end = piece.data() + piece.size();
+  for (const char* p = piece.data(); p < end;) {
+    const uint32_t bytes = DecodeCodePoint(p, end).bytes;
+    const int32_t value = pieces_.Find({p, bytes}, end);
+    const bool unknown = value < 0 && byte_ids_[0] < 0;  // CheckSpec: all byte tokens are there, or none
+    if (value >= 0) {
+      symbols.push_back(value >> 1);
+    } else if (!unknown) {
+      for (uint32_t i = 0; i < bytes; ++i) symbols.push_back(byte_ids_[static_cast<unsigned char>(p[i])]);
+    } else if (!(after_unk && fuse_unk_)) {
+      symbols.push_back(unk_id_);
+    }
+    after_unk = unknown;
+    p += bytes;
+  }
+}
+
+// Up to kMaxShort symbols. keys[i] = rank of (symbol i, the next one) << 8 | i, so that the smallest key is
+// the most urgent merge at its leftmost place, and finding it is a vector loop.
+void BpeEncoder::MergeShort(const std::vector<int32_t>& symbols, std::vector<int32_t>& ids) const {
+  constexpr int32_t kNoKey = INT_MAX;
+  constexpr size_t kStep = 8;  // keys are padded to this many, so that the loop needs no remainder
+  const size_t n = symbols.size();
+  int32_t keys[kMaxShort + kStep];
+  int32_t current[kMaxShort];
+  uint16_t next[kMaxShort], previous[kMaxShort];
+  const auto key_of = [&](int32_t left, int32_t right, size_t at) {
+    const uint32_t rank = RankOf(left, right);
+    return rank == kNoRank ? kNoKey : static_cast<int32_t>(rank << 8 | at);
+  };
+  for (size_t i = 0; i < n; ++i) {
+    current[i] = symbols[i];
+    next[i] = static_cast<uint16_t>(i + 1);
+    previous[i] = static_cast<uint16_t>(i - 1);
+    keys[i] = i + 1 < n ? key_of(symbols[i], symbols[i + 1], i) : kNoKey;
+  }
+  const size_t padded = (n + kStep - 1) / kStep * kStep;
+  for (size_t i = n; i < padded; ++i) keys[i] = kNoKey;
+  while (true) {
+    int32_t best = kNoKey;
+    for (size_t i = 0; i < padded; ++i) best = std::min(best, keys[i]);
+    if (best == kNoKey) break;
+    const size_t at = best & 0xFF, gone = next[at], after = next[gone];
+    current[at] = results_[static_cast<size_t>(best >> 8)];
+    keys[gone] = kNoKey;
+    next[at] = static_cast<uint16_t>(after);
+    keys[at] = kNoKey;
+    if (after < n) {
+      previous[after] = static_cast<uint16_t>(at);
+      keys[at] = key_of(current[at], current[after], at);
+    }
+    if (at > 0) keys[previous[at]] = key_of(current[previous[at]], current[at], previous[at]);
+  }
+  for (size_t i = 0; i < n; i = next[i]) ids.push_back(current[i]);
+}
+
+// Any number of symbols, in scratch.symbols, in O(n log n). heap holds rank << 42 | position; an entry is
+// stale where ranks[position] has changed since.
+void BpeEncoder::MergeLong(Scratch& scratch, std::vector<int32_t>& ids) const {
+  std::vector<int32_t>& symbols = scratch.symbols;
+  const size_t n = symbols.size();
+  scratch.ranks.assign(n, kNoRank);
+  scratch.next.resize(n);
+  scratch.previous.resize(n);
+  scratch.heap.clear();
+  const auto entry = [](uint32_t rank, size_t at) { return uint64_t{rank} << 42 | at; };
+  for (size_t i = 0; i < n; ++i) {
+    scratch.next[i] = i + 1;
+    scratch.previous[i] = i - 1;
+    if (i + 1 < n) scratch.ranks[i] = RankOf(symbols[i], symbols[i + 1]);
+    if (scratch.ranks[i] != kNoRank) scratch.heap.push_back(entry(scratch.ranks[i], i));
+  }
+  std::make_heap(scratch.heap.begin(), scratch.heap.end(), std::greater<>());
+  const auto update = [&](size_t at) {
+    const size_t right = scratch.next[at];
+    scratch.ranks[at] = right < n ? RankOf(symbols[at], symbols[right]) : kNoRank;
+    if (scratch.ranks[at] == kNoRank) return;
+    scratch.heap.push_back(entry(scratch.ranks[at], at));
+    std::push_heap(scratch.heap.begin(), scratch.heap.end(), std::greater<>());
+  };
+  while (!scratch.heap.empty()) {
+    std::pop_heap(scratch.heap.begin(), scratch.heap.end(), std::greater<>());
+    const uint64_t top = scratch.heap.back();
+    scratch.heap.pop_back();
+    const size_t at = top & ((uint64_t{1} << 42) - 1);
+    const auto rank = static_cast<uint32_t>(top >> 42);
+    if (scratch.ranks[at] != rank) continue;
+    const size_t gone = scratch.next[at];
+    symbols[at] = results_[rank];
+    scratch.ranks[gone] = kNoRank;
+    scratch.next[at] = scratch.next[gone];
+    if (scratch.next[at] < n) scratch.previous[scratch.next[at]] = at;
+    update(at);
+    if (at > 0) update(scratch.previous[at]);
+  }
+  for (size_t i = 0; i < n; i = scratch.next[i]) ids.push_back(symbols[i]);
+}
+
+}  // namespace qwen25

@@ -1,0 +1,196 @@
+// The two hash tables that encoding lives in: piece -> token and pair of tokens -> merge. Open addressing
+// with linear probing, built once, read without locks. Keys are stored in the slots, so that a hit costs one
+// cache line.
+#pragma once
+
+#include <bit>
+#include <cstdint>
+#include <cstring>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/check.h"
+#include "base/hash.h"
+
+namespace qwen25 {
+
+// Up to 16 bytes, zero-padded, as two little-endian words.
+struct ShortKey {
+  uint64_t low = 0;
+  uint64_t high = 0;
+
+  // `readable_end` is the end of the buffer that `piece` lies in: reading up to 16 bytes there is allowed.
+  static ShortKey Load(std::string_view piece, const char* readable_end) {
+    ShortKey key;
+    if (readable_end - piece.data() >= 16) {
+      std::memcpy(&key, piece.data(), 16);
+      if (piece.size() < 8) {
+        key.low &= (uint64_t{1} << (piece.size() * 8)) - 1;
+        key.high = 0;
+      } else if (piece.size() < 16) {
+        key.high &= (uint64_t{1} << ((piece.size() - 8) * 8)) - 1;
+      }
+    } else {
+      std::memcpy(&key, piece.data(), piece.size());
+    }
+    return key;
+  }
+  bool operator==(const ShortKey&) const = default;
+  uint64_t Hash(size_t size) const {
+    constexpr uint64_t kOdd1 = 0x9e3779b97f4a7c15u, kOdd2 = 0xd1342543de82ef95u;  // 64-bit mixing constants
+    const uint64_t x = (low ^ size) * kOdd1 ^ high * kOdd2;
+    return (x ^ x >> 32) * kOdd1;
+  }
+};
+static_assert(std::endian::native == std::endian::little, "ShortKey::Load masks little-endian words");
+
+// Byte strings to numbers below 2^31. Strings of up to 8 and 16 bytes, nearly all of a vocabulary, are
+// compared as words.
+class PieceTable {
+ public:
+  static constexpr int32_t kNone = -1;
+
+  // keys[i], not empty, maps to values[i] >= 0. Returns the number of a key that was there before, and stops
+  // there; keys.size() where all are distinct.
+  size_t Build(const std::vector<std::string_view>& keys, const std::vector<int32_t>& values) {
+    size_t counts[3] = {};
+    for (const std::string_view key : keys) ++counts[SizeClass(key.size())];
+    slots8_.assign(SlotCount(counts[0]), {});
+    slots16_.assign(SlotCount(counts[1]), {});
+    slots_long_.assign(SlotCount(counts[2]), {});
+    long_bytes_.clear();
+    size_t i = 0;
+    while (i < keys.size() && Insert(keys[i], values[i])) ++i;
+    return i;
+  }
+
+  // The value of `piece` (not empty), or kNone.
+  int32_t Find(std::string_view piece, const char* readable_end) const {
+    if (piece.size() > 16) return FindLong(piece);
+    const ShortKey key = ShortKey::Load(piece, readable_end);
+    if (piece.size() <= 8) {
+      for (size_t i = Home(key.Hash(piece.size()), slots8_.size());; i = (i + 1) & (slots8_.size() - 1)) {
+        const Slot8& slot = slots8_[i];
+        if (slot.low == key.low && slot.size == piece.size()) return slot.value;
+        if (slot.size == 0) return kNone;
+      }
+    }
+    for (size_t i = Home(key.Hash(piece.size()), slots16_.size());; i = (i + 1) & (slots16_.size() - 1)) {
+      const Slot16& slot = slots16_[i];
+      if (slot.low == key.low && slot.high == key.high && slot.size == piece.size()) return slot.value;
+      if (slot.size == 0) return kNone;
+    }
+  }
+  int32_t Find(std::string_view piece) const { return Find(piece, piece.data() + piece.size()); }
+
+ private:
+  struct Slot8 {
+    uint64_t low = 0;
+    int32_t value = kNone;
+    uint32_t size = 0;  // 0 = free
+  };
+  struct Slot16 {
+    uint64_t low = 0;
+    uint64_t high = 0;
+    int32_t value = kNone;
+    uint32_t size = 0;
+  };
+  struct SlotLong {
+    uint64_t hash = 0;
+    uint64_t offset = 0;  // into long_bytes_
+    uint32_t size = 0;
+    int32_t value = kNone;
+  };
+
+  static size_t SizeClass(size_t size) { return size <= 8 ? 0 : size <= 16 ? 1 : 2; }
+  // A power of two that is at most 60 % full.
+  static size_t SlotCount(size_t count) { return std::bit_ceil(count * 5 / 3 + 2); }
+  // The top bits of the hash, which depend on all bits of the key.
+  static size_t Home(uint64_t hash, size_t slots) {
+    return static_cast<size_t>(hash >> (64 - std::countr_zero(slots)));
+  }
+
+  bool Insert(std::string_view piece, int32_t value) {
+    QWEN25_CHECK(!piece.empty() && value >= 0);
+    if (Find(piece) != kNone) return false;
+    const auto size = static_cast<uint32_t>(piece.size());
+    if (piece.size() > 16) {
+      const uint64_t hash = Hash64(std::as_bytes(std::span(piece)));
+      FreeSlot(slots_long_, hash) = {hash, long_bytes_.size(), size, value};
+      long_bytes_ += piece;
+      return true;
+    }
+    const ShortKey key = ShortKey::Load(piece, piece.data() + piece.size());
+    const uint64_t hash = key.Hash(piece.size());
+    if (piece.size() <= 8) {
+      FreeSlot(slots8_, hash) = {key.low, value, size};
+    } else {
+      FreeSlot(slots16_, hash) = {key.low, key.high, value, size};
+    }
+    return true;
+  }
+
+  template <typename Slot>
+  static Slot& FreeSlot(std::vector<Slot>& slots, uint64_t hash) {
+    size_t i = Home(hash, slots.size());
+    while (slots[i].size != 0) i = (i + 1) & (slots.size() - 1);
+    return slots[i];
+  }
+
+  int32_t FindLong(std::string_view piece) const {
+    const uint64_t hash = Hash64(std::as_bytes(std::span(piece)));
+    for (size_t i = Home(hash, slots_long_.size());; i = (i + 1) & (slots_long_.size() - 1)) {
+      const SlotLong& slot = slots_long_[i];
+      if (slot.size == 0) return kNone;
+      if (slot.hash == hash && slot.size == piece.size() &&
+          std::memcmp(long_bytes_.data() + slot.offset, piece.data(), piece.size()) == 0) {
+        return slot.value;
+      }
+    }
+  }
+
+  std::vector<Slot8> slots8_ = std::vector<Slot8>(2);
+  std::vector<Slot16> slots16_ = std::vector<Slot16>(2);
+  std::vector<SlotLong> slots_long_ = std::vector<SlotLong>(2);
+  std::string long_bytes_;
+};
+
+// (left id, right id) -> rank. Ids and ranks are below 2^21, so that pair and rank share one word:
+// left << 42 | right << 21 | rank.
+class MergeTable {
+ public:
+  static constexpr uint32_t kNoRank = (1u << 21) - 1;
+
+  void Reset(size_t count) { slots_.assign(std::bit_ceil(count * 5 / 3 + 2), kFree); }
+  // A pair that is there already takes the new rank.
+  void Insert(int32_t left, int32_t right, uint32_t rank) {
+    const uint64_t pair = Pair(left, right);
+    size_t i = Home(pair);
+    while (slots_[i] != kFree && slots_[i] >> 21 != pair) i = (i + 1) & (slots_.size() - 1);
+    slots_[i] = pair << 21 | rank;
+  }
+  uint32_t Find(int32_t left, int32_t right) const {
+    const uint64_t pair = Pair(left, right);
+    for (size_t i = Home(pair);; i = (i + 1) & (slots_.size() - 1)) {
+      const uint64_t slot = slots_[i];
+      if (slot >> 21 == pair) return static_cast<uint32_t>(slot) & kNoRank;
+      if (slot == kFree) return kNoRank;
+    }
+  }
+
+ private:
+  static constexpr uint64_t kFree = ~uint64_t{0};
+
+  static uint64_t Pair(int32_t left, int32_t right) {
+    return uint64_t{static_cast<uint32_t>(left)} << 21 | static_cast<uint32_t>(right);
+  }
+  size_t Home(uint64_t pair) const {
+    return static_cast<size_t>(pair * 0x9e3779b97f4a7c15u >> (64 - std::countr_zero(slots_.size())));
+  }
+
+  std::vector<uint64_t> slots_ = std::vector<uint64_t>(2, kFree);
+};
+
+}  // namespace qwen25

@@ -1,0 +1,122 @@
+#include "text/llama2c_tokenizer.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <unordered_map>
+
+#include "base/file.h"
+#include "text/utf8.h"
+
+namespace qwen25 {
+namespace {
+
+constexpr int32_t kUnk = 0, kBos = 1, kEos = 2, kFirstByte = 3, kFirstPiece = 259;
+constexpr int32_t kMaxPieceBytes = 4096;
+
+struct Piece {
+  float score;
+  std::string text;
+};
+
+Result<std::vector<Piece>> ReadPieces(std::string_view file, std::string_view origin) {
+  size_t at = 0;
+  const auto read = [&](auto& value) {
+    if (file.size() - at < sizeof value) return false;
+    std::memcpy(&value, file.data() + at, sizeof value);
+    at += sizeof value;
+    return true;
+  };
+  int32_t max_length = 0;
+  if (!read(max_length) || max_length <= 0 || max_length > kMaxPieceBytes) {
+    return Corrupt("{}: max_token_length is {}, expected 1 to {}; is this a tokenizer.bin of llama2.c?",
+                   origin, max_length, kMaxPieceBytes);
+  }
+  std::vector<Piece> pieces;
+  while (at < file.size()) {
+    Piece piece;
+    int32_t length = 0;
+    if (!read(piece.score) || !read(length)) {
+      return Corrupt("{}: the file ends inside the header of token {} (at byte {})", origin, pieces.size(),
+                     at);
+    }
+    // llama2.c's own export understates max_token_length: it counts characters, and its <s> has newlines.
+    if (length < 1 || length > kMaxPieceBytes || static_cast<size_t>(length) > file.size() - at) {
+      return Corrupt("{}: token {} has length {}, but {} bytes follow (at byte {})", origin, pieces.size(),
+                     length, file.size() - at, at);
+    }
+    if (!std::isfinite(piece.score))
+      return Corrupt("{}: token {} has no finite score", origin, pieces.size());
+    piece.text = file.substr(at, static_cast<size_t>(length));
+    at += static_cast<size_t>(length);
+    pieces.push_back(std::move(piece));
+    if (pieces.size() > static_cast<size_t>(kMaxTokenId)) {
+      return Corrupt("{}: more than {} tokens", origin, kMaxTokenId);
+    }
+  }
+  if (pieces.size() < kFirstPiece) {
+    return Corrupt("{}: {} tokens, expected at least {} (<unk>, <s>, </s> and 256 bytes)", origin,
+                   pieces.size(), kFirstPiece);
+  }
+  return pieces;
+}
+
+Status FillTokens(const std::vector<Piece>& pieces, std::string_view origin, TokenizerSpec& spec) {
+  spec.tokens = {"<unk>", "<s>", "</s>"};
+  for (int32_t id = kFirstByte; id < kFirstPiece; ++id) {
+    const std::string expected = fmt::format("<0x{:02X}>", id - kFirstByte);
+    const std::string& found = pieces[static_cast<size_t>(id)].text;
+    if (found != expected) {
+      return Corrupt("{}: token {} is \"{}\", expected \"{}\"", origin, id, RepairUtf8(found), expected);
+    }
+    spec.tokens.push_back(expected);
+  }
+  for (size_t id = kFirstPiece; id < pieces.size(); ++id) {
+    std::string& token = spec.tokens.emplace_back();
+    for (const char c : pieces[id].text) c == ' ' ? token += kSpaceMark : token += c;
+  }
+  return {};
+}
+
+// Every way to write a piece as two others, in the order that the header of this file states.
+void DeriveMerges(const std::vector<Piece>& pieces, TokenizerSpec& spec) {
+  std::unordered_map<std::string_view, int32_t> id_of;
+  for (size_t id = kFirstPiece; id < spec.tokens.size(); ++id)
+    id_of[spec.tokens[id]] = static_cast<int32_t>(id);
+  for (size_t id = kFirstPiece; id < spec.tokens.size(); ++id) {
+    const std::string_view token = spec.tokens[id];
+    for (size_t cut = 1; cut < token.size(); ++cut) {
+      const auto left = id_of.find(token.substr(0, cut)), right = id_of.find(token.substr(cut));
+      if (left == id_of.end() || right == id_of.end()) continue;
+      spec.merges.push_back({left->second, right->second, static_cast<int32_t>(id)});
+    }
+  }
+  std::sort(spec.merges.begin(), spec.merges.end(), [&](const auto& a, const auto& b) {
+    const float score_a = pieces[static_cast<size_t>(a.result)].score;
+    const float score_b = pieces[static_cast<size_t>(b.result)].score;
+    if (score_a != score_b) return score_a > score_b;
+    return std::tie(a.result, a.left, a.right) < std::tie(b.result, b.left, b.right);
+  });
+}
+
+}  // namespace
+
+Result<Tokenizer> TokenizerFromLlama2c(const std::filesystem::path& path) {
+  QWEN25_TRY(const std::string file, ReadFile(path));
+  const std::string origin = path.string();
+  QWEN25_TRY(const std::vector<Piece> pieces, ReadPieces(file, origin));
+  TokenizerSpec spec;
+  spec.model = BpeModel::kSentencePiece;
+  QWEN25_RETURN_IF_ERROR(FillTokens(pieces, origin, spec));
+  DeriveMerges(pieces, spec);
+  spec.unk_id = kUnk;
+  for (const int32_t id : {kUnk, kBos, kEos}) {
+    spec.added_tokens.push_back({.id = id, .content = spec.tokens[static_cast<size_t>(id)]});
+  }
+  spec.prefix_ids = {kBos};
+  spec.bos_token = spec.tokens[kBos];
+  spec.eos_token = spec.tokens[kEos];
+  return Tokenizer::FromSpec(std::move(spec), origin);
+}
+
+}  // namespace qwen25

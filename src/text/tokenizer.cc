@@ -1,0 +1,325 @@
+#include "text/tokenizer.h"
+
+#include <algorithm>
+#include <mutex>
+#include <unordered_map>
+
+#include "text/added_tokens.h"
+#include "text/bpe_encoder.h"
+#include "text/normalizer.h"
+#include "text/utf8.h"
+
+namespace qwen25 {
+namespace {
+
+// What one call of Encode works in.
+struct EncodeBuffers {
+  BpeEncoder::Scratch bpe;
+  std::string repaired;
+  std::string normalized;
+};
+
+// Buffers that outlive a call, so that a word is remembered from one call to the next; as many as there have
+// been calls at the same time.
+class BufferPool {
+ public:
+  class Lease {
+   public:
+    explicit Lease(BufferPool& pool) : pool_(pool), buffers_(pool.Take()) {}
+    ~Lease() { pool_.Return(std::move(buffers_)); }
+    Lease(const Lease&) = delete;
+    Lease& operator=(const Lease&) = delete;
+    EncodeBuffers* operator->() { return buffers_.get(); }
+
+   private:
+    BufferPool& pool_;
+    std::unique_ptr<EncodeBuffers> buffers_;
+  };
+
+ private:
+  std::unique_ptr<EncodeBuffers> Take() {
+    const std::lock_guard lock(mutex_);
+    if (free_.empty()) return std::make_unique<EncodeBuffers>();
+    auto buffers = std::move(free_.back());
+    free_.pop_back();
+    return buffers;
+  }
+  void Return(std::unique_ptr<EncodeBuffers> buffers) {
+    const std::lock_guard lock(mutex_);
+    free_.push_back(std::move(buffers));
+  }
+
+  std::mutex mutex_;
+  std::vector<std::unique_ptr<EncodeBuffers>> free_;
+};
+
+// Sets `out` to what pieces are cut from, or returns `text` itself where it is that already.
+std::string_view Normalize(const TokenizerSpec& spec, std::string_view text, std::string& out) {
+  if (spec.model == BpeModel::kByteLevel) {
+    if (!spec.nfc || !NeedsNfc(text)) return text;
+    NormalizeNfc(text, out);
+    return out;
+  }
+  out.clear();
+  if (text.empty()) return out;
+  out += kSpaceMark;
+  for (const char c : text) c == ' ' ? out += kSpaceMark : out += c;
+  return out;
+}
+
+// The bytes that a sentencepiece token stands for.
+std::string SentencePieceBytes(std::string_view token) {
+  if (const int byte = ByteOfSentencePiece(token); byte >= 0) return std::string(1, static_cast<char>(byte));
+  std::string out;
+  while (!token.empty()) {
+    const bool mark = token.starts_with(kSpaceMark);
+    out += mark ? ' ' : token[0];
+    token.remove_prefix(mark ? kSpaceMark.size() : 1);
+  }
+  return out;
+}
+
+}  // namespace
+
+struct Tokenizer::State {
+  explicit State(TokenizerSpec given, BpeEncoder given_encoder)
+      : spec(std::move(given)), encoder(std::move(given_encoder)) {}
+
+  TokenizerSpec spec;
+  BpeEncoder encoder;
+  AddedTokenFinder raw_finder;                              // searched in the given text
+  AddedTokenFinder normalized_finder;                       // searched in the normalised text
+  std::unordered_map<std::string_view, int32_t> added_ids;  // by content
+  std::string bytes;                                        // of all ids, end to end
+  std::vector<size_t> offsets;                              // [vocab_size + 1] into `bytes`
+  std::vector<bool> special;
+  std::optional<int32_t> bos_id, eos_id, pad_id;
+  mutable BufferPool pool;
+
+  void BuildTokenBytes();
+  void BuildAddedTokens();
+  Status ResolveRoles(std::string_view origin);
+  void EncodeStretch(std::string_view text, SpecialTokens mode, EncodeBuffers& buffers,
+                     std::vector<int32_t>& ids) const;
+  std::optional<int32_t> Find(std::string_view token) const;
+};
+
+void Tokenizer::State::BuildTokenBytes() {
+  const size_t size = VocabSize(spec);
+  std::unordered_map<int32_t, std::string_view> others;  // ids whose bytes are not in spec.tokens
+  for (const auto& [id, text] : spec.foreign_tokens) others[id] = text;
+  for (const AddedToken& added : spec.added_tokens) others[added.id] = added.content;
+  offsets.assign(1, 0);
+  offsets.reserve(size + 1);
+  for (size_t id = 0; id < size; ++id) {
+    const auto other = others.find(static_cast<int32_t>(id));
+    if (other != others.end()) {
+      bytes += other->second;
+    } else if (id < spec.tokens.size()) {
+      const std::string& token = spec.tokens[id];
+      if (spec.model == BpeModel::kByteLevel) {
+        bytes += token;
+      } else {
+        bytes += SentencePieceBytes(token);
+      }
+    }
+    offsets.push_back(bytes.size());
+  }
+}
+
+void Tokenizer::State::BuildAddedTokens() {
+  special.assign(VocabSize(spec), false);
+  std::vector<AddedTokenFinder::Pattern> raw, normalized;
+  std::string buffer;
+  for (const AddedToken& added : spec.added_tokens) {
+    added_ids[added.content] = added.id;
+    special[static_cast<size_t>(added.id)] = added.special;
+    if (added.normalized) {
+      std::string pattern(Normalize(spec, added.content, buffer));
+      normalized.push_back({std::move(pattern), added.id, added.lstrip, added.rstrip});
+    } else {
+      raw.push_back({added.content, added.id, added.lstrip, added.rstrip});
+    }
+  }
+  raw_finder = AddedTokenFinder(std::move(raw));
+  normalized_finder = AddedTokenFinder(std::move(normalized));
+}
+
+Status Tokenizer::State::ResolveRoles(std::string_view origin) {
+  const auto resolve = [&](const char* role, const std::string& token, std::optional<int32_t>& id) -> Status {
+    if (token.empty()) return {};
+    id = Find(token);
+    if (id) return {};
+    return Corrupt("{}: {} is \"{}\", which is no token of the vocabulary", origin, role, token);
+  };
+  QWEN25_RETURN_IF_ERROR(resolve("bos_token", spec.bos_token, bos_id));
+  QWEN25_RETURN_IF_ERROR(resolve("eos_token", spec.eos_token, eos_id));
+  return resolve("pad_token", spec.pad_token, pad_id);
+}
+
+std::optional<int32_t> Tokenizer::State::Find(std::string_view token) const {
+  const auto added = added_ids.find(token);
+  if (added != added_ids.end()) return added->second;
+  if (token.empty()) return std::nullopt;
+  int32_t id = -1;
+  if (spec.model == BpeModel::kByteLevel) {
+    id = encoder.Find(token);
+  } else {
+    std::string text;
+    for (const char c : token) c == ' ' ? text += kSpaceMark : text += c;
+    id = encoder.Find(text);
+    if (id < 0 && token.size() == 1) {
+      id = encoder.Find(fmt::format("<0x{:02X}>", static_cast<unsigned char>(token[0])));
+    }
+  }
+  return id < 0 ? std::nullopt : std::optional(id);
+}
+
+Result<Tokenizer> Tokenizer::FromSpec(TokenizerSpec spec, std::string_view origin) {
+  QWEN25_RETURN_IF_ERROR(CheckSpec(spec, origin));
+  QWEN25_TRY(BpeEncoder encoder, BpeEncoder::Create(spec, origin));
+  auto state = std::make_shared<State>(std::move(spec), std::move(encoder));
+  state->BuildTokenBytes();
+  state->BuildAddedTokens();
+  QWEN25_RETURN_IF_ERROR(state->ResolveRoles(origin));
+  return Tokenizer(std::move(state));
+}
+
+Result<Tokenizer> Tokenizer::FromByteLevelBpe(ByteLevelBpe parts) {
+  constexpr std::string_view kOrigin = "byte-level BPE parts";
+  TokenizerSpec spec;
+  spec.pre_tokenizer = parts.pre_tokenizer;
+  spec.nfc = parts.nfc;
+  spec.tokens = std::move(parts.tokens);
+  std::unordered_map<std::string_view, int32_t> id_of;
+  for (size_t id = 0; id < spec.tokens.size(); ++id) id_of[spec.tokens[id]] = static_cast<int32_t>(id);
+  const auto size = static_cast<int32_t>(spec.tokens.size());
+  for (const auto& [left, right] : parts.merges) {
+    if (left < 0 || left >= size || right < 0 || right >= size) {
+      return InvalidArgument("{}: merge {} joins the ids {} and {}, expected ids below {}", kOrigin,
+                             spec.merges.size(), left, right, size);
+    }
+    const auto joined =
+        id_of.find(spec.tokens[static_cast<size_t>(left)] + spec.tokens[static_cast<size_t>(right)]);
+    if (joined == id_of.end()) {
+      return InvalidArgument("{}: what merge {} gives is no token of the vocabulary", kOrigin,
+                             spec.merges.size());
+    }
+    spec.merges.push_back({left, right, joined->second});
+  }
+  for (std::string& content : parts.special_tokens) {
+    const auto id = static_cast<int32_t>(spec.tokens.size() + spec.added_tokens.size());
+    spec.added_tokens.push_back({.id = id, .content = std::move(content)});
+  }
+  spec.bos_token = std::move(parts.bos_token);
+  spec.eos_token = std::move(parts.eos_token);
+  spec.pad_token = std::move(parts.pad_token);
+  spec.chat_template = std::move(parts.chat_template);
+  Result<Tokenizer> built = FromSpec(std::move(spec), kOrigin);
+  if (!built.ok()) return Status(StatusCode::kInvalidArgument, built.status().message());
+  return built;
+}
+
+// `text` is well-formed and, unless added tokens are text, has none of those that are searched before
+// normalisation.
+void Tokenizer::State::EncodeStretch(std::string_view text, SpecialTokens mode, EncodeBuffers& buffers,
+                                     std::vector<int32_t>& ids) const {
+  text = Normalize(spec, text, buffers.normalized);
+  if (mode == SpecialTokens::kAsText || normalized_finder.empty()) {
+    encoder.EncodeText(text, buffers.bpe, ids);
+    return;
+  }
+  normalized_finder.Split(
+      text, [&](std::string_view stretch) { encoder.EncodeText(stretch, buffers.bpe, ids); },
+      [&](int32_t id) { ids.push_back(id); });
+}
+
+void Tokenizer::Encode(std::string_view text, std::vector<int32_t>& ids, EncodeOptions options) const {
+  const State& state = *state_;
+  BufferPool::Lease buffers(state.pool);
+  if (options.add_bos) ids.insert(ids.end(), state.spec.prefix_ids.begin(), state.spec.prefix_ids.end());
+  if (!IsValidUtf8(text)) {
+    buffers->repaired = RepairUtf8(text);
+    text = buffers->repaired;
+  }
+  if (options.special == SpecialTokens::kAsText) {
+    state.EncodeStretch(text, options.special, *buffers.operator->(), ids);
+  } else {
+    state.raw_finder.Split(
+        text,
+        [&](std::string_view stretch) {
+          state.EncodeStretch(stretch, options.special, *buffers.operator->(), ids);
+        },
+        [&](int32_t id) { ids.push_back(id); });
+  }
+  if (options.add_eos) ids.insert(ids.end(), state.spec.suffix_ids.begin(), state.spec.suffix_ids.end());
+}
+
+std::vector<int32_t> Tokenizer::Encode(std::string_view text, EncodeOptions options) const {
+  std::vector<int32_t> ids;
+  Encode(text, ids, options);
+  return ids;
+}
+
+std::string Tokenizer::Decode(std::span<const int32_t> ids, bool skip_special) const {
+  std::string out;
+  for (const int32_t id : ids) {
+    if (!(skip_special && IsSpecial(id))) out += TokenBytes(id);
+  }
+  if (state_->spec.model == BpeModel::kSentencePiece && out.starts_with(' ')) out.erase(0, 1);
+  return IsValidUtf8(out) ? out : RepairUtf8(out);
+}
+
+std::string_view Tokenizer::TokenBytes(int32_t id) const {
+  if (id < 0 || static_cast<size_t>(id) >= vocab_size()) return {};
+  const size_t* offset = state_->offsets.data() + id;
+  return std::string_view(state_->bytes).substr(offset[0], offset[1] - offset[0]);
+}
+
+std::optional<int32_t> Tokenizer::TokenId(std::string_view token) const {
+  return state_->Find(token);
+}
+
+size_t Tokenizer::vocab_size() const {
+  return state_->special.size();
+}
+
+bool Tokenizer::IsSpecial(int32_t id) const {
+  return id >= 0 && static_cast<size_t>(id) < vocab_size() && state_->special[static_cast<size_t>(id)];
+}
+
+std::optional<int32_t> Tokenizer::bos_id() const {
+  return state_->bos_id;
+}
+std::optional<int32_t> Tokenizer::eos_id() const {
+  return state_->eos_id;
+}
+std::optional<int32_t> Tokenizer::pad_id() const {
+  return state_->pad_id;
+}
+const TokenizerSpec& Tokenizer::spec() const {
+  return state_->spec;
+}
+
+std::string StreamDecoder::Next(int32_t id) {
+  if (skip_special_ && tokenizer_.IsSpecial(id)) return {};
+  held_back_ += tokenizer_.TokenBytes(id);
+  if (held_back_.empty()) return {};
+  if (at_start_ && tokenizer_.spec().model == BpeModel::kSentencePiece && held_back_[0] == ' ') {
+    held_back_.erase(0, 1);
+  }
+  at_start_ = false;
+  const size_t ready = held_back_.size() - IncompleteUtf8Suffix(held_back_);
+  std::string out = RepairUtf8(std::string_view(held_back_).substr(0, ready));
+  held_back_.erase(0, ready);
+  return out;
+}
+
+std::string StreamDecoder::Finish() {
+  std::string out = RepairUtf8(held_back_);
+  held_back_.clear();
+  at_start_ = true;
+  return out;
+}
+
+}  // namespace qwen25
