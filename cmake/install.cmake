@@ -26,4 +26,5 @@ configure_package_config_file(${CMAKE_CURRENT_LIST_DIR}/qwen25-config.cmake.in
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/qwen25-config-version.cmake COMPATIBILITY SameMinorVersion)
 install(FILES ${PROJECT_BINARY_DIR}/qwen25-config.cmake ${PROJECT_BINARY_DIR}/qwen25-config-version.cmake
         DESTINATION ${package_folder})
+install(DIRECTORY ${PROJECT_SOURCE_DIR}/presets DESTINATION ${CMAKE_INSTALL_DATADIR}/qwen25)
 install(FILES ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
