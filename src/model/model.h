@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -59,6 +60,10 @@ class Model {
   // Writes config.json and model.safetensors (kF32, kBF16 or kF16), each replaced atomically.
   Status Save(const std::filesystem::path& directory, DType dtype = DType::kF32) const;
 
+  // Makes the copies of the weights that decoding reads fastest (kernels/gemm.h). The results keep their
+  // bits; memory for the weights doubles. The weights must not change afterwards.
+  void PackForInference(ThreadPool& threads);
+
   const ModelConfig& config() const { return config_; }
   const RotaryTable& rotary() const { return rotary_; }
   const AttentionShape& attention_shape() const { return attention_shape_; }
@@ -79,7 +84,7 @@ class Model {
  private:
   ModelConfig config_;
   size_t num_weights_ = 0;
-  AlignedBuffer<float> weights_, gradients_;
+  AlignedBuffer<float> weights_, gradients_, packed_;
   std::vector<NamedParameter> parameters_;
   RotaryTable rotary_;
   AttentionShape attention_shape_;

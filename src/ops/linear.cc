@@ -37,6 +37,13 @@ struct LinearRecord {
 
 }  // namespace
 
+size_t PackedWeightFloats(const Parameter& weight) { return PackedFloats(weight.cols, weight.rows); }
+
+void PackWeight(ThreadPool& threads, Parameter& weight, float* memory) {
+  PackRightHandSide(threads, weight.cols, weight.rows, GemmOperand::Transposed(weight.view()), memory);
+  weight.packed = memory;
+}
+
 Tensor Linear(Execution& execution, const Tensor& x, const Parameter& weight, const Parameter* bias,
               const Tensor* residual) {
   QWEN25_CHECK(x.cols() == weight.cols);

@@ -1,0 +1,84 @@
+#include "infer/sampler.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace qwen25 {
+
+Status SamplingOptions::Validate() const {
+  if (!(temperature >= 0) || temperature > 100) {
+    return InvalidArgument("temperature is {}, expected 0 (always the most likely token) to 100",
+                           temperature);
+  }
+  if (!(top_p > 0) || top_p > 1) return InvalidArgument("top_p is {}, expected above 0 and at most 1", top_p);
+  if (!(min_p >= 0) || min_p > 1) return InvalidArgument("min_p is {}, expected 0 to 1", min_p);
+  if (!(repetition_penalty > 0) || repetition_penalty > 100) {
+    return InvalidArgument("repetition_penalty is {}, expected above 0 and at most 100; 1 is off",
+                           repetition_penalty);
+  }
+  return {};
+}
+
+Sampler::Sampler(const SamplingOptions& options, size_t vocabulary)
+    : options_(options), rng_(options.seed), candidates_(vocabulary), penalized_(vocabulary, 0) {
+  QWEN25_CHECK(options.Validate().ok() && vocabulary > 0);
+}
+
+void Sampler::Penalize(std::span<float> logits, std::span<const int32_t> history) {
+  const float penalty = options_.repetition_penalty;
+  if (penalty == 1.0f) return;
+  for (int32_t id : history) {
+    if (penalized_[static_cast<size_t>(id)]) continue;  // once, however often the token stands there
+    penalized_[static_cast<size_t>(id)] = 1;
+    float& logit = logits[static_cast<size_t>(id)];
+    logit = logit > 0 ? logit / penalty : logit * penalty;
+  }
+  for (int32_t id : history) penalized_[static_cast<size_t>(id)] = 0;
+}
+
+int32_t Sampler::Sample(std::span<float> logits, std::span<const int32_t> history) {
+  QWEN25_CHECK(logits.size() == candidates_.size());
+  Penalize(logits, history);
+  last_log_probability_ = 0;
+  if (options_.temperature == 0) {
+    return static_cast<int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
+  }
+  for (size_t i = 0; i < logits.size(); ++i) candidates_[i] = {logits[i], static_cast<int32_t>(i)};
+  const auto before = [](const Candidate& a, const Candidate& b) {
+    return a.logit != b.logit ? a.logit > b.logit : a.id < b.id;
+  };
+  // top_p and min_p need the tokens in order only as far as they reach, but without top_k that may be all of
+  // them.
+  size_t count = candidates_.size();
+  if (options_.top_k != 0 && options_.top_k < count) count = options_.top_k;
+  const auto begin = candidates_.begin(), end = begin + static_cast<std::ptrdiff_t>(count);
+  std::partial_sort(begin, end, candidates_.end(), before);
+
+  const double max = begin->logit;
+  const auto weight = [&](const Candidate& candidate) {
+    return std::exp((candidate.logit - max) / options_.temperature);
+  };
+  double total = 0;
+  for (size_t i = 0; i < count; ++i) total += weight(candidates_[i]);
+  if (options_.top_p < 1) {
+    double sum = 0;
+    for (size_t i = 0; i < count; ++i) {
+      sum += weight(candidates_[i]);
+      if (sum >= options_.top_p * total) count = i + 1;
+    }
+  }
+  while (count > 1 && weight(candidates_[count - 1]) < options_.min_p) --count;
+
+  total = 0;
+  for (size_t i = 0; i < count; ++i) total += weight(candidates_[i]);
+  double rest = rng_.Uniform() * total;
+  size_t drawn = 0;
+  for (; drawn + 1 < count; ++drawn) {
+    rest -= weight(candidates_[drawn]);
+    if (rest < 0) break;
+  }
+  last_log_probability_ = std::log(weight(candidates_[drawn]) / total);
+  return candidates_[drawn].id;
+}
+
+}  // namespace qwen25

@@ -1,0 +1,126 @@
+#include "infer/sampler.h"
+
+#include <rapidcheck.h>
+
+#include <cmath>
+#include <map>
+
+#include "base/test_util.h"
+
+namespace qwen25 {
+namespace {
+
+std::vector<float> Logits(std::initializer_list<double> probabilities) {
+  std::vector<float> logits;
+  for (double p : probabilities) logits.push_back(static_cast<float>(std::log(p)));
+  return logits;
+}
+
+// Frequencies of 20,000 draws.
+std::map<int32_t, double> Draw(const SamplingOptions& options, const std::vector<float>& logits) {
+  Sampler sampler(options, logits.size());
+  std::map<int32_t, double> frequency;
+  for (int i = 0; i < 20000; ++i) {
+    std::vector<float> copy = logits;
+    frequency[sampler.Sample(copy, {})] += 1.0 / 20000;
+  }
+  return frequency;
+}
+
+const SamplingOptions kPlain = {
+    .temperature = 1, .top_k = 0, .top_p = 1, .min_p = 0, .repetition_penalty = 1, .seed = 7};
+
+TEST(SamplerTest, DrawsTheDistribution) {
+  const auto frequency = Draw(kPlain, Logits({0.5, 0.3, 0.15, 0.05}));
+  EXPECT_NEAR(frequency.at(0), 0.5, 0.015);
+  EXPECT_NEAR(frequency.at(1), 0.3, 0.015);
+  EXPECT_NEAR(frequency.at(2), 0.15, 0.015);
+  EXPECT_NEAR(frequency.at(3), 0.05, 0.01);
+}
+
+TEST(SamplerTest, EachFilterKeepsWhatItsDefinitionSays) {
+  const auto logits = Logits({0.15, 0.5, 0.05, 0.3});
+  SamplingOptions options = kPlain;
+  options.top_k = 2;
+  auto frequency = Draw(options, logits);
+  EXPECT_EQ(frequency.size(), 2u);
+  EXPECT_NEAR(frequency.at(1), 0.5 / 0.8, 0.015);
+
+  options = kPlain;
+  options.top_p = 0.79f;  // 0.5 + 0.3 reaches it
+  EXPECT_EQ(Draw(options, logits).size(), 2u);
+  options.top_p = 0.81f;
+  EXPECT_EQ(Draw(options, logits).size(), 3u);
+
+  options = kPlain;
+  options.min_p = 0.29f;  // 0.15 / 0.5 is 0.3
+  EXPECT_EQ(Draw(options, logits).size(), 3u);
+  options.min_p = 0.31f;
+  EXPECT_EQ(Draw(options, logits).size(), 2u);
+
+  options = kPlain;
+  options.temperature = 0.5f;  // squares the odds
+  frequency = Draw(options, logits);
+  EXPECT_NEAR(frequency.at(1) / frequency.at(3), std::pow(0.5 / 0.3, 2), 0.2);
+
+  options.temperature = 0;
+  EXPECT_EQ(Draw(options, logits).size(), 1u);
+}
+
+TEST(SamplerTest, RepetitionPenaltyCountsATokenOnce) {
+  SamplingOptions options = kPlain;
+  options.temperature = 0;
+  options.repetition_penalty = 2.0f;
+  Sampler sampler(options, 3);
+  std::vector<float> logits = {4.0f, 2.5f, -1.0f};
+  const std::vector<int32_t> history = {0, 0, 2};
+  EXPECT_EQ(sampler.Sample(logits, history), 1);
+  EXPECT_EQ(logits, (std::vector<float>{2.0f, 2.5f, -2.0f}));
+}
+
+TEST(SamplerTest, EqualLogitsRankByLowerIdAndSeedsRepeat) {
+  SamplingOptions options = kPlain;
+  options.temperature = 0;
+  std::vector<float> equal(50, 1.0f);
+  EXPECT_EQ(Sampler(options, 50).Sample(equal, {}), 0);
+  options = kPlain;
+  Sampler a(options, 50), b(options, 50);
+  for (int i = 0; i < 100; ++i) {
+    std::vector<float> x(50, 1.0f), y(50, 1.0f);
+    ASSERT_EQ(a.Sample(x, {}), b.Sample(y, {}));
+  }
+}
+
+TEST(SamplerTest, AnyLogitsAndOptionsGiveAToken) {
+  rc::check("the token is inside the vocabulary and its probability is a probability", [] {
+    SamplingOptions options;
+    options.temperature = static_cast<float>(*rc::gen::inRange(0, 200)) / 100.0f;
+    options.top_k = *rc::gen::inRange<uint32_t>(0, 60);
+    options.top_p = static_cast<float>(*rc::gen::inRange(1, 101)) / 100.0f;
+    options.min_p = static_cast<float>(*rc::gen::inRange(0, 101)) / 100.0f;
+    const auto values = *rc::gen::nonEmpty(rc::gen::container<std::vector<int>>(rc::gen::inRange(-500, 500)));
+    std::vector<float> logits(values.begin(), values.end());
+    Sampler sampler(options, logits.size());
+    const int32_t id = sampler.Sample(logits, {});
+    RC_ASSERT(id >= 0 && static_cast<size_t>(id) < logits.size());
+    RC_ASSERT(sampler.last_log_probability() <= 1e-12);
+  });
+}
+
+TEST(SamplingOptionsTest, RefusesWhatMakesNoSense) {
+  SamplingOptions options;
+  options.temperature = -1;
+  EXPECT_ERROR_CONTAINS(options.Validate(), "temperature is -1");
+  options = {};
+  options.top_p = 0;
+  EXPECT_ERROR_CONTAINS(options.Validate(), "top_p is 0");
+  options = {};
+  options.min_p = 2;
+  EXPECT_ERROR_CONTAINS(options.Validate(), "min_p is 2");
+  options = {};
+  options.repetition_penalty = std::nanf("");
+  EXPECT_ERROR_CONTAINS(options.Validate(), "repetition_penalty is nan");
+}
+
+}  // namespace
+}  // namespace qwen25

@@ -1,0 +1,122 @@
+#include "infer/session.h"
+
+#include <algorithm>
+#include <array>
+
+namespace qwen25 {
+namespace {
+
+// Tokens of a prompt per forward pass: enough rows for the matrix products to run at full speed, few enough
+// that activations stay small and Ctrl-C is heard.
+constexpr size_t kPrefillChunk = 512;
+
+size_t ContextLimit(const ModelConfig& config, size_t wanted) {
+  const double factor = config.rope_scaling ? config.rope_scaling->factor : 1.0;
+  const auto limit = static_cast<size_t>(config.max_position_embeddings * factor);
+  return wanted == 0 ? limit : std::min(wanted, limit);
+}
+
+}  // namespace
+
+InferenceEngine::InferenceEngine(Model model, const Options& options)
+    : model_(std::move(model)),
+      threads_(options.num_threads == 0 ? DefaultNumThreads() : options.num_threads),
+      scratch_(threads_.num_threads()),
+      execution_{threads_, tensors_, scratch_, nullptr},
+      max_context_tokens_(ContextLimit(model_.config(), options.max_context_tokens)),
+      blocks_(model_.attention_shape(), model_.layers.size(),
+              (max_context_tokens_ + kBlockTokens - 1) / kBlockTokens) {
+  model_.PackForInference(threads_);
+}
+
+Session::Session(InferenceEngine& engine)
+    : engine_(engine), layer_blocks_(engine.model().layers.size()), kv_(engine.model().layers.size()) {
+  // Room for the whole context now, so that no later step allocates.
+  const size_t max_blocks = engine.blocks().max_blocks();
+  tokens_.reserve(engine.max_context_tokens());
+  positions_.reserve(kPrefillChunk);
+  block_ids_.reserve(max_blocks);
+  for (auto& blocks : layer_blocks_) blocks.reserve(max_blocks);
+  logits_.reserve(engine.model().config().vocab_size);
+}
+
+Session::~Session() {
+  Truncate(0);
+}
+
+Status Session::Reserve(size_t num_tokens) {
+  while (block_ids_.size() * kBlockTokens < num_tokens) {
+    QWEN25_TRY(const BlockPool::BlockId id, engine_.blocks().Take());
+    block_ids_.push_back(id);
+    for (size_t layer = 0; layer < layer_blocks_.size(); ++layer) {
+      layer_blocks_[layer].push_back(engine_.blocks().Data(id, layer));
+    }
+  }
+  return {};
+}
+
+Status Session::Append(std::span<const int32_t> tokens, const Progress& progress) {
+  const size_t old_count = tokens_.size();
+  if (tokens.empty()) return InvalidArgument("there are no tokens to append: the text is empty");
+  if (old_count + tokens.size() > engine_.max_context_tokens()) {
+    return InvalidArgument(
+        "the context would overflow: {} tokens are there, {} come, and the limit is {}; shorten the "
+        "text, start a new conversation or use a model with a longer context",
+        old_count, tokens.size(), engine_.max_context_tokens());
+  }
+  const auto vocabulary = static_cast<int64_t>(engine_.model().config().vocab_size);
+  for (int32_t token : tokens) {
+    if (token < 0 || token >= vocabulary) {
+      return InvalidArgument(
+          "token {} is outside the model's vocabulary of {}; is this the model's own tokenizer?", token,
+          vocabulary);
+    }
+  }
+  if (const Status status = Reserve(old_count + tokens.size()); !status.ok()) {
+    Truncate(old_count);
+    return status;
+  }
+  for (size_t done = 0; done < tokens.size();) {
+    if (progress && !progress(done)) {
+      Truncate(old_count);
+      return Cancelled("stopped after {} of {} tokens of the prompt", done, tokens.size());
+    }
+    const size_t count = std::min(kPrefillChunk, tokens.size() - done);
+    Forward(tokens.subspan(done, count));
+    done += count;
+  }
+  return {};
+}
+
+void Session::Forward(std::span<const int32_t> tokens) {
+  const size_t begin = tokens_.size();
+  tokens_.insert(tokens_.end(), tokens.begin(), tokens.end());
+  positions_.resize(tokens.size());
+  for (size_t i = 0; i < tokens.size(); ++i) positions_[i] = static_cast<int32_t>(begin + i);
+  for (size_t layer = 0; layer < kv_.size(); ++layer) {
+    kv_[layer] = {.blocks = layer_blocks_[layer], .num_tokens = tokens_.size()};
+  }
+  const std::array<int32_t, 2> starts = {0, static_cast<int32_t>(tokens.size())};
+  const TokenBatch batch = {.tokens = tokens, .positions = positions_, .sequence_starts = starts};
+  Execution& execution = engine_.execution();
+  DecoderOptions options;
+  options.kv = kv_;
+  const Tensor hidden = DecoderForward(execution, engine_.model(), batch, options);
+  const std::array<int32_t, 1> last_row = {static_cast<int32_t>(tokens.size() - 1)};
+  const Tensor logits = Logits(execution, engine_.model(), hidden, last_row);
+  logits_.assign(logits.data(), logits.data() + logits.cols());
+}
+
+void Session::Truncate(size_t num_tokens) {
+  QWEN25_CHECK(num_tokens <= tokens_.size());
+  tokens_.resize(num_tokens);
+  logits_.clear();
+  const size_t num_blocks = (num_tokens + kBlockTokens - 1) / kBlockTokens;
+  while (block_ids_.size() > num_blocks) {
+    engine_.blocks().Give(block_ids_.back());
+    block_ids_.pop_back();
+    for (auto& blocks : layer_blocks_) blocks.pop_back();
+  }
+}
+
+}  // namespace qwen25

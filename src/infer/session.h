@@ -1,0 +1,81 @@
+// A model ready to answer, and a conversation with it.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "base/status.h"
+#include "base/thread_pool.h"
+#include "memory/block_pool.h"
+#include "model/decoder.h"
+#include "model/model.h"
+
+namespace qwen25 {
+
+// A model with the threads and memory that its sessions share. One thread at a time uses it.
+class InferenceEngine {
+ public:
+  struct Options {
+    size_t num_threads = 0;         // 0: DefaultNumThreads()
+    size_t max_context_tokens = 0;  // of all sessions together; 0: the model's max_position_embeddings
+  };
+
+  InferenceEngine(Model model, const Options& options);
+
+  const Model& model() const { return model_; }
+  Execution& execution() { return execution_; }
+  BlockPool& blocks() { return blocks_; }
+  // The most tokens one session can hold.
+  size_t max_context_tokens() const { return max_context_tokens_; }
+
+ private:
+  Model model_;
+  ThreadPool threads_;
+  TensorPool tensors_;
+  Scratch scratch_;
+  Execution execution_;
+  size_t max_context_tokens_;
+  BlockPool blocks_;
+};
+
+// One sequence of tokens with its keys and values. The logits of a token are bit-identical for any way in
+// which the tokens before it were cut into calls.
+class Session {
+ public:
+  explicit Session(InferenceEngine& engine);
+  ~Session();
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+  // Called between chunks of a long prompt with the tokens done so far; returning false stops (kCancelled).
+  using Progress = std::function<bool(size_t num_done)>;
+
+  // Appends tokens: a prompt, or the one token just drawn. Afterwards logits() are those of the last one.
+  // Fails, and leaves the session as it was, when the context would overflow or a token is outside the
+  // vocabulary.
+  Status Append(std::span<const int32_t> tokens, const Progress& progress = nullptr);
+
+  // [vocab_size] of the last token; the caller may overwrite them. Empty before the first Append.
+  std::span<float> logits() { return logits_; }
+  // Every token so far.
+  std::span<const int32_t> tokens() const { return tokens_; }
+  // Forgets what follows the first `num_tokens` tokens. logits() are empty until the next Append.
+  void Truncate(size_t num_tokens);
+
+ private:
+  Status Reserve(size_t num_tokens);
+  void Forward(std::span<const int32_t> tokens);
+
+  InferenceEngine& engine_;
+  std::vector<int32_t> tokens_;
+  std::vector<int32_t> positions_;
+  std::vector<BlockPool::BlockId> block_ids_;
+  std::vector<std::vector<float*>> layer_blocks_;  // [layers][blocks]
+  std::vector<SequenceKv> kv_;                     // [layers]
+  std::vector<float> logits_;
+};
+
+}  // namespace qwen25

@@ -1,0 +1,42 @@
+// KV blocks in RAM: the working tier of memory (DESIGN §6).
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <vector>
+
+#include "base/status.h"
+#include "ops/block_attention.h"
+#include "tensor/aligned_buffer.h"
+
+namespace qwen25 {
+
+// Hands out blocks that each hold 64 tokens of one sequence for every layer, float32. Memory is taken from
+// the system as blocks are first used and kept for reuse. Not thread-safe.
+class BlockPool {
+ public:
+  using BlockId = uint32_t;
+
+  // At most `max_blocks` blocks.
+  BlockPool(const AttentionShape& shape, size_t num_layers, size_t max_blocks);
+
+  // A zeroed block; kResourceExhausted, with the sizes, when all are in use.
+  Result<BlockId> Take();
+  void Give(BlockId id);
+
+  // One layer of a block: AttentionShape::FloatsPerBlock() floats.
+  float* Data(BlockId id, size_t layer) const { return blocks_[id].data() + layer * floats_per_layer_; }
+
+  size_t num_used() const { return blocks_.size() - free_.size(); }
+  size_t max_blocks() const { return max_blocks_; }
+  size_t bytes_per_block() const { return num_layers_ * floats_per_layer_ * sizeof(float); }
+
+ private:
+  size_t num_layers_;
+  size_t floats_per_layer_;
+  size_t max_blocks_;
+  std::deque<AlignedBuffer<float>> blocks_;
+  std::vector<BlockId> free_;
+};
+
+}  // namespace qwen25

@@ -1,0 +1,303 @@
+#include "model/config.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+
+#include "ops/block_attention.h"
+
+namespace qwen25 {
+namespace {
+
+// Upper bounds that keep every size computed from a config far away from overflow.
+constexpr uint32_t kMaxLayers = 256;
+constexpr uint32_t kMaxWidth = 1u << 20;
+constexpr uint32_t kMaxVocabulary = 1u << 24;
+constexpr uint32_t kMaxPositions = 1u << 24;
+
+Status CheckRange(std::string_view origin, const char* name, uint64_t value, uint64_t low, uint64_t high) {
+  if (value >= low && value <= high) return {};
+  return InvalidArgument("{}: \"{}\" is {}, expected {} to {}", origin, name, value, low, high);
+}
+
+// transformers 4 writes "rope_scaling" and "rope_theta"; transformers 5 writes both into "rope_parameters".
+Status ReadRope(const Json& json, std::string_view origin, ModelConfig& config) {
+  QWEN25_RETURN_IF_ERROR(ReadField(json, "rope_theta", origin, config.rope_theta));
+  for (const char* key : {"rope_scaling", "rope_parameters"}) {
+    const auto found = json.find(key);
+    if (found == json.end() || found->is_null()) continue;
+    if (!found->is_object()) return InvalidArgument("{}: \"{}\" is not an object", origin, key);
+    RopeScaling scaling;
+    scaling.type = "default";
+    QWEN25_RETURN_IF_ERROR(ReadField(*found, "rope_theta", origin, config.rope_theta));
+    QWEN25_RETURN_IF_ERROR(ReadField(*found, "type", origin, scaling.type));
+    QWEN25_RETURN_IF_ERROR(ReadField(*found, "rope_type", origin, scaling.type));
+    QWEN25_RETURN_IF_ERROR(ReadField(*found, "factor", origin, scaling.factor));
+    QWEN25_RETURN_IF_ERROR(ReadField(*found, "original_max_position_embeddings", origin,
+                                     scaling.original_max_position_embeddings));
+    QWEN25_RETURN_IF_ERROR(ReadField(*found, "attention_factor", origin, scaling.attention_factor));
+    QWEN25_RETURN_IF_ERROR(ReadField(*found, "beta_fast", origin, scaling.beta_fast));
+    QWEN25_RETURN_IF_ERROR(ReadField(*found, "beta_slow", origin, scaling.beta_slow));
+    if (scaling.type != "default") config.rope_scaling = scaling;
+  }
+  return {};
+}
+
+Status ReadTokenIds(const Json& json, std::string_view origin, ModelConfig& config) {
+  const auto read_id = [&](const Json& value, const char* key, int32_t& id) -> Status {
+    if (!value.is_number_integer() || value.get<int64_t>() < 0 ||
+        value.get<int64_t>() >= int64_t{kMaxVocabulary}) {
+      return InvalidArgument("{}: \"{}\" holds {}, expected a token id", origin, key, value.dump());
+    }
+    id = value.get<int32_t>();
+    return {};
+  };
+  if (const auto bos = json.find("bos_token_id"); bos != json.end() && !bos->is_null()) {
+    int32_t id = 0;
+    QWEN25_RETURN_IF_ERROR(read_id(*bos, "bos_token_id", id));
+    config.bos_token_id = id;
+  }
+  const auto eos = json.find("eos_token_id");
+  if (eos == json.end() || eos->is_null()) return {};
+  const auto read_eos = [&](const Json& value) {
+    return read_id(value, "eos_token_id", config.eos_token_ids.emplace_back());
+  };
+  if (!eos->is_array()) return read_eos(*eos);
+  for (const Json& value : *eos) QWEN25_RETURN_IF_ERROR(read_eos(value));
+  return {};
+}
+
+// What the decoder here does not do is refused by name: ignoring it would run a different model.
+Status CheckSupported(const Json& json, std::string_view origin) {
+  std::string model_type, activation = "silu";
+  bool sliding_window = false, mlp_bias = false;
+  QWEN25_RETURN_IF_ERROR(ReadField(json, "model_type", origin, model_type));
+  QWEN25_RETURN_IF_ERROR(ReadField(json, "hidden_act", origin, activation));
+  QWEN25_RETURN_IF_ERROR(ReadField(json, "use_sliding_window", origin, sliding_window));
+  QWEN25_RETURN_IF_ERROR(ReadField(json, "mlp_bias", origin, mlp_bias));
+  if (model_type != "qwen2" && model_type != "llama") {
+    return Unsupported(
+        "{}: architecture \"{}\" is unknown; this program runs \"qwen2\" (Qwen2 and Qwen2.5) and "
+        "\"llama\" models",
+        origin, model_type);
+  }
+  if (activation != "silu")
+    return Unsupported("{}: activation \"{}\" is unknown, expected \"silu\"", origin, activation);
+  if (sliding_window)
+    return Unsupported("{}: \"use_sliding_window\" is true, which this program does not run", origin);
+  if (mlp_bias) return Unsupported("{}: \"mlp_bias\" is true, which this program does not run", origin);
+  return {};
+}
+
+Json RopeScalingToJson(const RopeScaling& scaling, uint32_t max_position_embeddings) {
+  Json json;
+  json["type"] = scaling.type;
+  json["rope_type"] = scaling.type;
+  json["factor"] = scaling.factor;
+  if (scaling.type == "yarn") {
+    json["original_max_position_embeddings"] = scaling.original_max_position_embeddings != 0
+                                                   ? scaling.original_max_position_embeddings
+                                                   : max_position_embeddings;
+    if (scaling.attention_factor != 0) json["attention_factor"] = scaling.attention_factor;
+    json["beta_fast"] = scaling.beta_fast;
+    json["beta_slow"] = scaling.beta_slow;
+  }
+  return json;
+}
+
+}  // namespace
+
+bool operator==(const RopeScaling& a, const RopeScaling& b) {
+  return a.type == b.type && a.factor == b.factor &&
+         a.original_max_position_embeddings == b.original_max_position_embeddings &&
+         a.attention_factor == b.attention_factor && a.beta_fast == b.beta_fast && a.beta_slow == b.beta_slow;
+}
+
+Result<ModelConfig> ModelConfig::FromJson(const Json& json, std::string_view origin) {
+  if (!json.is_object()) return InvalidArgument("{}: expected a JSON object", origin);
+  QWEN25_RETURN_IF_ERROR(CheckSupported(json, origin));
+  ModelConfig config;
+  // Defaults of the official classes, for keys that a writer may leave out.
+  config.tie_word_embeddings = false;
+  config.rope_theta = 10000;
+  QWEN25_RETURN_IF_ERROR(ReadField(json, "model_type", origin, config.model_type));
+  config.attention_bias = config.model_type == "qwen2";
+  for (const char* required :
+       {"vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"}) {
+    if (!json.contains(required)) return InvalidArgument("{}: \"{}\" is missing", origin, required);
+  }
+  QWEN25_RETURN_IF_ERROR(ReadField(json, "vocab_size", origin, config.vocab_size));
+  QWEN25_RETURN_IF_ERROR(ReadField(json, "hidden_size", origin, config.hidden_size));
+  QWEN25_RETURN_IF_ERROR(ReadField(json, "intermediate_size", origin, config.intermediate_size));
+  QWEN25_RETURN_IF_ERROR(ReadField(json, "num_hidden_layers", origin, config.num_hidden_layers));
+  QWEN25_RETURN_IF_ERROR(ReadField(json, "num_attention_heads", origin, config.num_attention_heads));
+  config.num_key_value_heads = config.num_attention_heads;
+  QWEN25_RETURN_IF_ERROR(ReadField(json, "num_key_value_heads", origin, config.num_key_value_heads));
+  QWEN25_RETURN_IF_ERROR(ReadField(json, "head_dim", origin, config.head_dim));
+  if (config.head_dim == 0 && config.num_attention_heads != 0) {
+    if (config.hidden_size % config.num_attention_heads != 0) {
+      return InvalidArgument(
+          "{}: \"hidden_size\" {} is no multiple of \"num_attention_heads\" {}, and there is no "
+          "\"head_dim\"",
+          origin, config.hidden_size, config.num_attention_heads);
+    }
+    config.head_dim = config.hidden_size / config.num_attention_heads;
+  }
+  QWEN25_RETURN_IF_ERROR(ReadField(json, "max_position_embeddings", origin, config.max_position_embeddings));
+  QWEN25_RETURN_IF_ERROR(ReadField(json, "rms_norm_eps", origin, config.rms_norm_eps));
+  QWEN25_RETURN_IF_ERROR(ReadField(json, "tie_word_embeddings", origin, config.tie_word_embeddings));
+  if (config.model_type == "llama") {
+    QWEN25_RETURN_IF_ERROR(ReadField(json, "attention_bias", origin, config.attention_bias));
+    if (config.attention_bias) {
+      return Unsupported(
+          "{}: a llama model with \"attention_bias\" has a bias on o_proj, which this program does not "
+          "run",
+          origin);
+    }
+  }
+  QWEN25_RETURN_IF_ERROR(ReadRope(json, origin, config));
+  QWEN25_RETURN_IF_ERROR(ReadTokenIds(json, origin, config));
+  QWEN25_RETURN_IF_ERROR(config.Validate(origin));
+  return config;
+}
+
+Result<ModelConfig> ModelConfig::Load(const std::filesystem::path& config_json) {
+  QWEN25_TRY(const Json json, ReadJsonFile(config_json.string()));
+  return FromJson(json, config_json.string());
+}
+
+Json ModelConfig::ToJson() const {
+  Json json;
+  json["architectures"] = {model_type == "llama" ? "LlamaForCausalLM" : "Qwen2ForCausalLM"};
+  json["model_type"] = model_type;
+  json["vocab_size"] = vocab_size;
+  json["hidden_size"] = hidden_size;
+  json["intermediate_size"] = intermediate_size;
+  json["num_hidden_layers"] = num_hidden_layers;
+  json["num_attention_heads"] = num_attention_heads;
+  json["num_key_value_heads"] = num_key_value_heads;
+  json["head_dim"] = head_dim;
+  json["max_position_embeddings"] = max_position_embeddings;
+  json["hidden_act"] = "silu";
+  json["rms_norm_eps"] = std::stod(fmt::format("{}", rms_norm_eps));  // 1e-06, not its float neighbour
+  json["rope_theta"] = rope_theta;
+  if (rope_scaling) json["rope_scaling"] = RopeScalingToJson(*rope_scaling, max_position_embeddings);
+  json["tie_word_embeddings"] = tie_word_embeddings;
+  if (model_type == "llama") {
+    json["attention_bias"] = attention_bias;
+    json["mlp_bias"] = false;
+  } else {
+    json["use_sliding_window"] = false;
+  }
+  json["attention_dropout"] = 0.0;
+  if (bos_token_id) json["bos_token_id"] = *bos_token_id;
+  if (eos_token_ids.size() == 1) json["eos_token_id"] = eos_token_ids[0];
+  if (eos_token_ids.size() > 1) json["eos_token_id"] = eos_token_ids;
+  json["initializer_range"] = 0.02;
+  json["use_cache"] = true;
+  return json;
+}
+
+Status ModelConfig::Validate(std::string_view origin) const {
+  QWEN25_RETURN_IF_ERROR(CheckRange(origin, "vocab_size", vocab_size, 1, kMaxVocabulary));
+  QWEN25_RETURN_IF_ERROR(CheckRange(origin, "hidden_size", hidden_size, 1, kMaxWidth));
+  QWEN25_RETURN_IF_ERROR(CheckRange(origin, "intermediate_size", intermediate_size, 1, kMaxWidth));
+  QWEN25_RETURN_IF_ERROR(CheckRange(origin, "num_hidden_layers", num_hidden_layers, 1, kMaxLayers));
+  QWEN25_RETURN_IF_ERROR(CheckRange(origin, "num_attention_heads", num_attention_heads, 1, 1024));
+  QWEN25_RETURN_IF_ERROR(
+      CheckRange(origin, "num_key_value_heads", num_key_value_heads, 1, num_attention_heads));
+  QWEN25_RETURN_IF_ERROR(CheckRange(origin, "head_dim", head_dim, 2, 1024));
+  QWEN25_RETURN_IF_ERROR(
+      CheckRange(origin, "max_position_embeddings", max_position_embeddings, 1, kMaxPositions));
+  if (num_attention_heads % num_key_value_heads != 0) {
+    return InvalidArgument("{}: \"num_attention_heads\" {} is no multiple of \"num_key_value_heads\" {}",
+                           origin, num_attention_heads, num_key_value_heads);
+  }
+  if (head_dim % 2 != 0) {
+    return InvalidArgument("{}: \"head_dim\" is {}, expected an even number: rotary positions turn pairs",
+                           origin, head_dim);
+  }
+  if (!(rms_norm_eps > 0) || !std::isfinite(rms_norm_eps)) {
+    return InvalidArgument("{}: \"rms_norm_eps\" is {}, expected a small positive number", origin,
+                           rms_norm_eps);
+  }
+  if (!(rope_theta > 1) || !std::isfinite(rope_theta)) {
+    return InvalidArgument("{}: \"rope_theta\" is {}, expected a number above 1", origin, rope_theta);
+  }
+  if (rope_scaling) {
+    if (rope_scaling->type != "linear" && rope_scaling->type != "yarn") {
+      return Unsupported("{}: rope scaling \"{}\" is unknown, expected \"linear\" or \"yarn\"", origin,
+                         rope_scaling->type);
+    }
+    if (!(rope_scaling->factor >= 1) || rope_scaling->factor > 1024) {
+      return InvalidArgument("{}: rope scaling \"factor\" is {}, expected 1 to 1024", origin,
+                             rope_scaling->factor);
+    }
+    if (!(rope_scaling->beta_slow > 0) || !(rope_scaling->beta_fast > rope_scaling->beta_slow)) {
+      return InvalidArgument("{}: rope scaling betas are {} and {}, expected beta_fast > beta_slow > 0",
+                             origin, rope_scaling->beta_fast, rope_scaling->beta_slow);
+    }
+  }
+  for (int32_t id : eos_token_ids) {
+    if (id < 0 || static_cast<uint32_t>(id) >= vocab_size) {
+      return InvalidArgument("{}: \"eos_token_id\" {} is outside the vocabulary of {}", origin, id,
+                             vocab_size);
+    }
+  }
+  return {};
+}
+
+uint64_t ModelConfig::NumNonEmbeddingParameters() const {
+  const uint64_t hidden = hidden_size;
+  const uint64_t attention = QkvDim() * hidden + (attention_bias ? QkvDim() : 0) + hidden * QueryDim();
+  return num_hidden_layers * (attention + 3 * hidden * intermediate_size + 2 * hidden) + hidden;
+}
+
+uint64_t ModelConfig::NumParameters() const {
+  return NumNonEmbeddingParameters() + uint64_t{vocab_size} * hidden_size * (tie_word_embeddings ? 1 : 2);
+}
+
+double ModelConfig::ForwardFlopsPerToken(double context) const {
+  const double hidden = hidden_size;
+  const double weights = hidden * static_cast<double>(QkvDim()) + static_cast<double>(QueryDim()) * hidden +
+                         3 * hidden * intermediate_size;
+  const double attention = 4 * static_cast<double>(QueryDim()) * context;
+  return num_hidden_layers * (2 * weights + attention) + 2 * hidden * vocab_size;
+}
+
+uint64_t ModelConfig::KvBytesPerToken(size_t bytes_per_value) const {
+  return uint64_t{2} * num_hidden_layers * KeyValueDim() * bytes_per_value;
+}
+
+RotaryFrequencies ComputeRotaryFrequencies(const ModelConfig& config) {
+  RotaryFrequencies result{InverseFrequencies(config.head_dim, config.rope_theta), 1.0};
+  if (!config.rope_scaling) return result;
+  const RopeScaling& scaling = *config.rope_scaling;
+  std::vector<double>& frequencies = result.inverse_frequencies;
+  if (scaling.type == "linear") {
+    for (double& frequency : frequencies) frequency /= scaling.factor;
+    return result;
+  }
+  // YaRN: a dimension that turns more than beta_fast times within the trained length is kept, one that turns
+  // less than beta_slow times is slowed down by `factor`, those between are blended.
+  const double trained_length = scaling.original_max_position_embeddings != 0
+                                    ? scaling.original_max_position_embeddings
+                                    : config.max_position_embeddings;
+  const auto dimension_of = [&](double rotations) {
+    return config.head_dim * std::log(trained_length / (rotations * 2 * std::numbers::pi)) /
+           (2 * std::log(config.rope_theta));
+  };
+  const double low = std::max(std::floor(dimension_of(scaling.beta_fast)), 0.0);
+  double high = std::min(std::ceil(dimension_of(scaling.beta_slow)), config.head_dim - 1.0);
+  if (high == low) high += 0.001;
+  for (size_t i = 0; i < frequencies.size(); ++i) {
+    const double slowed = std::clamp((static_cast<double>(i) - low) / (high - low), 0.0, 1.0);
+    frequencies[i] = frequencies[i] / scaling.factor * slowed + frequencies[i] * (1 - slowed);
+  }
+  const double attention_factor =
+      scaling.attention_factor != 0 ? scaling.attention_factor : 0.1 * std::log(scaling.factor) + 1.0;
+  result.score_factor = attention_factor * attention_factor;
+  return result;
+}
+
+}  // namespace qwen25

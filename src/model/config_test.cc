@@ -1,0 +1,142 @@
+#include "model/config.h"
+
+#include <rapidcheck.h>
+
+#include <cmath>
+#include <map>
+
+#include "base/test_util.h"
+
+namespace qwen25 {
+namespace {
+
+Json OfficialHalfB() {
+  return *ParseJson(R"({
+    "architectures": ["Qwen2ForCausalLM"], "attention_dropout": 0.0, "bos_token_id": 151643, "eos_token_id": 151643,
+    "hidden_act": "silu", "hidden_size": 896, "initializer_range": 0.02, "intermediate_size": 4864,
+    "max_position_embeddings": 32768, "max_window_layers": 24, "model_type": "qwen2", "num_attention_heads": 14,
+    "num_hidden_layers": 24, "num_key_value_heads": 2, "rms_norm_eps": 1e-06, "rope_theta": 1000000.0,
+    "sliding_window": 32768, "tie_word_embeddings": true, "torch_dtype": "bfloat16", "use_sliding_window": false,
+    "vocab_size": 151936})",
+                    "config.json");
+}
+
+TEST(ModelConfigTest, ReadsAnOfficialFile) {
+  ASSERT_OK_AND_ASSIGN(const ModelConfig config, ModelConfig::FromJson(OfficialHalfB(), "config.json"));
+  EXPECT_EQ(config, *FindPreset("0.5b"));
+  EXPECT_EQ(config.head_dim, 64u);
+  EXPECT_EQ(config.QkvDim(), 14u * 64 + 2 * 2 * 64);
+}
+
+TEST(ModelConfigTest, SharedOfficialFilesAreReadAndMatchThePreset) {
+  QWEN25_REQUIRE_SHARED_DATA(data);
+  ASSERT_OK_AND_ASSIGN(const ModelConfig config,
+                       ModelConfig::Load(data + "/qwen25_tokenizer/Qwen2.5-0.5B-base.config.json"));
+  EXPECT_EQ(config, *FindPreset("0.5b"));
+}
+
+// Counts that the publisher states (data/SOURCES.md of the shared data has them with their sources).
+TEST(ModelConfigTest, PresetsHaveThePublishedNumberOfParameters) {
+  const std::map<std::string, uint64_t> published = {
+      {"0.5b", 494032768},  {"1.5b", 1543714304}, {"3b", 3085938688},  {"7b", 7615616512},
+      {"14b", 14770033664}, {"32b", 32763876352}, {"72b", 72706203648}};
+  for (const auto& [name, count] : published) EXPECT_EQ(FindPreset(name)->NumParameters(), count) << name;
+}
+
+TEST(ModelConfigTest, EveryPresetIsValidAndSurvivesItsFile) {
+  for (const Preset& preset : Presets()) {
+    EXPECT_OK(preset.config.Validate(preset.name));
+    ASSERT_OK_AND_ASSIGN(const ModelConfig again, ModelConfig::FromJson(preset.config.ToJson(), preset.name));
+    EXPECT_EQ(again, preset.config) << preset.name;
+  }
+  EXPECT_ERROR_CONTAINS(FindPreset("8b"), "there is no preset \"8b\"; there are nano, small");
+}
+
+TEST(ModelConfigTest, RefusesByNameWhatItCannotRun) {
+  const auto with = [](const char* key, Json value) {
+    Json json = OfficialHalfB();
+    json[key] = std::move(value);
+    return ModelConfig::FromJson(json, "config.json");
+  };
+  EXPECT_ERROR_CONTAINS(with("model_type", "mistral"), "config.json: architecture \"mistral\" is unknown");
+  EXPECT_ERROR_CONTAINS(with("hidden_act", "gelu"), "activation \"gelu\" is unknown");
+  EXPECT_ERROR_CONTAINS(with("use_sliding_window", true), "use_sliding_window");
+  EXPECT_ERROR_CONTAINS(with("num_hidden_layers", 0), "\"num_hidden_layers\" is 0, expected 1 to 256");
+  EXPECT_ERROR_CONTAINS(with("num_hidden_layers", 257), "expected 1 to 256");
+  EXPECT_ERROR_CONTAINS(with("num_hidden_layers", -3), "\"num_hidden_layers\" is -3");
+  EXPECT_ERROR_CONTAINS(with("num_key_value_heads", 3), "is no multiple of \"num_key_value_heads\" 3");
+  EXPECT_ERROR_CONTAINS(with("num_attention_heads", 13), "no multiple of \"num_attention_heads\" 13");
+  EXPECT_ERROR_CONTAINS(with("head_dim", 63), "\"head_dim\" is 63, expected an even number");
+  EXPECT_ERROR_CONTAINS(with("hidden_size", "wide"), "\"hidden_size\" is \"wide\"");
+  EXPECT_ERROR_CONTAINS(with("rms_norm_eps", 0), "rms_norm_eps");
+  EXPECT_ERROR_CONTAINS(with("rope_theta", 0.5), "rope_theta");
+  EXPECT_ERROR_CONTAINS(with("eos_token_id", 200000), "outside the vocabulary");
+  EXPECT_ERROR_CONTAINS(with("eos_token_id", "end"), "expected a token id");
+  EXPECT_ERROR_CONTAINS(with("rope_scaling", Json{{"type", "longrope"}}),
+                        "rope scaling \"longrope\" is unknown");
+  EXPECT_ERROR_CONTAINS(with("rope_scaling", 4), "\"rope_scaling\" is not an object");
+  Json missing = OfficialHalfB();
+  missing.erase("vocab_size");
+  EXPECT_ERROR_CONTAINS(ModelConfig::FromJson(missing, "x"), "x: \"vocab_size\" is missing");
+  EXPECT_ERROR_CONTAINS(ModelConfig::FromJson(Json::array(), "x"), "expected a JSON object");
+}
+
+TEST(ModelConfigTest, ArbitraryValuesNeverCrash) {
+  rc::check("any value under any key gives a config or an error", [] {
+    Json json = OfficialHalfB();
+    std::vector<std::string> keys;
+    for (const auto& [key, value] : json.items()) keys.push_back(key);
+    const auto& key = keys[*rc::gen::inRange<size_t>(0, keys.size())];
+    switch (*rc::gen::inRange(0, 4)) {
+      case 0:
+        json[key] = *rc::gen::arbitrary<int64_t>();
+        break;
+      case 1:
+        json[key] = *rc::gen::arbitrary<double>();
+        break;
+      case 2:
+        json[key] = nullptr;
+        break;
+      default:
+        json[key] = Json::array({1, "x"});
+        break;
+    }
+    const auto config = ModelConfig::FromJson(json, "config.json");
+    if (config.ok()) RC_ASSERT(config->Validate("again").ok());
+  });
+}
+
+// The wanted numbers are those of transformers 5.23: ROPE_INIT_FUNCTIONS["yarn"].
+TEST(RotaryFrequenciesTest, YarnMatchesTransformers) {
+  ModelConfig config = *FindPreset("7b");
+  config.rope_scaling = RopeScaling{.type = "yarn", .factor = 4, .original_max_position_embeddings = 32768};
+  RotaryFrequencies rotary = ComputeRotaryFrequencies(config);
+  EXPECT_NEAR(rotary.score_factor, 1.138629436111989 * 1.138629436111989, 1e-12);
+  const std::map<size_t, double> wanted = {{0, 1.0},
+                                           {10, 0.11547820270061493},
+                                           {20, 0.01333521492779255},
+                                           {25, 0.004131738096475601},
+                                           {30, 0.0010643609566614032},
+                                           {35, 0.0002462583943270147},
+                                           {40, 4.4456985051510856e-05},
+                                           {63, 3.102344408034696e-07}};
+  for (const auto& [i, value] : wanted) EXPECT_NEAR(rotary.inverse_frequencies[i] / value, 1.0, 1e-6) << i;
+
+  config = *FindPreset("nano");
+  config.rope_theta = 1e4;
+  config.rope_scaling = RopeScaling{.type = "yarn", .factor = 8, .original_max_position_embeddings = 256};
+  rotary = ComputeRotaryFrequencies(config);
+  EXPECT_NEAR(rotary.inverse_frequencies[1] / 0.4920486509799957, 1.0, 1e-6);
+  EXPECT_NEAR(rotary.inverse_frequencies[5] / 0.02108779549598694, 1.0, 1e-6);
+  EXPECT_NEAR(rotary.inverse_frequencies[15] / 2.2228492525755428e-05, 1.0, 1e-6);
+}
+
+TEST(ModelConfigTest, CountsOperationsAndBytes) {
+  const ModelConfig config = *FindPreset("0.5b");
+  // 12 KiB in float16, as docs of other engines state.
+  EXPECT_EQ(config.KvBytesPerToken(2), 12288u);
+  EXPECT_NEAR(config.ForwardFlopsPerToken(0), 2.0 * 494032768, 2.0 * 494032768 * 0.001);
+}
+
+}  // namespace
+}  // namespace qwen25

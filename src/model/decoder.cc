@@ -1,0 +1,83 @@
+#include "model/decoder.h"
+
+#include <algorithm>
+
+namespace qwen25 {
+namespace {
+
+// What every layer of one forward pass is given. Small: the tape may keep a copy of it per layer.
+struct LayerInput {
+  const Model* model;
+  const TokenBatch* batch;
+  const DecoderOptions* options;
+};
+
+// x + attention(norm(x)), then that + feed_forward(norm(that)).
+Tensor LayerForward(Execution& execution, const LayerInput& input, size_t index, const Tensor& x) {
+  const Model& model = *input.model;
+  const DecoderLayer& layer = model.layers[index];
+  const float eps = model.config().rms_norm_eps;
+  const AttentionShape& shape = model.attention_shape();
+
+  Tensor attended;
+  {
+    const Tensor normed = RmsNorm(execution, x, layer.input_layernorm, eps);
+    const Tensor qkv =
+        Linear(execution, normed, layer.qkv_proj, layer.qkv_bias.data == nullptr ? nullptr : &layer.qkv_bias);
+    if (input.options->kv.empty()) {
+      attended = SelfAttention(execution, shape, model.rotary(), input.options->mask, qkv, *input.batch,
+                               input.options->prefix_lengths);
+    } else {
+      const size_t num_sequences = input.batch->num_sequences();
+      const auto kv = input.options->kv.subspan(index * num_sequences, num_sequences);
+      AppendKv(execution, shape, model.rotary(), qkv.view(), *input.batch, kv);
+      attended = AttendBlocks(execution, shape, model.rotary(), input.options->mask, qkv, *input.batch, kv);
+    }
+  }
+  const Tensor middle = Linear(execution, attended, layer.o_proj, nullptr, &x);
+  attended.Reset();
+  const Tensor activated = [&] {
+    const Tensor normed = RmsNorm(execution, middle, layer.post_attention_layernorm, eps);
+    return SwiGlu(execution, Linear(execution, normed, layer.gate_up_proj));
+  }();
+  return Linear(execution, activated, layer.down_proj, nullptr, &middle);
+}
+
+}  // namespace
+
+Tensor DecoderForward(Execution& execution, const Model& model, const TokenBatch& batch,
+                      const DecoderOptions& options) {
+  QWEN25_CHECK(options.kv.empty() || options.kv.size() == model.layers.size() * batch.num_sequences());
+  const LayerInput input = {&model, &batch, &options};
+  Tensor x = Embedding(execution, model.embed_tokens, batch.tokens);
+  for (size_t index = 0; index < model.layers.size(); ++index) {
+    if (options.recompute_layers) {
+      x = Recompute(execution, x, [input, index](Execution& inner, const Tensor& layer_input) {
+        return LayerForward(inner, input, index, layer_input);
+      });
+    } else {
+      x = LayerForward(execution, input, index, x);
+    }
+  }
+  return RmsNorm(execution, x, model.norm, model.config().rms_norm_eps);
+}
+
+LossSum DecoderLoss(Execution& execution, const Model& model, const TokenBatch& batch,
+                    std::span<const int32_t> targets, float grad_scale, const DecoderOptions& options,
+                    std::span<float> row_losses) {
+  const Tensor hidden = DecoderForward(execution, model, batch, options);
+  const LossSum loss = CrossEntropy(execution, hidden, model.lm_head, targets, grad_scale, row_losses);
+  if (execution.tape != nullptr) execution.tape->BackwardTo(0, execution);
+  return loss;
+}
+
+Tensor Logits(Execution& execution, const Model& model, const Tensor& hidden, std::span<const int32_t> rows) {
+  const size_t width = hidden.cols();
+  const Tensor picked = execution.tensors.New(rows.size(), width);
+  for (size_t i = 0; i < rows.size(); ++i) {
+    std::copy_n(hidden.data() + static_cast<size_t>(rows[i]) * width, width, picked.data() + i * width);
+  }
+  return Linear(execution, picked, model.lm_head);
+}
+
+}  // namespace qwen25

@@ -1,0 +1,181 @@
+#include "model/model.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "base/rng.h"
+#include "ops/ops.h"
+
+namespace qwen25 {
+namespace {
+
+// Parameters start at multiples of a cache line.
+constexpr size_t kAlignFloats = 16;
+size_t RoundUp(size_t count) {
+  return (count + kAlignFloats - 1) / kAlignFloats * kAlignFloats;
+}
+
+// The place of each parameter in the one block of memory. Used twice: to add up the size, and to hand out
+// pointers.
+class Layout {
+ public:
+  Layout(float* weights, float* gradients) : weights_(weights), gradients_(gradients) {}
+
+  Parameter Take(size_t rows, size_t cols) {
+    Parameter parameter = {.rows = rows, .cols = cols};
+    if (weights_ != nullptr) parameter.data = weights_ + used_;
+    if (gradients_ != nullptr) parameter.grad = gradients_ + used_;
+    used_ += RoundUp(rows * cols);
+    return parameter;
+  }
+  size_t used() const { return used_; }
+
+ private:
+  float* weights_;
+  float* gradients_;
+  size_t used_ = 0;
+};
+
+// Rows [begin, begin + rows) of a fused matrix, or columns of a fused bias.
+Parameter Slice(const Parameter& whole, size_t begin, size_t count) {
+  const bool vector = whole.rows == 1;
+  const size_t offset = vector ? begin : begin * whole.cols;
+  return {.data = whole.data + offset,
+          .grad = whole.grad == nullptr ? nullptr : whole.grad + offset,
+          .rows = vector ? 1 : count,
+          .cols = vector ? count : whole.cols};
+}
+
+struct Parts {
+  Parameter embed_tokens, norm, lm_head;
+  std::vector<DecoderLayer> layers;
+};
+
+Parts TakeAll(const ModelConfig& config, Layout& layout) {
+  const size_t hidden = config.hidden_size;
+  Parts parts;
+  parts.embed_tokens = layout.Take(config.vocab_size, hidden);
+  for (uint32_t i = 0; i < config.num_hidden_layers; ++i) {
+    DecoderLayer layer;
+    layer.input_layernorm = layout.Take(1, hidden);
+    layer.qkv_proj = layout.Take(config.QkvDim(), hidden);
+    if (config.attention_bias) layer.qkv_bias = layout.Take(1, config.QkvDim());
+    layer.o_proj = layout.Take(hidden, config.QueryDim());
+    layer.post_attention_layernorm = layout.Take(1, hidden);
+    layer.gate_up_proj = layout.Take(size_t{2} * config.intermediate_size, hidden);
+    layer.down_proj = layout.Take(hidden, config.intermediate_size);
+    parts.layers.push_back(layer);
+  }
+  parts.norm = layout.Take(1, hidden);
+  parts.lm_head = config.tie_word_embeddings ? parts.embed_tokens : layout.Take(config.vocab_size, hidden);
+  return parts;
+}
+
+std::vector<NamedParameter> NameAll(const ModelConfig& config, const Parts& parts) {
+  std::vector<NamedParameter> named;
+  const auto add = [&](std::string name, ParameterKind kind, const Parameter& parameter) {
+    named.push_back({std::move(name), kind, parameter, kind == ParameterKind::kVector});
+  };
+  const size_t q = config.QueryDim(), kv = config.KeyValueDim(), ffn = config.intermediate_size;
+  add("model.embed_tokens.weight", ParameterKind::kEmbedding, parts.embed_tokens);
+  for (size_t i = 0; i < parts.layers.size(); ++i) {
+    const DecoderLayer& layer = parts.layers[i];
+    const std::string prefix = fmt::format("model.layers.{}.", i);
+    const auto matrix = [&](const char* name, const Parameter& parameter) {
+      add(prefix + name, ParameterKind::kMatrix, parameter);
+    };
+    const auto vector = [&](const char* name, const Parameter& parameter) {
+      add(prefix + name, ParameterKind::kVector, parameter);
+    };
+    vector("input_layernorm.weight", layer.input_layernorm);
+    matrix("self_attn.q_proj.weight", Slice(layer.qkv_proj, 0, q));
+    matrix("self_attn.k_proj.weight", Slice(layer.qkv_proj, q, kv));
+    matrix("self_attn.v_proj.weight", Slice(layer.qkv_proj, q + kv, kv));
+    if (config.attention_bias) {
+      vector("self_attn.q_proj.bias", Slice(layer.qkv_bias, 0, q));
+      vector("self_attn.k_proj.bias", Slice(layer.qkv_bias, q, kv));
+      vector("self_attn.v_proj.bias", Slice(layer.qkv_bias, q + kv, kv));
+    }
+    matrix("self_attn.o_proj.weight", layer.o_proj);
+    vector("post_attention_layernorm.weight", layer.post_attention_layernorm);
+    matrix("mlp.gate_proj.weight", Slice(layer.gate_up_proj, 0, ffn));
+    matrix("mlp.up_proj.weight", Slice(layer.gate_up_proj, ffn, ffn));
+    matrix("mlp.down_proj.weight", layer.down_proj);
+  }
+  add("model.norm.weight", ParameterKind::kVector, parts.norm);
+  if (!config.tie_word_embeddings) add("lm_head.weight", ParameterKind::kEmbedding, parts.lm_head);
+  return named;
+}
+
+// Distances that the rotary table prepares: the trained positions, and what YaRN stretches them to.
+size_t MaxPositions(const ModelConfig& config) {
+  const double factor = config.rope_scaling ? config.rope_scaling->factor : 1.0;
+  return static_cast<size_t>(config.max_position_embeddings * factor);
+}
+
+}  // namespace
+
+Model::Model(const ModelConfig& config, bool with_gradients)
+    : config_(config), rotary_(ComputeRotaryFrequencies(config).inverse_frequencies, MaxPositions(config)) {
+  QWEN25_CHECK(config.Validate("config").ok());
+  Layout sizes(nullptr, nullptr);
+  TakeAll(config, sizes);
+  num_weights_ = sizes.used();
+  weights_ = AlignedBuffer<float>(num_weights_);
+  std::memset(weights_.data(), 0, num_weights_ * sizeof(float));
+  if (with_gradients) {
+    gradients_ = AlignedBuffer<float>(num_weights_);
+    std::memset(gradients_.data(), 0, num_weights_ * sizeof(float));
+  }
+  Layout layout(weights_.data(), gradients_.data());
+  Parts parts = TakeAll(config, layout);
+  parameters_ = NameAll(config, parts);
+  embed_tokens = parts.embed_tokens;
+  layers = std::move(parts.layers);
+  norm = parts.norm;
+  lm_head = parts.lm_head;
+  attention_shape_ = {.num_heads = config.num_attention_heads,
+                      .num_kv_heads = config.num_key_value_heads,
+                      .head_dim = config.head_dim,
+                      .scale = static_cast<float>(ComputeRotaryFrequencies(config).score_factor /
+                                                  std::sqrt(static_cast<double>(config.head_dim)))};
+}
+
+void Model::Initialize(uint64_t seed) {
+  const double residual_scale = 1.0 / std::sqrt(2.0 * config_.num_hidden_layers);
+  for (size_t i = 0; i < parameters_.size(); ++i) {
+    const NamedParameter& named = parameters_[i];
+    float* data = named.parameter.data;
+    const size_t count = named.parameter.rows * named.parameter.cols;
+    if (named.kind == ParameterKind::kVector) {
+      std::fill_n(data, count, named.name.ends_with("norm.weight") ? 1.0f : 0.0f);
+      continue;
+    }
+    const bool into_residual =
+        named.name.ends_with("self_attn.o_proj.weight") || named.name.ends_with("mlp.down_proj.weight");
+    const double deviation = 0.02 * (into_residual ? residual_scale : 1.0);
+    Rng rng(seed, i);
+    for (size_t j = 0; j < count; ++j) data[j] = static_cast<float>(deviation * rng.Normal());
+  }
+}
+
+void Model::PackForInference(ThreadPool& threads) {
+  std::vector<Parameter*> matrices;
+  for (DecoderLayer& layer : layers) {
+    for (Parameter* matrix : {&layer.qkv_proj, &layer.o_proj, &layer.gate_up_proj, &layer.down_proj}) {
+      matrices.push_back(matrix);
+    }
+  }
+  matrices.push_back(&lm_head);
+  size_t num_floats = 0;
+  for (const Parameter* matrix : matrices) num_floats += PackedWeightFloats(*matrix);
+  packed_ = AlignedBuffer<float>(num_floats);
+  float* next = packed_.data();
+  for (Parameter* matrix : matrices) {
+    PackWeight(threads, *matrix, next);
+    next += PackedWeightFloats(*matrix);
+  }
+}
+
+}  // namespace qwen25
