@@ -1,0 +1,121 @@
+#include "infer/generate.h"
+
+#include <algorithm>
+
+#include "base/clock.h"
+
+namespace qwen25 {
+namespace {
+
+// Makes the session hold exactly `prompt`, with logits of its last token. Returns how many tokens were there
+// already.
+Result<size_t> MakeSessionHold(Session& session, std::span<const int32_t> prompt,
+                               const Session::Progress& progress) {
+  const auto there = session.tokens();
+  size_t common = static_cast<size_t>(
+      std::mismatch(there.begin(), there.end(), prompt.begin(), prompt.end()).second - prompt.begin());
+  // At least one token must run, for its logits.
+  common = std::min(common, prompt.empty() ? 0 : prompt.size() - 1);
+  session.Truncate(common);
+  QWEN25_RETURN_IF_ERROR(session.Append(prompt.subspan(common), progress));
+  return common;
+}
+
+}  // namespace
+
+std::string_view FinishReasonName(FinishReason reason) {
+  switch (reason) {
+    case FinishReason::kStopToken:
+    case FinishReason::kStopText:
+      return "stop";
+    case FinishReason::kLength:
+    case FinishReason::kContextFull:
+      return "length";
+    case FinishReason::kCancelled:
+      return "cancelled";
+  }
+  return "";
+}
+
+bool StopMatcher::Feed(std::string_view piece, std::string& out) {
+  held_ += piece;
+  size_t stop_at = std::string::npos;
+  for (const std::string& stop : stops_) stop_at = std::min(stop_at, held_.find(stop));
+  if (stop_at != std::string::npos) {
+    out.append(held_, 0, stop_at);
+    held_.clear();
+    return true;
+  }
+  // The longest end of the text that begins a stop text has to wait.
+  size_t keep = 0;
+  for (const std::string& stop : stops_) {
+    for (size_t length = std::min(stop.size() - 1, held_.size()); length > keep; --length) {
+      if (std::string_view(held_).substr(held_.size() - length) == std::string_view(stop).substr(0, length)) {
+        keep = length;
+      }
+    }
+  }
+  out.append(held_, 0, held_.size() - keep);
+  held_.erase(0, held_.size() - keep);
+  return false;
+}
+
+std::string StopMatcher::Finish() {
+  return std::exchange(held_, {});
+}
+
+Result<GenerateResult> Generate(Session& session, const Tokenizer& tokenizer, std::span<const int32_t> prompt,
+                                const GenerateOptions& options, const TextCallback& on_text) {
+  QWEN25_RETURN_IF_ERROR(options.sampling.Validate());
+  for (const std::string& stop : options.stop) {
+    if (stop.empty()) return InvalidArgument("a stop text is empty; leave it out instead");
+  }
+  GenerateResult result;
+  result.num_prompt_tokens = prompt.size();
+  const double start = NowSeconds();
+  const auto keep_going = [&](size_t) { return !on_text || on_text(""); };
+  QWEN25_TRY(result.num_reused_tokens, MakeSessionHold(session, prompt, keep_going));
+  const double prompt_done = NowSeconds();
+  result.prompt_seconds = prompt_done - start;
+
+  Sampler sampler(options.sampling, session.logits().size());
+  StreamDecoder decoder(tokenizer, /*skip_special=*/true);
+  StopMatcher matcher(options.stop);
+  const auto emit = [&](const std::string& piece) {
+    result.text += piece;
+    return !on_text || on_text(piece);
+  };
+  while (true) {
+    if (result.tokens.size() >= options.max_new_tokens) {
+      result.finish_reason = FinishReason::kLength;
+      break;
+    }
+    const int32_t token = sampler.Sample(session.logits(), session.tokens());
+    result.tokens.push_back(token);
+    if (std::find(options.stop_tokens.begin(), options.stop_tokens.end(), token) !=
+        options.stop_tokens.end()) {
+      result.finish_reason = FinishReason::kStopToken;
+      break;
+    }
+    std::string safe;
+    const bool stopped = matcher.Feed(decoder.Next(token), safe);
+    const bool wanted = emit(safe);
+    if (stopped || !wanted) {
+      result.finish_reason = stopped ? FinishReason::kStopText : FinishReason::kCancelled;
+      break;
+    }
+    if (!session.Append({&token, 1}).ok()) {  // only a full context can refuse a token that the model drew
+      result.finish_reason = FinishReason::kContextFull;
+      break;
+    }
+  }
+  if (result.finish_reason != FinishReason::kStopText) {
+    std::string rest;
+    if (!matcher.Feed(decoder.Finish(), rest)) rest += matcher.Finish();
+    if (!rest.empty()) emit(rest);
+  }
+  result.decode_seconds = NowSeconds() - prompt_done;
+  return result;
+}
+
+}  // namespace qwen25
