@@ -1,0 +1,257 @@
+#!/usr/bin/env python3
+"""Writes fixtures/model_*/: small random models with the logits, loss and gradients that transformers gives them.
+
+    python make_model_fixtures.py [--output FOLDER] [--only NAME]
+
+Every folder is a Hugging Face checkpoint (config.json, model.safetensors in float32) and one expected*.safetensors for
+each attention mask:
+
+    tokens           int32 [T]     several sequences laid end to end
+    sequence_starts  int32 [S + 1] first row of each sequence, then T
+    prefix_lengths   int32 [S]     prefix mask only: tokens seen in both directions at the start of each sequence
+    targets          int32 [T]     the next token of the same sequence, -1 at its last one
+    logit_rows       int32 [R]     the rows of which logits are kept, ascending
+    logits           float32 [R, vocabulary]
+    loss             float32 [1]   mean over all targets >= 0 of -log softmax(logits)[target], in nats
+    grad.<name>      float32       d loss / d parameter, by its name in model.safetensors
+
+and one metadata entry "fixture": a JSON object with the mask, the loss in full precision, the largest logit, and how far
+transformers itself moves when it computes in float32.
+
+Masks: "causal"; "bidirectional": every token attends to its whole sequence; "prefix": a token inside the prefix attends to
+the whole prefix, a later one to everything up to itself. The loss of a bidirectional model is no sensible aim, but it is
+as good as any for checking gradients.
+
+Each sequence runs by itself, unpadded, with attn_implementation="eager", on weights widened to float64 (transformers
+keeps norms, softmax and rotary angles in float32 even then), and the results are rounded to float32. Weights are larger
+than a freshly initialised model's, so that attention is far from uniform and no bias or norm weight is neutral.
+Needs: torch, transformers, safetensors.
+"""
+
+import argparse
+import dataclasses
+import json
+import pathlib
+
+import torch
+import transformers
+from safetensors.torch import save_file
+
+LENGTHS = (150, 64, 1, 77)  # with blocks of 64 tokens: a cut block, a full one, a lone token, a full and a cut one
+
+
+@dataclasses.dataclass
+class Case:
+    name: str
+    seed: int
+    config: dict
+    architecture: str = "qwen2"
+    lengths: tuple = LENGTHS
+    # The keys of transformers 4 ("rope_theta", "rope_scaling"), as the official checkpoints have them, instead of 5.
+    official_keys: bool = False
+    prefix_lengths: tuple = ()
+    bidirectional: bool = False
+    all_logits: bool = False
+
+
+def shape(layers, heads, kv_heads, hidden, intermediate, vocab, tied, theta, **extra):
+    rope = {"rope_type": "default", "rope_theta": theta, **extra.pop("rope", {})}
+    return dict(num_hidden_layers=layers, num_attention_heads=heads, num_key_value_heads=kv_heads, hidden_size=hidden,
+                intermediate_size=intermediate, vocab_size=vocab, tie_word_embeddings=tied, rope_parameters=rope,
+                max_position_embeddings=256, rms_norm_eps=1e-6, bos_token_id=None, eos_token_id=vocab - 1) | extra
+
+
+CASES = [
+    # Head dimension 8, two query heads per key head; all three masks on the same weights.
+    Case("tied", 1, shape(2, 4, 2, 32, 56, 96, True, 1e6), official_keys=True, all_logits=True, bidirectional=True,
+         prefix_lengths=(70, 64, 1, 20)),
+    # Head dimension 16, one key head for all, an output projection of its own.
+    Case("untied", 2, shape(2, 4, 1, 64, 48, 96, False, 1e4), lengths=(65, 3, 128, 2, 63)),
+    # Head dimension 64, every head with keys of its own.
+    Case("head64", 3, shape(2, 1, 1, 64, 24, 64, True, 1e6)),
+    # Seven query heads per key head (as Qwen2.5-0.5B and 7B have them); width and vocabulary no multiple of 16.
+    Case("gqa7", 4, shape(2, 7, 1, 56, 24, 151, False, 1e6), official_keys=True),
+    # 14 query heads over 2 key heads, width 112 (as Qwen2.5-0.5B), in one layer.
+    Case("gqa7x2", 5, shape(1, 14, 2, 112, 24, 65, True, 1e6), lengths=(129, 1, 1, 70)),
+    # More columns in attention than in the residual stream, as the narrow presets have them; three layers.
+    Case("wide_heads", 6, shape(3, 8, 2, 24, 44, 80, True, 1e6, head_dim=8)),
+    # The same decoder without biases.
+    Case("llama", 7, shape(2, 4, 4, 32, 56, 96, False, 1e4, rms_norm_eps=1e-5), architecture="llama"),
+    # YaRN: four times the 48 tokens it "was trained for", reached by the first sequence.
+    Case("yarn", 8, shape(2, 4, 2, 64, 32, 72, True, 1e6, max_position_embeddings=192, rope={
+        "rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 48}), lengths=(190, 40)),
+]
+
+
+def build(case):
+    config_class, model_class = {
+        "qwen2": (transformers.Qwen2Config, transformers.Qwen2ForCausalLM),
+        "llama": (transformers.LlamaConfig, transformers.LlamaForCausalLM),
+    }[case.architecture]
+    config = config_class(**case.config)
+    config._attn_implementation = "eager"
+    model = model_class(config).eval()
+    generator = torch.Generator().manual_seed(case.seed)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            noise = torch.randn(parameter.shape, generator=generator)
+            if "norm" in name:
+                parameter.copy_(1 + 0.2 * noise)
+            elif name.endswith("bias"):
+                parameter.copy_(0.5 * noise)
+            elif "embed_tokens" in name:
+                parameter.copy_(0.3 * noise)
+            else:
+                parameter.copy_(noise / parameter.shape[1] ** 0.5)
+    return model, generator
+
+
+def write_config(model, case, folder):
+    config = model.config.to_dict()
+    config["architectures"] = [type(model).__name__]
+    for key in ("_name_or_path", "_attn_implementation", "layer_types", "id2label", "label2id", "return_dict",
+                "chunk_size_feed_forward", "is_encoder_decoder", "output_attentions", "output_hidden_states"):
+        config.pop(key, None)
+    config["dtype"] = "float32"
+    if case.official_keys:
+        rope = config.pop("rope_parameters")
+        config["rope_theta"] = rope.pop("rope_theta")
+        kind = rope.pop("rope_type")
+        if kind != "default":
+            config["rope_scaling"] = {"type": kind, **rope}
+        config["torch_dtype"] = config.pop("dtype")
+    config = {key: value for key, value in config.items() if value is not None}
+    (folder / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
+
+
+def allowed(length, mask, prefix):
+    """[length, length], True where the query (row) may see the key (column)."""
+    if mask == "bidirectional":
+        return torch.ones(length, length, dtype=torch.bool)
+    causal = torch.ones(length, length, dtype=torch.bool).tril()
+    if mask == "prefix":
+        causal[:prefix, :prefix] = True
+    return causal
+
+
+def run(model, sequences, mask, prefix_lengths):
+    """Logits [T, vocabulary] and loss; fills the gradients."""
+    dtype = next(model.parameters()).dtype
+    model.zero_grad()
+    logits, losses = [], []
+    for number, tokens in enumerate(sequences):
+        attention_mask = None
+        if mask != "causal":
+            prefix = prefix_lengths[number] if prefix_lengths else 0
+            visible = allowed(len(tokens), mask, prefix)
+            attention_mask = torch.zeros(visible.shape, dtype=dtype).masked_fill(~visible, torch.finfo(dtype).min)
+            attention_mask = attention_mask[None, None]
+        out = model(input_ids=tokens[None], attention_mask=attention_mask, use_cache=False).logits[0]
+        logits.append(out)
+        losses.append(torch.nn.functional.cross_entropy(out[:-1], tokens[1:], reduction="sum"))
+    loss = sum(losses) / sum(len(tokens) - 1 for tokens in sequences)
+    loss.backward()
+    return torch.cat(logits).detach(), loss.item()
+
+
+def kept_rows(starts, everything):
+    if everything:
+        return list(range(starts[-1]))
+    rows = set()
+    for start, end in zip(starts, starts[1:]):
+        rows |= set(range(start, end, 5)) | {end - 1}
+        for boundary in range(start, end, 64):
+            rows |= {row for row in (boundary - 1, boundary, boundary + 1) if start <= row < end}
+    return sorted(rows)
+
+
+def write_expected(model, case, sequences, mask, path):
+    prefix_lengths = case.prefix_lengths if mask == "prefix" else ()
+    starts = [0]
+    for tokens in sequences:
+        starts.append(starts[-1] + len(tokens))
+    targets = torch.cat([torch.cat([tokens[1:], torch.tensor([-1])]) for tokens in sequences])
+    rows = kept_rows(starts, case.all_logits and mask == "causal")
+
+    logits32, loss32 = run(model, sequences, mask, prefix_lengths)
+    grads32 = {name: parameter.grad.double() for name, parameter in model.named_parameters()}
+    model.double()
+    logits, loss = run(model, sequences, mask, prefix_lengths)
+    grads = {name: parameter.grad for name, parameter in model.named_parameters()}
+    model.float()
+
+    difference = {
+        "logits": ((logits32 - logits).abs().max() / logits.abs().max()).item(),
+        "loss": abs(loss32 - loss),
+        "gradients": max(((grads32[n] - g).norm() / g.norm()).item() for n, g in grads.items() if g.norm() > 0),
+    }
+    tensors = {
+        "tokens": torch.cat(sequences).to(torch.int32),
+        "sequence_starts": torch.tensor(starts, dtype=torch.int32),
+        "targets": targets.to(torch.int32),
+        "logit_rows": torch.tensor(rows, dtype=torch.int32),
+        "logits": logits[rows].float(),
+        "loss": torch.tensor([loss], dtype=torch.float32),
+    }
+    if prefix_lengths:
+        tensors["prefix_lengths"] = torch.tensor(prefix_lengths, dtype=torch.int32)
+    tensors |= {"grad." + name: grad.float() for name, grad in grads.items()}
+    fixture = {
+        "mask": mask,
+        "loss": loss,
+        "largest_logit": logits.abs().max().item(),
+        "float32_difference": {key: float(f"{value:.2g}") for key, value in difference.items()},
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+    }
+    save_file(tensors, path, metadata={"fixture": json.dumps(fixture, sort_keys=True)})
+    path.chmod(0o644)
+    small = min(grads, key=lambda name: grads[name].norm())
+    print(f"  {path.name:32} loss {loss:.6f}  largest logit {fixture['largest_logit']:6.2f}  smallest gradient "
+          f"{grads[small].norm():.1e} ({small})\n{'':35}float32 of transformers differs: logits "
+          f"{difference['logits']:.1e}, gradients {difference['gradients']:.1e}")
+
+
+def write_case(case, output):
+    folder = output / f"model_{case.name}"
+    folder.mkdir(parents=True, exist_ok=True)
+    model, generator = build(case)
+    tied = model.config.tie_word_embeddings
+    weights = {name: tensor for name, tensor in model.state_dict().items() if not (tied and name == "lm_head.weight")}
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    write_config(model, case, folder)
+    (folder / "model.safetensors").chmod(0o644)
+    print(f"{folder.name}: {sum(w.numel() for w in weights.values())} parameters")
+
+    sequences = [torch.randint(model.config.vocab_size, (length,), generator=generator) for length in case.lengths]
+    loaded = transformers.AutoModelForCausalLM.from_pretrained(folder, attn_implementation="eager").eval()
+    same = torch.equal(loaded(sequences[0][None]).logits, model(sequences[0][None]).logits)
+    if not same or not all(torch.equal(tensor, loaded.state_dict()[name]) for name, tensor in weights.items()):
+        raise SystemExit(f"{folder}: transformers reads another model from the folder than was written")
+
+    write_expected(model, case, sequences, "causal", folder / "expected.safetensors")
+    if case.bidirectional:
+        write_expected(model, case, sequences, "bidirectional", folder / "expected_bidirectional.safetensors")
+    if case.prefix_lengths:
+        write_expected(model, case, sequences, "prefix", folder / "expected_prefix.safetensors")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path(__file__).resolve().parent / "fixtures")
+    parser.add_argument("--only", help="one case by its name")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)  # the same sums in the same order everywhere
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    cases = [case for case in CASES if arguments.only in (None, case.name)]
+    if not cases:
+        parser.error(f"no case {arguments.only}; there are " + ", ".join(case.name for case in CASES))
+    for case in cases:
+        write_case(case, arguments.output)
+    size = sum(f.stat().st_size for case in cases for f in (arguments.output / f"model_{case.name}").iterdir())
+    print(f"{size / 1e6:.2f} MB")
+
+
+if __name__ == "__main__":
+    main()
