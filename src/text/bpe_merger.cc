@@ -204,7 +204,8 @@ void Merger::MergeEverywhere(uint32_t pair) {
   const uint32_t left_length = Length(left), length = left_length + Length(right);
   std::vector<uint32_t> positions = std::move(pairs_[pair].positions);
   pairs_[pair].positions = {};
-  // Of overlapping occurrences ("aaa") the first is merged.
+  // Of overlapping occurrences ("aaa") the first is merged. The order is right already unless one token was
+  // learned twice.
   if (left == right) std::sort(positions.begin(), positions.end());
   grown_.clear();
   for (const uint32_t at : positions) {

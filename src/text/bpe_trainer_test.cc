@@ -8,7 +8,9 @@
 #include "base/file.h"
 #include "base/rng.h"
 #include "base/test_util.h"
+#include "text/chat_template_jinja.h"
 #include "text/normalizer.h"
+#include "text/tokenizer.h"
 #include "text/utf8.h"
 
 namespace qwen25 {
@@ -27,9 +29,11 @@ StringPairs MergesOf(const ByteLevelBpe& bpe) {
 struct NaiveBpe {
   Strings tokens = ByteAlphabet();
   StringPairs merges;
+  std::map<Strings, uint64_t> pieces;  // as sequences of tokens, with their counts
 };
 NaiveBpe TrainNaively(const Strings& texts, const BpeTrainerOptions& options) {
-  std::map<Strings, uint64_t> pieces;
+  NaiveBpe bpe;
+  std::map<Strings, uint64_t>& pieces = bpe.pieces;
   const auto add_plain = [&](std::string text) {
     std::string normalized = RepairUtf8(text);
     if (options.nfc) NormalizeNfc(RepairUtf8(text), normalized);
@@ -56,7 +60,6 @@ NaiveBpe TrainNaively(const Strings& texts, const BpeTrainerOptions& options) {
     add_plain(text);
   }
 
-  NaiveBpe bpe;
   while (bpe.tokens.size() + options.special_tokens.size() < options.vocab_size) {
     std::map<std::pair<std::string, std::string>, uint64_t> counts;
     for (const auto& [piece, count] : pieces) {
@@ -210,6 +213,56 @@ TEST(BpeTrainer, EqualsTheReferenceVocabularyOfARealCorpus) {
   for (size_t id = 0; id < trained.tokenizer.tokens.size(); ++id) {
     EXPECT_EQ(vocabulary.value(show(trained.tokenizer.tokens[id]), Json()), id + 1);
   }
+}
+
+// Encoding with the learned merges must cut every piece of the training text as the last state of training
+// did.
+TEST(BpeTrainer, TheTokenizerItMakesCutsTextAsTrainingDid) {
+  ThreadPool pool(2);
+  EXPECT_TRUE(rc::check([&](uint64_t seed) {
+    Rng rng(seed);
+    const BpeTrainerOptions options = RandomOptions(rng);
+    const std::string text = RandomText(rng, 200) + "z";
+    const std::string_view texts[] = {text};
+    const Tokenizer tokenizer =
+        Tokenizer::FromByteLevelBpe(TrainBpe(texts, options, pool)->tokenizer).value();
+    const NaiveBpe naive = TrainNaively({text}, options);
+    std::map<std::string, Strings> pieces;
+    for (const auto& [tokens, count] : naive.pieces) {
+      std::string piece;
+      for (const std::string& token : tokens) piece += token;
+      pieces[piece] = tokens;
+    }
+    for (const auto& [piece, tokens] : pieces) {
+      Strings encoded;
+      for (const int32_t id : tokenizer.Encode(piece, {.special = SpecialTokens::kAsText})) {
+        encoded.emplace_back(tokenizer.TokenBytes(id));
+      }
+      RC_ASSERT(encoded == tokens);
+    }
+    for (size_t i = 0; i < options.special_tokens.size(); ++i) {
+      RC_ASSERT(tokenizer.TokenId(options.special_tokens[i]) ==
+                static_cast<int32_t>(naive.tokens.size() + i));
+    }
+  }));
+}
+
+TEST(BpeTrainer, TheTokenizerItMakesIsSavedWithItsChatTemplate) {
+  ThreadPool pool(1);
+  const std::string_view texts[] = {"to be or not to be"};
+  const BpeTrainerOptions options{.vocab_size = 270, .special_tokens = {"<|im_end|>", "<|endoftext|>"}};
+  ASSERT_OK_AND_ASSIGN(TrainedBpe trained, TrainBpe(texts, options, pool));
+  trained.tokenizer.eos_token = "<|im_end|>";
+  trained.tokenizer.chat_template = ChatTemplateSource("Be \"brief\".");
+  ASSERT_OK_AND_ASSIGN(const Tokenizer tokenizer, Tokenizer::FromByteLevelBpe(trained.tokenizer));
+  const TemporaryDirectory folder;
+  ASSERT_OK(tokenizer.Save(folder.path()));
+  ASSERT_OK_AND_ASSIGN(const Tokenizer loaded, Tokenizer::Load(folder.path()));
+  EXPECT_EQ(loaded.vocab_size(), trained.vocab_size());
+  EXPECT_EQ(loaded.Encode("to be<|im_end|>"), tokenizer.Encode("to be<|im_end|>"));
+  EXPECT_EQ(loaded.Encode("to be<|im_end|>").back(), loaded.eos_id());
+  ASSERT_OK_AND_ASSIGN(const std::string system, ReadChatTemplate(folder.path()));
+  EXPECT_EQ(system, "Be \"brief\".");
 }
 
 TEST(BpeTrainer, StopsEarlyAndSaysSoWhenPairsRunOut) {
