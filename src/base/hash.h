@@ -13,4 +13,22 @@ inline uint64_t Hash64(std::span<const std::byte> bytes, uint64_t seed = 0) {
   return XXH3_64bits_withSeed(bytes.data(), bytes.size(), seed);
 }
 
+// 128 bits: two different texts of one corpus never meet in practice (about 2^64 texts until one pair does).
+struct Hash128 {
+  uint64_t low = 0;
+  uint64_t high = 0;
+
+  friend bool operator==(const Hash128&, const Hash128&) = default;
+};
+
+inline Hash128 HashBytes128(std::span<const std::byte> bytes) {
+  const XXH128_hash_t hash = XXH3_128bits(bytes.data(), bytes.size());
+  return {hash.low64, hash.high64};
+}
+
+// For the unordered containers: the bits are already mixed.
+struct Hash128Hasher {
+  size_t operator()(const Hash128& hash) const { return static_cast<size_t>(hash.low); }
+};
+
 }  // namespace qwen25

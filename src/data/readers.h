@@ -1,0 +1,49 @@
+// From files to documents that are ready for the corpus: read, decompressed, rendered, cleaned, judged and
+// fingerprinted. Independent of each other, so they run in parallel.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "data/dedup.h"
+#include "data/document.h"
+#include "data/filters.h"
+#include "data/sources.h"
+
+namespace qwen25 {
+
+// The part of a file that one task reads. Parts of one file meet at line ends: a line belongs to the part
+// that holds its first byte.
+struct Split {
+  std::string path;
+  uint64_t file_bytes = 0;
+  uint64_t begin = 0;  // bytes of the file
+  uint64_t end = 0;
+};
+
+// A document on its way into the corpus, or a file or line that is no document and the reason.
+struct PreparedDocument {
+  Document document;
+  std::optional<DropReason> drop;
+  std::string detail;      // of a drop: what exactly was wrong, with the place
+  uint64_t raw_bytes = 0;  // read for it: decompressed, before rendering
+  RepairBytes repairs = {};
+  Fingerprint fingerprint;
+};
+
+// The parts of one file, of about `split_bytes`: one, unless the file is plain text or JSONL without limit.
+std::vector<Split> SplitFile(const SourceSpec& spec, const SourceFile& file, uint64_t split_bytes);
+
+// The reader for `path`, where the specification says kAuto. `content` decides whether a name like "ls.1" is
+// a manual page.
+Reader ReaderFor(const SourceSpec& spec, std::string_view path, std::string_view content);
+
+// Everything up to deduplication, for one part of a file. Never fails: what cannot be read comes back as
+// drops.
+std::vector<PreparedDocument> PrepareSplit(const SourceSpec& spec, const FilterOptions& filters,
+                                           const DedupOptions& dedup, const Split& split);
+
+}  // namespace qwen25
