@@ -9,7 +9,7 @@ namespace {
 
 // Pieces joined must give the text up to the first stop text, however the text was cut.
 TEST(StopMatcherTest, AnyCutGivesTheTextUpToTheFirstStop) {
-  rc::check("cuts do not matter", [] {
+  EXPECT_TRUE(rc::check("cuts do not matter", [] {
     const auto letters = rc::gen::container<std::string>(rc::gen::elementOf(std::string("abc")));
     const auto text = *letters;
     const auto stops = *rc::gen::container<std::vector<std::string>>(rc::gen::nonEmpty(letters));
@@ -28,7 +28,7 @@ TEST(StopMatcherTest, AnyCutGivesTheTextUpToTheFirstStop) {
     if (!stopped) out += matcher.Finish();
     RC_ASSERT(stopped == (expected != std::string::npos));
     RC_ASSERT(out == text.substr(0, expected));
-  });
+  }));
 }
 
 ModelConfig TinyConfig() {

@@ -92,7 +92,7 @@ TEST(SamplerTest, EqualLogitsRankByLowerIdAndSeedsRepeat) {
 }
 
 TEST(SamplerTest, AnyLogitsAndOptionsGiveAToken) {
-  rc::check("the token is inside the vocabulary and its probability is a probability", [] {
+  EXPECT_TRUE(rc::check("the token is inside the vocabulary and its probability is a probability", [] {
     SamplingOptions options;
     options.temperature = static_cast<float>(*rc::gen::inRange(0, 200)) / 100.0f;
     options.top_k = *rc::gen::inRange<uint32_t>(0, 60);
@@ -104,7 +104,7 @@ TEST(SamplerTest, AnyLogitsAndOptionsGiveAToken) {
     const int32_t id = sampler.Sample(logits, {});
     RC_ASSERT(id >= 0 && static_cast<size_t>(id) < logits.size());
     RC_ASSERT(sampler.last_log_probability() <= 1e-12);
-  });
+  }));
 }
 
 TEST(SamplingOptionsTest, RefusesWhatMakesNoSense) {

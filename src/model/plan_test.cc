@@ -31,7 +31,7 @@ TEST(PlanTest, SaysWhatIsMissing) {
 }
 
 TEST(PlanTest, EveryLayoutUsesAllDevicesAndFits) {
-  rc::check("a layout divides heads and layers, uses every device and fits", [] {
+  EXPECT_TRUE(rc::check("a layout divides heads and layers, uses every device and fits", [] {
     const Preset& preset = Presets()[*rc::gen::inRange<size_t>(0, Presets().size())];
     PlanOptions options;
     options.num_devices = *rc::gen::inRange<uint32_t>(1, 3000);
@@ -42,7 +42,7 @@ TEST(PlanTest, EveryLayoutUsesAllDevicesAndFits) {
     RC_ASSERT(preset.config.num_hidden_layers % layout->pipeline == 0u);
     RC_ASSERT(preset.config.num_key_value_heads % layout->tensor == 0u);
     RC_ASSERT(layout->TotalBytes() <= options.device_memory_bytes);
-  });
+  }));
 }
 
 TEST(PlanTest, Sizes) {

@@ -67,7 +67,7 @@ TEST(PythonJson, FloatsPrintAsPythonsRepr) {
 }
 
 TEST(PythonJson, ReadsBackAsTheSameDocument) {
-  rc::check(
+  EXPECT_TRUE(rc::check(
       [](const std::vector<std::pair<std::string, double>>& fields, const std::vector<int64_t>& integers) {
         Json document = {{"integers", integers}, {"fields", Json::object()}};
         for (const auto& [key, value] : fields) {
@@ -76,7 +76,7 @@ TEST(PythonJson, ReadsBackAsTheSameDocument) {
           document["fields"][ascii] = value;
         }
         RC_ASSERT(ParseJson(PythonJson(document), "test").value() == document);
-      });
+      }));
 }
 
 TEST(ParseMessages, AcceptsTheFormsThatClientsSend) {
@@ -191,7 +191,7 @@ TEST(ParseToolCalls, MalformedCallsStayText) {
 }
 
 TEST(ParseToolCalls, IsTheInverseOfRendering) {
-  rc::check(
+  EXPECT_TRUE(rc::check(
       [](std::vector<std::pair<std::string, std::string>> arguments, uint8_t num_calls, std::string content) {
         const auto to_ascii = [](std::string& text) {
           for (char& c : text) c = static_cast<char>(c & 0x7f);
@@ -218,7 +218,7 @@ TEST(ParseToolCalls, IsTheInverseOfRendering) {
             ParseToolCalls(std::string_view(whole).substr(prompt.size(), whole.size() - prompt.size() - end));
         RC_ASSERT(reply.content == content);
         RC_ASSERT(reply.tool_calls == message.tool_calls);
-      });
+      }));
 }
 
 }  // namespace

@@ -107,7 +107,7 @@ TEST(ReportTest, ARunWithoutDataStillGivesAPage) {
 TEST(ChartTest, TicksAreRoundAndInside) {
   EXPECT_EQ(NiceTicks(0, 10, 5), (std::vector<double>{0, 2, 4, 6, 8, 10}));
   EXPECT_TRUE(NiceTicks(1, 1, 5).empty());
-  rc::check("between 2 and 2 * count + 1 ticks, inside the range, equally spaced", [] {
+  EXPECT_TRUE(rc::check("between 2 and 2 * count + 1 ticks, inside the range, equally spaced", [] {
     const double low = *rc::gen::inRange(-100000, 100000) * std::pow(10.0, *rc::gen::inRange(-8, 8));
     const double width = *rc::gen::inRange(1, 100000) * std::pow(10.0, *rc::gen::inRange(-6, 8));
     RC_PRE(width > std::abs(low) * 1e-6);
@@ -119,7 +119,7 @@ TEST(ChartTest, TicksAreRoundAndInside) {
     for (size_t i = 2; i < ticks.size(); ++i) {
       RC_ASSERT(std::abs((ticks[i] - ticks[i - 1]) - (ticks[1] - ticks[0])) <= slack);
     }
-  });
+  }));
 }
 
 TEST(ChartTest, Numbers) {

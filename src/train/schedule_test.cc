@@ -37,7 +37,7 @@ TEST(ScheduleTest, ConstantIgnoresTheEnd) {
 }
 
 TEST(ScheduleTest, FactorsStayInRangeAndOnlyFallAfterWarmUp) {
-  rc::check("0 < factor <= 1, rising in the warm-up and never rising after it", [] {
+  EXPECT_TRUE(rc::check("0 < factor <= 1, rising in the warm-up and never rising after it", [] {
     ScheduleOptions options;
     options.kind = *rc::gen::element(ScheduleKind::kConstant, ScheduleKind::kCosine, ScheduleKind::kWsd);
     options.warmup_steps = *rc::gen::inRange<uint64_t>(0, 50);
@@ -56,7 +56,7 @@ TEST(ScheduleTest, FactorsStayInRangeAndOnlyFallAfterWarmUp) {
       }
       last = factor;
     }
-  });
+  }));
 }
 
 TEST(ScheduleTest, BadOptionsAreNamed) {

@@ -1,0 +1,264 @@
+#include "store/safetensors.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <optional>
+
+#include "base/file.h"
+#include "base/json.h"
+
+namespace qwen25 {
+namespace {
+
+constexpr uint64_t kLengthBytes = 8;
+constexpr uint64_t kMaxHeaderBytes = 100'000'000;  // the format's own limit
+constexpr uint64_t kDataAlignment = 64;
+constexpr const char* kCut = "the file was probably cut while it was copied or downloaded; fetch it again";
+
+std::optional<DType> ParseDType(std::string_view name) {
+  for (int i = 0; i <= static_cast<int>(DType::kF64); ++i) {
+    if (DTypeName(static_cast<DType>(i)) == name) return static_cast<DType>(i);
+  }
+  return std::nullopt;
+}
+
+bool IsUnsigned(const Json& value) {
+  return value.is_number_unsigned();
+}
+
+// One entry of the header, checked against the `data` section.
+Result<TensorInfo> ParseEntry(const std::string& path, const std::string& name, const Json& entry,
+                              std::span<const std::byte> data) {
+  const auto bad = [&](std::string_view what) { return Corrupt("{}: tensor {}: {}", path, name, what); };
+  if (!entry.is_object() || !entry.contains("dtype") || !entry.contains("shape") ||
+      !entry.contains("data_offsets")) {
+    return bad("expected an object with dtype, shape and data_offsets");
+  }
+  TensorInfo tensor;
+  tensor.name = name;
+  const std::optional<DType> dtype =
+      entry["dtype"].is_string() ? ParseDType(entry["dtype"].get<std::string>()) : std::nullopt;
+  if (!dtype) {
+    return Unsupported("{}: tensor {}: dtype {} is unknown", path, name, entry["dtype"].dump());
+  }
+  tensor.dtype = *dtype;
+  if (!entry["shape"].is_array() || !std::ranges::all_of(entry["shape"], IsUnsigned)) {
+    return bad("shape is not a list of sizes");
+  }
+  uint64_t num_bytes = DTypeSize(tensor.dtype);
+  for (const Json& size : entry["shape"]) {
+    tensor.shape.push_back(size.get<uint64_t>());
+    if (__builtin_mul_overflow(num_bytes, tensor.shape.back(), &num_bytes))
+      return bad("shape is too large to be true");
+  }
+  const Json& offsets = entry["data_offsets"];
+  if (!offsets.is_array() || offsets.size() != 2 || !std::ranges::all_of(offsets, IsUnsigned)) {
+    return bad("data_offsets are not two offsets");
+  }
+  const uint64_t begin = offsets[0].get<uint64_t>(), end = offsets[1].get<uint64_t>();
+  if (begin > end) return bad(fmt::format("data_offsets {} and {} are out of order", begin, end));
+  if (end > data.size()) {
+    return bad(fmt::format("ends at byte {} of the data, the file holds {}: {} bytes are missing; {}", end,
+                           data.size(), end - data.size(), kCut));
+  }
+  if (end - begin != num_bytes) {
+    return bad(fmt::format("holds {} bytes, dtype and shape want {}", end - begin, num_bytes));
+  }
+  tensor.bytes = data.subspan(begin, num_bytes);
+  return tensor;
+}
+
+template <typename Convert>
+void ConvertAll(std::span<const std::byte> bytes, std::span<float> out, const Convert& convert) {
+  for (size_t i = 0; i < out.size(); ++i) {
+    uint16_t bits;
+    std::memcpy(&bits, bytes.data() + 2 * i, sizeof bits);
+    out[i] = convert(bits);
+  }
+}
+
+// Writes floats as `dtype`, in pieces that stay in cache.
+Status WriteFloats(AtomicFile& file, std::span<const float> floats, DType dtype) {
+  if (dtype == DType::kF32) return file.Write(std::as_bytes(floats));
+  std::vector<uint16_t> narrow;
+  for (size_t begin = 0; begin < floats.size(); begin += size_t{1} << 16) {
+    const auto part = floats.subspan(begin, std::min(floats.size() - begin, size_t{1} << 16));
+    narrow.resize(part.size());
+    std::ranges::transform(part, narrow.begin(), dtype == DType::kBF16 ? FloatToBFloat16 : FloatToFloat16);
+    QWEN25_RETURN_IF_ERROR(file.Write(std::as_bytes(std::span(narrow))));
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<SafetensorsReader> SafetensorsReader::Open(const std::filesystem::path& path) {
+  QWEN25_TRY(MappedFile file, MappedFile::Open(path));
+  SafetensorsReader reader(std::move(file));
+  QWEN25_RETURN_IF_ERROR(reader.Parse(path.string()));
+  return reader;
+}
+
+Status SafetensorsReader::Parse(const std::string& path) {
+  const std::span<const std::byte> file = file_.bytes();
+  if (file.size() < kLengthBytes) {
+    return Corrupt("{}: {} bytes are too few for a safetensors file; {}", path, file.size(), kCut);
+  }
+  uint64_t header_bytes;
+  std::memcpy(&header_bytes, file.data(), sizeof header_bytes);
+  if (header_bytes > kMaxHeaderBytes) {
+    return Corrupt("{}: claims a header of {} bytes, the format allows {}; this is no safetensors file", path,
+                   header_bytes, kMaxHeaderBytes);
+  }
+  if (header_bytes > file.size() - kLengthBytes) {
+    return Corrupt("{}: claims a header of {} bytes, the file has only {} behind the length; {}", path,
+                   header_bytes, file.size() - kLengthBytes, kCut);
+  }
+  const std::string_view header_text(reinterpret_cast<const char*>(file.data()) + kLengthBytes, header_bytes);
+  QWEN25_TRY(const Json header, ParseJson(header_text, path + " (header)"));
+  if (!header.is_object()) return Corrupt("{}: the header is not a JSON object", path);
+  const std::span<const std::byte> data = file.subspan(kLengthBytes + header_bytes);
+  for (const auto& [name, entry] : header.items()) {
+    if (name == "__metadata__") {
+      if (!entry.is_object()) return Corrupt("{}: __metadata__ is not an object", path);
+      for (const auto& [key, value] : entry.items()) {
+        if (!value.is_string()) return Corrupt("{}: __metadata__ \"{}\" is not a string", path, key);
+        metadata_[key] = value.get<std::string>();
+      }
+      continue;
+    }
+    QWEN25_TRY(TensorInfo tensor, ParseEntry(path, name, entry, data));
+    tensors_.push_back(std::move(tensor));
+  }
+  // In a JSON tree the last of two equal names wins; the bytes of the first then show up as a hole.
+  std::ranges::stable_sort(tensors_, {}, [](const TensorInfo& tensor) { return tensor.bytes.data(); });
+  uint64_t next = 0;
+  for (const TensorInfo& tensor : tensors_) {
+    const auto begin = static_cast<uint64_t>(tensor.bytes.data() - data.data());
+    if (begin != next) {
+      return Corrupt("{}: tensor {} starts at byte {} of the data, the one before it ends at {}", path,
+                     tensor.name, begin, next);
+    }
+    next = begin + tensor.bytes.size();
+    by_name_.emplace(tensor.name, by_name_.size());
+  }
+  if (next != data.size()) {
+    return Corrupt("{}: {} bytes lie behind the last tensor; the file is longer than its header says", path,
+                   data.size() - next);
+  }
+  return {};
+}
+
+const TensorInfo* SafetensorsReader::Find(std::string_view name) const {
+  const auto found = by_name_.find(name);
+  return found == by_name_.end() ? nullptr : &tensors_[found->second];
+}
+
+Result<CheckpointReader> CheckpointReader::Open(const std::filesystem::path& directory) {
+  CheckpointReader checkpoint;
+  const std::filesystem::path single = directory / "model.safetensors";
+  const std::filesystem::path index = directory / "model.safetensors.index.json";
+  std::vector<std::string> files;
+  if (std::filesystem::exists(single)) {
+    files.push_back(single.filename());
+  } else if (std::filesystem::exists(index)) {
+    QWEN25_TRY(const Json json, ReadJsonFile(index.string()));
+    const auto map = json.find("weight_map");
+    if (!json.is_object() || map == json.end() || !map->is_object()) {
+      return Corrupt("{}: expected an object with \"weight_map\"", index.string());
+    }
+    for (const auto& [name, file] : map->items()) {
+      const bool plain = file.is_string() && !file.get<std::string>().empty() &&
+                         std::filesystem::path(file.get<std::string>()).filename() == file.get<std::string>();
+      if (!plain)
+        return Corrupt("{}: tensor {} names no file of this folder: {}", index.string(), name, file.dump());
+      if (std::ranges::find(files, file.get<std::string>()) == files.end()) files.push_back(file);
+    }
+  } else {
+    return NotFound(
+        "{}: there is neither model.safetensors nor model.safetensors.index.json; is this a model folder?",
+        directory.string());
+  }
+  for (const std::string& file : files) {
+    QWEN25_TRY(SafetensorsReader shard, SafetensorsReader::Open(directory / file));
+    for (const TensorInfo& tensor : shard.tensors()) {
+      if (!checkpoint.by_name_.emplace(tensor.name, checkpoint.tensors_.size()).second) {
+        return Corrupt("{}: tensor {} is in more than one shard, again in {}", directory.string(),
+                       tensor.name, file);
+      }
+      checkpoint.tensors_.push_back(tensor);
+    }
+    checkpoint.shards_.push_back(std::move(shard));
+  }
+  return checkpoint;
+}
+
+const TensorInfo* CheckpointReader::Find(std::string_view name) const {
+  const auto found = by_name_.find(name);
+  return found == by_name_.end() ? nullptr : &tensors_[found->second];
+}
+
+Status CopyToFloat(const TensorInfo& tensor, std::span<float> out, bool check_finite) {
+  QWEN25_CHECK(out.size() == tensor.NumElements());
+  switch (tensor.dtype) {
+    case DType::kF32:
+      std::memcpy(out.data(), tensor.bytes.data(), tensor.bytes.size());
+      break;
+    case DType::kF16:
+      ConvertAll(tensor.bytes, out, Float16ToFloat);
+      break;
+    case DType::kBF16:
+      ConvertAll(tensor.bytes, out, BFloat16ToFloat);
+      break;
+    default:
+      return Unsupported("tensor {} is stored as {}, expected F32, F16 or BF16", tensor.name,
+                         DTypeName(tensor.dtype));
+  }
+  if (!check_finite) return {};
+  for (size_t i = 0; i < out.size(); ++i) {
+    if (!std::isfinite(out[i])) {
+      return Corrupt(
+          "tensor {} holds {} at element {}; the training run that wrote it diverged, or the file is damaged",
+          tensor.name, out[i], i);
+    }
+  }
+  return {};
+}
+
+Status WriteSafetensors(const std::filesystem::path& path, std::span<const TensorToWrite> tensors,
+                        const std::map<std::string, std::string>& metadata) {
+  Json header = Json::object();
+  if (!metadata.empty()) header["__metadata__"] = metadata;
+  uint64_t offset = 0;
+  for (const TensorToWrite& tensor : tensors) {
+    uint64_t num_elements = 1;
+    for (uint64_t size : tensor.shape) num_elements *= size;
+    const uint64_t num_bytes = num_elements * DTypeSize(tensor.dtype);
+    QWEN25_CHECK(tensor.bytes.empty() ? tensor.floats.size() == num_elements
+                                      : tensor.bytes.size() == num_bytes);
+    QWEN25_CHECK(!header.contains(tensor.name));
+    header[tensor.name] = {{"dtype", DTypeName(tensor.dtype)},
+                           {"shape", tensor.shape},
+                           {"data_offsets", {offset, offset + num_bytes}}};
+    offset += num_bytes;
+  }
+  std::string text = header.dump();
+  text.resize(
+      (kLengthBytes + text.size() + kDataAlignment - 1) / kDataAlignment * kDataAlignment - kLengthBytes,
+      ' ');
+  const uint64_t header_bytes = text.size();
+  QWEN25_TRY(AtomicFile file, AtomicFile::Open(path));
+  QWEN25_RETURN_IF_ERROR(file.Write(std::as_bytes(std::span(&header_bytes, 1))));
+  QWEN25_RETURN_IF_ERROR(file.Write(text));
+  for (const TensorToWrite& tensor : tensors) {
+    if (!tensor.bytes.empty()) {
+      QWEN25_RETURN_IF_ERROR(file.Write(tensor.bytes));
+    } else {
+      QWEN25_RETURN_IF_ERROR(WriteFloats(file, tensor.floats, tensor.dtype));
+    }
+  }
+  return file.Commit();
+}
+
+}  // namespace qwen25
