@@ -16,13 +16,11 @@
 #include <span>
 #include <vector>
 
+#include "kernels/attention.h"
 #include "ops/execution.h"
 #include "ops/token_batch.h"
-#include "tensor/aligned_buffer.h"
 
 namespace qwen25 {
-
-inline constexpr size_t kBlockTokens = 64;
 
 enum class AttentionMask {
   kCausal,         // a token sees itself and what comes before
@@ -42,6 +40,11 @@ struct AttentionShape {
   // Offsets in floats, from the start of a block, of one kv head's keys [D, 64] and values [64, D].
   size_t KeyOffset(size_t kv_head) const { return 2 * kv_head * head_dim * kBlockTokens; }
   size_t ValueOffset(size_t kv_head) const { return KeyOffset(kv_head) + head_dim * kBlockTokens; }
+  // Columns of qkv where a kv head's group of query heads, its key and its value begin. The first is also
+  // that of the group's outputs.
+  size_t QueryColumn(size_t kv_head) const { return kv_head * HeadsPerGroup() * head_dim; }
+  size_t KeyColumn(size_t kv_head) const { return (num_heads + kv_head) * head_dim; }
+  size_t ValueColumn(size_t kv_head) const { return (num_heads + num_kv_heads + kv_head) * head_dim; }
 };
 
 // Cosines and sines of the rotary angles, in the half-split convention of Hugging Face: pair i is
@@ -54,6 +57,10 @@ class RotaryTable {
 
   size_t head_dim() const { return 2 * inverse_frequencies_.size(); }
   size_t max_blocks() const { return num_blocks_; }
+  // The tables, for the kernels. Valid while this object is.
+  RotaryAngles angles() const {
+    return {head_dim(), offset_cos_.data(), offset_sin_.data(), block_cos_.data(), block_sin_.data()};
+  }
   // [D/2] for an offset inside a block, 0..63.
   const float* OffsetCos(size_t offset) const {
     return offset_cos_.data() + offset * inverse_frequencies_.size();

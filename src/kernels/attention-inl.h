@@ -1,0 +1,260 @@
+// What forward and backward attention share, compiled once per instruction set. Included by attention.cc and
+// attention_backward.cc only.
+
+#include <cmath>
+#include <cstddef>
+
+#include "kernels/attention.h"
+
+#if defined(QWEN25_KERNELS_ATTENTION_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef QWEN25_KERNELS_ATTENTION_INL_H_
+#undef QWEN25_KERNELS_ATTENTION_INL_H_
+#else
+#define QWEN25_KERNELS_ATTENTION_INL_H_
+#endif
+
+#include <hwy/highway.h>
+
+HWY_BEFORE_NAMESPACE();
+namespace qwen25 {
+namespace HWY_NAMESPACE {
+namespace {
+namespace hn = hwy::HWY_NAMESPACE;
+
+constexpr hn::CappedTag<float, 16> kTag;
+using Vec = hn::Vec<decltype(kTag)>;
+constexpr size_t kLanes = hn::MaxLanes(kTag);
+// Registers across a panel of columns: with 32 of them a tile of 6 x 4 accumulators, 4 of the right side and
+// one of the left fit; with 16, 6 x 2.
+constexpr bool kManyRegisters = kLanes == 16 || HWY_ARCH_ARM_A64;
+constexpr size_t kPanelVecs = kManyRegisters ? 4 : 2;
+constexpr float kLog2E = 1.44269504088896340736f;
+constexpr float kLn2 = 0.693147180559945309417f;
+
+// Calls body(tag, i) for consecutive vectors that cover [begin, end): widest first, then narrower ones, so
+// that no lane is ever outside.
+template <size_t kCap = 16, class Body>
+HWY_INLINE void ForVectors(size_t begin, size_t end, const Body& body) {
+  constexpr hn::CappedTag<float, kCap> tag;
+  constexpr size_t kStep = hn::MaxLanes(tag);
+  for (; begin + kStep <= end; begin += kStep) body(tag, begin);
+  if constexpr (kStep > 1) {
+    if (begin < end) ForVectors<kStep / 2>(begin, end, body);
+  }
+}
+
+// 2^x for x in [-126, 127]; less than that gives 2^-126, NaN stays NaN. Relative error below 2 * 2^-23
+// (attention_test.cc measures it): 2^x = 2^n 2^f with n = round(x), f in [-1/2, 1/2], and for 2^f the
+// polynomial of degree 5 with the constant 1 whose greatest relative error, 9.2e-8, is least.
+template <class Tag, class V = hn::Vec<Tag>>
+HWY_INLINE V Exp2(Tag tag, V x) {
+  const hn::RebindToSigned<Tag> int_tag;
+  // x comes second: where it is NaN, x86 returns the second operand.
+  x = hn::Max(hn::Set(tag, -126.0f), x);
+  // Adding 1.5 * 2^23 rounds to an integer and leaves it in the low bits.
+  const V magic = hn::Set(tag, 12582912.0f);
+  const V rounded = hn::Add(x, magic);
+  const V f = hn::Sub(x, hn::Sub(rounded, magic));
+  V p = hn::Set(tag, 0x1.5bba14p-10f);
+  p = hn::MulAdd(p, f, hn::Set(tag, 0x1.3cea88p-7f));
+  p = hn::MulAdd(p, f, hn::Set(tag, 0x1.c6b752p-5f));
+  p = hn::MulAdd(p, f, hn::Set(tag, 0x1.ebf9bcp-3f));
+  p = hn::MulAdd(p, f, hn::Set(tag, 0x1.62e42ap-1f));
+  p = hn::MulAdd(p, f, hn::Set(tag, 1.0f));
+  const auto exponent = hn::ShiftLeft<23>(hn::BitCast(int_tag, rounded));
+  return hn::BitCast(tag, hn::Add(hn::BitCast(int_tag, p), exponent));
+}
+
+// ---- Products
+// -----------------------------------------------------------------------------------------------
+
+// C [rows, cols] = [C * factors, or C if add] + A [rows, depth] * B [depth, cols]. Each element is one chain
+// of multiply-adds in ascending order of depth. A's element (r, i) is a[r * a_stride + i], or, transposed,
+// a[i * a_stride + r].
+struct Product {
+  size_t rows, cols, depth;
+  const float* a;
+  size_t a_stride;
+  const float* b;
+  size_t b_stride;
+  float* c;
+  size_t c_stride;
+  const float* factors = nullptr;  // [rows]
+  bool add = false;
+};
+
+template <bool kTransposed, size_t kRows, size_t kVecs, class Tag>
+HWY_NOINLINE void MicroKernel(Tag tag, const Product& product, size_t row, size_t col) {
+  using V = hn::Vec<Tag>;
+  constexpr size_t kN = hn::MaxLanes(Tag());
+  V sum[kRows][kVecs];
+  const size_t c_stride = product.c_stride;
+  float* HWY_RESTRICT c = product.c + row * c_stride + col;
+#pragma GCC unroll 16
+  for (size_t r = 0; r < kRows; ++r) {
+#pragma GCC unroll 4
+    for (size_t v = 0; v < kVecs; ++v) sum[r][v] = hn::Zero(tag);
+  }
+  if (product.factors != nullptr) {
+#pragma GCC unroll 16
+    for (size_t r = 0; r < kRows; ++r) {
+      const V factor = hn::Set(tag, product.factors[row + r]);
+#pragma GCC unroll 4
+      for (size_t v = 0; v < kVecs; ++v) {
+        sum[r][v] = hn::Mul(hn::LoadU(tag, c + r * c_stride + v * kN), factor);
+      }
+    }
+  } else if (product.add) {
+#pragma GCC unroll 16
+    for (size_t r = 0; r < kRows; ++r) {
+#pragma GCC unroll 4
+      for (size_t v = 0; v < kVecs; ++v) sum[r][v] = hn::LoadU(tag, c + r * c_stride + v * kN);
+    }
+  }
+  const size_t a_stride = product.a_stride, b_stride = product.b_stride;
+  const float* HWY_RESTRICT a = product.a + (kTransposed ? row : row * a_stride);
+  const float* HWY_RESTRICT b = product.b + col;
+  for (size_t i = product.depth; i != 0; --i) {
+    V right[kVecs];
+#pragma GCC unroll 4
+    for (size_t v = 0; v < kVecs; ++v) right[v] = hn::LoadU(tag, b + v * kN);
+#pragma GCC unroll 16
+    for (size_t r = 0; r < kRows; ++r) {
+      const V left = hn::Set(tag, kTransposed ? a[r] : a[r * a_stride]);
+#pragma GCC unroll 4
+      for (size_t v = 0; v < kVecs; ++v) sum[r][v] = hn::MulAdd(left, right[v], sum[r][v]);
+    }
+    a += kTransposed ? a_stride : 1;
+    b += b_stride;
+  }
+#pragma GCC unroll 16
+  for (size_t r = 0; r < kRows; ++r) {
+#pragma GCC unroll 4
+    for (size_t v = 0; v < kVecs; ++v) hn::StoreU(sum[r][v], tag, c + r * c_stride + v * kN);
+  }
+}
+
+// Rows of the largest register tile for kVecs registers across.
+template <size_t kVecs>
+constexpr size_t MaxRows() {
+  return kVecs * 12 <= (kManyRegisters ? 24 : 12) ? 12 : 6;
+}
+
+template <bool kTransposed, size_t kVecs, class Tag>
+void MultiplyPanel(Tag tag, const Product& product, size_t col) {
+  size_t row = 0;
+  const auto run = [&]<size_t kRows>(std::integral_constant<size_t, kRows>) {
+    MicroKernel<kTransposed, kRows, kVecs>(tag, product, row, col);
+    row += kRows;
+  };
+  if constexpr (MaxRows<kVecs>() >= 12) {
+    while (row + 12 <= product.rows) run(std::integral_constant<size_t, 12>());
+  }
+  while (row + 6 <= product.rows) run(std::integral_constant<size_t, 6>());
+  if (row + 4 <= product.rows) run(std::integral_constant<size_t, 4>());
+  if (row + 2 <= product.rows) run(std::integral_constant<size_t, 2>());
+  if (row < product.rows) run(std::integral_constant<size_t, 1>());
+}
+
+template <bool kTransposed>
+void Multiply(const Product& product) {
+  size_t col = 0;
+  while (col + kPanelVecs * kLanes <= product.cols) {
+    MultiplyPanel<kTransposed, kPanelVecs>(kTag, product, col);
+    col += kPanelVecs * kLanes;
+  }
+  if (kPanelVecs == 4 && col + 2 * kLanes <= product.cols) {
+    MultiplyPanel<kTransposed, 2>(kTag, product, col);
+    col += 2 * kLanes;
+  }
+  ForVectors(col, product.cols,
+             [&](auto tag, size_t i) HWY_ATTR { MultiplyPanel<kTransposed, 1>(tag, product, i); });
+}
+
+// ---- Rotation
+// -----------------------------------------------------------------------------------------------
+
+// to = rotation of `from` by +angle (sign 1) or -angle (sign -1), plus what is there if kAdd. `to` may be
+// `from`.
+template <bool kAdd>
+HWY_INLINE void RotateRow(size_t head_dim, const float* cos, const float* sin, float sign, const float* from,
+                          float* to) {
+  const size_t half = head_dim / 2;
+  ForVectors(0, half, [&](auto tag, size_t i) HWY_ATTR {
+    const auto c = hn::LoadU(tag, cos + i), s = hn::Mul(hn::LoadU(tag, sin + i), hn::Set(tag, sign));
+    const auto x = hn::LoadU(tag, from + i), y = hn::LoadU(tag, from + half + i);
+    auto new_x = hn::NegMulAdd(y, s, hn::Mul(x, c));
+    auto new_y = hn::MulAdd(x, s, hn::Mul(y, c));
+    if constexpr (kAdd) {
+      new_x = hn::Add(hn::LoadU(tag, to + i), new_x);
+      new_y = hn::Add(hn::LoadU(tag, to + half + i), new_y);
+    }
+    hn::StoreU(new_x, tag, to + i);
+    hn::StoreU(new_y, tag, to + half + i);
+  });
+}
+
+// Angles of the distance from a key block to a query block.
+struct BlockAngles {
+  const float *cos, *sin;
+  float sign;
+};
+HWY_INLINE BlockAngles AnglesBetween(const RotaryAngles& rotary, size_t query_block, size_t key_block) {
+  const bool later = key_block > query_block;
+  const size_t row = (later ? key_block - query_block : query_block - key_block) * (rotary.head_dim / 2);
+  return {rotary.block_cos + row, rotary.block_sin + row, later ? -1.0f : 1.0f};
+}
+
+// Gathers the rows of a tile, rotated by their offset and scaled to scores in units of log2.
+HWY_INLINE void GatherQueries(const QueryTile& tile, const RotaryAngles& rotary,
+                              HeadRows<const float> queries, float scale, float* HWY_RESTRICT to) {
+  const size_t head_dim = tile.head_dim, half = head_dim / 2;
+  const float factor = scale * kLog2E;
+  for (size_t t = 0; t < tile.num_tokens; ++t) {
+    const size_t angles = (tile.first_offset() + t) * half;
+    const float *cos = rotary.offset_cos + angles, *sin = rotary.offset_sin + angles;
+    for (size_t g = 0; g < tile.num_heads; ++g) {
+      const float* from = queries.data + t * queries.stride + g * head_dim;
+      ForVectors(0, half, [&](auto tag, size_t i) HWY_ATTR {
+        const auto f = hn::Set(tag, factor);
+        const auto c = hn::LoadU(tag, cos + i), s = hn::LoadU(tag, sin + i);
+        const auto x = hn::Mul(hn::LoadU(tag, from + i), f), y = hn::Mul(hn::LoadU(tag, from + half + i), f);
+        hn::StoreU(hn::NegMulAdd(y, s, hn::Mul(x, c)), tag, to + i);
+        hn::StoreU(hn::MulAdd(x, s, hn::Mul(y, c)), tag, to + half + i);
+      });
+      to += head_dim;
+    }
+  }
+}
+
+// The tile's queries as a key block sees them: rotated by the distance as well.
+HWY_INLINE const float* QueriesAt(const QueryTile& tile, const RotaryAngles& rotary, size_t block_index,
+                                  const float* queries, float* HWY_RESTRICT rotated) {
+  if (block_index == tile.block()) return queries;
+  const BlockAngles angles = AnglesBetween(rotary, tile.block(), block_index);
+  for (size_t row = 0; row < tile.num_rows(); ++row) {
+    RotateRow<false>(tile.head_dim, angles.cos, angles.sin, angles.sign, queries + row * tile.head_dim,
+                     rotated + row * tile.head_dim);
+  }
+  return rotated;
+}
+
+// to [cols, to_stride] = transpose of from [rows, from_stride].
+HWY_INLINE void Transpose(size_t rows, size_t cols, const float* HWY_RESTRICT from, size_t from_stride,
+                          float* HWY_RESTRICT to, size_t to_stride) {
+  for (size_t c = 0; c < cols; ++c) {
+    for (size_t r = 0; r < rows; ++r) to[c * to_stride + r] = from[r * from_stride + c];
+  }
+}
+
+// Columns of the score kernels for `visible` keys.
+HWY_INLINE size_t WholeVectors(size_t visible) {
+  return (visible + kLanes - 1) / kLanes * kLanes;
+}
+
+}  // namespace
+}  // namespace HWY_NAMESPACE
+}  // namespace qwen25
+HWY_AFTER_NAMESPACE();
+
+#endif  // per-target include guard

@@ -1,0 +1,198 @@
+#include "kernels/attention.h"
+
+#include <cstring>
+#include <limits>
+#include <type_traits>
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/attention.cc"
+#include <hwy/foreach_target.h>
+// Headers that use Highway must come after foreach_target.h.
+#include <hwy/highway.h>
+
+#include "kernels/attention-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace qwen25 {
+namespace HWY_NAMESPACE {
+namespace {
+
+// Rows that go through scores, softmax and values together: their scores stay in the first-level cache.
+constexpr size_t kGroupRows = 12;
+
+void StoreKeysAndValuesImpl(const RotaryAngles& rotary, HeadRows<const float> keys,
+                            HeadRows<const float> values, size_t num_tokens, size_t first_offset,
+                            const KvBlock& block, float* scratch) {
+  const size_t head_dim = rotary.head_dim;
+  for (size_t t = 0; t < num_tokens; ++t) {
+    const size_t angles = (first_offset + t) * (head_dim / 2);
+    RotateRow<false>(head_dim, rotary.offset_cos + angles, rotary.offset_sin + angles, 1.0f,
+                     keys.data + t * keys.stride, scratch + t * head_dim);
+    std::memcpy(block.values + (first_offset + t) * head_dim, values.data + t * values.stride,
+                head_dim * sizeof(float));
+  }
+  Transpose(num_tokens, head_dim, scratch, head_dim, block.keys + first_offset, block.key_stride);
+}
+
+void LoadQueriesImpl(const QueryTile& tile, const RotaryAngles& rotary, HeadRows<const float> queries,
+                     float scale, const AttendState& state) {
+  GatherQueries(tile, rotary, queries, scale, state.queries);
+  const size_t rows = tile.num_rows();
+  std::memset(state.sums, 0, rows * tile.head_dim * sizeof(float));
+  std::memset(state.totals, 0, rows * 16 * sizeof(float));
+  std::fill(state.maxima, state.maxima + rows, -std::numeric_limits<float>::infinity());
+}
+
+// The greatest of the first `visible` scores.
+HWY_INLINE float MaxScore(const float* HWY_RESTRICT scores, size_t visible) {
+  Vec greatest = hn::Set(kTag, -std::numeric_limits<float>::infinity());
+  size_t i = 0;
+  for (; i + kLanes <= visible; i += kLanes) greatest = hn::Max(greatest, hn::LoadU(kTag, scores + i));
+  if (i < visible) {
+    const auto seen = hn::FirstN(kTag, visible - i);
+    greatest = hn::Max(greatest, hn::IfThenElse(seen, hn::LoadU(kTag, scores + i), greatest));
+  }
+  return hn::GetLane(hn::MaxOfLanes(kTag, greatest));
+}
+
+// Turns scores into exponentials relative to `maximum`, exactly 0 for keys behind the visible ones, and
+// returns their sum per lane.
+HWY_INLINE Vec Exponentials(float* HWY_RESTRICT scores, size_t visible, size_t cols, float maximum) {
+  const Vec shift = hn::Set(kTag, maximum);
+  Vec sum = hn::Zero(kTag);
+  size_t i = 0;
+  for (; i + kLanes <= visible; i += kLanes) {
+    const Vec p = Exp2(kTag, hn::Sub(hn::LoadU(kTag, scores + i), shift));
+    sum = hn::Add(sum, p);
+    hn::StoreU(p, kTag, scores + i);
+  }
+  if (i < visible) {
+    const auto seen = hn::FirstN(kTag, visible - i);
+    const Vec p = hn::IfThenElseZero(seen, Exp2(kTag, hn::Sub(hn::LoadU(kTag, scores + i), shift)));
+    sum = hn::Add(sum, p);
+    hn::StoreU(p, kTag, scores + i);
+    i += kLanes;
+  }
+  for (; i < cols; i += kLanes) hn::StoreU(hn::Zero(kTag), kTag, scores + i);
+  return sum;
+}
+
+// Online softmax of rows [begin, end): brings maxima, totals and factors up to date and turns the scores
+// [rows, 64] into exponentials.
+void SoftmaxRows(const QueryTile& tile, size_t block_index, size_t begin, size_t end, size_t cols,
+                 const AttendState& state) {
+  for (size_t row = begin; row < end; ++row) {
+    const size_t visible = tile.VisibleInBlock(row / tile.num_heads, block_index);
+    const float old = state.maxima[row];
+    const float maximum = std::max(old, MaxScore(state.scores + (row - begin) * kBlockTokens, visible));
+    state.maxima[row] = maximum;
+    state.factors[row] = old - maximum;
+  }
+  for (size_t row = begin; row < end; row += kLanes) {
+    float* factors = state.factors + row;
+    hn::StoreU(Exp2(kTag, hn::LoadU(kTag, factors)), kTag, factors);
+  }
+  for (size_t row = begin; row < end; ++row) {
+    const size_t visible = tile.VisibleInBlock(row / tile.num_heads, block_index);
+    const Vec sum =
+        Exponentials(state.scores + (row - begin) * kBlockTokens, visible, cols, state.maxima[row]);
+    float* total = state.totals + row * 16;
+    hn::StoreU(hn::MulAdd(hn::LoadU(kTag, total), hn::Set(kTag, state.factors[row]), sum), kTag, total);
+  }
+}
+
+void AttendToBlockImpl(const QueryTile& tile, const RotaryAngles& rotary, const KvBlock& block,
+                       size_t block_index, const AttendState& state) {
+  const size_t head_dim = tile.head_dim, num_rows = tile.num_rows();
+  const float* queries = QueriesAt(tile, rotary, block_index, state.queries, state.rotated);
+  for (size_t begin = 0; begin < num_rows; begin += kGroupRows) {
+    const size_t end = std::min(num_rows, begin + kGroupRows);
+    const size_t visible = tile.VisibleInBlock((end - 1) / tile.num_heads, block_index);
+    const size_t cols = WholeVectors(visible);
+    Multiply<false>({.rows = end - begin,
+                     .cols = cols,
+                     .depth = head_dim,
+                     .a = queries + begin * head_dim,
+                     .a_stride = head_dim,
+                     .b = block.keys,
+                     .b_stride = block.key_stride,
+                     .c = state.scores,
+                     .c_stride = kBlockTokens});
+    SoftmaxRows(tile, block_index, begin, end, cols, state);
+    Multiply<false>({.rows = end - begin,
+                     .cols = head_dim,
+                     .depth = visible,
+                     .a = state.scores,
+                     .a_stride = kBlockTokens,
+                     .b = block.values,
+                     .b_stride = head_dim,
+                     .c = state.sums + begin * head_dim,
+                     .c_stride = head_dim,
+                     .factors = state.factors + begin});
+  }
+}
+
+void StoreOutputsImpl(const QueryTile& tile, const AttendState& state, HeadRows<float> outputs,
+                      HeadRows<float> log_sums) {
+  const size_t head_dim = tile.head_dim;
+  size_t row = 0;
+  for (size_t t = 0; t < tile.num_tokens; ++t) {
+    for (size_t g = 0; g < tile.num_heads; ++g, ++row) {
+      const float total = hn::GetLane(hn::SumOfLanes(kTag, hn::LoadU(kTag, state.totals + row * 16)));
+      const float* from = state.sums + row * head_dim;
+      float* to = outputs.data + t * outputs.stride + g * head_dim;
+      ForVectors(0, head_dim, [&](auto tag, size_t i) HWY_ATTR {
+        hn::StoreU(hn::Mul(hn::LoadU(tag, from + i), hn::Set(tag, 1.0f / total)), tag, to + i);
+      });
+      if (log_sums.data != nullptr) {
+        log_sums.data[t * log_sums.stride + g] = state.maxima[row] + std::log2(total);
+      }
+    }
+  }
+}
+
+void Exp2Impl(size_t count, const float* x, float* y) {
+  ForVectors(0, count,
+             [&](auto tag, size_t i) HWY_ATTR { hn::StoreU(Exp2(tag, hn::LoadU(tag, x + i)), tag, y + i); });
+}
+
+}  // namespace
+}  // namespace HWY_NAMESPACE
+}  // namespace qwen25
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace qwen25 {
+namespace {
+
+HWY_EXPORT(StoreKeysAndValuesImpl);
+HWY_EXPORT(LoadQueriesImpl);
+HWY_EXPORT(AttendToBlockImpl);
+HWY_EXPORT(StoreOutputsImpl);
+HWY_EXPORT(Exp2Impl);
+
+}  // namespace
+
+void StoreKeysAndValues(const RotaryAngles& rotary, HeadRows<const float> keys, HeadRows<const float> values,
+                        size_t num_tokens, size_t first_offset, const KvBlock& block, float* scratch) {
+  HWY_DYNAMIC_DISPATCH(StoreKeysAndValuesImpl)
+  (rotary, keys, values, num_tokens, first_offset, block, scratch);
+}
+void LoadQueries(const QueryTile& tile, const RotaryAngles& rotary, HeadRows<const float> queries,
+                 float scale, const AttendState& state) {
+  HWY_DYNAMIC_DISPATCH(LoadQueriesImpl)(tile, rotary, queries, scale, state);
+}
+void AttendToBlock(const QueryTile& tile, const RotaryAngles& rotary, const KvBlock& block,
+                   size_t block_index, const AttendState& state) {
+  HWY_DYNAMIC_DISPATCH(AttendToBlockImpl)(tile, rotary, block, block_index, state);
+}
+void StoreOutputs(const QueryTile& tile, const AttendState& state, HeadRows<float> outputs,
+                  HeadRows<float> log_sums) {
+  HWY_DYNAMIC_DISPATCH(StoreOutputsImpl)(tile, state, outputs, log_sums);
+}
+void PowersOfTwo(size_t count, const float* x, float* y) {
+  HWY_DYNAMIC_DISPATCH(Exp2Impl)(count, x, y);
+}
+
+}  // namespace qwen25
+#endif  // HWY_ONCE

@@ -1,0 +1,196 @@
+// The arithmetic of attention: tiles of query rows against one KV block of 64 tokens at a time.
+//
+// Letters: D = head_dim (even), G = query heads that share one kv head, R = rows of a query tile: its tokens
+// times G, token by token.
+//
+// The result of a query row is the same bits whatever else is in its tile: every product is one chain of
+// multiply-adds in ascending order, blocks are walked in ascending order, and a key that a row does not see
+// has a probability of exactly 0. Scores live in units of log2, so that their exponential is a power of two.
+#pragma once
+
+#include <algorithm>
+#include <bit>
+#include <cstddef>
+
+namespace qwen25 {
+
+inline constexpr size_t kBlockTokens = 64;
+
+// Rotary tables. Pair i of a head is (x[i], x[i + D/2]).
+struct RotaryAngles {
+  size_t head_dim;
+  const float *offset_cos, *offset_sin;  // [64, D/2] angles of a position inside its block
+  const float *block_cos, *block_sin;    // [.., D/2] angles of a distance in whole blocks
+};
+
+// One kv head of one block.
+struct KvBlock {
+  float* keys;        // [D, key_stride]: transposed, rotated by their offset in the block
+  size_t key_stride;  // 64, or the block's tokens rounded up to 16
+  float* values;      // [tokens, D]
+};
+
+// The queries of consecutive tokens of one sequence, all within one block of 64 positions, for the heads of
+// one group.
+struct QueryTile {
+  size_t head_dim;
+  size_t num_heads;  // G
+  size_t num_tokens;
+  size_t first_position;
+  size_t always_visible;  // keys [0, always_visible) are seen by every row, whatever its position
+
+  size_t num_rows() const { return num_tokens * num_heads; }
+  size_t block() const { return first_position / kBlockTokens; }
+  size_t first_offset() const { return first_position % kBlockTokens; }
+  // Keys [0, Visible) are seen by the rows of a token; more, or as many, by those of later tokens.
+  size_t Visible(size_t token) const { return std::max(first_position + token + 1, always_visible); }
+  // Of these, the ones in a block; 0 behind the last block that the token sees.
+  size_t VisibleInBlock(size_t token, size_t block) const {
+    const size_t visible = Visible(token), begin = block * kBlockTokens;
+    return visible <= begin ? 0 : std::min(visible - begin, kBlockTokens);
+  }
+  // Blocks that the tile sees. Each of its rows sees a key in each of them.
+  size_t NumBlocks() const { return (Visible(num_tokens - 1) + kBlockTokens - 1) / kBlockTokens; }
+};
+
+// A tile has at most this many rows, or one token's where a group has more heads: q, k, v and the sums of a
+// tile stay in the second-level cache up to D = 128.
+inline constexpr size_t kMaxTileRows = 64;
+// Tokens per tile, a power of two: tile borders are then at multiples of it in every sequence.
+constexpr size_t TokensPerTile(size_t heads_per_group) {
+  return std::bit_floor(std::max<size_t>(1, kMaxTileRows / heads_per_group));
+}
+constexpr size_t RowsPerTile(size_t heads_per_group) {
+  return TokensPerTile(heads_per_group) * heads_per_group;
+}
+
+// Rows of activations, one per token, `stride` floats apart; `data` is at the first head of the group, whose
+// G heads lie side by side.
+template <typename T>
+struct HeadRows {
+  T* data;
+  size_t stride;
+};
+
+// ---- Keys and values --------------------------------------------------------------------------------------
+
+// Writes the keys and values of `num_tokens` tokens into slots [first_offset, first_offset + num_tokens) of a
+// block, keys rotated by their offset. `scratch` has 64 * D floats.
+void StoreKeysAndValues(const RotaryAngles& rotary, HeadRows<const float> keys, HeadRows<const float> values,
+                        size_t num_tokens, size_t first_offset, const KvBlock& block, float* scratch);
+
+// ---- Forward ----------------------------------------------------------------------------------------------
+
+// Running state of one tile, in scratch memory of AttendState::NumFloats.
+struct AttendState {
+  float* queries;  // [R, D] rotated by their offset, scaled
+  float* rotated;  // [R, D] rotated by the distance to the current block as well
+  float* sums;     // [R, D] of probability times value
+  float* totals;   // [R, 16] of probability, per lane
+  float* maxima;   // [R] greatest score
+  float* factors;  // [R] what the current block scales earlier sums by
+  float* scores;   // [16, 64] of a few rows
+
+  static constexpr size_t NumFloats(size_t head_dim, size_t rows) {
+    return 3 * rows * head_dim + 18 * rows + 32 + 16 * kBlockTokens;
+  }
+  AttendState(float* memory, size_t head_dim, size_t rows)
+      : queries(memory),
+        rotated(queries + rows * head_dim),
+        sums(rotated + rows * head_dim),
+        totals(sums + rows * head_dim),
+        maxima(totals + 16 * rows),
+        factors(maxima + rows + 16),  // the last vectors of both may reach over the end
+        scores(factors + rows + 16) {}
+};
+
+// Starts a tile. `scale` is that of the scores.
+void LoadQueries(const QueryTile& tile, const RotaryAngles& rotary, HeadRows<const float> queries,
+                 float scale, const AttendState& state);
+// Adds one block that the tile sees. Blocks come in ascending order.
+void AttendToBlock(const QueryTile& tile, const RotaryAngles& rotary, const KvBlock& block,
+                   size_t block_index, const AttendState& state);
+// Writes the tile's outputs and, where `log_sums.data` is not null, per token and head the logarithm (base 2)
+// of the sum of the exponentials of its scores.
+void StoreOutputs(const QueryTile& tile, const AttendState& state, HeadRows<float> outputs,
+                  HeadRows<float> log_sums);
+
+// 2^x for x [count], the exponential that attention uses: x below -126 gives 2^-126.
+void PowersOfTwo(size_t count, const float* x, float* y);
+
+// ---- Backward ---------------------------------------------------------------------------------------------
+
+// With s = scores (base e), p = softmax(s), o = p v, and dx for the gradient of x:
+//   dv = p^T do,  ds = p * (do v^T - delta),  delta = sum_d do * o,  dq = scale * ds k,  dk = scale * ds^T q
+// p comes again from the scores and the saved logarithm of their sum.
+
+// One kv head of one block and its gradients, in scratch memory of KeyGradState::NumFloats.
+struct KeyGradState {
+  float* keys_transposed;    // [D, 64]
+  float* keys;               // [64, D]
+  float* values_transposed;  // [D, 64]
+  float* dkeys;              // [64, D]
+  float* dvalues;            // [64, D]
+
+  static constexpr size_t NumFloats(size_t head_dim) { return 5 * head_dim * kBlockTokens; }
+  KeyGradState(float* memory, size_t head_dim)
+      : keys_transposed(memory),
+        keys(keys_transposed + head_dim * kBlockTokens),
+        values_transposed(keys + head_dim * kBlockTokens),
+        dkeys(values_transposed + head_dim * kBlockTokens),
+        dvalues(dkeys + head_dim * kBlockTokens) {}
+};
+
+// One tile, in scratch memory of QueryGradState::NumFloats.
+struct QueryGradState {
+  float* queries;        // [R, D] rotated by their offset, scaled
+  float* rotated;        // [R, D] rotated by the distance to the current block as well
+  float* doutputs;       // [R, D]
+  float* dqueries;       // [R, D] of the current block
+  float* probabilities;  // [R, 64]
+  float* dscores;        // [R, 64]
+  float* log_sums;       // [R]
+  float* deltas;         // [R]
+
+  static constexpr size_t NumFloats(size_t head_dim, size_t rows) {
+    return 4 * rows * head_dim + 2 * rows * kBlockTokens + 2 * rows;
+  }
+  QueryGradState(float* memory, size_t head_dim, size_t rows)
+      : queries(memory),
+        rotated(queries + rows * head_dim),
+        doutputs(rotated + rows * head_dim),
+        dqueries(doutputs + rows * head_dim),
+        probabilities(dqueries + rows * head_dim),
+        dscores(probabilities + rows * kBlockTokens),
+        log_sums(dscores + rows * kBlockTokens),
+        deltas(log_sums + rows) {}
+};
+
+// deltas[t, h] = sum_d outputs[t, h, d] * doutputs[t, h, d] for one token's heads.
+void OutputDots(size_t head_dim, size_t num_heads, const float* outputs, const float* doutputs,
+                float* deltas);
+
+// Starts a key block of `num_tokens` tokens: gradients are zero.
+void LoadKeyBlock(const RotaryAngles& rotary, HeadRows<const float> keys, HeadRows<const float> values,
+                  size_t num_tokens, const KeyGradState& state);
+// Writes dk and dv of the block.
+void StoreKeyGradients(const RotaryAngles& rotary, size_t num_tokens, const KeyGradState& state,
+                       HeadRows<float> dkeys, HeadRows<float> dvalues);
+
+void LoadQueryGradients(const QueryTile& tile, const RotaryAngles& rotary, HeadRows<const float> queries,
+                        float scale, HeadRows<const float> doutputs, HeadRows<const float> log_sums,
+                        HeadRows<const float> deltas, const QueryGradState& state);
+
+// What BackwardBlock computes: one pass does both, two passes share the work among more threads. The numbers
+// are the same.
+struct BackwardParts {
+  bool keys;     // adds to the gradients of the block
+  bool queries;  // adds to (block 0: writes) dqueries, in the frame of queries rotated by their offset
+};
+void BackwardBlock(const QueryTile& tile, const RotaryAngles& rotary, size_t block_index, BackwardParts parts,
+                   const KeyGradState& keys, const QueryGradState& queries, HeadRows<float> dqueries);
+// Turns dqueries back and scales them, after the tile's last block.
+void FinishQueryGradients(const QueryTile& tile, const RotaryAngles& rotary, float scale,
+                          HeadRows<float> dqueries);
+
+}  // namespace qwen25

@@ -1,0 +1,42 @@
+#include <cmath>
+
+#include "base/check.h"
+#include "ops/block_attention.h"
+
+namespace qwen25 {
+namespace {
+
+// [num_rows, D/2] cosines and sines of `step` * row positions.
+void FillAngles(const std::vector<double>& inverse_frequencies, size_t num_rows, size_t step,
+                std::vector<float>& cosines, std::vector<float>& sines) {
+  cosines.reserve(num_rows * inverse_frequencies.size());
+  sines.reserve(num_rows * inverse_frequencies.size());
+  for (size_t row = 0; row < num_rows; ++row) {
+    for (const double frequency : inverse_frequencies) {
+      const double angle = static_cast<double>(row * step) * frequency;
+      cosines.push_back(static_cast<float>(std::cos(angle)));
+      sines.push_back(static_cast<float>(std::sin(angle)));
+    }
+  }
+}
+
+}  // namespace
+
+RotaryTable::RotaryTable(std::vector<double> inverse_frequencies, size_t max_positions)
+    : inverse_frequencies_(std::move(inverse_frequencies)),
+      num_blocks_((max_positions + kBlockTokens - 1) / kBlockTokens) {
+  QWEN25_CHECK(!inverse_frequencies_.empty());
+  FillAngles(inverse_frequencies_, kBlockTokens, 1, offset_cos_, offset_sin_);
+  FillAngles(inverse_frequencies_, num_blocks_ + 1, kBlockTokens, block_cos_, block_sin_);
+}
+
+std::vector<double> InverseFrequencies(size_t head_dim, double base) {
+  QWEN25_CHECK(head_dim >= 2 && head_dim % 2 == 0);
+  std::vector<double> frequencies(head_dim / 2);
+  for (size_t i = 0; i < frequencies.size(); ++i) {
+    frequencies[i] = std::pow(base, -2.0 * static_cast<double>(i) / static_cast<double>(head_dim));
+  }
+  return frequencies;
+}
+
+}  // namespace qwen25

@@ -1,0 +1,48 @@
+// The backward pass of SelfAttention.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "ops/block_attention.h"
+
+namespace qwen25 {
+
+// Keys [0, result) of a sequence of `length` tokens that each of its rows sees, whatever its position; a
+// causal row sees those up to its own besides.
+inline size_t AlwaysVisible(AttentionMask mask, size_t length, size_t prefix_length) {
+  switch (mask) {
+    case AttentionMask::kCausal:
+      return 0;
+    case AttentionMask::kBidirectional:
+      return length;
+    case AttentionMask::kPrefix:
+      return prefix_length < length ? prefix_length : length;
+  }
+  return 0;
+}
+
+// The same for a sequence of a batch of whole sequences; `prefix_lengths` [S] or empty.
+inline size_t AlwaysVisible(AttentionMask mask, const TokenBatch& batch, size_t sequence,
+                            std::span<const int32_t> prefix_lengths) {
+  const size_t length =
+      static_cast<size_t>(batch.sequence_starts[sequence + 1] - batch.sequence_starts[sequence]);
+  return AlwaysVisible(mask, length,
+                       prefix_lengths.empty() ? 0 : static_cast<size_t>(prefix_lengths[sequence]));
+}
+
+// What SelfAttention leaves on the tape.
+struct SelfAttentionRecord {
+  Tensor qkv;       // [T, (H + 2 K) D]
+  Tensor out;       // [T, H D]
+  Tensor log_sums;  // [T, H] logarithm (base 2) of the sum of each row's exponentials
+  AttentionShape shape;
+  const RotaryTable* rotary;
+  AttentionMask mask;
+  TokenBatch batch;
+  std::span<const int32_t> prefix_lengths;
+
+  void Backward(Execution& execution);
+};
+
+}  // namespace qwen25
