@@ -28,8 +28,9 @@ Status ReadInteger(const Json& object, const char* key, std::string_view origin,
   if (value == nullptr) return {};
   const std::string wanted = fmt::format("an integer from {} to {}", std::numeric_limits<Integer>::min(),
                                          std::numeric_limits<Integer>::max());
-  if (value->is_number_unsigned()) {
-    const auto number = value->get<uint64_t>();
+  // A number that the parser read is unsigned unless it is negative; one that code put there may be signed.
+  if (value->is_number_unsigned() || (value->is_number_integer() && value->template get<int64_t>() >= 0)) {
+    const auto number = value->template get<uint64_t>();
     if (number > static_cast<uint64_t>(std::numeric_limits<Integer>::max())) {
       return WrongType(*value, key, origin, wanted);
     }
@@ -37,7 +38,7 @@ Status ReadInteger(const Json& object, const char* key, std::string_view origin,
     return {};
   }
   if (value->is_number_integer() && std::numeric_limits<Integer>::is_signed) {
-    out = static_cast<Integer>(value->get<int64_t>());
+    out = static_cast<Integer>(value->template get<int64_t>());
     return {};
   }
   return WrongType(*value, key, origin, wanted);
