@@ -21,6 +21,20 @@ bool MarksOnlyInFront(std::string_view token) {
 
 }  // namespace
 
+// Up to kMaxShort symbols and their pairs. keys[i] = rank of (symbol i, the next one) << 8 | i, so that the
+// smallest key is the most urgent merge at its leftmost place, and finding it is a vector loop.
+struct BpeEncoder::ShortRow {
+  static constexpr int32_t kNoKey = INT_MAX;
+  static constexpr size_t kStep = 8;  // keys are padded to a multiple, so that the loop needs no remainder
+
+  int32_t keys[kMaxShort + kStep];
+  int32_t symbols[kMaxShort];
+
+  static int32_t Key(uint32_t rank, size_t at) {
+    return rank == kNoRank ? kNoKey : static_cast<int32_t>(rank << 8 | at);
+  }
+};
+
 BpeEncoder::BpeEncoder(const TokenizerSpec& spec)
     : model_(spec.model), pre_tokenizer_(spec.pre_tokenizer), fuse_unk_(spec.fuse_unk) {
   if (spec.unk_id) unk_id_ = *spec.unk_id;
@@ -32,6 +46,18 @@ BpeEncoder::BpeEncoder(const TokenizerSpec& spec)
     results_.push_back(merge.result);
   }
   FindSymbols(spec);
+  // In most vocabularies tokens are numbered in the order of their merges: then no table is needed.
+  bool in_order = !results_.empty();
+  for (size_t rank = 0; rank < results_.size(); ++rank) {
+    in_order &= results_[rank] - static_cast<int32_t>(rank) == results_[0];
+  }
+  if (in_order) result_offset_ = results_[0];
+  if (model_ == BpeModel::kByteLevel) {
+    byte_pair_ranks_.resize(size_t{1} << 16);
+    for (size_t pair = 0; pair < byte_pair_ranks_.size(); ++pair) {
+      byte_pair_ranks_[pair] = RankOf(byte_ids_[pair >> 8], byte_ids_[pair & 0xFF]);
+    }
+  }
 }
 
 Result<BpeEncoder> BpeEncoder::Create(const TokenizerSpec& spec, std::string_view origin) {
@@ -150,13 +176,18 @@ void BpeEncoder::EncodePiece(std::string_view piece, const char* readable_end, S
 }
 
 void BpeEncoder::EncodeAsSymbols(std::string_view piece, Scratch& scratch, std::vector<int32_t>& ids) const {
-  scratch.symbols.clear();
-  SplitIntoSymbols(piece, scratch.symbols);
-  if (scratch.symbols.size() <= kMaxShort) {
-    MergeShort(scratch.symbols, ids);
-  } else {
-    MergeLong(scratch, ids);
+  if (model_ == BpeModel::kByteLevel && piece.size() <= kMaxShort) return MergeBytes(piece, ids);
+  std::vector<int32_t>& symbols = scratch.symbols;
+  symbols.clear();
+  SplitIntoSymbols(piece, symbols);
+  if (symbols.size() > kMaxShort) return MergeLong(scratch, ids);
+  if (symbols.empty()) return;
+  ShortRow row;
+  std::copy(symbols.begin(), symbols.end(), row.symbols);
+  for (size_t i = 0; i + 1 < symbols.size(); ++i) {
+    row.keys[i] = ShortRow::Key(RankOf(symbols[i], symbols[i + 1]), i);
   }
+  MergeShort(row, symbols.size(), ids);
 }
 
 void BpeEncoder::SplitIntoSymbols(std::string_view piece, std::vector<int32_t>& symbols) const {
@@ -182,43 +213,48 @@ void BpeEncoder::SplitIntoSymbols(std::string_view piece, std::vector<int32_t>& 
   }
 }
 
-// Up to kMaxShort symbols. keys[i] = rank of (symbol i, the next one) << 8 | i, so that the smallest key is
-// the most urgent merge at its leftmost place, and finding it is a vector loop.
-void BpeEncoder::MergeShort(const std::vector<int32_t>& symbols, std::vector<int32_t>& ids) const {
-  constexpr int32_t kNoKey = INT_MAX;
-  constexpr size_t kStep = 8;  // keys are padded to this many, so that the loop needs no remainder
-  const size_t n = symbols.size();
-  int32_t keys[kMaxShort + kStep];
-  int32_t current[kMaxShort];
+// Merges row.symbols[0..n), whose keys [0..n-1) are set, and appends what is left.
+void BpeEncoder::MergeShort(ShortRow& row, size_t n, std::vector<int32_t>& ids) const {
+  constexpr int32_t kNoKey = ShortRow::kNoKey;
   uint16_t next[kMaxShort], previous[kMaxShort];
-  const auto key_of = [&](int32_t left, int32_t right, size_t at) {
-    const uint32_t rank = RankOf(left, right);
-    return rank == kNoRank ? kNoKey : static_cast<int32_t>(rank << 8 | at);
-  };
   for (size_t i = 0; i < n; ++i) {
-    current[i] = symbols[i];
     next[i] = static_cast<uint16_t>(i + 1);
     previous[i] = static_cast<uint16_t>(i - 1);
-    keys[i] = i + 1 < n ? key_of(symbols[i], symbols[i + 1], i) : kNoKey;
   }
-  const size_t padded = (n + kStep - 1) / kStep * kStep;
-  for (size_t i = n; i < padded; ++i) keys[i] = kNoKey;
+  const size_t padded = (n + ShortRow::kStep - 1) / ShortRow::kStep * ShortRow::kStep;
+  for (size_t i = n - 1; i < padded; ++i) row.keys[i] = kNoKey;
   while (true) {
     int32_t best = kNoKey;
-    for (size_t i = 0; i < padded; ++i) best = std::min(best, keys[i]);
+    for (size_t i = 0; i < padded; ++i) best = std::min(best, row.keys[i]);
     if (best == kNoKey) break;
     const size_t at = best & 0xFF, gone = next[at], after = next[gone];
-    current[at] = results_[static_cast<size_t>(best >> 8)];
-    keys[gone] = kNoKey;
+    const int32_t merged = ResultOf(static_cast<uint32_t>(best >> 8));
+    row.symbols[at] = merged;
+    row.keys[gone] = kNoKey;
     next[at] = static_cast<uint16_t>(after);
-    keys[at] = kNoKey;
+    uint32_t rank = kNoRank;
     if (after < n) {
       previous[after] = static_cast<uint16_t>(at);
-      keys[at] = key_of(current[at], current[after], at);
+      rank = RankOf(merged, row.symbols[after]);
     }
-    if (at > 0) keys[previous[at]] = key_of(current[previous[at]], current[at], previous[at]);
+    if (at > 0) {
+      const size_t before = previous[at];
+      row.keys[before] = ShortRow::Key(RankOf(row.symbols[before], merged), before);
+    }
+    row.keys[at] = ShortRow::Key(rank, at);
   }
-  for (size_t i = 0; i < n; i = next[i]) ids.push_back(current[i]);
+  for (size_t i = 0; i < n; i = next[i]) ids.push_back(row.symbols[i]);
+}
+
+// The merges of a short piece of a byte-level vocabulary: the first ranks come from the table of byte pairs.
+void BpeEncoder::MergeBytes(std::string_view piece, std::vector<int32_t>& ids) const {
+  ShortRow row;
+  const auto* bytes = reinterpret_cast<const unsigned char*>(piece.data());
+  for (size_t i = 0; i < piece.size(); ++i) row.symbols[i] = byte_ids_[bytes[i]];
+  for (size_t i = 0; i + 1 < piece.size(); ++i) {
+    row.keys[i] = ShortRow::Key(byte_pair_ranks_[size_t{bytes[i]} << 8 | bytes[i + 1]], i);
+  }
+  MergeShort(row, piece.size(), ids);
 }
 
 // Any number of symbols, in scratch.symbols, in O(n log n). heap holds rank << 42 | position; an entry is
@@ -253,7 +289,7 @@ void BpeEncoder::MergeLong(Scratch& scratch, std::vector<int32_t>& ids) const {
     const auto rank = static_cast<uint32_t>(top >> 42);
     if (scratch.ranks[at] != rank) continue;
     const size_t gone = scratch.next[at];
-    symbols[at] = results_[rank];
+    symbols[at] = ResultOf(rank);
     scratch.ranks[gone] = kNoRank;
     scratch.next[at] = scratch.next[gone];
     if (scratch.next[at] < n) scratch.previous[scratch.next[at]] = at;

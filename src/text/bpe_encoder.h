@@ -48,10 +48,15 @@ class BpeEncoder {
   void EncodePiece(std::string_view piece, const char* readable_end, Scratch& scratch,
                    std::vector<int32_t>& ids) const;
   void EncodeAsSymbols(std::string_view piece, Scratch& scratch, std::vector<int32_t>& ids) const;
+  void MergeBytes(std::string_view piece, std::vector<int32_t>& ids) const;
   void SplitIntoSymbols(std::string_view piece, std::vector<int32_t>& symbols) const;
-  void MergeShort(const std::vector<int32_t>& symbols, std::vector<int32_t>& ids) const;
+  struct ShortRow;
+  void MergeShort(ShortRow& row, size_t n, std::vector<int32_t>& ids) const;
   void MergeLong(Scratch& scratch, std::vector<int32_t>& ids) const;
   uint32_t RankOf(int32_t left, int32_t right) const { return merges_.Find(left, right); }
+  int32_t ResultOf(uint32_t rank) const {
+    return result_offset_ >= 0 ? result_offset_ + static_cast<int32_t>(rank) : results_[rank];
+  }
   void FindSymbols(const TokenizerSpec& spec);
   Status BuildPieces(const TokenizerSpec& spec, std::string_view origin);
   std::vector<uint8_t> FindReachable(const TokenizerSpec& spec) const;
@@ -62,7 +67,9 @@ class BpeEncoder {
   PieceTable pieces_;             // text of a token -> id << 1 | (a piece with this text is this token)
   MergeTable merges_;             // pair -> rank
   std::vector<int32_t> results_;  // by rank
-  int32_t byte_ids_[256];         // the token of a byte, or -1
+  int32_t result_offset_ = -1;    // results_[rank] - rank where it is the same for all, else -1
+  std::vector<uint32_t> byte_pair_ranks_;  // of kByteLevel, by first byte << 8 | second byte
+  int32_t byte_ids_[256];                  // the token of a byte, or -1
   int32_t unk_id_ = -1;
   bool fuse_unk_ = false;
   bool split_words_ = false;  // sentencepiece: no merge reaches over the beginning of a word
