@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "data/gzip.h"
+#include "data/info.h"
 #include "data/jsonl.h"
 #include "data/pod.h"
 #include "data/roff.h"
@@ -181,6 +182,7 @@ std::vector<PreparedDocument> ReadSplit(const SourceSpec& spec, const FilterOpti
   const size_t raw_bytes = content->size();
   const Reader reader = ReaderFor(spec, split.path, *content);
   if (reader == Reader::kJsonl) return ReadJsonLines(split, *content);
+  if (reader == Reader::kInfo) return CutText(split, RenderInfo(*content));
   if (reader == Reader::kPlain) return CutText(split, std::move(*content));
 
   // The renderers take well-formed text.
@@ -212,6 +214,7 @@ Reader ReaderFor(const SourceSpec& spec, std::string_view path, std::string_view
   if (name.ends_with(".pod") || name.ends_with(".pm")) return Reader::kPod;
   const bool control_line =
       content.starts_with('.') || content.starts_with("'\\\"") || content.find("\n.TH ") < 65536;
+  if (name.ends_with(".info") || name.find(".info-") != std::string_view::npos) return Reader::kInfo;
   if (HasManualSection(name) && control_line) return Reader::kRoff;
   return Reader::kPlain;
 }

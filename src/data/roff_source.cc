@@ -47,9 +47,12 @@ int Occurrences(std::string_view text, std::string_view what) {
   return count;
 }
 
-// The line that ends a definition or an ignored part: `..`, or `.word` where a word is given.
-std::string MacroEnd(std::string_view word) {
-  return fmt::format(".{}", word.empty() ? "." : word);
+// Whether `line` ends a definition or an ignored part: `..`, or `.word` where a word is given; spaces may
+// stand behind the first dot.
+bool IsEndMacro(std::string_view line, std::string_view word) {
+  if (!line.starts_with('.')) return false;
+  line = WithoutRoffComment(line.substr(1));
+  return TakeWord(line) == (word.empty() ? "." : word);
 }
 
 // A body line as copy mode stores it: `\\` becomes `\`.
@@ -224,25 +227,18 @@ bool RoffSource::IsReserved(std::string_view name) const {
 // `.de name [end]`: the lines up to `.end` (or `..`) become the body.
 void RoffSource::DefineMacro(std::string_view rest, bool append) {
   const std::string name(TakeWord(rest));
-  const std::string_view word = TakeWord(rest);
-  const std::string end = MacroEnd(word);
+  const std::string word(TakeWord(rest));
   auto body = std::make_shared<Lines>();
   if (append && macros_.contains(name)) *body = *macros_[name];
   std::string line;
-  while (Fetch(line)) {
-    const std::string_view stripped = SkipSpaces(WithoutRoffComment(line));
-    if (stripped == end || (stripped.starts_with(end) && stripped.find_first_of(" \t") == end.size())) break;
-    body->push_back(CopyMode(line));
-  }
+  while (Fetch(line) && !IsEndMacro(line, word)) body->push_back(CopyMode(line));
   if (!name.empty() && !IsReserved(name)) macros_[name] = std::move(body);
 }
 
 void RoffSource::SkipIgnored(std::string_view rest) {
-  const std::string_view word = TakeWord(rest);
-  const std::string end = MacroEnd(word);
+  const std::string word(TakeWord(rest));
   std::string line;
-  while (Fetch(line)) {
-    if (std::string_view(line).starts_with(end)) return;
+  while (Fetch(line) && !IsEndMacro(line, word)) {
   }
 }
 

@@ -123,6 +123,8 @@ const char* ReaderName(Reader reader) {
       return "roff";
     case Reader::kPod:
       return "pod";
+    case Reader::kInfo:
+      return "info";
     case Reader::kJsonl:
       return "jsonl";
   }
@@ -173,9 +175,9 @@ std::vector<SourceSpec> SystemSources() {
       {.kind = "package-doc",
        .title = "package documentation",
        .roots = {"/usr/share/doc"},
-       .names = {"copyright", "README*", "*.txt", "*.txt.gz", "*.md", "*.md.gz", "*.rst", "*.rst.gz", "NEWS*",
+       .names = {"copyright", "README*", "*.txt", "*.txt.gz", "*.md", "*.md.gz", "*.rst", "*.rst.gz",
                  "AUTHORS*", "TODO*", "FAQ*", "HOWTO*", "INSTALL*"},
-       .excluded = {"*/changelog*", "*/ChangeLog*"},  // lists of names and dates
+       .excluded = {"*/changelog*", "*/ChangeLog*", "*/RelNotes/*", "*/NEWS*"},  // lists of names and dates
        .reader = Reader::kPlain,
        .share = 3},
       {.kind = "headers",
@@ -195,8 +197,9 @@ std::vector<SourceSpec> SystemSources() {
        .title = "GNU Info manuals",
        .roots = {"/usr/share/info"},
        .names = {"*.info", "*.info.gz", "*.info-[0-9]*"},
-       .reader = Reader::kPlain,
-       .share = 2},
+       .reader = Reader::kInfo,
+       .share = 2,
+       .max_file_bytes = 8 << 20},
   };
 }
 

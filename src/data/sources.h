@@ -17,10 +17,11 @@ inline constexpr uint64_t kMaxWholeFileBytes = uint64_t{64} << 20;
 
 // How the bytes of a file become text. A name that ends in .gz is decompressed first, whatever the reader.
 enum class Reader {
-  kAuto,   // by the name: .jsonl, .pod/.pm, .1 to .9 that hold roff; everything else is plain
+  kAuto,   // by the name: .jsonl, .pod/.pm, .info, .1 to .9 that hold roff; everything else is plain
   kPlain,  // text, Markdown, source code: as it is
   kRoff,   // manual pages
   kPod,    // Perl: documentation, and the code of a module as a second document
+  kInfo,   // GNU Info manuals
   kJsonl,  // one JSON object per line with a "text", and optionally an "id"
 };
 
@@ -35,7 +36,7 @@ struct SourceSpec {
   double share = 1;  // of the corpus, relative to the other kinds; what one lacks the others fill
   // Larger files are dropped: in a system's folders they are generated. 0: no limit; text and JSONL are then
   // read in pieces, everything else up to kMaxWholeFileBytes.
-  uint64_t max_file_bytes = uint64_t{1} << 20;
+  uint64_t max_file_bytes = 512 << 10;
   bool required = false;   // an error where no root exists
   uint64_t max_bytes = 0;  // of text taken from this kind; 0: as much as its share and the others leave
 };
