@@ -39,8 +39,17 @@ std::string_view FinishReasonName(FinishReason reason) {
 
 bool StopMatcher::Feed(std::string_view piece, std::string& out) {
   held_ += piece;
-  size_t stop_at = std::string::npos;
-  for (const std::string& stop : stops_) stop_at = std::min(stop_at, held_.find(stop));
+  // The stop text that is complete first wins, as if the text came letter by letter; of two that end
+  // together, the longer.
+  size_t stop_at = std::string::npos, stop_end = std::string::npos;
+  for (const std::string& stop : stops_) {
+    const size_t at = held_.find(stop);
+    if (at == std::string::npos) continue;
+    if (at + stop.size() < stop_end || (at + stop.size() == stop_end && at < stop_at)) {
+      stop_at = at;
+      stop_end = at + stop.size();
+    }
+  }
   if (stop_at != std::string::npos) {
     out.append(held_, 0, stop_at);
     held_.clear();
