@@ -1,0 +1,141 @@
+// Batches of token shards: an endless shuffled source for training, and one ordered pass for validation.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/json.h"
+#include "base/status.h"
+#include "store/indexed_dataset.h"
+
+namespace qwen25 {
+
+struct LoaderOptions {
+  size_t num_streams = 32;         // logical streams, each with a cursor of its own
+  size_t sequence_length = 512;    // tokens of a row
+  size_t sequences_per_batch = 8;  // rows of a batch
+  uint64_t seed = 1;               // of the order of documents
+  bool split_documents = true;     // no attention and no loss across the boundary of two documents
+  uint32_t vocab_size = 0;         // ids must be below; 0: any id that is not negative
+};
+
+// T tokens of S sequences end to end, as in ops/token_batch.h, and what each token is to predict. Valid until
+// the next call of the object that gave it.
+struct LoaderBatch {
+  std::span<const int32_t> tokens;           // [T]
+  std::span<const int32_t> targets;          // [T] the next token; -1: none, the token adds no loss
+  std::span<const int32_t> positions;        // [T] from 0 in each sequence
+  std::span<const int32_t> sequence_starts;  // [S + 1] the last entry is T
+};
+
+// The documents of several shards, numbered through in the order of the prefixes.
+class Corpus {
+ public:
+  // kInvalidArgument where there is no prefix or no token.
+  static Result<Corpus> Open(const std::vector<std::string>& prefixes);
+
+  struct Document {
+    const IndexedDataset* shard;
+    uint64_t number;  // in the shard
+    uint64_t length;  // in tokens
+  };
+  Document Find(uint64_t document) const;
+
+  uint64_t num_documents() const { return first_document_.back(); }
+  uint64_t num_tokens() const { return num_tokens_; }
+  // The prefixes, for messages.
+  std::string Names() const;
+
+ private:
+  std::vector<IndexedDataset> shards_;
+  std::vector<uint64_t> first_document_ = {0};  // [shards + 1]
+  uint64_t num_tokens_ = 0;
+};
+
+// Training batches of sequences_per_batch * sequence_length tokens, without end.
+//
+// In each epoch all documents have one random order (permutation.h); stream s takes the documents s,
+// s + num_streams, ... of it and lays them end to end. Row r of batch b is the next sequence_length tokens of
+// stream (b * sequences_per_batch + r) mod num_streams. So a stream gives each token of its documents once
+// per epoch; a stream whose documents end goes on into its own next epoch. With fewer documents than
+// num_streams there are as many streams as documents.
+//
+// With split_documents each piece of a document in a row is a sequence, and the last token of a document has
+// no target. Otherwise a row is one sequence, and each token's target is the next one of the stream.
+class Loader {
+ public:
+  // kInvalidArgument for options out of range, an empty corpus, or one with no more tokens than a row.
+  static Result<Loader> Open(std::vector<std::string> prefixes, const LoaderOptions& options);
+
+  // The next batch, without heap allocation. kCorrupt for an id outside the vocabulary; the loader has then
+  // lost its place.
+  Result<LoaderBatch> Next();
+
+  // The place of every stream, and what tells this corpus from another.
+  Json State() const;
+  // Continues where State() was taken, bit for bit; without an argument that fits, kInvalidArgument, and the
+  // place stays as it was.
+  Status SetState(const Json& state);
+  // Back to the first batch.
+  void Rewind();
+
+  uint64_t num_tokens() const { return corpus_.num_tokens(); }
+  uint64_t num_documents() const { return corpus_.num_documents(); }
+  const LoaderOptions& options() const { return options_; }
+
+ private:
+  // A stream's next token: `offset` of its document number `index` in `epoch`; never behind a document's end.
+  struct Stream {
+    uint64_t epoch = 0, index = 0, offset = 0;
+    Corpus::Document document = {};
+  };
+
+  Loader(Corpus corpus, const LoaderOptions& options);
+  uint64_t NumDocumentsOf(size_t stream) const;
+  void FindDocument(size_t stream, Stream& place) const;
+  void SkipEnded(size_t stream, Stream& place) const;
+  Status FillRow(size_t row, size_t stream);
+
+  Corpus corpus_;
+  LoaderOptions options_;
+  std::vector<Stream> streams_;
+  size_t next_stream_ = 0;
+  std::vector<int32_t> tokens_, targets_, positions_;  // [T]
+  std::vector<int32_t> sequence_starts_;               // room for T + 1
+};
+
+// One ordered pass in which every token is predicted once, but for the first of each document, which nothing
+// precedes. A document is cut into windows of sequence_length, each a sequence of its own; so the sum of the
+// losses depends on sequence_length alone, not on how windows meet in batches.
+class ValidationBatches {
+ public:
+  // Uses sequence_length, sequences_per_batch and vocab_size. Errors as Loader::Open; one document of two
+  // tokens is enough.
+  static Result<ValidationBatches> Open(std::vector<std::string> prefixes, const LoaderOptions& options);
+
+  // As many whole windows as sequences_per_batch * sequence_length tokens hold; without tokens at the end of
+  // the pass. No heap allocation. kCorrupt for an id outside the vocabulary.
+  Result<LoaderBatch> Next();
+  // Back to the first batch.
+  void Reset() { document_ = offset_ = 0; }
+
+  uint64_t num_tokens() const { return corpus_.num_tokens(); }
+  uint64_t num_documents() const { return corpus_.num_documents(); }
+  // Tokens predicted in one pass.
+  uint64_t num_targets() const { return num_targets_; }
+
+ private:
+  ValidationBatches(Corpus corpus, const LoaderOptions& options);
+
+  Corpus corpus_;
+  LoaderOptions options_;
+  uint64_t num_targets_ = 0;
+  uint64_t document_ = 0, offset_ = 0;                 // begin of the next window
+  std::vector<int32_t> tokens_, targets_, positions_;  // room for T
+  std::vector<int32_t> sequence_starts_;               // room for T + 1
+};
+
+}  // namespace qwen25
