@@ -113,7 +113,7 @@ Result<MetricsWriter> MetricsWriter::Open(const std::filesystem::path& directory
   QWEN25_RETURN_IF_ERROR(WriteFileAtomically(path, kept));
   QWEN25_TRY(AppendFile file, AppendFile::Open(path));
   QWEN25_TRY(TensorBoardWriter tensorboard,
-             TensorBoardWriter::Open(directory / "tensorboard", last_step > 0 ? last_step + 1 : 0));
+             TensorBoardWriter::Open(directory / "tensorboard", last_step + 1));
   return MetricsWriter(std::move(file), std::move(tensorboard));
 }
 

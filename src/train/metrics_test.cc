@@ -174,7 +174,7 @@ TEST(TensorBoardTest, FramesAndMessages) {
   const std::string long_tag(300, 't');  // its length takes two bytes
   std::string path;
   {
-    ASSERT_OK_AND_ASSIGN(TensorBoardWriter writer, TensorBoardWriter::Open(directory.path(), 0));
+    ASSERT_OK_AND_ASSIGN(TensorBoardWriter writer, TensorBoardWriter::Open(directory.path(), 1));
     path = writer.path();
     const std::vector<Scalar> scalars = {{"loss/train", 2.5}, {long_tag, -1.0}};
     ASSERT_OK(writer.Append(300, scalars));
@@ -182,15 +182,15 @@ TEST(TensorBoardTest, FramesAndMessages) {
   }
   EXPECT_NE(path.find("events.out.tfevents."), path.npos);
   const std::vector<Event> events = ReadEvents(path);
-  ASSERT_EQ(events.size(), 2u);
+  ASSERT_EQ(events.size(), 3u);
   EXPECT_EQ(events[0].file_version, "brain.Event:2");
-  EXPECT_EQ(events[1].step, 300u);
-  EXPECT_EQ(events[1].scalars, (std::map<std::string, float>{{"loss/train", 2.5f}, {long_tag, -1.0f}}));
+  EXPECT_EQ(events[2].step, 300u);
+  EXPECT_EQ(events[2].scalars, (std::map<std::string, float>{{"loss/train", 2.5f}, {long_tag, -1.0f}}));
 }
 
 TEST(TensorBoardTest, AResumedRunMarksWhereItStarts) {
   TemporaryDirectory directory;
-  ASSERT_OK_AND_ASSIGN(const TensorBoardWriter first, TensorBoardWriter::Open(directory.path(), 0));
+  ASSERT_OK_AND_ASSIGN(const TensorBoardWriter first, TensorBoardWriter::Open(directory.path(), 1));
   ASSERT_OK_AND_ASSIGN(const TensorBoardWriter second, TensorBoardWriter::Open(directory.path(), 7));
   EXPECT_NE(first.path(), second.path());
   const std::vector<Event> events = ReadEvents(second.path());

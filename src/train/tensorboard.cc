@@ -76,13 +76,11 @@ Result<TensorBoardWriter> TensorBoardWriter::Open(const std::filesystem::path& d
   StartEvent(writer.event_, 0);
   PutBytes(writer.event_, kEventFileVersion, "brain.Event:2");
   QWEN25_RETURN_IF_ERROR(writer.WriteEvent());
-  if (first_step > 0) {
-    PutKey(writer.message_, kSessionLogStatus, kVarint);
-    PutVarint(writer.message_, kSessionStart);
-    StartEvent(writer.event_, first_step);
-    PutBytes(writer.event_, kEventSessionLog, {writer.message_.data(), writer.message_.size()});
-    QWEN25_RETURN_IF_ERROR(writer.WriteEvent());
-  }
+  PutKey(writer.message_, kSessionLogStatus, kVarint);
+  PutVarint(writer.message_, kSessionStart);
+  StartEvent(writer.event_, first_step);
+  PutBytes(writer.event_, kEventSessionLog, {writer.message_.data(), writer.message_.size()});
+  QWEN25_RETURN_IF_ERROR(writer.WriteEvent());
   return writer;
 }
 

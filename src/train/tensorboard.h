@@ -25,8 +25,8 @@ struct Scalar {
 class TensorBoardWriter {
  public:
   // Creates `directory`, and in it a new file: events.out.tfevents.<seconds>.<host>.<pid>.<n>. TensorBoard
-  // reads all files of a folder as one run; where `first_step` > 0 the file starts with the mark that makes
-  // it drop what earlier files say of steps >= first_step, as a resumed run computes those again.
+  // reads all files of a folder as one run; the file starts with the mark that makes it drop what earlier
+  // files say of steps >= first_step, as this run computes those again.
   static Result<TensorBoardWriter> Open(const std::filesystem::path& directory, uint64_t first_step);
   // One event with all `scalars`, at the wall clock's time.
   Status Append(uint64_t step, std::span<const Scalar> scalars);

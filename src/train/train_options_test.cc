@@ -25,7 +25,7 @@ TEST(TrainOptionsTest, EveryRuleIsNamed) {
   };
   expect([](auto& o) { o.train_data.clear(); }, "data.train is empty");
   expect([](auto& o) { o.output.clear(); }, "run.output is empty");
-  expect([](auto& o) { o.config = o.initial = "x"; }, "model.config and model.initial are both set");
+  expect([](auto& o) { o.config = o.initial = o.preset; }, "model.config and model.initial are both set");
   expect([](auto& o) { o.preset.clear(); }, "no model");
   expect([](auto& o) { o.sequence_length = 1; }, "batch.sequence_length is 1");
   expect([](auto& o) { o.tokens_per_step = 1000; }, "batch.tokens_per_step is 1000, expected a multiple of");

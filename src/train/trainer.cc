@@ -1,0 +1,352 @@
+#include "train/trainer.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <iterator>
+#include <limits>
+#include <numbers>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "kernels/optimizer.h"
+#include "train/gemm_probe.h"
+
+namespace qwen25 {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Rows of one validation pass through the model: bounds the memory of activations, and changes no number.
+constexpr size_t kValidationBatchTokens = 8192;
+
+Result<ModelConfig> ResolveConfig(const TrainOptions& options) {
+  ModelConfig config;
+  if (!options.initial.empty()) {
+    QWEN25_TRY(config, ModelConfig::Load(fs::path(options.initial) / "config.json"));
+  } else if (!options.config.empty()) {
+    QWEN25_TRY(config, ModelConfig::Load(options.config));
+  } else {
+    QWEN25_TRY(config, FindPreset(options.preset));
+  }
+  if (options.vocab_size > 0 && options.vocab_size != config.vocab_size) {
+    if (!options.initial.empty()) {
+      return InvalidArgument("model.vocab_size is {}, but the weights in {} have {} rows", options.vocab_size,
+                             options.initial, config.vocab_size);
+    }
+    config.vocab_size = options.vocab_size;
+  }
+  if (options.eos_token_id >= 0) config.eos_token_ids = {static_cast<int32_t>(options.eos_token_id)};
+  QWEN25_RETURN_IF_ERROR(config.Validate("model options"));
+  if (options.sequence_length > config.max_position_embeddings) {
+    return InvalidArgument(
+        "batch.sequence_length is {}, but the model has {} positions (max_position_embeddings)",
+        options.sequence_length, config.max_position_embeddings);
+  }
+  return config;
+}
+
+size_t CountTargets(const PackedBatch& batch) {
+  return static_cast<size_t>(
+      std::count_if(batch.targets.begin(), batch.targets.end(), [](int32_t t) { return t >= 0; }));
+}
+
+void ZeroGradients(const Model& model, ThreadPool& threads) {
+  const std::span<float> gradients = model.gradients();
+  threads.ParallelFor(NumOptimizerChunks(gradients.size()), [&](size_t chunk, size_t) {
+    const size_t begin = chunk * kOptimizerChunk;
+    const size_t count = std::min(kOptimizerChunk, gradients.size() - begin);
+    std::memset(gradients.data() + begin, 0, count * sizeof(float));
+  });
+}
+
+}  // namespace
+
+Trainer::Trainer(const TrainOptions& options, TrainData data, Model model, ThreadPool& threads)
+    : options_(options),
+      data_(std::move(data)),
+      threads_(threads),
+      model_(std::move(model)),
+      optimizer_(model_, options.optimizer, threads),
+      checkpoints_(options.output),
+      plan_(options.max_steps, options.max_tokens, options.max_minutes, options.tokens_per_step),
+      scratch_(threads.num_threads()) {
+  const uint64_t micro_batches =
+      (options.tokens_per_step + options.micro_batch_tokens - 1) / options.micro_batch_tokens;
+  batches_.resize(micro_batches);
+}
+
+Result<std::unique_ptr<Trainer>> Trainer::Create(const TrainOptions& options, TrainData data,
+                                                 ThreadPool& threads) {
+  QWEN25_RETURN_IF_ERROR(options.Validate());
+  QWEN25_CHECK(data.train != nullptr);
+  const CheckpointStore checkpoints(options.output);
+  QWEN25_TRY(const std::optional<fs::path> latest, checkpoints.Latest());
+  if (latest && !options.resume) {
+    return InvalidArgument(
+        "{} holds {} of an earlier run: resume it (run with --resume), or choose another folder",
+        options.output, latest->filename().string());
+  }
+  QWEN25_TRY(const ModelConfig config, ResolveConfig(options));
+  std::optional<Model> model;
+  TrainerState state;
+  if (latest) {
+    QWEN25_TRY(state, ReadTrainerState(*latest));  // first: it holds every file to its hash
+    QWEN25_RETURN_IF_ERROR(CheckSameModel(*latest, config));
+    QWEN25_TRY(model, Model::Load(*latest, /*with_gradients=*/true));
+  } else if (!options.initial.empty()) {
+    QWEN25_TRY(model, Model::Load(options.initial, /*with_gradients=*/true));
+  } else {
+    model.emplace(config, /*with_gradients=*/true);
+    model->Initialize(options.seed);
+  }
+  std::unique_ptr<Trainer> trainer(new Trainer(options, std::move(data), std::move(*model), threads));
+  if (latest) QWEN25_RETURN_IF_ERROR(trainer->Resume(*latest, std::move(state)));
+  QWEN25_TRY(MetricsWriter metrics, MetricsWriter::Open(options.output, trainer->state_.step));
+  trainer->metrics_.emplace(std::move(metrics));
+  QWEN25_RETURN_IF_ERROR(
+      WriteFileAtomically(fs::path(options.output) / "recipe.toml", FormatRecipe(options)));
+  if (options.measure_peak) trainer->peak_flops_ = MeasureGemmFlops(threads);
+  return trainer;
+}
+
+Status Trainer::Resume(const fs::path& checkpoint, TrainerState state) {
+  state_ = std::move(state);
+  if (Status status = CheckSameRun(state_.options, options_); !status.ok()) {
+    return InvalidArgument("{}: {}", checkpoint.string(), status.message());
+  }
+  QWEN25_RETURN_IF_ERROR(ReadOptimizerState(checkpoint, optimizer_));
+  if (optimizer_.num_steps() != state_.step) {
+    return Corrupt("{}: the optimiser's state is of step {}, trainer_state.json of step {}",
+                   checkpoint.string(), optimizer_.num_steps(), state_.step);
+  }
+  if (Status status = data_.train->Restore(state_.loader); !status.ok()) {
+    return Status(status.code(), fmt::format("{}: {}", checkpoint.string(), status.message()));
+  }
+  plan_.Restore(state_.step, state_.planned_steps, state_.plan_revision);
+  seconds_before_session_ = state_.seconds;
+  saved_step_ = state_.step;
+  return {};
+}
+
+size_t Trainer::state_bytes() const {
+  return model_.weights().size_bytes() + model_.gradients().size_bytes() + optimizer_.state_bytes();
+}
+
+Status Trainer::CheckTokens(const PackedBatch& batch, const char* what) const {
+  const auto vocabulary = static_cast<int32_t>(model_.config().vocab_size);
+  for (const int32_t token : batch.tokens) {
+    if (token < 0 || token >= vocabulary) {
+      return InvalidArgument(
+          "the {} data holds token {}, but the model's vocab_size is {}: the shards were written with "
+          "another "
+          "tokenizer, or model.vocab_size is too small",
+          what, token, vocabulary);
+    }
+  }
+  return {};
+}
+
+Status Trainer::LoadBatches() {
+  uint64_t left = options_.tokens_per_step;
+  for (PackedBatch& batch : batches_) {
+    const uint64_t wanted = std::min(left, options_.micro_batch_tokens);
+    QWEN25_RETURN_IF_ERROR(data_.train->Next(wanted, batch));
+    if (batch.tokens.size() != wanted) {
+      return InvalidArgument("the training data ended after {} of {} tokens of a micro-batch",
+                             batch.tokens.size(), wanted);
+    }
+    QWEN25_RETURN_IF_ERROR(CheckTokens(batch, "training"));
+    left -= wanted;
+  }
+  return {};
+}
+
+double Trainer::FlopsOf(const PackedBatch& batch) const {
+  double context = 0;
+  for (const int32_t position : batch.positions) context += position + 1;
+  const auto tokens = static_cast<double>(batch.tokens.size());
+  return 3 * tokens * model_.config().ForwardFlopsPerToken(context / tokens);
+}
+
+Result<double> Trainer::BackwardAll() {
+  size_t num_targets = 0;
+  for (const PackedBatch& batch : batches_) num_targets += CountTargets(batch);
+  if (num_targets == 0) {
+    return InvalidArgument(
+        "step {}: none of the {} tokens has a next one in its document to predict; the documents "
+        "of the training data are too short",
+        state_.step + 1, options_.tokens_per_step);
+  }
+  ZeroGradients(model_, threads_);
+  Execution execution{threads_, tensors_, scratch_, &tape_};
+  DecoderOptions decoder;
+  decoder.recompute_layers = options_.recompute;
+  // Every micro-batch adds the gradient of its sum of losses, as its part of the step's mean.
+  const auto grad_scale = static_cast<float>(1.0 / static_cast<double>(num_targets));
+  double sum = 0;
+  for (const PackedBatch& batch : batches_) {
+    sum += DecoderLoss(execution, model_, batch.view(), batch.targets, grad_scale, decoder).sum;
+  }
+  return sum / static_cast<double>(num_targets);
+}
+
+Result<StepMetrics> Trainer::Step() {
+  const double start = NowSeconds();
+  if (session_start_ == 0) session_start_ = start;
+  QWEN25_RETURN_IF_ERROR(LoadBatches());
+  QWEN25_TRY(const double loss, BackwardAll());
+  const double gradient_norm = optimizer_.GradientNorm();
+  if (!std::isfinite(loss) || !std::isfinite(gradient_norm)) {
+    return InvalidArgument(
+        "step {}: the loss is {} and the gradient norm {}, so training has diverged; the newest checkpoint "
+        "is of step "
+        "{}. Lower optimizer.learning_rate, lengthen schedule.warmup_steps, or clip harder",
+        state_.step + 1, std::abs(loss), gradient_norm, saved_step_.value_or(0));
+  }
+  // While a time budget's length is not known yet, the schedule stands at its start.
+  const uint64_t total = plan_.total_steps() > 0 ? plan_.total_steps() : std::numeric_limits<uint64_t>::max();
+  const double factor = ScheduleFactor(options_.schedule, state_.step, total);
+  optimizer_.Step(factor, gradient_norm);
+
+  const double end = NowSeconds();
+  double flops = 0;
+  for (const PackedBatch& batch : batches_) flops += FlopsOf(batch);
+  ++state_.step;
+  state_.tokens += options_.tokens_per_step;
+  state_.seconds = seconds_before_session_ + (end - session_start_);
+  plan_.Observe(state_.step, state_.seconds);
+  return StepMetrics{.step = state_.step,
+                     .tokens = state_.tokens,
+                     .loss = loss,
+                     .learning_rate = options_.optimizer.learning_rate * factor,
+                     .gradient_norm = gradient_norm,
+                     .tokens_per_second = static_cast<double>(options_.tokens_per_step) / (end - start),
+                     .flop_utilization = peak_flops_ > 0 ? flops / (end - start) / peak_flops_ : 0,
+                     .seconds = state_.seconds};
+}
+
+Result<ValidationMetrics> Trainer::Validate() {
+  if (data_.validation == nullptr) return InvalidArgument("there is no validation data: set data.validation");
+  data_.validation->Rewind();
+  ValidationMetrics metrics{.step = state_.step, .tokens = state_.tokens};
+  const uint64_t limit =
+      options_.validation_tokens > 0 ? options_.validation_tokens : std::numeric_limits<uint64_t>::max();
+  const size_t batch_tokens =
+      std::max<size_t>(1, kValidationBatchTokens / options_.sequence_length) * options_.sequence_length;
+  Execution execution{threads_, tensors_, scratch_};
+  double sum = 0;
+  uint64_t bytes = 0;
+  for (uint64_t used = 0; used < limit;) {
+    QWEN25_RETURN_IF_ERROR(data_.validation->Next(
+        static_cast<size_t>(std::min<uint64_t>(batch_tokens, limit - used)), validation_batch_));
+    const PackedBatch& batch = validation_batch_;
+    if (batch.tokens.empty()) break;
+    used += batch.tokens.size();
+    QWEN25_RETURN_IF_ERROR(CheckTokens(batch, "validation"));
+    const LossSum loss = DecoderLoss(execution, model_, batch.view(), batch.targets, 0.0f);
+    sum += loss.sum;
+    metrics.validation_tokens += loss.num_tokens;
+    for (const int32_t target : batch.targets) {
+      if (target >= 0 && static_cast<size_t>(target) < data_.token_bytes.size())
+        bytes += data_.token_bytes[target];
+    }
+  }
+  if (metrics.validation_tokens == 0) {
+    return InvalidArgument(
+        "the validation data has no token to predict: it needs at least two in a document");
+  }
+  metrics.loss = sum / static_cast<double>(metrics.validation_tokens);
+  if (bytes > 0) metrics.bits_per_byte = sum / std::numbers::ln2 / static_cast<double>(bytes);
+  if (!std::isfinite(metrics.loss)) {
+    return InvalidArgument("step {}: the validation loss is {}", state_.step, metrics.loss);
+  }
+  if (metrics.loss < state_.best_validation_loss) {
+    state_.best_validation_loss = metrics.loss;
+    state_.best_validation_step = state_.step;
+  }
+  return metrics;
+}
+
+Status Trainer::SaveCheckpoint() {
+  if (saved_step_ == state_.step) return {};
+  QWEN25_RETURN_IF_ERROR(metrics_->Sync());
+  state_.planned_steps = plan_.total_steps();
+  state_.plan_revision = plan_.revision();
+  state_.loader = data_.train->State();
+  state_.options = ResultOptions(options_);
+  QWEN25_RETURN_IF_ERROR(
+      checkpoints_.Save(model_, optimizer_, state_, data_.tokenizer_files, options_.keep_checkpoints));
+  saved_step_ = state_.step;
+  return {};
+}
+
+Status Trainer::SaveFinalModel(const fs::path& folder) const {
+  QWEN25_RETURN_IF_ERROR(CreateDirectories(folder));
+  for (const fs::path& file : data_.tokenizer_files) {
+    QWEN25_TRY(const std::string content, ReadFile(file));
+    QWEN25_RETURN_IF_ERROR(WriteFileAtomically(folder / file.filename(), content));
+  }
+  return model_.Save(folder);
+}
+
+Result<ValidationMetrics> Trainer::ValidateAndReport(const TrainCallbacks& callbacks) {
+  QWEN25_TRY(const ValidationMetrics metrics, Validate());
+  QWEN25_RETURN_IF_ERROR(metrics_->Append(metrics));
+  if (callbacks.on_validation) callbacks.on_validation(metrics);
+  return metrics;
+}
+
+void Trainer::ShowProgress(const TrainCallbacks& callbacks, const StepMetrics& metrics,
+                           double validation_loss) const {
+  if (callbacks.progress == nullptr) return;
+  fmt::basic_memory_buffer<char, 160> note;  // on the stack
+  const auto out = std::back_inserter(note);
+  fmt::format_to(out, "loss {:.3f}  {:.0f} tokens/s", metrics.loss, metrics.tokens_per_second);
+  if (metrics.flop_utilization > 0) fmt::format_to(out, "  MFU {:.0f}%", 100 * metrics.flop_utilization);
+  if (validation_loss > 0) fmt::format_to(out, "  validation {:.3f}", validation_loss);
+  callbacks.progress->set_total(plan_.total_steps());
+  callbacks.progress->Update(metrics.step, {note.data(), note.size()});
+}
+
+Result<TrainSummary> Trainer::Run(const TrainCallbacks& callbacks) {
+  TrainSummary summary;
+  session_start_ = NowSeconds();
+  seconds_before_session_ = state_.seconds;
+  double validation_loss = 0;
+  const auto every = [&](uint64_t interval) { return interval > 0 && state_.step % interval == 0; };
+  while (!plan_.Done(state_.step, state_.seconds)) {
+    if (callbacks.stop != nullptr && callbacks.stop->load()) {
+      summary.stopped = true;
+      break;
+    }
+    QWEN25_TRY(const StepMetrics metrics, Step());
+    QWEN25_RETURN_IF_ERROR(metrics_->Append(metrics));
+    summary.last_step = metrics;
+    if (callbacks.on_step) callbacks.on_step(metrics);
+    ShowProgress(callbacks, metrics, validation_loss);
+    const bool last = plan_.Done(state_.step, state_.seconds);
+    if (data_.validation != nullptr && every(options_.validate_every) && !last) {
+      QWEN25_TRY(summary.last_validation, ValidateAndReport(callbacks));
+      validation_loss = summary.last_validation->loss;
+    }
+    if (every(options_.checkpoint_every) && !last) QWEN25_RETURN_IF_ERROR(SaveCheckpoint());
+  }
+  // A run that was already finished when it was resumed has its last validation on record.
+  if (!summary.stopped && data_.validation != nullptr && summary.last_step) {
+    QWEN25_TRY(summary.last_validation, ValidateAndReport(callbacks));
+  }
+  QWEN25_RETURN_IF_ERROR(SaveCheckpoint());
+  if (!summary.stopped) {
+    summary.model = fs::path(options_.output) / "model";
+    QWEN25_RETURN_IF_ERROR(SaveFinalModel(summary.model));
+  }
+  summary.steps = state_.step;
+  summary.tokens = state_.tokens;
+  summary.seconds = state_.seconds;
+  summary.best_validation_loss = state_.best_validation_loss;
+  summary.checkpoint = checkpoints_.PathOf(state_.step);
+  return summary;
+}
+
+}  // namespace qwen25

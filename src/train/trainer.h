@@ -1,0 +1,125 @@
+// Runs a training: batches in, optimiser steps, validation, checkpoints and metrics out.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/progress.h"
+#include "base/status.h"
+#include "base/thread_pool.h"
+#include "model/decoder.h"
+#include "model/model.h"
+#include "ops/execution.h"
+#include "train/batch_source.h"
+#include "train/checkpoint.h"
+#include "train/metrics.h"
+#include "train/optimizer.h"
+#include "train/step_plan.h"
+#include "train/train_options.h"
+
+namespace qwen25 {
+
+// What a run reads. Without `validation` there is no validation.
+struct TrainData {
+  std::unique_ptr<BatchSource> train;
+  std::unique_ptr<BatchSource> validation;
+  // Bytes of text that each token stands for, by id; for bits per byte. May be empty.
+  std::vector<uint32_t> token_bytes;
+  // Copied into every checkpoint and the final model: tokenizer.json and its companions.
+  std::vector<std::filesystem::path> tokenizer_files;
+};
+
+// What Run() tells while it runs. All may be absent.
+struct TrainCallbacks {
+  Progress* progress = nullptr;  // its total follows the plan
+  std::function<void(const StepMetrics&)> on_step;
+  std::function<void(const ValidationMetrics&)> on_validation;
+  // Set by a signal handler: the run finishes its step, writes a checkpoint and returns.
+  const std::atomic<bool>* stop = nullptr;
+};
+
+struct TrainSummary {
+  bool stopped = false;  // by the user, before the end
+  uint64_t steps = 0;
+  uint64_t tokens = 0;
+  double seconds = 0;
+  std::optional<StepMetrics> last_step;  // none if nothing was left to do
+  std::optional<ValidationMetrics> last_validation;
+  double best_validation_loss = 0;
+  std::filesystem::path checkpoint;  // the newest one
+  std::filesystem::path model;       // the final model's folder; empty if stopped
+};
+
+// One run. Losses are bit-identical for any number of threads, and for any interruptions: a resumed run
+// computes what the uninterrupted one would have.
+class Trainer {
+ public:
+  // Checks the options, builds or loads the model, and where options.resume is set and the output folder
+  // holds a checkpoint, goes on from it. A folder with checkpoints and no `resume` is refused, so that no run
+  // is overwritten by accident. `threads` must outlive the trainer.
+  static Result<std::unique_ptr<Trainer>> Create(const TrainOptions& options, TrainData data,
+                                                 ThreadPool& threads);
+
+  // One optimiser step on the next tokens_per_step tokens. Allocates nothing in a steady state. A loss or
+  // gradient that is not finite is an error that names the step; weights are then as they were before it.
+  Result<StepMetrics> Step();
+  // The mean loss over the validation data (or its first options.validation_tokens tokens).
+  Result<ValidationMetrics> Validate();
+  Status SaveCheckpoint();
+  // Steps to the end of the plan, with validation, checkpoints and metrics as the options say; then writes
+  // the final model to <output>/model.
+  Result<TrainSummary> Run(const TrainCallbacks& callbacks = {});
+
+  const Model& model() const { return model_; }
+  const TrainOptions& options() const { return options_; }
+  const TrainerState& state() const { return state_; }
+  // Steps that the run will take as far as is known; 0: not known yet (a budget of minutes, at its start).
+  uint64_t planned_steps() const { return plan_.total_steps(); }
+  // Floating-point operations per second of a large matrix product on this machine; 0 where not measured.
+  double peak_flops() const { return peak_flops_; }
+  // Most bytes that activations ever took, and bytes of weights, gradients and optimiser state.
+  size_t peak_activation_bytes() const { return tensors_.peak_bytes(); }
+  size_t state_bytes() const;
+
+ private:
+  Trainer(const TrainOptions& options, TrainData data, Model model, ThreadPool& threads);
+
+  Status Resume(const std::filesystem::path& checkpoint, TrainerState state);
+  Status LoadBatches();
+  Result<double> BackwardAll();
+  Status CheckTokens(const PackedBatch& batch, const char* what) const;
+  double FlopsOf(const PackedBatch& batch) const;
+  Result<ValidationMetrics> ValidateAndReport(const TrainCallbacks& callbacks);
+  Status SaveFinalModel(const std::filesystem::path& folder) const;
+  void ShowProgress(const TrainCallbacks& callbacks, const StepMetrics& metrics,
+                    double validation_loss) const;
+
+  const TrainOptions options_;
+  TrainData data_;
+  ThreadPool& threads_;
+  Model model_;
+  Optimizer optimizer_;
+  CheckpointStore checkpoints_;
+  StepPlan plan_;
+  TrainerState state_;
+  std::optional<MetricsWriter> metrics_;
+  std::optional<uint64_t> saved_step_;  // of the newest checkpoint
+  double peak_flops_ = 0;
+  double session_start_ = 0;           // clock when this process began to train
+  double seconds_before_session_ = 0;  // spent by earlier ones
+
+  Scratch scratch_;
+  TensorPool tensors_;
+  Tape tape_;
+  std::vector<PackedBatch> batches_;  // the step's micro-batches
+  PackedBatch validation_batch_;
+};
+
+}  // namespace qwen25
