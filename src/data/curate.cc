@@ -14,7 +14,10 @@
 namespace qwen25 {
 namespace {
 
+// A batch is what one source gives before the others get their turn: small, so that shares hold in small
+// corpora too, and enough work for many threads.
 constexpr size_t kBatchSplits = 64;
+constexpr uint64_t kBatchBytes = 256 << 10;  // on disk
 constexpr size_t kMaxProblems = 5;  // named per source
 constexpr uint64_t kValidationSeed = 0x76616C6964617465;
 
@@ -30,7 +33,7 @@ struct SourceCursor {
   std::vector<Split> NextBatch(uint64_t split_bytes) {
     std::vector<Split> batch;
     uint64_t bytes = 0;
-    while (!Exhausted() && batch.size() < kBatchSplits && bytes < split_bytes) {
+    while (!Exhausted() && batch.size() < kBatchSplits && bytes < kBatchBytes) {
       if (splits.empty()) {
         splits = SplitFile(*spec, listing.files[next_file++], split_bytes);
         std::ranges::reverse(splits);

@@ -84,7 +84,6 @@ class Loader {
 
   uint64_t num_tokens() const { return corpus_.num_tokens(); }
   uint64_t num_documents() const { return corpus_.num_documents(); }
-  const LoaderOptions& options() const { return options_; }
 
  private:
   // A stream's next token: `offset` of its document number `index` in `epoch`; never behind a document's end.

@@ -20,7 +20,7 @@ namespace {
 
 // A long plain text becomes documents of about this size: enough context for any sequence, and small enough
 // that the share held out for validation comes out as asked.
-constexpr size_t kTextDocumentBytes = 256 << 10;
+constexpr size_t kTextDocumentBytes = 64 << 10;
 constexpr size_t kMaxJsonLineBytes = size_t{64} << 20;
 constexpr size_t kReadAhead = 64 << 10;
 

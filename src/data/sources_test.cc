@@ -235,7 +235,7 @@ TEST(ReadersTest, ALongTextIsCutIntoDocumentsThatTileIt) {
   std::string joined;
   for (const PreparedDocument& document : documents) {
     EXPECT_FALSE(document.drop);
-    EXPECT_LE(document.document.text.size(), size_t{600} << 10);
+    EXPECT_LE(document.document.text.size(), size_t{160} << 10);
     joined += document.document.text + "\n";
   }
   EXPECT_EQ(joined, text);
