@@ -17,9 +17,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Rows of one validation pass through the model: bounds the memory of activations, and changes no number.
-constexpr size_t kValidationBatchTokens = 8192;
-
 Result<ModelConfig> ResolveConfig(const TrainOptions& options) {
   ModelConfig config;
   if (!options.initial.empty()) {
@@ -238,8 +235,7 @@ Result<ValidationMetrics> Trainer::Validate() {
   double sum = 0;
   uint64_t bytes = 0;
   for (uint64_t used = 0; used < limit;) {
-    QWEN25_RETURN_IF_ERROR(data_.validation->Next(
-        static_cast<size_t>(std::min<uint64_t>(batch_tokens, limit - used)), validation_batch_));
+    QWEN25_RETURN_IF_ERROR(data_.validation->Next(batch_tokens, validation_batch_));
     const PackedBatch& batch = validation_batch_;
     if (batch.tokens.empty()) break;
     used += batch.tokens.size();

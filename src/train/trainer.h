@@ -26,6 +26,9 @@
 
 namespace qwen25 {
 
+// Rows of one validation batch: bounds the memory of activations, and changes no number.
+inline constexpr size_t kValidationBatchTokens = 8192;
+
 // What a run reads. Without `validation` there is no validation.
 struct TrainData {
   std::unique_ptr<BatchSource> train;
@@ -70,7 +73,7 @@ class Trainer {
   // One optimiser step on the next tokens_per_step tokens. Allocates nothing in a steady state. A loss or
   // gradient that is not finite is an error that names the step; weights are then as they were before it.
   Result<StepMetrics> Step();
-  // The mean loss over the validation data (or its first options.validation_tokens tokens).
+  // The mean loss over the validation data (or its first options.validation_tokens tokens, in whole batches).
   Result<ValidationMetrics> Validate();
   Status SaveCheckpoint();
   // Steps to the end of the plan, with validation, checkpoints and metrics as the options say; then writes

@@ -1,5 +1,8 @@
 // Training here follows training in PyTorch: the fixtures of tests/reference/make_training_fixture.py.
+#include <algorithm>
 #include <cmath>
+#include <cstdio>
+#include <cstring>
 #include <memory>
 #include <string>
 #include <vector>
@@ -13,10 +16,8 @@ namespace {
 // The rows of `batches`, each cut into the same sequences.
 class FixtureSource : public BatchSource {
  public:
-  FixtureSource(const SafetensorsReader& file, std::vector<int32_t> batches, std::vector<int32_t> starts)
-      : batches_(std::move(batches)), starts_(std::move(starts)) {
-    (void)file;
-  }
+  FixtureSource(std::vector<int32_t> batches, std::vector<int32_t> starts)
+      : batches_(std::move(batches)), starts_(std::move(starts)) {}
   Status Next(size_t num_tokens, PackedBatch& batch) override {
     batch = {};
     batch.sequence_starts = starts_;
@@ -65,9 +66,10 @@ TEST_P(TrainingFixtureTest, AHundredStepsFollowPyTorch) {
   TrainOptions options = TinyOptions(directory);
   options.config.clear();
   options.initial = folder;
-  options.sequence_length = static_cast<uint32_t>(starts[1]);
-  options.sequence_length = options.tokens_per_step = options.micro_batch_tokens =
-      static_cast<uint32_t>(starts.back());
+  // The whole batch is one micro-batch; the source cuts it into its own sequences, which the 128 positions
+  // hold.
+  options.tokens_per_step = options.micro_batch_tokens = static_cast<uint32_t>(starts.back());
+  options.sequence_length = static_cast<uint32_t>(starts.back()) / 3;
   options.max_steps = recipe["steps"];
   ASSERT_OK_AND_ASSIGN(options.optimizer.kind, ParseOptimizerKind(recipe["optimizer"].get<std::string>()));
   options.optimizer.learning_rate = recipe["learning_rate"];
@@ -81,9 +83,8 @@ TEST_P(TrainingFixtureTest, AHundredStepsFollowPyTorch) {
                       .warmup_steps = recipe["warmup_steps"],
                       .min_ratio = recipe["min_ratio"]};
   TrainData data;
-  data.train = std::make_unique<FixtureSource>(expected, Values<int32_t>(expected, "batches"), starts);
+  data.train = std::make_unique<FixtureSource>(Values<int32_t>(expected, "batches"), starts);
   ThreadPool threads(2);
-  // The model's 128 positions hold the longest sequence, and the whole batch is one micro-batch of all of
   // them.
   ASSERT_OK_AND_ASSIGN(const auto trainer, Trainer::Create(options, std::move(data), threads));
 
@@ -94,8 +95,8 @@ TEST_P(TrainingFixtureTest, AHundredStepsFollowPyTorch) {
     worst_loss = std::max(worst_loss, std::abs(metrics.loss - losses[step]));
     worst_norm = std::max(worst_norm, std::abs(metrics.gradient_norm - norms[step]) / norms[step]);
   }
-  EXPECT_LT(worst_loss, 1e-3);
-  EXPECT_LT(worst_norm, 1e-2);
+  EXPECT_LT(worst_loss, 5e-5);
+  EXPECT_LT(worst_norm, 1e-3);
   // How far the final weights are from PyTorch's, as a share of how far training moved them.
   ASSERT_OK_AND_ASSIGN(const Model start, Model::Load(folder));
   double worst_weights = 0;
@@ -108,10 +109,9 @@ TEST_P(TrainingFixtureTest, AHundredStepsFollowPyTorch) {
       off += std::pow(after.parameter.data[j] - double{wanted[j]}, 2);
       moved += std::pow(before.parameter.data[j] - double{wanted[j]}, 2);
     }
-    EXPECT_LT(std::sqrt(off / moved), 1e-2) << after.name;
+    EXPECT_LT(std::sqrt(off / moved), 5e-3) << after.name;
     worst_weights = std::max(worst_weights, std::sqrt(off / moved));
   }
-  RecordProperty("worst_loss", fmt::format("{:.2g}", worst_loss));
   std::printf(
       "%s: losses differ by at most %.2g, gradient norms by %.2g, final weights by %.2g of their way\n",
       GetParam(), worst_loss, worst_norm, worst_weights);
