@@ -1,0 +1,224 @@
+// Damaged and foreign tokenizer files: each is refused with a message that says what is wrong, and none
+// crashes.
+#include <gtest/gtest.h>
+
+#include "base/file.h"
+#include "base/json.h"
+#include "base/test_util.h"
+#include "text/tokenizer.h"
+#include "text/tokenizer_files.h"
+
+namespace qwen25 {
+namespace {
+
+const std::string kFixtures = std::string(QWEN25_SOURCE_DIR) + "/tests/reference/fixtures/tokenizer_";
+
+// Status of building a tokenizer from a tokenizer.json with this content.
+Status Build(const std::string& json) {
+  QWEN25_TRY(TokenizerSpec spec, ParseTokenizerJson(json, "tokenizer.json"));
+  return Tokenizer::FromSpec(std::move(spec), "tokenizer.json").status();
+}
+
+class TokenizerJsonTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    good_ = *ReadJsonFile(kFixtures + "qwen2/tokenizer.json");
+    sentence_piece_ = *ReadJsonFile(kFixtures + "sentencepiece/tokenizer.json");
+    ASSERT_OK(Build(good_.dump()));
+    ASSERT_OK(Build(sentence_piece_.dump()));
+  }
+  // Expects that the good document, changed, is refused with `code` and a message that holds `text`.
+  template <typename Change>
+  void Refused(const Json& document, StatusCode code, const std::string& text, Change change) {
+    Json changed = document;
+    change(changed);
+    const Status status = Build(changed.dump());
+    EXPECT_EQ(status.code(), code) << status.message();
+    EXPECT_NE(status.message().find(text), std::string::npos) << status.message() << "\nexpected " << text;
+    EXPECT_EQ(status.message().find("tokenizer.json: "), 0u) << status.message();
+  }
+  template <typename Change>
+  void Corrupted(const std::string& text, Change change) {
+    Refused(good_, StatusCode::kCorrupt, text, change);
+  }
+  template <typename Change>
+  void NotHandled(const std::string& text, Change change) {
+    Refused(good_, StatusCode::kUnsupported, text, change);
+  }
+
+  Json good_, sentence_piece_;
+};
+
+TEST_F(TokenizerJsonTest, RefusesBrokenVocabularies) {
+  Corrupted("has id 9007199254740993, expected an integer from 0 to",
+            [](Json& j) { j["model"]["vocab"]["zz"] = 9007199254740993; });
+  Corrupted("has id -1", [](Json& j) { j["model"]["vocab"]["zz"] = -1; });
+  Corrupted("has id 1.5", [](Json& j) { j["model"]["vocab"]["zz"] = 1.5; });
+  Corrupted("has id \"7\"", [](Json& j) { j["model"]["vocab"]["zz"] = "7"; });
+  Corrupted("two tokens have the id 7", [](Json& j) { j["model"]["vocab"]["zz"] = 7; });
+  Corrupted("token with id 999 has no text", [](Json& j) { j["model"]["vocab"][""] = 999; });
+  Corrupted("the vocabulary is no JSON object", [](Json& j) { j["model"]["vocab"] = Json::array({1}); });
+  Corrupted("no token for the byte 0x41", [](Json& j) { j["model"]["vocab"].erase("A"); });
+  Corrupted("model has no \"vocab\"", [](Json& j) { j["model"].erase("vocab"); });
+  const std::string text = good_.dump();
+  const size_t at = text.find("\"!\":0");
+  ASSERT_NE(at, std::string::npos);
+  EXPECT_ERROR_CONTAINS(Build(std::string(text).insert(at, "\"!\":900,")), "\"!\" is listed twice");
+}
+
+TEST_F(TokenizerJsonTest, RefusesBrokenMerges) {
+  const auto push = [](Json merge) { return [merge](Json& j) { j["model"]["merges"].push_back(merge); }; };
+  const std::string where = "model.merges[" + std::to_string(good_["model"]["merges"].size()) + "]";
+  Corrupted(where + ": the merge \"zzz a\" needs the token \"zzz\"", push("zzz a"));
+  Corrupted(where + ": the merge \"Q Q\" needs the token \"QQ\"", push({"Q", "Q"}));
+  Corrupted(where + " is \"a\"", push("a"));
+  Corrupted(where + " is \"a b c\"", push("a b c"));
+  Corrupted(where + " is [\"a\"]", push(Json::array({"a"})));
+  Corrupted(where + " is 5", push(5));
+  Corrupted("model.merges is no list", [](Json& j) { j["model"]["merges"] = 5; });
+  Corrupted("model has no \"merges\"", [](Json& j) { j["model"].erase("merges"); });
+}
+
+TEST_F(TokenizerJsonTest, RefusesBrokenAddedTokens) {
+  Corrupted("added_tokens is no list", [](Json& j) { j["added_tokens"] = 5; });
+  Corrupted("an added token is no object", [](Json& j) { j["added_tokens"].push_back(5); });
+  Corrupted("has no content", [](Json& j) { j["added_tokens"][0]["content"] = ""; });
+  Corrupted("repeats the content or the id", [](Json& j) { j["added_tokens"][0]["id"] = 401; });
+  Corrupted("id 5 is the added token \"<|end|>\" and the vocabulary entry \"&\"",
+            [](Json& j) { j["added_tokens"][0]["id"] = 5; });
+  Corrupted("expected 0 to", [](Json& j) { j["added_tokens"][0]["id"] = 3000000000; });
+  Corrupted("expected 0 to", [](Json& j) { j["added_tokens"][0].erase("id"); });
+  Refused(good_, StatusCode::kInvalidArgument, "\"special\"",
+          [](Json& j) { j["added_tokens"][0]["special"] = "yes"; });
+  NotHandled("single_word", [](Json& j) { j["added_tokens"][0]["single_word"] = true; });
+}
+
+TEST_F(TokenizerJsonTest, RefusesOtherKindsByName) {
+  NotHandled("model.type is \"WordPiece\"", [](Json& j) { j["model"]["type"] = "WordPiece"; });
+  NotHandled("model.dropout is 0.1", [](Json& j) { j["model"]["dropout"] = 0.1; });
+  NotHandled("end_of_word_suffix \"</w>\"", [](Json& j) { j["model"]["end_of_word_suffix"] = "</w>"; });
+  NotHandled("Lowercase", [](Json& j) { j["normalizer"] = {{"type", "Lowercase"}}; });
+  NotHandled("BertPreTokenizer", [](Json& j) { j["pre_tokenizer"] = {{"type", "BertPreTokenizer"}}; });
+  NotHandled("no pre_tokenizer", [](Json& j) { j["pre_tokenizer"] = nullptr; });
+  NotHandled("\\p{N}{1,3}",
+             [](Json& j) { j["pre_tokenizer"]["pretokenizers"][0]["pattern"]["Regex"] = "\\p{N}{1,3}"; });
+  NotHandled("MergedWithPrevious",
+             [](Json& j) { j["pre_tokenizer"]["pretokenizers"][0]["behavior"] = "MergedWithPrevious"; });
+  NotHandled("add_prefix_space",
+             [](Json& j) { j["pre_tokenizer"]["pretokenizers"][1]["add_prefix_space"] = true; });
+  NotHandled("WordPiece", [](Json& j) { j["decoder"] = {{"type", "WordPiece"}}; });
+  NotHandled("BertProcessing", [](Json& j) { j["post_processor"] = {{"type", "BertProcessing"}}; });
+  Refused(sentence_piece_, StatusCode::kCorrupt, "no list of ids for \"<s>\"",
+          [](Json& j) { j["post_processor"]["special_tokens"].erase("<s>"); });
+  Refused(sentence_piece_, StatusCode::kCorrupt, "the id 99999 of the post-processor",
+          [](Json& j) { j["post_processor"]["special_tokens"]["<s>"]["ids"] = {99999}; });
+  Refused(sentence_piece_, StatusCode::kCorrupt, "<0x41> is missing",
+          [](Json& j) { j["model"]["vocab"].erase("<0x41>"); });
+}
+
+TEST_F(TokenizerJsonTest, RefusesWhatIsNoDocument) {
+  EXPECT_ERROR_CONTAINS(Build(""), "tokenizer.json: not valid JSON");
+  EXPECT_ERROR_CONTAINS(Build("[1]"), "no JSON object");
+  EXPECT_ERROR_CONTAINS(Build("{}"), "no pre_tokenizer");
+  EXPECT_ERROR_CONTAINS(Build(std::string(5000, '[')), "tokenizer.json: not valid JSON");
+  EXPECT_ERROR_CONTAINS(Build("{\"model\": \"\xFF\"}"), "tokenizer.json: not valid JSON");
+}
+
+TEST_F(TokenizerJsonTest, EveryCutIsRefused) {
+  const std::string text = good_.dump();
+  for (size_t size = 0; size < text.size(); size += 3) ASSERT_FALSE(Build(text.substr(0, size)).ok()) << size;
+}
+
+// A damaged byte may leave a tokenizer that is merely another one; what it must not do is crash.
+TEST_F(TokenizerJsonTest, DamagedBytesNeverCrash) {
+  for (const Json& document : {good_, sentence_piece_}) {
+    std::string text = document.dump();
+    size_t refused = 0;
+    for (size_t i = 0; i < text.size(); i += 13) {
+      const char kept = text[i];
+      text[i] = static_cast<char>(kept ^ (1 << (i % 7)));
+      refused += !Build(text).ok();
+      text[i] = kept;
+    }
+    EXPECT_GT(refused, text.size() / 13 / 2);
+  }
+}
+
+class TokenizerFolderTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    const auto tokenizer = Tokenizer::Load(kFixtures + "qwen2");
+    ASSERT_OK(tokenizer);
+    ASSERT_OK(tokenizer->Save(directory_.path()));
+  }
+  void Write(const std::string& name, const std::string& content) {
+    ASSERT_OK(WriteFileAtomically(directory_ / name, content));
+  }
+  Result<Tokenizer> Load() { return Tokenizer::Load(directory_.path()); }
+
+  TemporaryDirectory directory_;
+};
+
+TEST_F(TokenizerFolderTest, SavedFolderHoldsFourFilesAndNoRemains) {
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(directory_.path()), {}), 4);
+  EXPECT_OK(Load());
+}
+
+TEST_F(TokenizerFolderTest, ErrorsNameTheFile) {
+  Write("tokenizer_config.json", R"({"eos_token": "<|nothing|>"})");
+  EXPECT_ERROR_CONTAINS(Load(), "eos_token is \"<|nothing|>\", which is no token");
+  Write("tokenizer_config.json", R"({"eos_token": 5})");
+  EXPECT_ERROR_CONTAINS(Load(), "tokenizer_config.json: \"eos_token\"");
+  Write("tokenizer_config.json", R"([])");
+  EXPECT_ERROR_CONTAINS(Load(), "tokenizer_config.json: the document is no JSON object");
+  Write("tokenizer_config.json", R"({"eos_token": )");
+  EXPECT_ERROR_CONTAINS(Load(), "tokenizer_config.json: not valid JSON");
+  Write("tokenizer_config.json", R"({"eos_token": {"content": "<|end|>"}, "pad_token": null})");
+  Write("special_tokens_map.json", R"({"pad_token": "<|end|>>", "bos_token": "<left>"})");
+  ASSERT_OK_AND_ASSIGN(const Tokenizer tokenizer, Load());
+  EXPECT_EQ(tokenizer.eos_id(), tokenizer.TokenId("<|end|>"));
+  EXPECT_EQ(tokenizer.bos_id(), tokenizer.TokenId("<left>"));
+  EXPECT_EQ(tokenizer.pad_id(), std::nullopt);  // the configuration says that there is none
+}
+
+TEST_F(TokenizerFolderTest, VocabularyAndMergesAsTwoFiles) {
+  std::filesystem::remove(directory_ / "tokenizer.json");
+  ASSERT_OK(Load());
+  const std::string merges = *ReadFile(directory_ / "merges.txt");
+  const auto lines = std::count(merges.begin(), merges.end(), '\n');
+  Write("merges.txt", merges + "no_space\n");
+  EXPECT_ERROR_CONTAINS(Load(), "merges.txt:" + std::to_string(lines + 1) + ": the line is \"no_space\"");
+  Write("merges.txt", merges + "zzz a\n");
+  EXPECT_ERROR_CONTAINS(Load(), "merges.txt:" + std::to_string(lines + 1) + ": the merge \"zzz a\" needs");
+  Write("merges.txt", merges + "a\xFF b\n");
+  EXPECT_ERROR_CONTAINS(Load(), "merges.txt:");
+  std::string dos;
+  for (const char c : merges) c == '\n' ? dos += "\r\n" : dos += c;
+  Write("merges.txt", dos);
+  EXPECT_OK(Load());
+  Write("added_tokens.json", R"({"<|end|>": 400, "<new>": 500})");
+  ASSERT_OK_AND_ASSIGN(const Tokenizer with_new, Load());
+  EXPECT_EQ(with_new.TokenId("<new>"), 500);
+  EXPECT_EQ(with_new.vocab_size(), 501u);
+  EXPECT_EQ(with_new.TokenBytes(450), "");  // nobody's id
+  Write("added_tokens.json", R"({"<|end|>": 77})");
+  EXPECT_ERROR_CONTAINS(Load(), "added_tokens.json: \"<|end|>\" has id 77, but 400 in");
+  Write("added_tokens.json", R"({"<new>": 1e9})");
+  EXPECT_ERROR_CONTAINS(Load(), "added_tokens.json: \"<new>\" has id");
+  std::filesystem::remove(directory_ / "added_tokens.json");
+  Write("tokenizer_config.json", R"({"tokenizer_class": "T5Tokenizer"})");
+  EXPECT_ERROR_CONTAINS(Load(), "tokenizer_class is \"T5Tokenizer\"");
+  std::filesystem::remove(directory_ / "merges.txt");
+  EXPECT_ERROR_CONTAINS(Load(), "merges.txt: cannot open");
+  std::filesystem::remove(directory_ / "vocab.json");
+  EXPECT_ERROR_CONTAINS(Load(), "holds neither tokenizer.json nor vocab.json");
+  EXPECT_ERROR_CONTAINS(Tokenizer::Load("/nonexistent"), "/nonexistent");
+}
+
+TEST_F(TokenizerFolderTest, SingleFileHasNoRoles) {
+  ASSERT_OK_AND_ASSIGN(const Tokenizer tokenizer, Tokenizer::Load(directory_ / "tokenizer.json"));
+  EXPECT_EQ(tokenizer.eos_id(), std::nullopt);
+}
+
+}  // namespace
+}  // namespace qwen25
