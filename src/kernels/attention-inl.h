@@ -13,6 +13,7 @@
 #define QWEN25_KERNELS_ATTENTION_INL_H_
 #endif
 
+#include <hwy/cache_control.h>
 #include <hwy/highway.h>
 
 HWY_BEFORE_NAMESPACE();
@@ -43,14 +44,19 @@ HWY_INLINE void ForVectors(size_t begin, size_t end, const Body& body) {
   }
 }
 
-// 2^x for x in [-126, 127]; less than that gives 2^-126, NaN stays NaN. Relative error below 2 * 2^-23
-// (attention_test.cc measures it): 2^x = 2^n 2^f with n = round(x), f in [-1/2, 1/2], and for 2^f the
-// polynomial of degree 5 with the constant 1 whose greatest relative error, 9.2e-8, is least.
+// 2^x for x in [kMinExponent, 127]; less than that gives 2^kMinExponent, NaN stays NaN. Relative error below
+// 2 * 2^-23 (attention_test.cc measures it): 2^x = 2^n 2^f with n = round(x), f in [-1/2, 1/2], and for 2^f
+// the polynomial of degree 5 with the constant 1 whose greatest relative error, 9.2e-8, is least.
+//
+// A row's exponentials add up to at least 1, so 2^-100 is nothing beside them, and its products stay clear of
+// denormal numbers, on which some processors are slow.
+constexpr float kMinExponent = -100;
 template <class Tag, class V = hn::Vec<Tag>>
 HWY_INLINE V Exp2(Tag tag, V x) {
   const hn::RebindToSigned<Tag> int_tag;
-  // x comes second: where it is NaN, x86 returns the second operand.
-  x = hn::Max(hn::Set(tag, -126.0f), x);
+  // A comparison, because Max loses NaN on some targets.
+  const V least = hn::Set(tag, kMinExponent);
+  x = hn::IfThenElse(hn::Lt(x, least), least, x);
   // Adding 1.5 * 2^23 rounds to an integer and leaves it in the low bits.
   const V magic = hn::Set(tag, 12582912.0f);
   const V rounded = hn::Add(x, magic);
@@ -65,12 +71,11 @@ HWY_INLINE V Exp2(Tag tag, V x) {
   return hn::BitCast(tag, hn::Add(hn::BitCast(int_tag, p), exponent));
 }
 
-// ---- Products
-// -----------------------------------------------------------------------------------------------
+// ---- Products ------------------------------------------------------------------------
 
-// C [rows, cols] = [C * factors, or C if add] + A [rows, depth] * B [depth, cols]. Each element is one chain
-// of multiply-adds in ascending order of depth. A's element (r, i) is a[r * a_stride + i], or, transposed,
-// a[i * a_stride + r].
+// C [rows, cols] = A [rows, depth] * B [depth, cols] [+ C * factors, or + C if add]. Each element of A * B is
+// one chain of multiply-adds in ascending order of depth. A's element (r, i) is a[r * a_stride + i], or,
+// transposed, a[i * a_stride + r].
 struct Product {
   size_t rows, cols, depth;
   const float* a;
@@ -88,28 +93,10 @@ HWY_NOINLINE void MicroKernel(Tag tag, const Product& product, size_t row, size_
   using V = hn::Vec<Tag>;
   constexpr size_t kN = hn::MaxLanes(Tag());
   V sum[kRows][kVecs];
-  const size_t c_stride = product.c_stride;
-  float* HWY_RESTRICT c = product.c + row * c_stride + col;
 #pragma GCC unroll 16
   for (size_t r = 0; r < kRows; ++r) {
 #pragma GCC unroll 4
     for (size_t v = 0; v < kVecs; ++v) sum[r][v] = hn::Zero(tag);
-  }
-  if (product.factors != nullptr) {
-#pragma GCC unroll 16
-    for (size_t r = 0; r < kRows; ++r) {
-      const V factor = hn::Set(tag, product.factors[row + r]);
-#pragma GCC unroll 4
-      for (size_t v = 0; v < kVecs; ++v) {
-        sum[r][v] = hn::Mul(hn::LoadU(tag, c + r * c_stride + v * kN), factor);
-      }
-    }
-  } else if (product.add) {
-#pragma GCC unroll 16
-    for (size_t r = 0; r < kRows; ++r) {
-#pragma GCC unroll 4
-      for (size_t v = 0; v < kVecs; ++v) sum[r][v] = hn::LoadU(tag, c + r * c_stride + v * kN);
-    }
   }
   const size_t a_stride = product.a_stride, b_stride = product.b_stride;
   const float* HWY_RESTRICT a = product.a + (kTransposed ? row : row * a_stride);
@@ -127,10 +114,22 @@ HWY_NOINLINE void MicroKernel(Tag tag, const Product& product, size_t row, size_
     a += kTransposed ? a_stride : 1;
     b += b_stride;
   }
+  float* HWY_RESTRICT c = product.c + row * product.c_stride + col;
+  const float* HWY_RESTRICT factors = product.factors;
 #pragma GCC unroll 16
   for (size_t r = 0; r < kRows; ++r) {
+    if (factors != nullptr) {
+      const V factor = hn::Set(tag, factors[row + r]);
 #pragma GCC unroll 4
-    for (size_t v = 0; v < kVecs; ++v) hn::StoreU(sum[r][v], tag, c + r * c_stride + v * kN);
+      for (size_t v = 0; v < kVecs; ++v)
+        sum[r][v] = hn::MulAdd(hn::LoadU(tag, c + v * kN), factor, sum[r][v]);
+    } else if (product.add) {
+#pragma GCC unroll 4
+      for (size_t v = 0; v < kVecs; ++v) sum[r][v] = hn::Add(hn::LoadU(tag, c + v * kN), sum[r][v]);
+    }
+#pragma GCC unroll 4
+    for (size_t v = 0; v < kVecs; ++v) hn::StoreU(sum[r][v], tag, c + v * kN);
+    c += product.c_stride;
   }
 }
 
@@ -171,8 +170,7 @@ void Multiply(const Product& product) {
              [&](auto tag, size_t i) HWY_ATTR { MultiplyPanel<kTransposed, 1>(tag, product, i); });
 }
 
-// ---- Rotation
-// -----------------------------------------------------------------------------------------------
+// ---- Rotation ------------------------------------------------------------------------
 
 // to = rotation of `from` by +angle (sign 1) or -angle (sign -1), plus what is there if kAdd. `to` may be
 // `from`.
@@ -205,6 +203,13 @@ HWY_INLINE BlockAngles AnglesBetween(const RotaryAngles& rotary, size_t query_bl
   return {rotary.block_cos + row, rotary.block_sin + row, later ? -1.0f : 1.0f};
 }
 
+// Asks for `count` floats that will be read soon: rows of one head lie too far apart for the hardware to
+// guess.
+HWY_INLINE void PrefetchRow(const float* from, size_t count) {
+  for (size_t i = 0; i < count; i += 16) hwy::Prefetch(from + i);
+}
+constexpr size_t kPrefetchTokens = 4;
+
 // Gathers the rows of a tile, rotated by their offset and scaled to scores in units of log2.
 HWY_INLINE void GatherQueries(const QueryTile& tile, const RotaryAngles& rotary,
                               HeadRows<const float> queries, float scale, float* HWY_RESTRICT to) {
@@ -213,6 +218,9 @@ HWY_INLINE void GatherQueries(const QueryTile& tile, const RotaryAngles& rotary,
   for (size_t t = 0; t < tile.num_tokens; ++t) {
     const size_t angles = (tile.first_offset() + t) * half;
     const float *cos = rotary.offset_cos + angles, *sin = rotary.offset_sin + angles;
+    if (t + kPrefetchTokens < tile.num_tokens) {
+      PrefetchRow(queries.data + (t + kPrefetchTokens) * queries.stride, tile.num_heads * head_dim);
+    }
     for (size_t g = 0; g < tile.num_heads; ++g) {
       const float* from = queries.data + t * queries.stride + g * head_dim;
       ForVectors(0, half, [&](auto tag, size_t i) HWY_ATTR {

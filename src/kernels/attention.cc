@@ -17,8 +17,7 @@ namespace qwen25 {
 namespace HWY_NAMESPACE {
 namespace {
 
-// Rows that go through scores, softmax and values together: their scores stay in the first-level cache.
-constexpr size_t kGroupRows = 12;
+constexpr size_t kGroupRows = AttendState::kGroupRows;
 
 void StoreKeysAndValuesImpl(const RotaryAngles& rotary, HeadRows<const float> keys,
                             HeadRows<const float> values, size_t num_tokens, size_t first_offset,
@@ -40,11 +39,11 @@ void LoadQueriesImpl(const QueryTile& tile, const RotaryAngles& rotary, HeadRows
   const size_t rows = tile.num_rows();
   std::memset(state.sums, 0, rows * tile.head_dim * sizeof(float));
   std::memset(state.totals, 0, rows * 16 * sizeof(float));
-  std::fill(state.maxima, state.maxima + rows, -std::numeric_limits<float>::infinity());
+  std::fill(state.shifts, state.shifts + rows, -std::numeric_limits<float>::infinity());
 }
 
-// The greatest of the first `visible` scores.
-HWY_INLINE float MaxScore(const float* HWY_RESTRICT scores, size_t visible) {
+// The greatest of the first `visible` scores, per lane.
+HWY_INLINE Vec GreatestScores(const float* HWY_RESTRICT scores, size_t visible) {
   Vec greatest = hn::Set(kTag, -std::numeric_limits<float>::infinity());
   size_t i = 0;
   for (; i + kLanes <= visible; i += kLanes) greatest = hn::Max(greatest, hn::LoadU(kTag, scores + i));
@@ -52,13 +51,12 @@ HWY_INLINE float MaxScore(const float* HWY_RESTRICT scores, size_t visible) {
     const auto seen = hn::FirstN(kTag, visible - i);
     greatest = hn::Max(greatest, hn::IfThenElse(seen, hn::LoadU(kTag, scores + i), greatest));
   }
-  return hn::GetLane(hn::MaxOfLanes(kTag, greatest));
+  return greatest;
 }
 
-// Turns scores into exponentials relative to `maximum`, exactly 0 for keys behind the visible ones, and
-// returns their sum per lane.
-HWY_INLINE Vec Exponentials(float* HWY_RESTRICT scores, size_t visible, size_t cols, float maximum) {
-  const Vec shift = hn::Set(kTag, maximum);
+// Turns scores into exponentials relative to `shift`, exactly 0 for keys behind the visible ones, and returns
+// their sum per lane.
+HWY_INLINE Vec Exponentials(float* HWY_RESTRICT scores, size_t visible, size_t cols, Vec shift) {
   Vec sum = hn::Zero(kTag);
   size_t i = 0;
   for (; i + kLanes <= visible; i += kLanes) {
@@ -77,27 +75,40 @@ HWY_INLINE Vec Exponentials(float* HWY_RESTRICT scores, size_t visible, size_t c
   return sum;
 }
 
-// Online softmax of rows [begin, end): brings maxima, totals and factors up to date and turns the scores
-// [rows, 64] into exponentials.
+// One row's step of the online softmax: brings its shift, factor and totals up to date and turns its scores
+// into exponentials. The shift follows the greatest score only when that is more than kHeadroom above it, so
+// that most blocks rescale nothing; exponentials then stay below 2^kHeadroom.
+HWY_INLINE void SoftmaxRow(float* HWY_RESTRICT scores, size_t visible, size_t cols, float& shift,
+                           float& factor, float* HWY_RESTRICT totals) {
+  constexpr float kHeadroom = 8;
+  const Vec greatest = GreatestScores(scores, visible);
+  factor = 1;
+  if (!hn::AllFalse(kTag, hn::Gt(greatest, hn::Set(kTag, shift + kHeadroom)))) {
+    const float old = shift;
+    shift = hn::GetLane(hn::MaxOfLanes(kTag, greatest));
+    factor = hn::GetLane(Exp2(kTag, hn::Set(kTag, old - shift)));
+  }
+  const Vec sum = Exponentials(scores, visible, cols, hn::Set(kTag, shift));
+  hn::StoreU(hn::MulAdd(hn::LoadU(kTag, totals), hn::Set(kTag, factor), sum), kTag, totals);
+}
+
+// The same for rows [begin, end), whose scores are [rows, 64].
 void SoftmaxRows(const QueryTile& tile, size_t block_index, size_t begin, size_t end, size_t cols,
                  const AttendState& state) {
-  for (size_t row = begin; row < end; ++row) {
-    const size_t visible = tile.VisibleInBlock(row / tile.num_heads, block_index);
-    const float old = state.maxima[row];
-    const float maximum = std::max(old, MaxScore(state.scores + (row - begin) * kBlockTokens, visible));
-    state.maxima[row] = maximum;
-    state.factors[row] = old - maximum;
-  }
-  for (size_t row = begin; row < end; row += kLanes) {
-    float* factors = state.factors + row;
-    hn::StoreU(Exp2(kTag, hn::LoadU(kTag, factors)), kTag, factors);
-  }
-  for (size_t row = begin; row < end; ++row) {
-    const size_t visible = tile.VisibleInBlock(row / tile.num_heads, block_index);
-    const Vec sum =
-        Exponentials(state.scores + (row - begin) * kBlockTokens, visible, cols, state.maxima[row]);
-    float* total = state.totals + row * 16;
-    hn::StoreU(hn::MulAdd(hn::LoadU(kTag, total), hn::Set(kTag, state.factors[row]), sum), kTag, total);
+  float *scores = state.scores, *totals = state.totals + begin * 16;
+  size_t token = begin / tile.num_heads, head = begin % tile.num_heads;
+  size_t visible = tile.VisibleInBlock(token, block_index);
+  const bool all_visible = visible == kBlockTokens;
+  for (size_t row = begin; row < end; ++row, scores += kBlockTokens, totals += 16) {
+    if (all_visible) {
+      SoftmaxRow(scores, kBlockTokens, kBlockTokens, state.shifts[row], state.factors[row], totals);
+      continue;
+    }
+    SoftmaxRow(scores, visible, cols, state.shifts[row], state.factors[row], totals);
+    if (++head == tile.num_heads) {
+      head = 0;
+      visible = tile.VisibleInBlock(++token, block_index);
+    }
   }
 }
 
@@ -139,13 +150,14 @@ void StoreOutputsImpl(const QueryTile& tile, const AttendState& state, HeadRows<
   for (size_t t = 0; t < tile.num_tokens; ++t) {
     for (size_t g = 0; g < tile.num_heads; ++g, ++row) {
       const float total = hn::GetLane(hn::SumOfLanes(kTag, hn::LoadU(kTag, state.totals + row * 16)));
+      const float inverse = 1 / total;
       const float* from = state.sums + row * head_dim;
       float* to = outputs.data + t * outputs.stride + g * head_dim;
       ForVectors(0, head_dim, [&](auto tag, size_t i) HWY_ATTR {
-        hn::StoreU(hn::Mul(hn::LoadU(tag, from + i), hn::Set(tag, 1.0f / total)), tag, to + i);
+        hn::StoreU(hn::Mul(hn::LoadU(tag, from + i), hn::Set(tag, inverse)), tag, to + i);
       });
       if (log_sums.data != nullptr) {
-        log_sums.data[t * log_sums.stride + g] = state.maxima[row] + std::log2(total);
+        log_sums.data[t * log_sums.stride + g] = state.shifts[row] + std::log2(total);
       }
     }
   }

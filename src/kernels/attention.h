@@ -72,14 +72,14 @@ struct HeadRows {
   size_t stride;
 };
 
-// ---- Keys and values --------------------------------------------------------------------------------------
+// ---- Keys and values -----------------------------------------------------------------
 
 // Writes the keys and values of `num_tokens` tokens into slots [first_offset, first_offset + num_tokens) of a
 // block, keys rotated by their offset. `scratch` has 64 * D floats.
 void StoreKeysAndValues(const RotaryAngles& rotary, HeadRows<const float> keys, HeadRows<const float> values,
                         size_t num_tokens, size_t first_offset, const KvBlock& block, float* scratch);
 
-// ---- Forward ----------------------------------------------------------------------------------------------
+// ---- Forward -------------------------------------------------------------------------
 
 // Running state of one tile, in scratch memory of AttendState::NumFloats.
 struct AttendState {
@@ -87,21 +87,22 @@ struct AttendState {
   float* rotated;  // [R, D] rotated by the distance to the current block as well
   float* sums;     // [R, D] of probability times value
   float* totals;   // [R, 16] of probability, per lane
-  float* maxima;   // [R] greatest score
+  float* shifts;   // [R] what is subtracted from scores before their exponential
   float* factors;  // [R] what the current block scales earlier sums by
-  float* scores;   // [16, 64] of a few rows
+  float* scores;   // [12, 64] of a few rows
 
+  static constexpr size_t kGroupRows = 12;  // rows that go through scores, softmax and values together
   static constexpr size_t NumFloats(size_t head_dim, size_t rows) {
-    return 3 * rows * head_dim + 18 * rows + 32 + 16 * kBlockTokens;
+    return 3 * rows * head_dim + 18 * rows + kGroupRows * kBlockTokens;
   }
   AttendState(float* memory, size_t head_dim, size_t rows)
       : queries(memory),
         rotated(queries + rows * head_dim),
         sums(rotated + rows * head_dim),
         totals(sums + rows * head_dim),
-        maxima(totals + 16 * rows),
-        factors(maxima + rows + 16),  // the last vectors of both may reach over the end
-        scores(factors + rows + 16) {}
+        shifts(totals + 16 * rows),
+        factors(shifts + rows),
+        scores(factors + rows) {}
 };
 
 // Starts a tile. `scale` is that of the scores.
@@ -115,10 +116,10 @@ void AttendToBlock(const QueryTile& tile, const RotaryAngles& rotary, const KvBl
 void StoreOutputs(const QueryTile& tile, const AttendState& state, HeadRows<float> outputs,
                   HeadRows<float> log_sums);
 
-// 2^x for x [count], the exponential that attention uses: x below -126 gives 2^-126.
+// y = 2^x for x [count], the exponential that attention uses: x below -100 gives 2^-100.
 void PowersOfTwo(size_t count, const float* x, float* y);
 
-// ---- Backward ---------------------------------------------------------------------------------------------
+// ---- Backward ------------------------------------------------------------------------
 
 // With s = scores (base e), p = softmax(s), o = p v, and dx for the gradient of x:
 //   dv = p^T do,  ds = p * (do v^T - delta),  delta = sum_d do * o,  dq = scale * ds k,  dk = scale * ds^T q

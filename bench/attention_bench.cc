@@ -1,0 +1,141 @@
+// Speed of attention, in GFLOP/s. Counted are the multiplications and additions of the products with the keys
+// that a row sees, 2 products of 2 D operations per key forward and 5 backward; softmax and rotation come on
+// top.
+#include <benchmark/benchmark.h>
+
+#include <cmath>
+#include <vector>
+
+#include "base/rng.h"
+#include "kernels/isa.h"
+#include "ops/block_attention.h"
+
+namespace qwen25 {
+namespace {
+
+struct Case {
+  size_t head_dim, num_heads, num_kv_heads, num_sequences, length;
+};
+constexpr Case kNano = {32, 8, 2, 8, 512}, kSmall = {64, 12, 4, 4, 512}, kLong = {64, 4, 2, 1, 4096},
+               kDocuments = {32, 8, 2, 256, 16}, kNarrow = {8, 128, 8, 1, 512};
+
+struct Batch {
+  explicit Batch(const Case& c, size_t first_position = 0)
+      : shape{c.num_heads, c.num_kv_heads, c.head_dim, 1 / std::sqrt(static_cast<float>(c.head_dim))},
+        rotary(InverseFrequencies(c.head_dim, 10000), first_position + c.length),
+        threads(DefaultNumThreads()),
+        scratch(DefaultNumThreads()) {
+    starts.push_back(0);
+    for (size_t s = 0; s < c.num_sequences; ++s) {
+      for (size_t i = 0; i < c.length; ++i) positions.push_back(static_cast<int32_t>(first_position + i));
+      starts.push_back(static_cast<int32_t>(positions.size()));
+    }
+    tokens.resize(positions.size());
+    qkv = tensors.New(positions.size(), (c.num_heads + 2 * c.num_kv_heads) * c.head_dim);
+    Rng rng(1);
+    for (size_t i = 0; i < qkv.rows() * qkv.cols(); ++i) qkv.data()[i] = static_cast<float>(rng.Normal());
+  }
+  // Multiplications and additions of one causal product of queries and keys.
+  double ProductOperations() const {
+    double keys = 0;
+    for (const int32_t position : positions) keys += position + 1;
+    return 2 * keys * static_cast<double>(shape.num_heads * shape.head_dim);
+  }
+  TokenBatch tokens_batch() const { return {tokens, positions, starts}; }
+
+  AttentionShape shape;
+  RotaryTable rotary;
+  ThreadPool threads;
+  TensorPool tensors;
+  Scratch scratch;
+  Tape tape;
+  Execution execution{threads, tensors, scratch, nullptr};
+  std::vector<int32_t> tokens, positions, starts;
+  Tensor qkv;
+};
+
+void Report(benchmark::State& state, double operations) {
+  state.counters["GFLOP/s"] =
+      benchmark::Counter(operations * 1e-9, benchmark::Counter::kIsIterationInvariantRate);
+}
+
+void Forward(benchmark::State& state, const Case& c) {
+  Batch batch(c);
+  for (auto _ : state) {
+    benchmark::DoNotOptimize(SelfAttention(batch.execution, batch.shape, batch.rotary, AttentionMask::kCausal,
+                                           batch.qkv, batch.tokens_batch())
+                                 .data());
+  }
+  Report(state, 2 * batch.ProductOperations());
+}
+
+void Backward(benchmark::State& state, const Case& c) {
+  Batch batch(c);
+  batch.execution.tape = &batch.tape;
+  for (auto _ : state) {
+    state.PauseTiming();
+    batch.qkv.FreeGrad();
+    const TokenBatch tokens = batch.tokens_batch();
+    {
+      const Tensor out = SelfAttention(batch.execution, batch.shape, batch.rotary, AttentionMask::kCausal,
+                                       batch.qkv, tokens);
+      out.MakeGrad();
+      std::copy_n(out.data(), out.rows() * out.cols(), out.grad());
+    }
+    state.ResumeTiming();
+    batch.tape.BackwardTo(0, batch.execution);
+  }
+  Report(state, 5 * batch.ProductOperations());
+}
+
+// One token for each of `num_sequences` sequences that hold state.range(0) tokens. Reports the bytes of keys
+// and values read per second: what bounds decoding.
+void Decode(benchmark::State& state, Case c) {
+  const size_t history = static_cast<size_t>(state.range(0));
+  c.length = 1;
+  Batch batch(c, history - 1);
+  const size_t num_blocks = (history + kBlockTokens - 1) / kBlockTokens;
+  const size_t block_floats = batch.shape.FloatsPerBlock();
+  AlignedBuffer<float> memory(c.num_sequences * num_blocks * block_floats);
+  for (size_t i = 0; i < memory.size(); ++i) memory[i] = 0.01f * static_cast<float>(i % 97);
+  std::vector<float*> blocks(c.num_sequences * num_blocks);
+  for (size_t i = 0; i < blocks.size(); ++i) blocks[i] = memory.data() + i * block_floats;
+  std::vector<SequenceKv> kv;
+  for (size_t s = 0; s < c.num_sequences; ++s) {
+    kv.push_back({.blocks = std::span(blocks).subspan(s * num_blocks, num_blocks), .num_tokens = history});
+  }
+  const TokenBatch tokens = batch.tokens_batch();
+  for (auto _ : state) {
+    AppendKv(batch.execution, batch.shape, batch.rotary, batch.qkv.view(), tokens, kv);
+    benchmark::DoNotOptimize(AttendBlocks(batch.execution, batch.shape, batch.rotary, AttentionMask::kCausal,
+                                          batch.qkv, tokens, kv)
+                                 .data());
+  }
+  Report(state, 2 * batch.ProductOperations());
+  state.SetBytesProcessed(static_cast<int64_t>(state.iterations() * memory.size() * sizeof(float)));
+}
+
+BENCHMARK_CAPTURE(Forward, nano_8x512, kNano)->UseRealTime();
+BENCHMARK_CAPTURE(Backward, nano_8x512, kNano)->UseRealTime();
+BENCHMARK_CAPTURE(Forward, small_4x512, kSmall)->UseRealTime();
+BENCHMARK_CAPTURE(Backward, small_4x512, kSmall)->UseRealTime();
+BENCHMARK_CAPTURE(Forward, long_1x4096, kLong)->UseRealTime();
+BENCHMARK_CAPTURE(Backward, long_1x4096, kLong)->UseRealTime();
+BENCHMARK_CAPTURE(Forward, documents_256x16, kDocuments)->UseRealTime();
+BENCHMARK_CAPTURE(Backward, documents_256x16, kDocuments)->UseRealTime();
+BENCHMARK_CAPTURE(Forward, narrow_1x512, kNarrow)->UseRealTime();
+BENCHMARK_CAPTURE(Backward, narrow_1x512, kNarrow)->UseRealTime();
+BENCHMARK_CAPTURE(Decode, nano_x1, Case{32, 8, 2, 1, 1})->Arg(64)->Arg(512)->Arg(32768)->UseRealTime();
+BENCHMARK_CAPTURE(Decode, small_x16, Case{64, 12, 4, 16, 1})->Arg(512)->Arg(8192)->UseRealTime();
+
+}  // namespace
+}  // namespace qwen25
+
+int main(int argc, char** argv) {
+  qwen25::ApplyForcedIsa();
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
+  benchmark::AddCustomContext("instruction set", qwen25::CurrentIsa());
+  benchmark::RunSpecifiedBenchmarks();
+  return 0;
+}
