@@ -163,7 +163,7 @@ def write_theirs(folder):
         save_file(run, path / "tokens.safetensors")
         save_file(run | {"logits": logits_of(load_model(path), tokens, starts)}, path / "expected.safetensors")
         files = sorted(path.glob("model*.safetensors"))
-        print(f"{path}: files: {len(files)}, {sum(f.stat().st_size for f in files)} bytes of {dtype}")
+        print(f"{path}: {len(files)} x safetensors, {sum(f.stat().st_size for f in files)} bytes of {dtype}")
         folders.append(path)
     return folders
 
