@@ -8,10 +8,10 @@ find_package(ICU REQUIRED COMPONENTS uc i18n)
 pkg_check_modules(hwy REQUIRED IMPORTED_TARGET libhwy)
 pkg_check_modules(xxhash REQUIRED IMPORTED_TARGET libxxhash)
 find_package(CLI11 REQUIRED)
+pkg_check_modules(libedit REQUIRED IMPORTED_TARGET libedit)
 find_package(ZLIB REQUIRED)
 # Used as headers only, in one file.
 find_path(TOMLPLUSPLUS_INCLUDE_DIR toml++/toml.h REQUIRED)
-find_path(TOMLPLUSPLUS_INCLUDE_DIR toml++/toml.h REQUIRED)  # headers only
 
 if(QWEN25_TESTS)
   find_package(GTest REQUIRED)

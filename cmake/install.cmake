@@ -18,7 +18,7 @@ if(TARGET qwen25_program)
   install(TARGETS qwen25_program RUNTIME)
 endif()
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/src/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/qwen25
-        FILES_MATCHING PATTERN "*.h" PATTERN "test_util.h" EXCLUDE PATTERN "cli" EXCLUDE)
+        FILES_MATCHING PATTERN "*.h" PATTERN "*test_util.h" EXCLUDE PATTERN "cli" EXCLUDE)
 install(EXPORT qwen25_targets NAMESPACE qwen25:: FILE qwen25-targets.cmake DESTINATION ${package_folder})
 configure_package_config_file(${CMAKE_CURRENT_LIST_DIR}/qwen25-config.cmake.in
   ${PROJECT_BINARY_DIR}/qwen25-config.cmake INSTALL_DESTINATION ${package_folder})
