@@ -37,8 +37,8 @@ class IndexedDatasetWriter {
   // of 2^31 tokens or more, or with an id outside the vocabulary.
   Status AddDocument(std::span<const int32_t> tokens);
 
-  // Flushes both files to disk and gives them their names, the .bin before the .idx; an .idx of an earlier
-  // shard is removed in between, so that at no time an index stands beside tokens that it does not describe.
+  // Flushes both files to disk and gives them their names, the .bin before the .idx. An .idx of an earlier
+  // shard is removed first, so that at no time an index stands beside tokens that it does not describe.
   // The writer is of no use afterwards.
   Status Finish();
 
