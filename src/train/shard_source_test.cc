@@ -1,0 +1,136 @@
+#include "train/shard_source.h"
+
+#include <string>
+#include <vector>
+
+#include "base/rng.h"
+#include "store/indexed_dataset.h"
+#include "train/trainer_test_util.h"
+
+namespace qwen25 {
+namespace {
+
+// Documents of 2 to 90 tokens that follow the rule of RandomWalkSource.
+void WriteShard(const std::string& prefix, uint64_t seed, size_t num_documents) {
+  ASSERT_OK_AND_ASSIGN(IndexedDatasetWriter writer, IndexedDatasetWriter::Create(prefix, kTinyVocabulary));
+  Rng rng(seed);
+  for (size_t document = 0; document < num_documents; ++document) {
+    std::vector<int32_t> tokens = {static_cast<int32_t>(rng.Below(kTinyVocabulary))};
+    for (uint64_t length = 2 + rng.Below(89); tokens.size() < length;) {
+      tokens.push_back((tokens.back() * 7 + 3) % static_cast<int32_t>(kTinyVocabulary));
+    }
+    ASSERT_OK(writer.AddDocument(tokens));
+  }
+  ASSERT_OK(writer.Finish());
+}
+
+class ShardSourceTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    options_ = TinyOptions(directory_);
+    options_.train_data = {directory_ / "train"};
+    options_.validation_data = {directory_ / "validation"};
+    WriteShard(options_.train_data[0], 1, 200);
+    WriteShard(options_.validation_data[0], 2, 20);
+  }
+
+  Result<TrainSummary> Run(const TrainOptions& options, size_t num_threads, uint64_t stop_after = 0) {
+    QWEN25_TRY(TrainData data, OpenTrainData(options, kTinyVocabulary));
+    ThreadPool threads(num_threads);
+    QWEN25_TRY(const auto trainer, Trainer::Create(options, std::move(data), threads));
+    std::atomic<bool> stop = false;
+    TrainCallbacks callbacks;
+    callbacks.stop = &stop;
+    callbacks.on_step = [&](const StepMetrics& metrics) { stop = metrics.step == stop_after; };
+    return trainer->Run(callbacks);
+  }
+
+  TemporaryDirectory directory_;
+  TrainOptions options_;
+};
+
+TEST_F(ShardSourceTest, ARunOnShardsResumesBitIdentically) {
+  TrainOptions whole = options_, parts = options_;
+  whole.output = directory_ / "whole";
+  parts.output = directory_ / "parts";
+  whole.max_steps = parts.max_steps = 40;
+  parts.resume = true;
+  ASSERT_OK_AND_ASSIGN(const TrainSummary summary, Run(whole, 2));
+  EXPECT_LT(summary.last_validation->loss, 3.0);
+  for (const uint64_t stop_after : {3, 17}) ASSERT_OK(Run(parts, 1, stop_after));
+  ASSERT_OK(Run(parts, 3));
+  const MetricsHistory a = *ReadMetrics(whole.output + "/metrics.jsonl"),
+                       b = *ReadMetrics(parts.output + "/metrics.jsonl");
+  ASSERT_EQ(a.steps.size(), 40u);
+  ASSERT_EQ(b.steps.size(), 40u);
+  for (size_t i = 0; i < 40; ++i) EXPECT_EQ(a.steps[i].loss, b.steps[i].loss) << "step " << i + 1;
+  ASSERT_EQ(a.validations.size(), b.validations.size());
+  for (size_t i = 0; i < a.validations.size(); ++i) EXPECT_EQ(a.validations[i].loss, b.validations[i].loss);
+}
+
+TEST_F(ShardSourceTest, AnySplitIntoMicroBatchesHasTheSameRows) {
+  ASSERT_OK_AND_ASSIGN(const TrainData one, OpenTrainData(options_));
+  ASSERT_OK_AND_ASSIGN(const TrainData two, OpenTrainData(options_));
+  PackedBatch whole, part;
+  ASSERT_OK(one.train->Next(128, whole));
+  ASSERT_EQ(whole.tokens.size(), 128u);
+  ASSERT_EQ(whole.sequence_starts.front(), 0);
+  ASSERT_EQ(whole.sequence_starts.back(), 128);
+  for (size_t begin = 0; begin < 128; begin += 64) {
+    ASSERT_OK(two.train->Next(64, part));
+    EXPECT_TRUE(std::equal(part.tokens.begin(), part.tokens.end(), whole.tokens.begin() + begin));
+    EXPECT_TRUE(std::equal(part.targets.begin(), part.targets.end(), whole.targets.begin() + begin));
+    EXPECT_TRUE(std::equal(part.positions.begin(), part.positions.end(), whole.positions.begin() + begin));
+  }
+  // Positions count from each sequence's start.
+  for (size_t s = 0; s + 1 < whole.sequence_starts.size(); ++s) {
+    for (int32_t i = whole.sequence_starts[s]; i < whole.sequence_starts[s + 1]; ++i) {
+      ASSERT_EQ(whole.positions[i], i - whole.sequence_starts[s]);
+    }
+  }
+}
+
+TEST_F(ShardSourceTest, AValidationPassEndsAndRepeats) {
+  ASSERT_OK_AND_ASSIGN(const TrainData data, OpenTrainData(options_));
+  PackedBatch batch;
+  size_t tokens[2] = {};
+  for (size_t& count : tokens) {
+    data.validation->Rewind();
+    do {
+      ASSERT_OK(data.validation->Next(kValidationBatchTokens, batch));
+      count += batch.tokens.size();
+    } while (!batch.tokens.empty());
+  }
+  EXPECT_GT(tokens[0], 100u);
+  EXPECT_EQ(tokens[0], tokens[1]);
+}
+
+TEST_F(ShardSourceTest, MissingAndForeignDataIsNamed) {
+  TrainOptions options = options_;
+  options.train_data = {directory_ / "nothing"};
+  EXPECT_ERROR_CONTAINS(OpenTrainData(options), "nothing.");
+  EXPECT_ERROR_CONTAINS(Run(
+                            [&] {
+                              TrainOptions small = options_;
+                              small.vocab_size = 30;
+                              return small;
+                            }(),
+                            1),
+                        "vocab");
+  options = options_;
+  options.tokenizer = directory_.path();
+  EXPECT_ERROR_CONTAINS(OpenTrainData(options), "there is no tokenizer.json");
+  ASSERT_OK(WriteFileAtomically(directory_ / "tokenizer.json", "{}"));
+  EXPECT_EQ(OpenTrainData(options)->tokenizer_files.size(), 1u);
+}
+
+TEST_F(ShardSourceTest, ARunDoesNotResumeOnOtherData) {
+  TrainOptions options = options_;
+  ASSERT_OK(Run(options, 1, 2));
+  WriteShard(options.train_data[0], 3, 150);
+  options.resume = true;
+  EXPECT_FALSE(Run(options, 1).ok());
+}
+
+}  // namespace
+}  // namespace qwen25
