@@ -19,7 +19,6 @@ Needs: torch; transformers for that model.
 import argparse
 import json
 import os
-import resource
 import statistics
 import sys
 import time
@@ -184,7 +183,8 @@ def measure_training(arguments):
     start = time.perf_counter()
     losses = [step(number) for number in range(arguments.warmup)]
     warmup_seconds = time.perf_counter() - start
-    forget_peak()
+    early_peak = status_bytes("VmHWM")
+    forget_peak()  # the system's ru_maxrss starts again too
     seconds = []
     start = time.perf_counter()
     while len(seconds) < arguments.steps and (len(seconds) < 3 or time.perf_counter() - start < arguments.max_seconds):
@@ -211,7 +211,7 @@ def measure_training(arguments):
         "warmup_seconds": warmup_seconds,
         "first_loss": losses[0],
         "last_loss": losses[-1],
-        "peak_rss_bytes": max(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, status_bytes("VmHWM")),
+        "peak_rss_bytes": max(early_peak, status_bytes("VmHWM")),
         "steady_peak_rss_bytes": status_bytes("VmHWM"),
         "imported_rss_bytes": imported,
     }
