@@ -44,6 +44,8 @@ class IndexedDatasetTest : public testing::Test {
     return writer.Finish();
   }
   Result<IndexedDataset> OpenBytes(const std::string& idx, const std::string& bin) {
+    // Some file systems flush a file that is cut to nothing and written again.
+    for (const char* extension : {".idx", ".bin"}) std::filesystem::remove(prefix_ + extension);
     std::ofstream(prefix_ + ".idx", std::ios::binary) << idx;
     std::ofstream(prefix_ + ".bin", std::ios::binary) << bin;
     return IndexedDataset::Open(prefix_);
