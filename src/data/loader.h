@@ -76,8 +76,8 @@ class Loader {
 
   // The place of every stream, and what tells this corpus from another.
   Json State() const;
-  // Continues where State() was taken, bit for bit. kInvalidArgument for a state of other data, another seed or
-  // another number of streams; the loader then keeps its place.
+  // Continues where State() was taken, bit for bit. kInvalidArgument for a state of other data, another seed
+  // or another number of streams; the loader then keeps its place.
   Status SetState(const Json& state);
   // Back to the first batch.
   void Rewind();
