@@ -33,14 +33,14 @@ constexpr float kLog2E = 1.44269504088896340736f;
 constexpr float kLn2 = 0.693147180559945309417f;
 
 // Calls body(tag, i) for consecutive vectors that cover [begin, end): widest first, then narrower ones, so
-// that no lane is ever outside.
-template <size_t kCap = 16, class Body>
+// that no lane is ever outside. end - begin is a multiple of kUnit.
+template <size_t kUnit = 1, size_t kCap = 16, class Body>
 HWY_INLINE void ForVectors(size_t begin, size_t end, const Body& body) {
   constexpr hn::CappedTag<float, kCap> tag;
   constexpr size_t kStep = hn::MaxLanes(tag);
   for (; begin + kStep <= end; begin += kStep) body(tag, begin);
-  if constexpr (kStep > 1) {
-    if (begin < end) ForVectors<kStep / 2>(begin, end, body);
+  if constexpr (kStep > kUnit) {
+    if (begin < end) ForVectors<kUnit, kStep / 2>(begin, end, body);
   }
 }
 
@@ -141,18 +141,19 @@ constexpr size_t MaxRows() {
 
 template <bool kTransposed, size_t kVecs, class Tag>
 void MultiplyPanel(Tag tag, const Product& product, size_t col) {
+  // Narrow tails get fewer register tiles: there is one kernel for each.
+  constexpr bool kNarrow = hn::MaxLanes(Tag()) < kLanes;
   size_t row = 0;
   const auto run = [&]<size_t kRows>(std::integral_constant<size_t, kRows>) {
-    MicroKernel<kTransposed, kRows, kVecs>(tag, product, row, col);
-    row += kRows;
+    for (; row + kRows <= product.rows; row += kRows) {
+      MicroKernel<kTransposed, kRows, kVecs>(tag, product, row, col);
+    }
   };
-  if constexpr (MaxRows<kVecs>() >= 12) {
-    while (row + 12 <= product.rows) run(std::integral_constant<size_t, 12>());
-  }
-  while (row + 6 <= product.rows) run(std::integral_constant<size_t, 6>());
-  if (row + 4 <= product.rows) run(std::integral_constant<size_t, 4>());
-  if (row + 2 <= product.rows) run(std::integral_constant<size_t, 2>());
-  if (row < product.rows) run(std::integral_constant<size_t, 1>());
+  if constexpr (MaxRows<kVecs>() >= 12) run(std::integral_constant<size_t, 12>());
+  if constexpr (!kNarrow) run(std::integral_constant<size_t, 6>());
+  run(std::integral_constant<size_t, 4>());
+  if constexpr (!kNarrow) run(std::integral_constant<size_t, 2>());
+  run(std::integral_constant<size_t, 1>());
 }
 
 template <bool kTransposed>
@@ -166,8 +167,10 @@ void Multiply(const Product& product) {
     MultiplyPanel<kTransposed, 2>(kTag, product, col);
     col += 2 * kLanes;
   }
-  ForVectors(col, product.cols,
-             [&](auto tag, size_t i) HWY_ATTR { MultiplyPanel<kTransposed, 1>(tag, product, i); });
+  // head_dim is even, and so are whole vectors of keys, but for targets of one lane.
+  ForVectors<kLanes == 1 ? 1 : 2>(col, product.cols, [&](auto tag, size_t i) HWY_ATTR {
+    MultiplyPanel<kTransposed, 1>(tag, product, i);
+  });
 }
 
 // ---- Rotation ------------------------------------------------------------------------

@@ -7,8 +7,12 @@
 // inside the block (0..63); a query at position p attends to block b (first position 64 b) with its vector
 // rotated by p - 64 b. The product depends only on the distance, so this is exact, and a block does not know
 // where it stands. Layout, per kv head: keys transposed [D, 64], then values [64, D], so that scores and
-// outputs both accumulate in a fixed order with unit-stride loads. Unused slots of the last block are zero,
-// never garbage.
+// outputs both accumulate in a fixed order with unit-stride loads. Unused slots of the last block are zero by
+// convention; attention never lets what is in them reach a result.
+//
+// The arithmetic is in kernels/attention.h. Splitting by (sequence, kv head, query tile), and backward by
+// (sequence, kv head) or, where these are too few for the threads, by blocks and tiles, is in
+// block_attention.cc and self_attention_backward.cc.
 #pragma once
 
 #include <cstddef>
@@ -104,15 +108,18 @@ void AppendKv(Execution& execution, const AttentionShape& shape, const RotaryTab
 
 // Inference: out [T, H * D] = attention of each row's queries (rotated here) over its sequence's blocks.
 // AppendKv must have run for this batch. The result of a row is bit-identical for any other rows in the batch
-// and any chunking of the sequence. Records nothing; allocates only scratch.
+// and any chunking of the sequence, as long as the tokens that see later ones (all of a bidirectional
+// sequence, the prefix of a prefix one) come in one batch. It is the result of SelfAttention, too, bit for
+// bit. Records nothing; allocates only scratch. Positions must be below 64 * rotary.max_blocks().
 Tensor AttendBlocks(Execution& execution, const AttentionShape& shape, const RotaryTable& rotary,
                     AttentionMask mask, const Tensor& qkv, const TokenBatch& batch,
                     std::span<const SequenceKv> kv);
 
 // Training and scoring without a cache: the batch's sequences are whole (positions start at 0) and attend to
 // themselves only. Fills temporary blocks from qkv, attends, and records backward where there is a tape: it
-// adds to qkv's gradient from the gradient of the output. Never holds T x T numbers. `prefix_lengths` [S], or
-// empty.
+// adds to qkv's gradient from the gradient of the output. Never holds T x T numbers: it saves the output and
+// one logarithm per row and head, and backward computes scores and blocks again. `prefix_lengths` [S], or
+// empty. The arrays behind `batch` and `prefix_lengths`, and `rotary`, must outlive the tape.
 Tensor SelfAttention(Execution& execution, const AttentionShape& shape, const RotaryTable& rotary,
                      AttentionMask mask, const Tensor& qkv, const TokenBatch& batch,
                      std::span<const int32_t> prefix_lengths = {});

@@ -197,7 +197,7 @@ std::vector<float> RandomVector(size_t count, uint64_t seed) {
   return values;
 }
 
-// Largest distance in units of `unit` times the largest magnitude that was expected.
+// The largest difference, as a share of the largest magnitude that was expected.
 double RelativeError(const std::vector<float>& actual, const std::vector<double>& expected) {
   double greatest = 1e-30, error = 0;
   for (size_t i = 0; i < actual.size(); ++i) {
@@ -304,6 +304,19 @@ TEST(BlockAttentionTest, BackwardAddsToAGradientThatIsThere) {
   const Results alone = RunSelfAttention(machine, problem, &dout);
   const Results added = RunSelfAttention(machine, problem, &dout, &earlier);
   for (size_t i = 0; i < earlier.size(); ++i) ASSERT_EQ(added.dqkv[i], earlier[i] + alone.dqkv[i]);
+}
+
+TEST(BlockAttentionTest, ASecondStepTakesNoMemoryFromTheSystem) {
+  Machine machine(2);
+  const Problem problem(16, 4, 2, {70, 9, 200});
+  const std::vector<float> dout = RandomVector(problem.num_rows() * problem.out_cols(), 3);
+  const Results first = RunSelfAttention(machine, problem, &dout);
+  const size_t reserved = machine.tensors.reserved_bytes();
+  const float* scratch = machine.scratch.PerThread(0);
+  const Results second = RunSelfAttention(machine, problem, &dout);
+  EXPECT_EQ(machine.tensors.reserved_bytes(), reserved);
+  EXPECT_EQ(machine.scratch.PerThread(0), scratch);
+  EXPECT_EQ(first.dqkv, second.dqkv);
 }
 
 TEST(BlockAttentionTest, AnyNumberOfThreadsGivesTheSameBits) {
