@@ -1,0 +1,230 @@
+// The project's own numbers: speed beside what the machine could reach.
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <memory>
+
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/rng.h"
+#include "cli/verb.h"
+#include "infer/session.h"
+#include "kernels/isa.h"
+#include "model/decoder.h"
+#include "model/model.h"
+#include "model/plan.h"
+#include "train/gemm_probe.h"
+#include "train/optimizer.h"
+
+namespace qwen25 {
+namespace {
+
+struct BenchFlags {
+  std::string preset = "nano";
+  uint32_t vocab_size = 0;
+  size_t sequence_length = 512, batch = 8, rounds = 8, warmup = 2, num_threads = 0;
+  size_t prompt_tokens = 512, new_tokens = 128;
+  bool recompute = false, json = false;
+};
+
+double Median(std::vector<double> values) {
+  std::ranges::sort(values);
+  return values[values.size() / 2];
+}
+
+uint64_t PeakResidentBytes() {
+  struct rusage usage {};
+  ::getrusage(RUSAGE_SELF, &usage);
+  return static_cast<uint64_t>(usage.ru_maxrss) * 1024;
+}
+
+Result<ModelConfig> BenchConfig(const BenchFlags& flags) {
+  QWEN25_TRY(ModelConfig config, FindPreset(flags.preset));
+  if (flags.vocab_size != 0) config.vocab_size = flags.vocab_size;
+  config.eos_token_ids.clear();
+  QWEN25_RETURN_IF_ERROR(config.Validate("bench"));
+  return config;
+}
+
+void Print(const BenchFlags& flags, const Json& json) {
+  if (flags.json) {
+    fmt::print("{}\n", json.dump());
+    return;
+  }
+  for (const auto& [key, value] : json.items()) {
+    fmt::print("  {:<28}{}\n", key,
+               value.is_number_float() ? fmt::format("{:.4g}", value.get<double>()) : value.dump());
+  }
+}
+
+// Bytes per second of a sum over more memory than any cache holds, all threads.
+double MeasureReadBandwidth(ThreadPool& threads) {
+  constexpr size_t kBytes = size_t{512} << 20, kTaskBytes = size_t{4} << 20;
+  AlignedBuffer<uint64_t> memory(kBytes / 8);
+  std::fill_n(memory.data(), memory.size(), 1);
+  std::vector<uint64_t> sums(kBytes / kTaskBytes);
+  double best = 0;
+  for (int round = 0; round < 4; ++round) {
+    const double start = NowSeconds();
+    threads.ParallelFor(sums.size(), [&](size_t task, size_t) {
+      const uint64_t* from = memory.data() + task * (kTaskBytes / 8);
+      uint64_t parts[32] = {};  // enough chains for the compiler to fill wide registers with
+      for (size_t i = 0; i < kTaskBytes / 8; i += 32) {
+        for (size_t j = 0; j < 32; ++j) parts[j] += from[i + j];
+      }
+      for (uint64_t part : parts) sums[task] += part;
+    });
+    best = std::max(best, static_cast<double>(kBytes) / (NowSeconds() - start));
+  }
+  QWEN25_CHECK(sums[0] == 4 * kTaskBytes / 8);
+  return best;
+}
+
+Status RunTrainBench(const BenchFlags& flags) {
+  QWEN25_TRY(const ModelConfig config, BenchConfig(flags));
+  if (flags.sequence_length < 1 || flags.sequence_length > config.max_position_embeddings ||
+      flags.batch < 1 || flags.rounds < 1) {
+    return InvalidArgument("--sequence-length must be 1 to {}, --batch and --rounds at least 1",
+                           config.max_position_embeddings);
+  }
+  ThreadPool threads(flags.num_threads == 0 ? DefaultNumThreads() : flags.num_threads);
+  Model model(config, /*with_gradients=*/true);
+  model.Initialize(1);
+  Optimizer optimizer(model, OptimizerOptions{}, threads);
+  TensorPool tensors;
+  Scratch scratch(threads.num_threads());
+  Tape tape;
+  Execution execution{threads, tensors, scratch, &tape};
+  const size_t num_tokens = flags.batch * flags.sequence_length;
+  std::vector<int32_t> tokens(num_tokens), targets(num_tokens), positions(num_tokens), starts;
+  Rng rng(1);
+  for (size_t i = 0; i < num_tokens; ++i) {
+    tokens[i] = static_cast<int32_t>(rng.Below(config.vocab_size));
+    targets[i] = static_cast<int32_t>(rng.Below(config.vocab_size));
+    positions[i] = static_cast<int32_t>(i % flags.sequence_length);
+    if (i % flags.sequence_length == 0) starts.push_back(static_cast<int32_t>(i));
+  }
+  starts.push_back(static_cast<int32_t>(num_tokens));
+  DecoderOptions options;
+  options.recompute_layers = flags.recompute;
+  const double peak_flops = MeasureGemmFlops(threads);
+  std::vector<double> seconds;
+  double loss = 0;
+  for (size_t round = 0; round < flags.warmup + flags.rounds; ++round) {
+    const double start = NowSeconds();
+    std::fill(model.gradients().begin(), model.gradients().end(), 0.0f);
+    loss = DecoderLoss(execution, model, {tokens, positions, starts}, targets,
+                       1.0f / static_cast<float>(num_tokens), options)
+               .sum /
+           static_cast<double>(num_tokens);
+    optimizer.Step(1.0, optimizer.GradientNorm());
+    if (round >= flags.warmup) seconds.push_back(NowSeconds() - start);
+  }
+  const double flops = 3 * static_cast<double>(num_tokens) *
+                       config.ForwardFlopsPerToken(static_cast<double>(flags.sequence_length + 1) / 2);
+  const double median = Median(seconds), best = *std::ranges::min_element(seconds);
+  Json json;
+  json["bench"] = "train";
+  json["preset"] = flags.preset;
+  json["isa"] = CurrentIsa();
+  json["threads"] = threads.num_threads();
+  json["batch"] = flags.batch;
+  json["sequence_length"] = flags.sequence_length;
+  json["tokens_per_second"] = static_cast<double>(num_tokens) / median;
+  json["best_tokens_per_second"] = static_cast<double>(num_tokens) / best;
+  json["step_seconds"] = median;
+  json["gflops"] = flops / median / 1e9;
+  json["peak_gemm_gflops"] = peak_flops / 1e9;
+  json["share_of_peak"] = flops / median / peak_flops;
+  json["best_share_of_peak"] = flops / best / peak_flops;
+  json["peak_resident_bytes"] = PeakResidentBytes();
+  json["loss"] = loss;
+  Print(flags, json);
+  return {};
+}
+
+Status RunDecodeBench(const BenchFlags& flags) {
+  QWEN25_TRY(const ModelConfig config, BenchConfig(flags));
+  if (flags.prompt_tokens < 1 || flags.new_tokens < 1 ||
+      flags.prompt_tokens + flags.new_tokens > config.max_position_embeddings) {
+    return InvalidArgument("--prompt and --generate must be at least 1 and together at most {}",
+                           config.max_position_embeddings);
+  }
+  Model model(config);
+  model.Initialize(1);
+  const double weight_bytes = 4.0 * static_cast<double>(config.NumParameters());
+  InferenceEngine engine(std::move(model), {.num_threads = flags.num_threads, .max_context_tokens = 0});
+  Session session(engine);
+  std::vector<int32_t> prompt(flags.prompt_tokens);
+  Rng rng(1);
+  for (int32_t& token : prompt) token = static_cast<int32_t>(rng.Below(config.vocab_size));
+  std::vector<double> prompt_seconds, token_seconds;
+  for (size_t round = 0; round < flags.warmup + flags.rounds; ++round) {
+    session.Truncate(0);
+    const double start = NowSeconds();
+    QWEN25_RETURN_IF_ERROR(session.Append(prompt));
+    const double middle = NowSeconds();
+    for (size_t i = 0; i < flags.new_tokens; ++i) {
+      const auto logits = session.logits();
+      const auto token = static_cast<int32_t>(std::ranges::max_element(logits) - logits.begin());
+      QWEN25_RETURN_IF_ERROR(session.Append({&token, 1}));
+    }
+    if (round < flags.warmup) continue;
+    prompt_seconds.push_back(middle - start);
+    token_seconds.push_back((NowSeconds() - middle) / static_cast<double>(flags.new_tokens));
+  }
+  const double bandwidth = MeasureReadBandwidth(engine.execution().threads);
+  const double median = Median(token_seconds);
+  Json json;
+  json["bench"] = "decode";
+  json["preset"] = flags.preset;
+  json["isa"] = CurrentIsa();
+  json["threads"] = engine.execution().threads.num_threads();
+  json["prompt_tokens"] = flags.prompt_tokens;
+  json["new_tokens"] = flags.new_tokens;
+  json["prompt_tokens_per_second"] = static_cast<double>(flags.prompt_tokens) / Median(prompt_seconds);
+  json["tokens_per_second"] = 1 / median;
+  json["best_tokens_per_second"] = 1 / *std::ranges::min_element(token_seconds);
+  json["weight_bytes"] = weight_bytes;
+  json["weight_bytes_per_second"] = weight_bytes / median;
+  json["read_bandwidth"] = bandwidth;
+  json["share_of_bandwidth"] = weight_bytes / median / bandwidth;
+  json["peak_resident_bytes"] = PeakResidentBytes();
+  Print(flags, json);
+  return {};
+}
+
+}  // namespace
+
+void AddBenchVerb(CLI::App& app, RunVerb& run) {
+  auto flags = std::make_shared<BenchFlags>();
+  CLI::App* verb = app.add_subcommand("bench", "Measure speed, beside the machine's own limits");
+  verb->require_subcommand(1);
+  const auto common = [&](CLI::App* what) {
+    what->add_option("--preset", flags->preset, "Shape; weights are random")->capture_default_str();
+    what->add_option("--vocab-size", flags->vocab_size, "Another vocabulary than the preset's");
+    what->add_option("--rounds", flags->rounds, "Measured rounds; medians are reported")
+        ->capture_default_str();
+    what->add_option("--warmup", flags->warmup, "Rounds before")->capture_default_str();
+    what->add_option("--threads", flags->num_threads, "Threads; default: every core this process may use");
+    what->add_flag("--json", flags->json, "Print one JSON object");
+  };
+  CLI::App* train = verb->add_subcommand("train", "Whole training steps: forward, backward, clipping, AdamW");
+  common(train);
+  train->add_option("--batch", flags->batch, "Sequences of a step")->capture_default_str();
+  train->add_option("--sequence-length", flags->sequence_length, "Tokens of a sequence")
+      ->capture_default_str();
+  train->add_flag("--recompute", flags->recompute, "Recompute layers during backward");
+  train->footer("Example:\n  qwen25 bench train --preset small --batch 4");
+  train->callback([flags, &run] { run = [flags] { return RunTrainBench(*flags); }; });
+
+  CLI::App* decode =
+      verb->add_subcommand("decode", "A prompt and the tokens behind it, one sequence, float32");
+  common(decode);
+  decode->add_option("--prompt", flags->prompt_tokens, "Tokens of the prompt")->capture_default_str();
+  decode->add_option("--generate", flags->new_tokens, "Tokens behind it")->capture_default_str();
+  decode->footer("Example:\n  qwen25 bench decode --preset nano");
+  decode->callback([flags, &run] { run = [flags] { return RunDecodeBench(*flags); }; });
+}
+
+}  // namespace qwen25

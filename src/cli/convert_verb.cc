@@ -1,0 +1,85 @@
+#include <memory>
+
+#include "base/file.h"
+#include "cli/verb.h"
+#include "model/model.h"
+#include "store/llama2c.h"
+#include "text/llama2c_tokenizer.h"
+
+namespace qwen25 {
+namespace {
+
+struct ConvertFlags {
+  std::string input, tokenizer, output, dtype = "f32";
+};
+
+Result<DType> ParseWeightDType(const std::string& name) {
+  if (name == "f32") return DType::kF32;
+  if (name == "f16") return DType::kF16;
+  if (name == "bf16") return DType::kBF16;
+  return InvalidArgument("--dtype is \"{}\", expected f32, f16 or bf16", name);
+}
+
+// Files of a Hugging Face folder that are copied as they are.
+Status CopySideFiles(const std::filesystem::path& from, const std::filesystem::path& to) {
+  for (const char* name :
+       {"tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt", "added_tokens.json",
+        "special_tokens_map.json", "chat_template.jinja", "generation_config.json"}) {
+    if (!std::filesystem::exists(from / name)) continue;
+    QWEN25_TRY(const std::string content, ReadFile(from / name));
+    QWEN25_RETURN_IF_ERROR(WriteFileAtomically(to / name, content));
+  }
+  return {};
+}
+
+Status RunConvert(const ConvertFlags& flags) {
+  QWEN25_TRY(const DType dtype, ParseWeightDType(flags.dtype));
+  if (std::filesystem::is_directory(flags.input)) {
+    std::error_code ignored;
+    if (std::filesystem::equivalent(flags.input, flags.output, ignored)) {
+      return InvalidArgument("{}: input and output are the same folder; give another output", flags.output);
+    }
+    QWEN25_TRY(const Model model, Model::Load(flags.input));
+    QWEN25_RETURN_IF_ERROR(model.Save(flags.output, dtype));
+    QWEN25_RETURN_IF_ERROR(CopySideFiles(flags.input, flags.output));
+  } else {
+    if (flags.tokenizer.empty()) {
+      return InvalidArgument(
+          "a llama2.c checkpoint needs its vocabulary: give --tokenizer FILE, e.g. tok512.bin");
+    }
+    QWEN25_TRY(const Tokenizer tokenizer, TokenizerFromLlama2c(flags.tokenizer));
+    QWEN25_RETURN_IF_ERROR(ConvertLlama2cWeights(flags.input, flags.output));
+    QWEN25_TRY(const ModelConfig config,
+               ModelConfig::Load(std::filesystem::path(flags.output) / "config.json"));
+    if (tokenizer.vocab_size() != config.vocab_size) {
+      return InvalidArgument("{} has {} entries and {} a vocabulary of {}; they do not belong together",
+                             flags.tokenizer, tokenizer.vocab_size(), flags.input, config.vocab_size);
+    }
+    QWEN25_RETURN_IF_ERROR(tokenizer.Save(flags.output));
+    if (dtype != DType::kF32) {
+      QWEN25_TRY(const Model model, Model::Load(flags.output));
+      QWEN25_RETURN_IF_ERROR(model.Save(flags.output, dtype));
+    }
+  }
+  fmt::print("{} -> {} ({})\n", flags.input, flags.output, flags.dtype);
+  return {};
+}
+
+}  // namespace
+
+void AddConvertVerb(CLI::App& app, RunVerb& run) {
+  auto flags = std::make_shared<ConvertFlags>();
+  CLI::App* verb = app.add_subcommand("convert", "Change the format of a model");
+  verb->add_option("input", flags->input, "A Hugging Face folder, or a llama2.c checkpoint (.bin)")
+      ->required();
+  verb->add_option("output", flags->output, "The Hugging Face folder to write")->required();
+  verb->add_option("--tokenizer", flags->tokenizer, "llama2.c: the vocabulary file beside the checkpoint");
+  verb->add_option("--dtype", flags->dtype, "Weights as f32, f16 or bf16")->capture_default_str();
+  verb->footer(
+      "Examples:\n"
+      "  qwen25 convert stories260K.bin runs/stories --tokenizer tok512.bin\n"
+      "  qwen25 convert runs/demo/model runs/demo/model-bf16 --dtype bf16");
+  verb->callback([flags, &run] { run = [flags] { return RunConvert(*flags); }; });
+}
+
+}  // namespace qwen25

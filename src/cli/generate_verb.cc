@@ -1,0 +1,93 @@
+#include <memory>
+
+#include "base/json.h"
+#include "cli/interrupt.h"
+#include "cli/load_model.h"
+#include "cli/verb.h"
+
+namespace qwen25 {
+namespace {
+
+struct GenerateFlags {
+  ModelFlags model;
+  SamplingFlags sampling;
+  std::string prompt, prompt_file;
+  std::vector<std::string> stop;
+  size_t max_new_tokens = 256;
+  bool json = false, ignore_eos = false, verbose = false;
+};
+
+Json ToJson(const GenerateResult& result, const std::string& prompt) {
+  Json json;
+  json["prompt"] = prompt;
+  json["text"] = result.text;
+  json["finish_reason"] = FinishReasonName(result.finish_reason);
+  json["tokens"] = result.tokens;
+  json["usage"] = {{"prompt_tokens", result.num_prompt_tokens}, {"completion_tokens", result.tokens.size()}};
+  json["timings"] = {{"prompt_seconds", result.prompt_seconds}, {"decode_seconds", result.decode_seconds}};
+  return json;
+}
+
+Status RunGenerate(const GenerateFlags& flags) {
+  QWEN25_TRY(const std::string prompt, ReadTextFlag(flags.prompt, flags.prompt_file, "prompt"));
+  QWEN25_TRY(LoadedModel model, LoadModel(flags.model));
+  GenerateOptions options;
+  options.sampling = flags.sampling.Over(model.sampling);
+  options.max_new_tokens = flags.max_new_tokens;
+  options.stop = flags.stop;
+  if (!flags.ignore_eos) options.stop_tokens = model.stop_tokens;
+
+  EncodeOptions encode;
+  encode.add_bos = true;  // where the tokenizer's own template puts one (Llama); Qwen2.5's puts none
+  std::vector<int32_t> tokens;
+  model.tokenizer.Encode(prompt, tokens, encode);
+  Session session(*model.engine);
+  const InterruptGuard guard;
+  if (!flags.json) fmt::print("{}", prompt);
+  const auto on_text = [&](std::string_view piece) {
+    if (!flags.json) {
+      fmt::print("{}", piece);
+      std::fflush(stdout);
+    }
+    return !InterruptGuard::requested();
+  };
+  QWEN25_TRY(const GenerateResult result, Generate(session, model.tokenizer, tokens, options, on_text));
+  if (flags.json) {
+    fmt::print("{}\n", ToJson(result, prompt).dump(-1, ' ', false, Json::error_handler_t::replace));
+  } else {
+    fmt::print("\n");
+  }
+  if (flags.verbose) {
+    fmt::print(
+        stderr, "prompt: {} tokens, {:.1f} tokens/s; answer: {} tokens, {:.1f} tokens/s; ended by {}\n",
+        result.num_prompt_tokens, static_cast<double>(result.num_prompt_tokens) / result.prompt_seconds,
+        result.tokens.size(), static_cast<double>(result.tokens.size()) / result.decode_seconds,
+        FinishReasonName(result.finish_reason));
+  }
+  if (result.finish_reason == FinishReason::kCancelled) return Cancelled("stopped by Ctrl-C");
+  return {};
+}
+
+}  // namespace
+
+void AddGenerateVerb(CLI::App& app, RunVerb& run) {
+  auto flags = std::make_shared<GenerateFlags>();
+  CLI::App* verb = app.add_subcommand("generate", "Continue a text");
+  AddModelFlags(*verb, flags->model);
+  verb->add_option("-p,--prompt", flags->prompt, "The text to continue");
+  verb->add_option("--prompt-file", flags->prompt_file, "Read it from a file; - is standard input");
+  verb->add_option("-n,--max-new-tokens", flags->max_new_tokens, "Most tokens to draw")
+      ->capture_default_str();
+  verb->add_option("--stop", flags->stop, "A text that ends the answer; may be given several times");
+  verb->add_flag("--ignore-eos", flags->ignore_eos, "Go on behind the end-of-text token");
+  AddSamplingFlags(*verb, flags->sampling);
+  verb->add_flag("--json", flags->json, "Print one JSON object with text, tokens, usage and timings");
+  verb->add_flag("-v,--verbose", flags->verbose, "Print speeds to standard error");
+  verb->footer(
+      "Examples:\n"
+      "  qwen25 generate -m runs/demo/model -p \"def main():\" -n 64 --temperature 0.7 --seed 1\n"
+      "  git diff | qwen25 generate -m MODEL --prompt-file - --json");
+  verb->callback([flags, &run] { run = [flags] { return RunGenerate(*flags); }; });
+}
+
+}  // namespace qwen25

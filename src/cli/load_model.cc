@@ -1,0 +1,116 @@
+#include "cli/load_model.h"
+
+#include <algorithm>
+#include <iostream>
+#include <iterator>
+
+#include "base/file.h"
+#include "base/json.h"
+#include "text/chat_template_jinja.h"
+
+namespace qwen25 {
+namespace {
+
+// generation_config.json: sampling defaults and end tokens. Its absence is normal.
+Status ReadGenerationConfig(const std::filesystem::path& path, LoadedModel& model) {
+  model.sampling = {.temperature = 0, .top_k = 0, .top_p = 1};
+  if (!std::filesystem::exists(path)) return {};
+  QWEN25_TRY(const Json json, ReadJsonFile(path.string()));
+  if (!json.is_object()) return InvalidArgument("{}: expected a JSON object", path.string());
+  bool do_sample = false;
+  QWEN25_RETURN_IF_ERROR(ReadField(json, "do_sample", path.string(), do_sample));
+  QWEN25_RETURN_IF_ERROR(
+      ReadField(json, "repetition_penalty", path.string(), model.sampling.repetition_penalty));
+  if (do_sample) {
+    model.sampling.temperature = 1;
+    QWEN25_RETURN_IF_ERROR(ReadField(json, "temperature", path.string(), model.sampling.temperature));
+    QWEN25_RETURN_IF_ERROR(ReadField(json, "top_k", path.string(), model.sampling.top_k));
+    QWEN25_RETURN_IF_ERROR(ReadField(json, "top_p", path.string(), model.sampling.top_p));
+    QWEN25_RETURN_IF_ERROR(ReadField(json, "min_p", path.string(), model.sampling.min_p));
+  }
+  const auto eos = json.find("eos_token_id");
+  if (eos == json.end() || eos->is_null()) return {};
+  for (const Json& id : eos->is_array() ? *eos : Json::array({*eos})) {
+    if (!id.is_number_integer())
+      return InvalidArgument("{}: \"eos_token_id\" holds {}", path.string(), id.dump());
+    model.stop_tokens.push_back(id.get<int32_t>());
+  }
+  return {};
+}
+
+}  // namespace
+
+void AddModelFlags(CLI::App& verb, ModelFlags& flags) {
+  verb.add_option("-m,--model", flags.directory,
+                  "Model folder: config.json, model.safetensors, tokenizer.json")
+      ->required();
+  verb.add_option("--threads", flags.num_threads, "Threads; default: every core this process may use");
+  verb.add_option("--max-context", flags.max_context,
+                  "Tokens to make room for; default: what the model was made for");
+}
+
+Result<LoadedModel> LoadModel(const ModelFlags& flags) {
+  const std::filesystem::path directory = flags.directory;
+  if (!std::filesystem::is_directory(directory)) {
+    return NotFound(
+        "{}: there is no such model folder; give one that holds config.json, model.safetensors and "
+        "tokenizer.json",
+        flags.directory);
+  }
+  QWEN25_TRY(Tokenizer tokenizer, Tokenizer::Load(directory));
+  QWEN25_TRY(Model model, Model::Load(directory));
+  if (tokenizer.vocab_size() > model.config().vocab_size) {
+    return InvalidArgument(
+        "{}: the tokenizer has {} entries and the model only {} rows of embeddings; they do not belong "
+        "together",
+        flags.directory, tokenizer.vocab_size(), model.config().vocab_size);
+  }
+  LoadedModel loaded{.engine = nullptr, .tokenizer = std::move(tokenizer)};
+  loaded.stop_tokens = model.config().eos_token_ids;
+  QWEN25_RETURN_IF_ERROR(ReadGenerationConfig(directory / "generation_config.json", loaded));
+  if (const auto eos = loaded.tokenizer.eos_id()) loaded.stop_tokens.push_back(*eos);
+  const Result<std::string> system = ReadChatTemplate(directory);
+  if (system.ok()) loaded.default_system = *system;
+  if (!system.ok() && system.status().code() != StatusCode::kNotFound) {
+    fmt::print(stderr, "note: {}\n", system.status().message());
+  }
+  loaded.engine = std::make_unique<InferenceEngine>(
+      std::move(model),
+      InferenceEngine::Options{.num_threads = flags.num_threads, .max_context_tokens = flags.max_context});
+  return loaded;
+}
+
+SamplingOptions SamplingFlags::Over(const SamplingOptions& defaults) const {
+  SamplingOptions options = defaults;
+  // Who asks for a kind of sampling wants to sample: a model whose default is greedy must not keep ignoring
+  // it.
+  if (!temperature && defaults.temperature == 0 && (top_k || top_p || min_p || seed)) options.temperature = 1;
+  if (temperature) options.temperature = *temperature;
+  if (top_k) options.top_k = *top_k;
+  if (top_p) options.top_p = *top_p;
+  if (min_p) options.min_p = *min_p;
+  if (repetition_penalty) options.repetition_penalty = *repetition_penalty;
+  if (seed) options.seed = *seed;
+  return options;
+}
+
+void AddSamplingFlags(CLI::App& verb, SamplingFlags& flags) {
+  verb.add_option("--temperature", flags.temperature,
+                  "0: always the most likely token; default: the model's own");
+  verb.add_option("--top-k", flags.top_k, "Draw from the k most likely tokens; 0: all");
+  verb.add_option("--top-p", flags.top_p, "Draw from the fewest tokens whose probabilities reach p");
+  verb.add_option("--min-p", flags.min_p,
+                  "Leave out tokens below min-p times the most likely one's probability");
+  verb.add_option("--repetition-penalty", flags.repetition_penalty, "Above 1 makes repetition less likely");
+  verb.add_option("--seed", flags.seed, "The same seed gives the same text");
+}
+
+Result<std::string> ReadTextFlag(const std::string& text, const std::string& file, const char* what) {
+  if (text.empty() == file.empty())
+    return InvalidArgument("give either --{} TEXT or --{}-file FILE (- reads standard input)", what, what);
+  if (file.empty()) return text;
+  if (file != "-") return ReadFile(file);
+  return std::string(std::istreambuf_iterator<char>(std::cin), {});
+}
+
+}  // namespace qwen25

@@ -1,0 +1,48 @@
+// What the verbs that use a model share: its folder, the sampling flags, a text from a flag, a file or a
+// pipe.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "infer/generate.h"
+#include "infer/session.h"
+#include "text/tokenizer.h"
+
+namespace qwen25 {
+
+struct ModelFlags {
+  std::string directory;
+  uint32_t num_threads = 0;
+  uint32_t max_context = 0;
+};
+void AddModelFlags(CLI::App& verb, ModelFlags& flags);
+
+// A model folder, ready.
+struct LoadedModel {
+  std::unique_ptr<InferenceEngine> engine;
+  Tokenizer tokenizer;
+  std::optional<std::string> default_system;  // of its chat template; none: the model has no template
+  SamplingOptions sampling;                   // generation_config.json, else greedy for a model without one
+  std::vector<int32_t> stop_tokens;           // end-of-text tokens of config, generation config and tokenizer
+};
+// Errors name the file and what to do. The tokenizer must not have more entries than the model has rows.
+Result<LoadedModel> LoadModel(const ModelFlags& flags);
+
+// Sampling flags; those that were not given keep what the model's generation_config.json says.
+struct SamplingFlags {
+  std::optional<float> temperature, top_p, min_p, repetition_penalty;
+  std::optional<uint32_t> top_k;
+  std::optional<uint64_t> seed;
+
+  SamplingOptions Over(const SamplingOptions& defaults) const;
+};
+void AddSamplingFlags(CLI::App& verb, SamplingFlags& flags);
+
+// The text itself, the content of the file, or standard input for a file called "-". kInvalidArgument when
+// neither or both are given.
+Result<std::string> ReadTextFlag(const std::string& text, const std::string& file, const char* what);
+
+}  // namespace qwen25

@@ -1,0 +1,142 @@
+#include <iostream>
+#include <memory>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/progress.h"
+#include "base/thread_pool.h"
+#include "cli/load_model.h"
+#include "cli/verb.h"
+#include "data/jsonl.h"
+#include "text/bpe_trainer.h"
+#include "text/chat_template.h"
+#include "text/chat_template_jinja.h"
+#include "text/tokenizer.h"
+
+namespace qwen25 {
+namespace {
+
+struct TrainFlags {
+  std::vector<std::string> inputs;
+  std::string output;
+  BpeTrainerOptions options;
+  std::string pattern = "qwen2";
+};
+
+Status RunTrain(TrainFlags& flags) {
+  if (flags.pattern == "gpt2") {
+    flags.options.pre_tokenizer = PreTokenizerKind::kGpt2;
+    flags.options.nfc = false;
+  } else if (flags.pattern != "qwen2") {
+    return InvalidArgument("--pattern is \"{}\", expected qwen2 or gpt2", flags.pattern);
+  }
+  // ChatML needs its tokens from the start: a vocabulary cannot grow later without new rows of embeddings.
+  flags.options.special_tokens = {"<|endoftext|>", "<|im_start|>", "<|im_end|>"};
+  ThreadPool threads(DefaultNumThreads());
+  QWEN25_TRY(BpeTrainer trainer, BpeTrainer::Create(flags.options, &threads));
+  const double start = NowSeconds();
+  for (const std::string& input : flags.inputs) {
+    if (input.ends_with(".jsonl")) {
+      QWEN25_TRY(JsonlReader reader, JsonlReader::Open(input));
+      while (true) {
+        QWEN25_TRY(const std::optional<Document> document, reader.Next());
+        if (!document) break;
+        trainer.Add(document->text);
+      }
+    } else {
+      QWEN25_TRY(const std::string text, ReadFile(input));
+      trainer.Add(text);
+    }
+  }
+  QWEN25_TRY(TrainedBpe trained, trainer.Train());
+  trained.tokenizer.eos_token = trained.tokenizer.pad_token = "<|endoftext|>";
+  trained.tokenizer.chat_template = ChatTemplateSource(kBaseSystem);
+  if (!trained.complete()) {
+    fmt::print(stderr, "note: the text holds only {} frequent pairs: the vocabulary has {} entries, not {}\n",
+               trained.tokenizer.merges.size(), trained.vocab_size(), trained.requested_vocab_size);
+  }
+  QWEN25_TRY(const Tokenizer tokenizer, Tokenizer::FromByteLevelBpe(trained.tokenizer));
+  QWEN25_RETURN_IF_ERROR(tokenizer.Save(flags.output));
+  fmt::print("{} entries from {:.1f} MB of text ({} different pieces) in {:.1f} s: {}\n",
+             trained.vocab_size(), static_cast<double>(trained.num_bytes) / 1e6, trained.num_different_pieces,
+             NowSeconds() - start, flags.output);
+  return {};
+}
+
+struct EncodeFlags {
+  std::string tokenizer, text, file;
+  bool pieces = false;
+};
+
+Status RunEncode(const EncodeFlags& flags) {
+  QWEN25_TRY(const std::string text, ReadTextFlag(flags.text, flags.file, "text"));
+  QWEN25_TRY(const Tokenizer tokenizer, Tokenizer::Load(flags.tokenizer));
+  for (int32_t id : tokenizer.Encode(text)) {
+    if (flags.pieces) {
+      fmt::print(
+          "{:>8}  {}\n", id,
+          Json(std::string(tokenizer.TokenBytes(id))).dump(-1, ' ', false, Json::error_handler_t::replace));
+    } else {
+      fmt::print("{} ", id);
+    }
+  }
+  if (!flags.pieces) fmt::print("\n");
+  return {};
+}
+
+struct DecodeFlags {
+  std::string tokenizer;
+  std::vector<int32_t> ids;
+};
+
+Status RunDecode(const DecodeFlags& flags) {
+  QWEN25_TRY(const Tokenizer tokenizer, Tokenizer::Load(flags.tokenizer));
+  for (int32_t id : flags.ids) {
+    if (id < 0 || static_cast<size_t>(id) >= tokenizer.vocab_size()) {
+      return InvalidArgument("id {} is outside the vocabulary of {}", id, tokenizer.vocab_size());
+    }
+  }
+  fmt::print("{}\n", tokenizer.Decode(flags.ids));
+  return {};
+}
+
+}  // namespace
+
+void AddTokenizerVerb(CLI::App& app, RunVerb& run) {
+  CLI::App* verb = app.add_subcommand("tokenizer", "Train or use a byte-level BPE tokenizer");
+  verb->require_subcommand(1);
+
+  auto train = std::make_shared<TrainFlags>();
+  CLI::App* train_verb = verb->add_subcommand("train", "Train a vocabulary on text");
+  train_verb->add_option("input", train->inputs, "Text files, or .jsonl files with a \"text\" per line")
+      ->required();
+  train_verb->add_option("-o,--output", train->output, "Folder for tokenizer.json, vocab.json, merges.txt")
+      ->required();
+  train_verb->add_option("--vocab-size", train->options.vocab_size, "Entries, special tokens included")
+      ->capture_default_str();
+  train_verb->add_option("--pattern", train->pattern, "How text is cut before merging: qwen2 or gpt2")
+      ->capture_default_str();
+  train_verb->footer(
+      "Example:\n  qwen25 tokenizer train runs/demo/data/documents.train.jsonl --vocab-size 4096 -o "
+      "runs/demo/tokenizer");
+  train_verb->callback([train, &run] { run = [train] { return RunTrain(*train); }; });
+
+  auto encode = std::make_shared<EncodeFlags>();
+  CLI::App* encode_verb = verb->add_subcommand("encode", "Text to token ids");
+  encode_verb->add_option("tokenizer", encode->tokenizer, "Model or tokenizer folder, or tokenizer.json")
+      ->required();
+  encode_verb->add_option("--text", encode->text, "The text");
+  encode_verb->add_option("--text-file", encode->file, "Read it from a file; - is standard input");
+  encode_verb->add_flag("--pieces", encode->pieces, "One token per line, with its text");
+  encode_verb->footer("Example:\n  qwen25 tokenizer encode runs/demo/model --text \"import os\" --pieces");
+  encode_verb->callback([encode, &run] { run = [encode] { return RunEncode(*encode); }; });
+
+  auto decode = std::make_shared<DecodeFlags>();
+  CLI::App* decode_verb = verb->add_subcommand("decode", "Token ids to text");
+  decode_verb->add_option("tokenizer", decode->tokenizer, "Model or tokenizer folder, or tokenizer.json")
+      ->required();
+  decode_verb->add_option("ids", decode->ids, "The ids")->required();
+  decode_verb->callback([decode, &run] { run = [decode] { return RunDecode(*decode); }; });
+}
+
+}  // namespace qwen25
