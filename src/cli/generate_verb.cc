@@ -11,7 +11,8 @@ namespace {
 struct GenerateFlags {
   ModelFlags model;
   SamplingFlags sampling;
-  std::string prompt, prompt_file;
+  std::optional<std::string> prompt;
+  std::string prompt_file;
   std::vector<std::string> stop;
   size_t max_new_tokens = 256;
   bool json = false, ignore_eos = false, verbose = false;

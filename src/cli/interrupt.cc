@@ -32,7 +32,11 @@ InterruptGuard::~InterruptGuard() {
   ::sigaction(SIGTERM, &old_terminate, nullptr);
 }
 
-const std::atomic<bool>& InterruptGuard::flag() { return interrupted; }
-void InterruptGuard::Reset() { interrupted = false; }
+const std::atomic<bool>& InterruptGuard::flag() {
+  return interrupted;
+}
+void InterruptGuard::Reset() {
+  interrupted = false;
+}
 
 }  // namespace qwen25

@@ -105,10 +105,11 @@ void AddSamplingFlags(CLI::App& verb, SamplingFlags& flags) {
   verb.add_option("--seed", flags.seed, "The same seed gives the same text");
 }
 
-Result<std::string> ReadTextFlag(const std::string& text, const std::string& file, const char* what) {
-  if (text.empty() == file.empty())
+Result<std::string> ReadTextFlag(const std::optional<std::string>& text, const std::string& file,
+                                 const char* what) {
+  if (text.has_value() != file.empty())
     return InvalidArgument("give either --{} TEXT or --{}-file FILE (- reads standard input)", what, what);
-  if (file.empty()) return text;
+  if (file.empty()) return *text;
   if (file != "-") return ReadFile(file);
   return std::string(std::istreambuf_iterator<char>(std::cin), {});
 }

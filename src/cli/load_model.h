@@ -43,6 +43,7 @@ void AddSamplingFlags(CLI::App& verb, SamplingFlags& flags);
 
 // The text itself, the content of the file, or standard input for a file called "-". kInvalidArgument when
 // neither or both are given.
-Result<std::string> ReadTextFlag(const std::string& text, const std::string& file, const char* what);
+Result<std::string> ReadTextFlag(const std::optional<std::string>& text, const std::string& file,
+                                 const char* what);
 
 }  // namespace qwen25

@@ -8,6 +8,7 @@
 #include "cli/load_model.h"
 #include "cli/verb.h"
 #include "data/jsonl.h"
+#include "data/tokenize_corpus.h"
 #include "text/bpe_trainer.h"
 #include "text/chat_template.h"
 #include "text/chat_template_jinja.h"
@@ -63,8 +64,25 @@ Status RunTrain(TrainFlags& flags) {
   return {};
 }
 
+struct ApplyFlags {
+  std::string tokenizer, documents, output;
+};
+
+Status RunApply(const ApplyFlags& flags) {
+  QWEN25_TRY(const Tokenizer tokenizer, Tokenizer::Load(flags.tokenizer));
+  ThreadPool threads(DefaultNumThreads());
+  const double start = NowSeconds();
+  QWEN25_TRY(const TokenizeReport report, TokenizeCorpus(flags.documents, tokenizer, flags.output, threads));
+  fmt::print("{} documents, {} tokens from {:.2f} MB ({:.2f} bytes per token) in {:.1f} s: {}.bin, {}.idx\n",
+             report.documents, report.tokens, static_cast<double>(report.bytes) / 1e6,
+             static_cast<double>(report.bytes) / static_cast<double>(report.tokens), NowSeconds() - start,
+             flags.output, flags.output);
+  return {};
+}
+
 struct EncodeFlags {
-  std::string tokenizer, text, file;
+  std::string tokenizer, file;
+  std::optional<std::string> text;
   bool pieces = false;
 };
 
@@ -120,6 +138,18 @@ void AddTokenizerVerb(CLI::App& app, RunVerb& run) {
       "Example:\n  qwen25 tokenizer train runs/demo/data/documents.train.jsonl --vocab-size 4096 -o "
       "runs/demo/tokenizer");
   train_verb->callback([train, &run] { run = [train] { return RunTrain(*train); }; });
+
+  auto apply = std::make_shared<ApplyFlags>();
+  CLI::App* apply_verb =
+      verb->add_subcommand("apply", "Documents to token shards for training (Megatron .bin and .idx)");
+  apply_verb->add_option("documents", apply->documents, "A .jsonl file with a \"text\" per line")->required();
+  apply_verb->add_option("--tokenizer", apply->tokenizer, "Tokenizer or model folder")->required();
+  apply_verb->add_option("-o,--output", apply->output, "The shard, without .bin")->required();
+  apply_verb->footer(
+      "Example:\n  qwen25 tokenizer apply runs/demo/data/documents.train.jsonl --tokenizer "
+      "runs/demo/tokenizer "
+      "-o runs/demo/data/train");
+  apply_verb->callback([apply, &run] { run = [apply] { return RunApply(*apply); }; });
 
   auto encode = std::make_shared<EncodeFlags>();
   CLI::App* encode_verb = verb->add_subcommand("encode", "Text to token ids");

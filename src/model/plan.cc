@@ -101,7 +101,7 @@ Result<ParallelLayout> PlanLayout(const ModelConfig& config, const PlanOptions& 
 std::string PlanReport(std::string_view name, const ModelConfig& config, const PlanOptions& options) {
   std::string text;
   const auto line = [&](std::string_view label, const std::string& value) {
-    text += fmt::format("  {:<34}{}\n", label, value);
+    text += fmt::format("  {:<38}{}\n", label, value);
   };
   const auto parameters = static_cast<double>(config.NumParameters());
   text += fmt::format(
