@@ -27,7 +27,8 @@ prepare_data() {
   quietly "$qwen25" tokenizer train "$work/data/documents.train.jsonl" --vocab-size 512 -o "$work/tokenizer"
   local part
   for part in train validation; do
-    quietly "$qwen25" tokenizer shards "$work/tokenizer" "$work/data/documents.$part.jsonl" -o "$work/data/$part"
+    quietly "$qwen25" tokenizer apply "$work/data/documents.$part.jsonl" --tokenizer "$work/tokenizer" \
+      -o "$work/data/$part"
   done
 }
 
