@@ -18,7 +18,7 @@ namespace {
 // corpora too, and enough work for many threads.
 constexpr size_t kBatchSplits = 64;
 constexpr uint64_t kBatchBytes = 256 << 10;  // on disk
-constexpr size_t kMaxProblems = 5;  // named per source
+constexpr size_t kMaxProblems = 5;           // named per source
 constexpr uint64_t kValidationSeed = 0x76616C6964617465;
 
 // The files of one source and how far they have been read.

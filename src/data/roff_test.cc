@@ -120,7 +120,8 @@ TEST(RoffTest, LongParagraphsAreFilledToEightyColumns) {
 }
 
 TEST(RoffTest, MacrosStringsAndConditions) {
-  EXPECT_EQ(RenderRoff(R"(.de Say
+  EXPECT_EQ(
+      RenderRoff(R"(.de Say
 said \\$1 and \\$2
 ..
 .ds who the page
@@ -146,7 +147,7 @@ hidden
 .als Also Say
 .Also 1 2
 )"),
-            "X(1)\n    on a terminal three lines said one thing and 'another' the page x said 1 and\n    2\n");
+      "X(1)\n    on a terminal three lines said one thing and 'another' the page x said 1 and\n    2\n");
 }
 
 TEST(RoffTest, EndOfADefinitionMayBeIndented) {
