@@ -134,10 +134,10 @@ Status RunTrainBench(const BenchFlags& flags) {
   json["best_tokens_per_second"] = static_cast<double>(num_tokens) / best;
   json["step_seconds"] = median;
   json["gflops"] = flops / median / 1e9;
-  json["peak_gemm_gflops"] = peak_flops / 1e9;
+  json["gemm_gflops"] = peak_flops / 1e9;
   json["share_of_peak"] = flops / median / peak_flops;
   json["best_share_of_peak"] = flops / best / peak_flops;
-  json["peak_resident_bytes"] = PeakResidentBytes();
+  json["peak_rss_bytes"] = PeakResidentBytes();
   json["loss"] = loss;
   Print(flags, json);
   return {};
@@ -189,7 +189,7 @@ Status RunDecodeBench(const BenchFlags& flags) {
   json["weight_bytes_per_second"] = weight_bytes / median;
   json["read_bandwidth"] = bandwidth;
   json["share_of_bandwidth"] = weight_bytes / median / bandwidth;
-  json["peak_resident_bytes"] = PeakResidentBytes();
+  json["peak_rss_bytes"] = PeakResidentBytes();
   Print(flags, json);
   return {};
 }
@@ -202,8 +202,8 @@ void AddBenchVerb(CLI::App& app, RunVerb& run) {
   verb->require_subcommand(1);
   const auto common = [&](CLI::App* what) {
     what->add_option("--preset", flags->preset, "Shape; weights are random")->capture_default_str();
-    what->add_option("--vocab-size", flags->vocab_size, "Another vocabulary than the preset's");
-    what->add_option("--rounds", flags->rounds, "Measured rounds; medians are reported")
+    what->add_option("--vocab-size,--vocab", flags->vocab_size, "Another vocabulary than the preset's");
+    what->add_option("--rounds,--steps", flags->rounds, "Measured rounds; medians are reported")
         ->capture_default_str();
     what->add_option("--warmup", flags->warmup, "Rounds before")->capture_default_str();
     what->add_option("--threads", flags->num_threads, "Threads; default: every core this process may use");
@@ -212,7 +212,7 @@ void AddBenchVerb(CLI::App& app, RunVerb& run) {
   CLI::App* train = verb->add_subcommand("train", "Whole training steps: forward, backward, clipping, AdamW");
   common(train);
   train->add_option("--batch", flags->batch, "Sequences of a step")->capture_default_str();
-  train->add_option("--sequence-length", flags->sequence_length, "Tokens of a sequence")
+  train->add_option("--sequence-length,--sequence", flags->sequence_length, "Tokens of a sequence")
       ->capture_default_str();
   train->add_flag("--recompute", flags->recompute, "Recompute layers during backward");
   train->footer("Example:\n  qwen25 bench train --preset small --batch 4");
