@@ -65,6 +65,7 @@ Status RunTrain(TrainFlags& flags) {
 }
 
 struct ApplyFlags {
+  size_t cut_tokens = 0;
   std::string tokenizer, documents, output;
 };
 
@@ -72,7 +73,8 @@ Status RunApply(const ApplyFlags& flags) {
   QWEN25_TRY(const Tokenizer tokenizer, Tokenizer::Load(flags.tokenizer));
   ThreadPool threads(DefaultNumThreads());
   const double start = NowSeconds();
-  QWEN25_TRY(const TokenizeReport report, TokenizeCorpus(flags.documents, tokenizer, flags.output, threads));
+  QWEN25_TRY(const TokenizeReport report,
+             TokenizeCorpus(flags.documents, tokenizer, flags.output, threads, flags.cut_tokens));
   fmt::print("{} documents, {} tokens from {:.2f} MB ({:.2f} bytes per token) in {:.1f} s: {}.bin, {}.idx\n",
              report.documents, report.tokens, static_cast<double>(report.bytes) / 1e6,
              static_cast<double>(report.bytes) / static_cast<double>(report.tokens), NowSeconds() - start,
@@ -145,6 +147,12 @@ void AddTokenizerVerb(CLI::App& app, RunVerb& run) {
   apply_verb->add_option("documents", apply->documents, "A .jsonl file with a \"text\" per line")->required();
   apply_verb->add_option("--tokenizer", apply->tokenizer, "Tokenizer or model folder")->required();
   apply_verb->add_option("-o,--output", apply->output, "The shard, without .bin")->required();
+  apply_verb
+      ->add_option(
+          "--cut-tokens", apply->cut_tokens,
+          "Store longer documents as pieces of about this many tokens, so that training shuffles them; 0: "
+          "leave them whole")
+      ->capture_default_str();
   apply_verb->footer(
       "Example:\n  qwen25 tokenizer apply runs/demo/data/documents.train.jsonl --tokenizer "
       "runs/demo/tokenizer "

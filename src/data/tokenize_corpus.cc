@@ -1,6 +1,7 @@
 #include "data/tokenize_corpus.h"
 
 #include <optional>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -27,10 +28,22 @@ Result<std::vector<std::string>> ReadBatch(JsonlReader& reader) {
   return texts;
 }
 
+Status AddInPieces(std::span<const int32_t> ids, size_t cut_tokens, IndexedDatasetWriter& writer) {
+  if (cut_tokens == 0) return writer.AddDocument(ids);
+  while (!ids.empty()) {
+    // A rest too short to learn from goes with the piece before it.
+    const size_t count = ids.size() < cut_tokens + cut_tokens / 2 ? ids.size() : cut_tokens;
+    QWEN25_RETURN_IF_ERROR(writer.AddDocument(ids.first(count)));
+    ids = ids.subspan(count);
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<TokenizeReport> TokenizeCorpus(const std::string& documents_path, const Tokenizer& tokenizer,
-                                      const std::filesystem::path& prefix, ThreadPool& pool) {
+                                      const std::filesystem::path& prefix, ThreadPool& pool,
+                                      size_t cut_tokens) {
   std::optional<int32_t> end_of_text = tokenizer.TokenId("<|endoftext|>");
   if (!end_of_text) end_of_text = tokenizer.eos_id();
   if (!end_of_text)
@@ -50,12 +63,12 @@ Result<TokenizeReport> TokenizeCorpus(const std::string& documents_path, const T
       ids[task].push_back(*end_of_text);
     });
     for (size_t i = 0; i < texts.size(); ++i) {
-      QWEN25_RETURN_IF_ERROR(writer.AddDocument(ids[i]));
+      QWEN25_RETURN_IF_ERROR(AddInPieces(ids[i], cut_tokens, writer));
+      ++report.documents;
       report.bytes += texts[i].size();
     }
   }
   if (writer.num_documents() == 0) return InvalidArgument("{} holds no documents", documents_path);
-  report.documents = writer.num_documents();
   report.tokens = writer.num_tokens();
   QWEN25_RETURN_IF_ERROR(writer.Finish());
   return report;

@@ -22,9 +22,14 @@ struct TokenizeReport {
 // `prefix`.bin/.idx. Text that looks like a special token is ordinary text. The shard is the same for any
 // number of threads, and memory is bounded by one batch of documents.
 //
+// `cut_tokens` not 0: longer documents are stored as pieces of about that many tokens, which a loader
+// shuffles like documents. A stream that reads one long document for many rows in a row makes neighbouring
+// batches alike, and a short run then learns that document instead of the language.
+//
 // kCorrupt names the file and line that cannot be read, kInvalidArgument a file without documents or a
 // tokenizer without an end of text; nothing is written then.
 Result<TokenizeReport> TokenizeCorpus(const std::string& documents_path, const Tokenizer& tokenizer,
-                                      const std::filesystem::path& prefix, ThreadPool& pool);
+                                      const std::filesystem::path& prefix, ThreadPool& pool,
+                                      size_t cut_tokens = 0);
 
 }  // namespace qwen25

@@ -64,6 +64,29 @@ TEST(TokenizeCorpusTest, EveryDocumentInOrderWithItsEnd) {
   }
 }
 
+TEST(TokenizeCorpusTest, LongDocumentsAreStoredInPieces) {
+  TemporaryDirectory directory;
+  const Tokenizer tokenizer = SmallTokenizer();
+  ASSERT_OK(WriteFileAtomically(directory / "d.jsonl", Lines({std::string(1000, 'x') + "end", "short"})));
+  ThreadPool pool(1);
+  ASSERT_OK(TokenizeCorpus(directory / "d.jsonl", tokenizer, directory / "whole", pool));
+  ASSERT_OK(TokenizeCorpus(directory / "d.jsonl", tokenizer, directory / "cut", pool, 64));
+  ASSERT_OK_AND_ASSIGN(const IndexedDataset whole, IndexedDataset::Open(directory / "whole"));
+  ASSERT_OK_AND_ASSIGN(const IndexedDataset cut, IndexedDataset::Open(directory / "cut"));
+  const auto all_tokens = [](const IndexedDataset& dataset) {
+    std::vector<int32_t> all;
+    for (uint64_t i = 0; i < dataset.num_documents(); ++i) {
+      std::vector<int32_t> ids(dataset.DocumentLength(i));
+      dataset.Read(i, 0, ids);
+      all.insert(all.end(), ids.begin(), ids.end());
+    }
+    return all;
+  };
+  EXPECT_EQ(all_tokens(cut), all_tokens(whole));
+  EXPECT_GT(cut.num_documents(), whole.num_documents());
+  for (uint64_t i = 0; i < cut.num_documents(); ++i) EXPECT_LT(cut.DocumentLength(i), 96u);
+}
+
 TEST(TokenizeCorpusTest, ErrorsNameThePlaceAndWriteNothing) {
   TemporaryDirectory directory;
   ThreadPool pool(2);
