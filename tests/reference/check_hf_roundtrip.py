@@ -217,7 +217,7 @@ def main():
     theirs.add_argument("dump")
     everything = verbs.add_parser("all", help="both directions, every variant")
     everything.add_argument("program")
-    everything.add_argument("--logits-command", default="{program} logits {model} --tokens {tokens} --output {output}")
+    everything.add_argument("--logits-command", default="{program} logits --model {model} --tokens {tokens} --output {output}")
     everything.add_argument("--convert-command", default="{program} convert {model} {output} --dtype {dtype}")
     everything.add_argument("--keep", type=pathlib.Path, help="work in this folder and leave it")
     arguments = parser.parse_args()
