@@ -9,8 +9,7 @@
 namespace qwen25 {
 namespace {
 
-constexpr size_t kWordEntries = size_t{1} << 15;  // 2 MiB of remembered words
-constexpr size_t kMaxShort = 256;                 // symbols; positions fit in 8 bits of a key
+constexpr size_t kMaxShort = 256;  // symbols; positions fit in 8 bits of a key
 constexpr uint32_t kNoRank = MergeTable::kNoRank;
 
 // Whether all of "\u2581" in `token` stand before its other characters ("\u2581\u2581the", "the").
@@ -52,11 +51,16 @@ BpeEncoder::BpeEncoder(const TokenizerSpec& spec)
     in_order &= results_[rank] - static_cast<int32_t>(rank) == results_[0];
   }
   if (in_order) result_offset_ = results_[0];
-  if (model_ == BpeModel::kByteLevel) {
-    byte_pair_ranks_.resize(size_t{1} << 16);
-    for (size_t pair = 0; pair < byte_pair_ranks_.size(); ++pair) {
-      byte_pair_ranks_[pair] = RankOf(byte_ids_[pair >> 8], byte_ids_[pair & 0xFF]);
-    }
+  if (model_ != BpeModel::kByteLevel) return;
+  FindWholeCharacters(spec);
+  byte_pair_ranks_.assign(size_t{1} << 16, kNoRank);
+  std::vector<int32_t> byte_of(spec.tokens.size(), -1);
+  for (int byte = 0; byte < 256; ++byte) byte_of[static_cast<size_t>(byte_ids_[byte])] = byte;
+  for (size_t rank = 0; rank < spec.merges.size(); ++rank) {
+    const int left = byte_of[static_cast<size_t>(spec.merges[rank].left)];
+    const int right = byte_of[static_cast<size_t>(spec.merges[rank].right)];
+    if (left >= 0 && right >= 0)
+      byte_pair_ranks_[static_cast<size_t>(left << 8 | right)] = static_cast<uint32_t>(rank);
   }
 }
 
@@ -100,24 +104,6 @@ void BpeEncoder::FindSymbols(const TokenizerSpec& spec) {
   split_words_ = spec.model == BpeModel::kSentencePiece && marks_in_front && has_mark;
 }
 
-// By id: whether a piece that reads like the token becomes the token. Most do; the vocabulary of Qwen2.5 has
-// some that no sequence of merges leads to.
-std::vector<uint8_t> BpeEncoder::FindReachable(const TokenizerSpec& spec) const {
-  std::vector<uint8_t> reachable(spec.tokens.size(), 0);
-  if (model_ == BpeModel::kSentencePiece) return reachable;
-  Scratch scratch;
-  std::vector<int32_t> ids;
-  for (size_t id = 0; id < spec.tokens.size(); ++id) {
-    if (spec.tokens[id].empty()) continue;
-    if (!spec.ignore_merges) {
-      ids.clear();
-      EncodeAsSymbols(spec.tokens[id], scratch, ids);
-    }
-    reachable[id] = spec.ignore_merges || (ids.size() == 1 && ids[0] == static_cast<int32_t>(id));
-  }
-  return reachable;
-}
-
 int32_t BpeEncoder::Find(std::string_view token) const {
   if (token.empty()) return -1;
   const int32_t value = pieces_.Find(token);
@@ -125,19 +111,9 @@ int32_t BpeEncoder::Find(std::string_view token) const {
 }
 
 void BpeEncoder::EncodeText(std::string_view text, Scratch& scratch, std::vector<int32_t>& ids) const {
-  if (scratch.words.empty()) scratch.words.resize(kWordEntries);
+  if (scratch.words.empty()) scratch.words.resize(Scratch::kWordEntries);
+  if (model_ == BpeModel::kByteLevel) return EncodeByteLevel(text, scratch, ids);
   const char* readable_end = text.data() + text.size();
-  if (model_ == BpeModel::kByteLevel) {
-    pre_tokenizer_.ForEachPiece(text, [&](std::string_view piece) {
-      const int32_t value = pieces_.Find(piece, readable_end);
-      if (value >= 0 && value & 1) {
-        ids.push_back(value >> 1);
-      } else {
-        EncodePiece(piece, readable_end, scratch, ids);
-      }
-    });
-    return;
-  }
   for (size_t begin = 0; begin < text.size();) {
     const size_t end = split_words_ ? NextSentencePieceWord(text, begin) : text.size();
     EncodePiece(text.substr(begin, end - begin), readable_end, scratch, ids);
@@ -152,31 +128,23 @@ size_t BpeEncoder::NextSentencePieceWord(std::string_view text, size_t begin) co
   return std::min(text.find(kSpaceMark, end), text.size());
 }
 
-// A piece that is no token by itself: remembered, or merged and then remembered.
+// A piece of a sentencepiece text: remembered, or merged and then remembered.
 void BpeEncoder::EncodePiece(std::string_view piece, const char* readable_end, Scratch& scratch,
                              std::vector<int32_t>& ids) const {
   if (piece.size() > 32) return EncodeAsSymbols(piece, scratch, ids);
   const ShortKey head = ShortKey::Load(piece.substr(0, 16), readable_end);
   const ShortKey tail = piece.size() > 16 ? ShortKey::Load(piece.substr(16), readable_end) : ShortKey{};
-  const uint64_t hash = head.Hash(piece.size()) + tail.Hash(0) * 3;
-  Scratch::Word& word = scratch.words[hash >> 32 & (kWordEntries - 1)];
-  if (word.size == piece.size() && word.head == head && word.tail == tail) {
+  Scratch::Word& word = scratch.words[Scratch::WordIndex(head, tail, piece.size())];
+  if (word.Holds(head, tail, piece.size())) {
     ids.insert(ids.end(), word.ids, word.ids + word.count);
     return;
   }
   const size_t before = ids.size();
   EncodeAsSymbols(piece, scratch, ids);
-  const size_t count = ids.size() - before;
-  if (count > std::size(word.ids)) return;
-  word.head = head;
-  word.tail = tail;
-  word.size = static_cast<uint8_t>(piece.size());
-  word.count = static_cast<uint8_t>(count);
-  std::copy(ids.end() - static_cast<ptrdiff_t>(count), ids.end(), word.ids);
+  word.Set(head, tail, piece.size(), ids.data() + before, ids.size() - before);
 }
 
 void BpeEncoder::EncodeAsSymbols(std::string_view piece, Scratch& scratch, std::vector<int32_t>& ids) const {
-  if (model_ == BpeModel::kByteLevel && piece.size() <= kMaxShort) return MergeBytes(piece, ids);
   std::vector<int32_t>& symbols = scratch.symbols;
   symbols.clear();
   SplitIntoSymbols(piece, symbols);
@@ -191,12 +159,21 @@ void BpeEncoder::EncodeAsSymbols(std::string_view piece, Scratch& scratch, std::
 }
 
 void BpeEncoder::SplitIntoSymbols(std::string_view piece, std::vector<int32_t>& symbols) const {
+  const char* end = piece.data() + piece.size();
   if (model_ == BpeModel::kByteLevel) {
-    for (const char byte : piece) symbols.push_back(byte_ids_[static_cast<unsigned char>(byte)]);
+    for (const char* p = piece.data(); p < end;) {
+      const DecodedCodePoint c = DecodeCodePoint(p, end);
+      const int32_t whole = c.valid ? WholeCharacter(piece.data(), p, c, end) : -1;
+      if (whole >= 0) {
+        symbols.push_back(whole);
+      } else {
+        for (uint32_t i = 0; i < c.bytes; ++i) symbols.push_back(byte_ids_[static_cast<unsigned char>(p[i])]);
+      }
+      p += c.bytes;
+    }
     return;
   }
   bool after_unk = false;
-  const char* end = piece.data() + piece.size();
   for (const char* p = piece.data(); p < end;) {
     const uint32_t bytes = DecodeCodePoint(p, end).bytes;
     const int32_t value = pieces_.Find({p, bytes}, end);
@@ -244,17 +221,6 @@ void BpeEncoder::MergeShort(ShortRow& row, size_t n, std::vector<int32_t>& ids) 
     row.keys[at] = ShortRow::Key(rank, at);
   }
   for (size_t i = 0; i < n; i = next[i]) ids.push_back(row.symbols[i]);
-}
-
-// The merges of a short piece of a byte-level vocabulary: the first ranks come from the table of byte pairs.
-void BpeEncoder::MergeBytes(std::string_view piece, std::vector<int32_t>& ids) const {
-  ShortRow row;
-  const auto* bytes = reinterpret_cast<const unsigned char*>(piece.data());
-  for (size_t i = 0; i < piece.size(); ++i) row.symbols[i] = byte_ids_[bytes[i]];
-  for (size_t i = 0; i + 1 < piece.size(); ++i) {
-    row.keys[i] = ShortRow::Key(byte_pair_ranks_[size_t{bytes[i]} << 8 | bytes[i + 1]], i);
-  }
-  MergeShort(row, piece.size(), ids);
 }
 
 // Any number of symbols, in scratch.symbols, in O(n log n). heap holds rank << 42 | position; an entry is

@@ -3,7 +3,10 @@
 // does.
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <cstdint>
+#include <iterator>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -11,6 +14,7 @@
 #include "text/bpe_tables.h"
 #include "text/pre_tokenizer.h"
 #include "text/tokenizer_spec.h"
+#include "text/utf8.h"
 
 namespace qwen25 {
 
@@ -25,8 +29,25 @@ class BpeEncoder {
       uint8_t size = 0;   // bytes; 0 = free
       uint8_t count = 0;  // ids
       int32_t ids[7];
+
+      bool Holds(const ShortKey& h, const ShortKey& t, size_t bytes) const {
+        return size == bytes && head == h && tail == t;
+      }
+      // Remembers `length` <= 32 bytes if their ids are few enough.
+      void Set(const ShortKey& h, const ShortKey& t, size_t length, const int32_t* begin, size_t number) {
+        if (number > std::size(ids)) return;
+        head = h;
+        tail = t;
+        size = static_cast<uint8_t>(length);
+        count = static_cast<uint8_t>(number);
+        std::copy(begin, begin + number, ids);
+      }
     };
     std::vector<Word> words;
+    static size_t WordIndex(const ShortKey& head, const ShortKey& tail, size_t size) {
+      return (head.Hash(size) + tail.Hash(0) * 3) >> 32 & (kWordEntries - 1);
+    }
+    static constexpr size_t kWordEntries = size_t{1} << 15;  // 2 MiB of remembered words
     std::vector<int32_t> symbols;
     std::vector<uint32_t> ranks;
     std::vector<size_t> next, previous;
@@ -45,12 +66,15 @@ class BpeEncoder {
 
  private:
   explicit BpeEncoder(const TokenizerSpec& spec);
+  void EncodeByteLevel(std::string_view text, Scratch& scratch, std::vector<int32_t>& ids) const;
   void EncodePiece(std::string_view piece, const char* readable_end, Scratch& scratch,
                    std::vector<int32_t>& ids) const;
   void EncodeAsSymbols(std::string_view piece, Scratch& scratch, std::vector<int32_t>& ids) const;
-  void MergeBytes(std::string_view piece, std::vector<int32_t>& ids) const;
   void SplitIntoSymbols(std::string_view piece, std::vector<int32_t>& symbols) const;
   struct ShortRow;
+  struct BatchRow;
+  bool StartRow(std::string_view piece, BatchRow& row) const;
+  void MergeRows(BatchRow* rows, size_t num_rows) const;
   void MergeShort(ShortRow& row, size_t n, std::vector<int32_t>& ids) const;
   void MergeLong(Scratch& scratch, std::vector<int32_t>& ids) const;
   uint32_t RankOf(int32_t left, int32_t right) const { return merges_.Find(left, right); }
@@ -58,6 +82,25 @@ class BpeEncoder {
     return result_offset_ >= 0 ? result_offset_ + static_cast<int32_t>(rank) : results_[rank];
   }
   void FindSymbols(const TokenizerSpec& spec);
+  void FindWholeCharacters(const TokenizerSpec& spec);
+  int32_t TokenOfCharacter(std::string_view text, const std::vector<uint32_t>& first_rank) const;
+  void FindBoundaries(const TokenizerSpec& spec);
+  // The token that the bytes of the character `c` at `p` become in the text [begin, end), where
+  // bpe_characters.cc can tell; else -1.
+  int32_t WholeCharacter(const char* begin, const char* p, const DecodedCodePoint& c, const char* end) const {
+    if (c.bytes < 2 || c.bytes > 3) return -1;
+    const int32_t token = character_ids_[c.code_point];
+    if (token < 0 || (p > begin && MergesAcross(p[-1], p))) return -1;
+    const char* next = p + c.bytes;
+    return next < end && MergesAcross(next[-1], next) ? -1 : token;
+  }
+  // Whether a part of a character may merge over the boundary between the byte `last` and the character at
+  // `next`.
+  bool MergesAcross(char last, const char* next) const {
+    const auto before = static_cast<unsigned char>(last), lead = static_cast<unsigned char>(next[0]);
+    if (lead < 0x80) return ascii_boundaries_[before];
+    return boundaries_[size_t{before} << 6 | (lead & 0x3F)] >> (next[1] & 0x3F) & 1;
+  }
   Status BuildPieces(const TokenizerSpec& spec, std::string_view origin);
   std::vector<uint8_t> FindReachable(const TokenizerSpec& spec) const;
   size_t NextSentencePieceWord(std::string_view text, size_t begin) const;
@@ -68,8 +111,16 @@ class BpeEncoder {
   MergeTable merges_;             // pair -> rank
   std::vector<int32_t> results_;  // by rank
   int32_t result_offset_ = -1;    // results_[rank] - rank where it is the same for all, else -1
-  std::vector<uint32_t> byte_pair_ranks_;  // of kByteLevel, by first byte << 8 | second byte
-  int32_t byte_ids_[256];                  // the token of a byte, or -1
+  std::vector<uint32_t>
+      byte_pair_ranks_;  // of kByteLevel, by first byte << 8 | second byte; near, unlike merges_
+  // Of kByteLevel (bpe_characters.cc): by code point below U+10000, its token, or -1; by last byte of a
+  // character
+  // << 6 | low bits of the next one's first byte, a bit for the low bits of its second; by last byte, before
+  // ASCII.
+  std::vector<int32_t> character_ids_;
+  std::vector<uint64_t> boundaries_;
+  std::array<bool, 256> ascii_boundaries_{};
+  int32_t byte_ids_[256];  // the token of a byte, or -1
   int32_t unk_id_ = -1;
   bool fuse_unk_ = false;
   bool split_words_ = false;  // sentencepiece: no merge reaches over the beginning of a word

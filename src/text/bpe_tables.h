@@ -61,8 +61,15 @@ class PieceTable {
     slots16_.assign(SlotCount(counts[1]), {});
     slots_long_.assign(SlotCount(counts[2]), {});
     long_bytes_.clear();
+    constexpr size_t kAhead = 16;  // the table is larger than the caches: ask for its lines early
     size_t i = 0;
-    while (i < keys.size() && Insert(keys[i], values[i])) ++i;
+    for (; i < keys.size(); ++i) {
+      if (i + kAhead < keys.size() && keys[i + kAhead].size() <= 16) {
+        const std::string_view later = keys[i + kAhead];
+        PrefetchShort(later.size(), ShortKey::Load(later, later.data() + later.size()).Hash(later.size()));
+      }
+      if (!Insert(keys[i], values[i])) break;
+    }
     return i;
   }
 
@@ -70,20 +77,32 @@ class PieceTable {
   int32_t Find(std::string_view piece, const char* readable_end) const {
     if (piece.size() > 16) return FindLong(piece);
     const ShortKey key = ShortKey::Load(piece, readable_end);
-    if (piece.size() <= 8) {
-      for (size_t i = Home(key.Hash(piece.size()), slots8_.size());; i = (i + 1) & (slots8_.size() - 1)) {
+    return FindShort(key, piece.size(), key.Hash(piece.size()));
+  }
+  int32_t Find(std::string_view piece) const { return Find(piece, piece.data() + piece.size()); }
+
+  // The same in two steps for pieces of 1..16 bytes, so that the memory of several can be on its way at once.
+  void PrefetchShort(size_t size, uint64_t hash) const {
+    if (size <= 8) {
+      __builtin_prefetch(&slots8_[Home(hash, slots8_.size())]);
+    } else {
+      __builtin_prefetch(&slots16_[Home(hash, slots16_.size())]);
+    }
+  }
+  int32_t FindShort(const ShortKey& key, size_t size, uint64_t hash) const {
+    if (size <= 8) {
+      for (size_t i = Home(hash, slots8_.size());; i = (i + 1) & (slots8_.size() - 1)) {
         const Slot8& slot = slots8_[i];
-        if (slot.low == key.low && slot.size == piece.size()) return slot.value;
+        if (slot.low == key.low && slot.size == size) return slot.value;
         if (slot.size == 0) return kNone;
       }
     }
-    for (size_t i = Home(key.Hash(piece.size()), slots16_.size());; i = (i + 1) & (slots16_.size() - 1)) {
+    for (size_t i = Home(hash, slots16_.size());; i = (i + 1) & (slots16_.size() - 1)) {
       const Slot16& slot = slots16_[i];
-      if (slot.low == key.low && slot.high == key.high && slot.size == piece.size()) return slot.value;
+      if (slot.low == key.low && slot.high == key.high && slot.size == size) return slot.value;
       if (slot.size == 0) return kNone;
     }
   }
-  int32_t Find(std::string_view piece) const { return Find(piece, piece.data() + piece.size()); }
 
  private:
   struct Slot8 {
@@ -112,31 +131,36 @@ class PieceTable {
     return static_cast<size_t>(hash >> (64 - std::countr_zero(slots)));
   }
 
+  // False where the piece is there already.
   bool Insert(std::string_view piece, int32_t value) {
     QWEN25_CHECK(!piece.empty() && value >= 0);
-    if (Find(piece) != kNone) return false;
     const auto size = static_cast<uint32_t>(piece.size());
     if (piece.size() > 16) {
+      if (FindLong(piece) != kNone) return false;
       const uint64_t hash = Hash64(std::as_bytes(std::span(piece)));
-      FreeSlot(slots_long_, hash) = {hash, long_bytes_.size(), size, value};
+      size_t i = Home(hash, slots_long_.size());
+      while (slots_long_[i].size != 0) i = (i + 1) & (slots_long_.size() - 1);
+      slots_long_[i] = {hash, long_bytes_.size(), size, value};
       long_bytes_ += piece;
       return true;
     }
     const ShortKey key = ShortKey::Load(piece, piece.data() + piece.size());
     const uint64_t hash = key.Hash(piece.size());
     if (piece.size() <= 8) {
-      FreeSlot(slots8_, hash) = {key.low, value, size};
-    } else {
-      FreeSlot(slots16_, hash) = {key.low, key.high, value, size};
+      size_t i = Home(hash, slots8_.size());
+      for (; slots8_[i].size != 0; i = (i + 1) & (slots8_.size() - 1)) {
+        if (slots8_[i].low == key.low && slots8_[i].size == size) return false;
+      }
+      slots8_[i] = {key.low, value, size};
+      return true;
     }
+    size_t i = Home(hash, slots16_.size());
+    for (; slots16_[i].size != 0; i = (i + 1) & (slots16_.size() - 1)) {
+      if (slots16_[i].low == key.low && slots16_[i].high == key.high && slots16_[i].size == size)
+        return false;
+    }
+    slots16_[i] = {key.low, key.high, value, size};
     return true;
-  }
-
-  template <typename Slot>
-  static Slot& FreeSlot(std::vector<Slot>& slots, uint64_t hash) {
-    size_t i = Home(hash, slots.size());
-    while (slots[i].size != 0) i = (i + 1) & (slots.size() - 1);
-    return slots[i];
   }
 
   int32_t FindLong(std::string_view piece) const {
@@ -171,6 +195,7 @@ class MergeTable {
     while (slots_[i] != kFree && slots_[i] >> 21 != pair) i = (i + 1) & (slots_.size() - 1);
     slots_[i] = pair << 21 | rank;
   }
+  void Prefetch(int32_t left, int32_t right) const { __builtin_prefetch(&slots_[Home(Pair(left, right))]); }
   uint32_t Find(int32_t left, int32_t right) const {
     const uint64_t pair = Pair(left, right);
     for (size_t i = Home(pair);; i = (i + 1) & (slots_.size() - 1)) {

@@ -29,6 +29,11 @@ struct FileVocabulary {
   PieceTable table;  // text -> id
 
   int32_t Find(std::string_view text) const { return text.empty() ? -1 : table.Find(text); }
+  // The text of `id` where the file lists the tokens by id; else empty.
+  std::string_view TextOf(int32_t id) const {
+    const auto i = static_cast<size_t>(id);
+    return id >= 0 && i < ids.size() && ids[i] == id ? texts[i] : std::string_view();
+  }
 };
 
 Result<FileVocabulary> ParseVocabulary(dom::element element, std::string_view origin) {
@@ -88,7 +93,10 @@ Status AppendMerge(const FileVocabulary& vocabulary, std::string_view left, std:
   }
   joined.assign(left);
   joined += right;
-  const TokenizerSpec::Merge merge = {vocabulary.Find(left), vocabulary.Find(right), vocabulary.Find(joined)};
+  // Most vocabularies are numbered in the order of their merges: look there first, a search costs more.
+  const int32_t guess = spec.merges.empty() ? -1 : spec.merges.back().result + 1;
+  const int32_t result = vocabulary.TextOf(guess) == joined ? guess : vocabulary.Find(joined);
+  const TokenizerSpec::Merge merge = {vocabulary.Find(left), vocabulary.Find(right), result};
   for (const auto& [id, text] : {std::pair<int32_t, std::string_view>{merge.left, left},
                                  {merge.right, right},
                                  {merge.result, joined}}) {

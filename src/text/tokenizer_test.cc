@@ -14,6 +14,7 @@
 #include "base/test_util.h"
 #include "text/llama2c_tokenizer.h"
 #include "text/normalizer.h"
+#include "text/pre_tokenizer.h"
 #include "text/utf8.h"
 
 namespace qwen25 {
@@ -183,6 +184,64 @@ TEST(TokenizerTest, MergesAsDefined) {
       ASSERT_EQ(tokenizer.Encode(piece + "!" + piece + "!").size(), 2 * expected.size() + 2) << piece;
     }
   }
+}
+
+// The same over characters of one to four bytes, with merges of their bytes, of parts over the boundary
+// between two characters, and of whole characters, in an order that favours none: what bpe_characters.cc
+// decides about.
+TEST(TokenizerTest, MergesCharactersAsDefined) {
+  const std::vector<std::string> characters = {"a",      " ",      "\u00e9", "\u00e8",    "\u0434",
+                                               "\u4e2d", "\u4e2e", "\u6587", "\U0001f600"};
+  Rng rng(5);
+  size_t tokens_of_characters = 0;
+  for (int round = 0; round < 300; ++round) {
+    std::vector<std::pair<std::string, std::string>> merges;
+    std::vector<std::string> known;
+    for (const std::string& c : characters) {
+      for (const char byte : c) known.push_back(std::string(1, byte));
+      if (c.size() == 1 || rng.Below(4) == 0) continue;
+      // Most characters get a token, from either end.
+      const bool from_front = rng.Below(2) == 0;
+      std::string part(1, from_front ? c.front() : c.back());
+      for (size_t i = 1; i < c.size(); ++i) {
+        const std::string byte(1, from_front ? c[i] : c[c.size() - 1 - i]);
+        merges.emplace_back(from_front ? part : byte, from_front ? byte : part);
+        part = merges.back().first + merges.back().second;
+        known.push_back(part);
+      }
+      ++tokens_of_characters;
+    }
+    for (uint64_t n = rng.Below(12); n > 0; --n) {
+      const std::string left = known[rng.Below(known.size())], right = known[rng.Below(known.size())];
+      merges.emplace_back(left, right);
+      known.push_back(left + right);
+    }
+    std::sort(merges.begin(), merges.end());
+    merges.erase(std::unique(merges.begin(), merges.end()), merges.end());
+    std::stable_sort(merges.begin(), merges.end(), [](const auto& a, const auto& b) {
+      return a.first.size() + a.second.size() < b.first.size() + b.second.size();
+    });
+    ByteLevelBpe parts = SmallParts(merges);
+    parts.nfc = false;
+    // From the order of training, over slightly mixed, to any order.
+    for (uint64_t swaps = round % 3 == 0 ? 0 : rng.Below(3 * parts.merges.size() + 1); swaps > 0; --swaps) {
+      std::swap(parts.merges[rng.Below(parts.merges.size())], parts.merges[rng.Below(parts.merges.size())]);
+    }
+    ASSERT_OK_AND_ASSIGN(const Tokenizer tokenizer, Tokenizer::FromByteLevelBpe(parts));
+    const PreTokenizer pre_tokenizer(parts.pre_tokenizer);
+    for (int i = 0; i < 60; ++i) {
+      std::string text;
+      for (uint64_t n = rng.Below(i < 55 ? 20 : 200); n > 0; --n)
+        text += characters[rng.Below(characters.size())];
+      Ids expected;
+      pre_tokenizer.ForEachPiece(text, [&](std::string_view piece) {
+        const Ids ids = MergeByDefinition(parts, piece);
+        expected.insert(expected.end(), ids.begin(), ids.end());
+      });
+      ASSERT_EQ(tokenizer.Encode(text), expected) << text << " in round " << round;
+    }
+  }
+  EXPECT_GT(tokens_of_characters, 1000u);
 }
 
 TEST(TokenizerTest, ArbitraryBytesComeBackRepaired) {
