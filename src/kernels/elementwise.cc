@@ -48,7 +48,8 @@ HWY_INLINE float Sum(Vec x) {
 }
 HWY_INLINE Vec Sigmoid(Vec x) {
   const Vec one = hn::Set(kTag, 1.0f);
-  x = hn::Max(x, hn::Set(kTag, -88.0f));  // exp(88) is the last that float holds; Highway's Exp does not saturate
+  x = hn::Max(
+      x, hn::Set(kTag, -88.0f));  // exp(88) is the last that float holds; Highway's Exp does not saturate
   return hn::Div(one, hn::Add(one, hn::Exp(kTag, hn::Neg(x))));
 }
 

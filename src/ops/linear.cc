@@ -37,7 +37,9 @@ struct LinearRecord {
 
 }  // namespace
 
-size_t PackedWeightFloats(const Parameter& weight) { return PackedFloats(weight.cols, weight.rows); }
+size_t PackedWeightFloats(const Parameter& weight) {
+  return PackedFloats(weight.cols, weight.rows);
+}
 
 void PackWeight(ThreadPool& threads, Parameter& weight, float* memory) {
   PackRightHandSide(threads, weight.cols, weight.rows, GemmOperand::Transposed(weight.view()), memory);
