@@ -69,6 +69,16 @@ TEST(FileTest, AnAppendedFileGrows) {
   EXPECT_ERROR_CONTAINS(AppendFile::Open(directory / "missing/log"), "cannot open for appending");
 }
 
+TEST(FileTest, AFolderIsLockedOnceAtATime) {
+  TemporaryDirectory directory;
+  {
+    ASSERT_OK_AND_ASSIGN(const FolderLock lock, FolderLock::Acquire(directory.path()));
+    EXPECT_ERROR_CONTAINS(FolderLock::Acquire(directory.path()), "another process is working in this folder");
+  }
+  EXPECT_OK(FolderLock::Acquire(directory.path()));
+  EXPECT_ERROR_CONTAINS(FolderLock::Acquire(directory / "none"), "cannot open folder");
+}
+
 TEST(FileTest, ErrorsNameThePathAndTheReason) {
   EXPECT_ERROR_CONTAINS(ReadFile("/nonexistent/file"), "/nonexistent/file: cannot open: No such file");
   EXPECT_EQ(ReadFile("/nonexistent/file").status().code(), StatusCode::kNotFound);

@@ -1,6 +1,7 @@
 #include "base/file.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -146,6 +147,22 @@ Status SyncDirectory(const std::filesystem::path& directory) {
   // Some file systems cannot flush a folder and say so with EINVAL; there is nothing more to do there.
   if (failed && error_number != EINVAL) return ErrnoStatus(error_number, "flush folder", directory);
   return {};
+}
+
+Result<FolderLock> FolderLock::Acquire(const std::filesystem::path& directory) {
+  const int descriptor = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (descriptor < 0) return ErrnoStatus(errno, "open folder", directory);
+  if (::flock(descriptor, LOCK_EX | LOCK_NB) == 0) return FolderLock(descriptor);
+  const int error_number = errno;
+  ::close(descriptor);
+  if (error_number != EWOULDBLOCK) return ErrnoStatus(error_number, "lock", directory);
+  return ResourceExhausted(
+      "{}: another process is working in this folder; wait for it, or choose another folder",
+      directory.string());
+}
+
+FolderLock::~FolderLock() {
+  if (descriptor_ >= 0) ::close(descriptor_);
 }
 
 Status CreateDirectories(const std::filesystem::path& directory) {

@@ -6,6 +6,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "base/status.h"
 
@@ -68,6 +69,25 @@ class AppendFile {
 
 // Flushes a folder's entries (created, renamed, removed names) to disk.
 Status SyncDirectory(const std::filesystem::path& directory);
+
+// Keeps a folder for one process: while the lock lives, Acquire() of the same folder fails in every other
+// process (and in this one). It ends with the object or with the process, however that dies.
+class FolderLock {
+ public:
+  // kResourceExhausted where somebody else holds it.
+  static Result<FolderLock> Acquire(const std::filesystem::path& directory);
+  FolderLock(FolderLock&& other) noexcept : descriptor_(std::exchange(other.descriptor_, -1)) {}
+  FolderLock& operator=(FolderLock&& other) noexcept {
+    std::swap(descriptor_, other.descriptor_);
+    return *this;
+  }
+  ~FolderLock();
+
+ private:
+  explicit FolderLock(int descriptor) : descriptor_(descriptor) {}
+
+  int descriptor_;
+};
 
 // Creates `directory` and its parents where missing.
 Status CreateDirectories(const std::filesystem::path& directory);

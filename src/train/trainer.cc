@@ -77,6 +77,12 @@ Result<std::unique_ptr<Trainer>> Trainer::Create(const TrainOptions& options, Tr
                                                  ThreadPool& threads) {
   QWEN25_RETURN_IF_ERROR(options.Validate());
   QWEN25_CHECK(data.train != nullptr);
+  // An existing folder is locked before anything in it is read; a new one is made only when nothing can go
+  // wrong any more.
+  std::optional<FolderLock> lock;
+  if (std::error_code ignored; fs::is_directory(options.output, ignored)) {
+    QWEN25_TRY(lock, FolderLock::Acquire(options.output));
+  }
   const CheckpointStore checkpoints(options.output);
   QWEN25_TRY(const std::optional<fs::path> latest, checkpoints.Latest());
   if (latest && !options.resume) {
@@ -98,6 +104,11 @@ Result<std::unique_ptr<Trainer>> Trainer::Create(const TrainOptions& options, Tr
     model->Initialize(options.seed);
   }
   std::unique_ptr<Trainer> trainer(new Trainer(options, std::move(data), std::move(*model), threads));
+  if (!lock) {
+    QWEN25_RETURN_IF_ERROR(CreateDirectories(options.output));
+    QWEN25_TRY(lock, FolderLock::Acquire(options.output));
+  }
+  trainer->lock_.emplace(std::move(*lock));
   if (latest) QWEN25_RETURN_IF_ERROR(trainer->Resume(*latest, std::move(state)));
   QWEN25_TRY(MetricsWriter metrics, MetricsWriter::Open(options.output, trainer->state_.step));
   trainer->metrics_.emplace(std::move(metrics));

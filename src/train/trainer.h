@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "base/file.h"
 #include "base/progress.h"
 #include "base/status.h"
 #include "base/thread_pool.h"
@@ -105,6 +106,7 @@ class Trainer {
                     double validation_loss) const;
 
   const TrainOptions options_;
+  std::optional<FolderLock> lock_;  // of the output folder
   TrainData data_;
   ThreadPool& threads_;
   Model model_;

@@ -8,13 +8,15 @@ kills=6
 prepare_data
 write_small_config "$work/config.json"
 
-train() {  # OUTPUT, further flags
+# set_arguments OUTPUT ...: the command line of the run, so that the program can be started without a shell around it:
+# a kill must hit the program itself.
+set_arguments() {
   local output=$1
   shift
-  "$qwen25" train --data "$work/data/train" --validation-data "$work/data/validation" --tokenizer "$work/tokenizer" \
-    --set model.preset= --set "model.config=$work/config.json" --sequence-length 64 --tokens-per-step 512 \
-    --micro-batch-tokens 256 --optimizer muon --max-steps "$steps" --set run.checkpoint_every=7 \
-    --set run.validate_every=25 --set run.measure_peak=false -o "$output" "$@"
+  arguments=(train --data "$work/data/train" --validation-data "$work/data/validation" --tokenizer "$work/tokenizer"
+    --set model.preset= --set "model.config=$work/config.json" --sequence-length 64 --tokens-per-step 512
+    --micro-batch-tokens 256 --optimizer muon --max-steps "$steps" --set run.checkpoint_every=7
+    --set run.validate_every=25 --set run.measure_peak=false -o "$output" "$@")
 }
 
 # The numbers of each step and validation, without times and speeds.
@@ -27,7 +29,8 @@ for line in open(sys.argv[1]):
 PYTHON
 }
 
-quietly train "$work/whole"
+set_arguments "$work/whole"
+quietly "$qwen25" "${arguments[@]}"
 losses "$work/whole" >"$work/whole.losses"
 num_records=$(wc -l <"$work/whole.losses")
 [[ $num_records -ge $steps ]] || fail "the uninterrupted run wrote $num_records records for $steps steps"
@@ -35,7 +38,8 @@ num_records=$(wc -l <"$work/whole.losses")
 # kill_behind LINES: starts or resumes the run and kills it as soon as its metrics have that many lines.
 kill_behind() {
   local lines=$1 pid
-  train "$work/killed" --resume >"$work/log" 2>&1 &
+  set_arguments "$work/killed" --resume
+  "$qwen25" "${arguments[@]}" >"$work/log" 2>&1 &
   pid=$!
   while kill -0 "$pid" 2>/dev/null; do
     if [[ -f $work/killed/metrics.jsonl && $(wc -l <"$work/killed/metrics.jsonl") -ge $lines ]]; then
@@ -51,7 +55,8 @@ kill_behind() {
 for ((i = 1; i <= kills; ++i)); do
   kill_behind "$((RANDOM % 15 + 15 * i))"
 done
-quietly train "$work/killed" --resume
+set_arguments "$work/killed" --resume
+quietly "$qwen25" "${arguments[@]}"
 losses "$work/killed" >"$work/killed.losses"
 diff "$work/whole.losses" "$work/killed.losses" >&2 || fail "losses differ from the uninterrupted run"
 cmp "$work/whole/model/model.safetensors" "$work/killed/model/model.safetensors" || fail "the final weights differ"
