@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 #include "base/check.h"
 
@@ -39,19 +40,30 @@ namespace {
 
 const hn::ScalableTag<float> kTag;
 
-// Calls body(i, load, store) for vectors of [0, n): full ones with plain loads, the tail with masked ones.
+// Calls body(load, store) for vectors of [0, n): full ones in place, the tail through a buffer (below AVX-512
+// a masked load of Highway reads the whole vector, behind the end of the memory).
 template <class Body>
 HWY_INLINE void ForVectors(size_t n, const Body& body) {
+  using V = hn::Vec<decltype(kTag)>;
   const size_t lanes = hn::Lanes(kTag);
   size_t i = 0;
   for (; i + lanes <= n; i += lanes) {
     body([i](const float* p) HWY_ATTR { return hn::LoadU(kTag, p + i); },
-         [i](hn::Vec<decltype(kTag)> x, float* p) HWY_ATTR { hn::StoreU(x, kTag, p + i); });
+         [i](V x, float* p) HWY_ATTR { hn::StoreU(x, kTag, p + i); });
   }
   if (i == n) return;
-  const auto mask = hn::FirstN(kTag, n - i);
-  body([i, mask](const float* p) HWY_ATTR { return hn::MaskedLoad(mask, kTag, p + i); },
-       [i, mask](hn::Vec<decltype(kTag)> x, float* p) HWY_ATTR { hn::BlendedStore(x, mask, kTag, p + i); });
+  const size_t tail_bytes = (n - i) * sizeof(float);
+  body(
+      [i, tail_bytes](const float* p) HWY_ATTR {
+        HWY_ALIGN float buffer[hn::MaxLanes(kTag)] = {};
+        std::memcpy(buffer, p + i, tail_bytes);
+        return hn::Load(kTag, buffer);
+      },
+      [i, tail_bytes](V x, float* p) HWY_ATTR {
+        HWY_ALIGN float buffer[hn::MaxLanes(kTag)];
+        hn::Store(x, kTag, buffer);
+        std::memcpy(p + i, buffer, tail_bytes);
+      });
 }
 
 void AdamWChunk(const AdamWFactors& factors, size_t n, float* weight, const float* grad, float* m, float* v) {
