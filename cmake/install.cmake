@@ -14,9 +14,7 @@ target_include_directories(qwen25 INTERFACE
 
 set(package_folder ${CMAKE_INSTALL_LIBDIR}/cmake/qwen25)
 install(TARGETS qwen25 EXPORT qwen25_targets ARCHIVE)
-if(TARGET qwen25_program)
-  install(TARGETS qwen25_program RUNTIME)
-endif()
+install(TARGETS qwen25_program RUNTIME)
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/src/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/qwen25
         FILES_MATCHING PATTERN "*.h" PATTERN "*test_util.h" EXCLUDE PATTERN "cli" EXCLUDE)
 install(EXPORT qwen25_targets NAMESPACE qwen25:: FILE qwen25-targets.cmake DESTINATION ${package_folder})

@@ -1,9 +1,9 @@
-# qwen25_layer(NAME base DEPENDS ... SOURCES ... TESTS ... LIBS ... PROGRAM ...)
-#   NAME     the folder; its objects become part of the library `qwen25`
+# qwen25_layer(NAME base DEPENDS ... SOURCES ... TESTS ... LIBS ...)
+#   NAME     the folder; its objects become part of the library `qwen25`. The program (src/cli) is no part of it
+#            and lists its own files.
 #   DEPENDS  the layers that it may include, as in docs/layers.txt
 #   SOURCES  .cc files; TESTS the *_test.cc beside them, one test program per layer
 #   LIBS     third-party targets
-#   PROGRAM  the file with main(): the layer then makes the program `qwen25` and is no part of the library
 find_program(CCACHE_PROGRAM ccache)
 if(CCACHE_PROGRAM)
   set(CMAKE_C_COMPILER_LAUNCHER ${CCACHE_PROGRAM})
@@ -36,7 +36,7 @@ add_library(qwen25::qwen25 ALIAS qwen25)
 enable_testing()
 
 function(qwen25_layer)
-  cmake_parse_arguments(LAYER "" "NAME;PROGRAM" "DEPENDS;SOURCES;TESTS;LIBS" ${ARGN})
+  cmake_parse_arguments(LAYER "" "NAME" "DEPENDS;SOURCES;TESTS;LIBS" ${ARGN})
   set(target qwen25_${LAYER_NAME})
   if(LAYER_SOURCES)
     add_library(${target} OBJECT ${LAYER_SOURCES})
@@ -48,13 +48,6 @@ function(qwen25_layer)
         target_link_libraries(${target} PUBLIC qwen25_${dependency})
       endif()
     endforeach()
-  endif()
-  if(LAYER_PROGRAM)
-    add_executable(qwen25_program ${LAYER_PROGRAM})
-    set_target_properties(qwen25_program PROPERTIES OUTPUT_NAME qwen25)
-    target_compile_definitions(qwen25_program PRIVATE QWEN25_VERSION="${PROJECT_VERSION}")
-    target_link_libraries(qwen25_program PRIVATE qwen25_flags ${target} qwen25)
-  elseif(LAYER_SOURCES)
     target_sources(qwen25 PRIVATE $<TARGET_OBJECTS:${target}>)
     target_link_libraries(qwen25 PUBLIC ${LAYER_LIBS})
   endif()

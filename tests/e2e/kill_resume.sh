@@ -3,7 +3,7 @@
 # the uninterrupted run bit by bit, and end with the same weights: kill_resume.sh PROGRAM
 source "$(dirname "$0")/common.sh" "$@"
 
-steps=120
+steps=150
 kills=6
 prepare_data
 write_small_config "$work/config.json"
@@ -42,6 +42,7 @@ kill_behind() {
   "$qwen25" "${arguments[@]}" >"$work/log" 2>&1 &
   pid=$!
   while kill -0 "$pid" 2>/dev/null; do
+    sleep 0.02  # between looks at the file, which leaves the cores to the run
     if [[ -f $work/killed/metrics.jsonl && $(wc -l <"$work/killed/metrics.jsonl") -ge $lines ]]; then
       kill -9 "$pid" 2>/dev/null || true
       wait "$pid" 2>/dev/null || true
