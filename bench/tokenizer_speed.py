@@ -75,7 +75,7 @@ def main():
     print(f"tiktoken {tiktoken.__version__}, transformers {transformers.__version__}; MB per second of processor time, one thread, "
           f"best of {args.rounds} interleaved rounds")
     print(f"{'text':18} {'MB':>6} {'ids':>9} {'qwen25':>8} {'tiktoken':>9} {'HF':>6} {'/tiktoken':>9} {'/HF':>6}")
-    worst = float("inf")
+    worst, total = float("inf"), [0.0] * 4
     for name, documents in texts(args.data).items():
         documents = [unicodedata.normalize("NFC", d) for d in documents]
         size = sum(len(d.encode()) for d in documents)
@@ -106,9 +106,13 @@ def main():
             ours.stdin.close()
             ours.wait()
         speed = [size / s / 1e6 for s in best]
+        total = [a + b for a, b in zip(total, [size, *best])]
         worst = min(worst, speed[0] / speed[1])
         print(f"{name:18} {size / 1e6:6.2f} {count:>9} {speed[0]:8.1f} {speed[1]:9.1f} {speed[2]:6.1f} "
               f"{speed[0] / speed[1]:8.1f}x {speed[0] / speed[2]:5.1f}x")
+    speed = [total[0] / s / 1e6 for s in total[1:]]
+    print(f"{'all together':18} {total[0] / 1e6:6.2f} {'':9} {speed[0]:8.1f} {speed[1]:9.1f} {speed[2]:6.1f} "
+          f"{speed[0] / speed[1]:8.1f}x {speed[0] / speed[2]:5.1f}x")
     print(f"lowest ratio to tiktoken: {worst:.1f}")
 
 

@@ -47,7 +47,7 @@ class BpeEncoder {
     static size_t WordIndex(const ShortKey& head, const ShortKey& tail, size_t size) {
       return (head.Hash(size) + tail.Hash(0) * 3) >> 32 & (kWordEntries - 1);
     }
-    static constexpr size_t kWordEntries = size_t{1} << 15;  // 2 MiB of remembered words
+    static constexpr size_t kWordEntries = size_t{1} << 17;  // 8 MiB of remembered words
     std::vector<int32_t> symbols;
     std::vector<uint32_t> ranks;
     std::vector<size_t> next, previous;
