@@ -1,6 +1,7 @@
 #include "base/json.h"
 
 #include <limits>
+#include <unordered_set>
 
 #include "base/file.h"
 
@@ -68,6 +69,39 @@ Result<Json> ParseJson(std::string_view text, std::string_view origin) {
   } catch (const nlohmann::json::exception& error) {
     return InvalidArgument("{}: not valid JSON: {}", origin, error.what());
   }
+}
+
+Status ForEachMember(std::string_view text, std::string_view origin,
+                     const std::function<Status(const std::string& key, const Json& value)>& visit) {
+  using Event = Json::parse_event_t;
+  Status status;
+  bool is_object = false;
+  std::string key;
+  std::unordered_set<std::string> keys;
+  // False drops a value: members are dropped once they were visited, and everything after an error.
+  const Json::parser_callback_t on_event = [&](int depth, Event event, Json& value) {
+    if (!status.ok()) return false;
+    if (depth > kMaxDepth) {
+      status = InvalidArgument("{}: JSON is nested deeper than {} levels", origin, kMaxDepth);
+    } else if (depth == 0) {
+      is_object = is_object || event == Event::object_start;
+    } else if (depth == 1 && event == Event::key) {
+      key = value.get<std::string>();
+      if (!keys.insert(key).second) status = Corrupt("{}: \"{}\" comes twice", origin, key);
+    } else if (depth == 1 && is_object &&
+               (event == Event::value || event == Event::object_end || event == Event::array_end)) {
+      status = visit(key, value);
+      return false;
+    }
+    return status.ok();
+  };
+  try {
+    const Json rest = Json::parse(text, on_event);  // an object without members: all were dropped
+  } catch (const nlohmann::json::exception& error) {
+    return InvalidArgument("{}: not valid JSON: {}", origin, error.what());
+  }
+  if (status.ok() && !is_object) return Corrupt("{}: expected a JSON object", origin);
+  return status;
 }
 
 Result<Json> ReadJsonFile(const std::string& path) {

@@ -2,6 +2,7 @@
 // (vocabularies) are read with simdjson where they are needed.
 #pragma once
 
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
@@ -17,6 +18,11 @@ Result<Json> ParseJson(std::string_view text, std::string_view origin);
 
 // Reads and parses the file.
 Result<Json> ReadJsonFile(const std::string& path);
+
+// Parses an object and passes on its members one by one, without holding them together: for objects with very
+// many members. A key that comes twice, and a document that is no object, are kCorrupt; an error of `visit` ends it.
+Status ForEachMember(std::string_view text, std::string_view origin,
+                     const std::function<Status(const std::string& key, const Json& value)>& visit);
 
 // Sets `out` to object[key]. An absent or null key leaves `out` alone and succeeds; a value of another type,
 // or a negative or oversized number, is kInvalidArgument naming `origin`, the key and what was found.

@@ -1,6 +1,7 @@
 #include "store/safetensors.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <optional>
@@ -27,15 +28,21 @@ bool IsUnsigned(const Json& value) {
   return value.is_number_unsigned();
 }
 
-// One entry of the header, checked against the `data` section.
-Result<TensorInfo> ParseEntry(const std::string& path, const std::string& name, const Json& entry,
-                              std::span<const std::byte> data) {
+// A tensor and where it lies in the data section.
+struct PlacedTensor {
+  TensorInfo tensor;
+  uint64_t begin = 0, end = 0;
+};
+
+// One entry of the header; whether the file has those bytes is not checked yet.
+Result<PlacedTensor> ParseEntry(const std::string& path, const std::string& name, const Json& entry) {
   const auto bad = [&](std::string_view what) { return Corrupt("{}: tensor {}: {}", path, name, what); };
   if (!entry.is_object() || !entry.contains("dtype") || !entry.contains("shape") ||
       !entry.contains("data_offsets")) {
     return bad("expected an object with dtype, shape and data_offsets");
   }
-  TensorInfo tensor;
+  PlacedTensor place;
+  TensorInfo& tensor = place.tensor;
   tensor.name = name;
   const std::optional<DType> dtype =
       entry["dtype"].is_string() ? ParseDType(entry["dtype"].get<std::string>()) : std::nullopt;
@@ -56,17 +63,45 @@ Result<TensorInfo> ParseEntry(const std::string& path, const std::string& name, 
   if (!offsets.is_array() || offsets.size() != 2 || !std::ranges::all_of(offsets, IsUnsigned)) {
     return bad("data_offsets are not two offsets");
   }
-  const uint64_t begin = offsets[0].get<uint64_t>(), end = offsets[1].get<uint64_t>();
-  if (begin > end) return bad(fmt::format("data_offsets {} and {} are out of order", begin, end));
-  if (end > data.size()) {
-    return bad(fmt::format("ends at byte {} of the data, the file holds {}: {} bytes are missing; {}", end,
-                           data.size(), end - data.size(), kCut));
+  place.begin = offsets[0].get<uint64_t>();
+  place.end = offsets[1].get<uint64_t>();
+  if (place.begin > place.end) {
+    return bad(fmt::format("data_offsets {} and {} are out of order", place.begin, place.end));
   }
-  if (end - begin != num_bytes) {
-    return bad(fmt::format("holds {} bytes, dtype and shape want {}", end - begin, num_bytes));
+  if (place.end - place.begin != num_bytes) {
+    return bad(fmt::format("holds {} bytes, dtype and shape want {}", place.end - place.begin, num_bytes));
   }
-  tensor.bytes = data.subspan(begin, num_bytes);
-  return tensor;
+  return place;
+}
+
+Status ParseMetadata(const std::string& path, const Json& entry, std::map<std::string, std::string>& metadata) {
+  if (!entry.is_object()) return Corrupt("{}: __metadata__ is not an object", path);
+  for (const auto& [key, value] : entry.items()) {
+    if (!value.is_string()) return Corrupt("{}: __metadata__ \"{}\" is not a string", path, key);
+    metadata[key] = value.get<std::string>();
+  }
+  return {};
+}
+
+// The tensors, sorted by place, must cover the data section without a gap, an overlap or a rest.
+Status CheckLayout(const std::string& path, std::span<const PlacedTensor> places, uint64_t num_bytes) {
+  uint64_t next = 0;
+  for (const PlacedTensor& place : places) {
+    if (place.begin != next) {
+      return Corrupt("{}: tensor {} starts at byte {} of the data, the one before it ends at {}", path,
+                     place.tensor.name, place.begin, next);
+    }
+    next = place.end;
+  }
+  if (next > num_bytes) {
+    return Corrupt("{}: the tensors fill {} bytes, the file holds {} of them: {} bytes are missing; {}", path,
+                   next, num_bytes, next - num_bytes, kCut);
+  }
+  if (next != num_bytes) {
+    return Corrupt("{}: {} bytes lie behind the last tensor; the file is longer than its header says", path,
+                   num_bytes - next);
+  }
+  return {};
 }
 
 template <typename Convert>
@@ -76,6 +111,16 @@ void ConvertAll(std::span<const std::byte> bytes, std::span<float> out, const Co
     std::memcpy(&bits, bytes.data() + 2 * i, sizeof bits);
     out[i] = convert(bits);
   }
+}
+
+// Compiles to a vector loop: a float is finite where its exponent bits are not all set.
+bool AllFinite(std::span<const float> values) {
+  uint32_t any = 0;
+  for (float value : values) {
+    constexpr uint32_t kExponent = 0x7f800000;
+    any |= (std::bit_cast<uint32_t>(value) & kExponent) == kExponent;
+  }
+  return any == 0;
 }
 
 // Writes floats as `dtype`, in pieces that stay in cache.
@@ -116,36 +161,22 @@ Status SafetensorsReader::Parse(const std::string& path) {
                    header_bytes, file.size() - kLengthBytes, kCut);
   }
   const std::string_view header_text(reinterpret_cast<const char*>(file.data()) + kLengthBytes, header_bytes);
-  QWEN25_TRY(const Json header, ParseJson(header_text, path + " (header)"));
-  if (!header.is_object()) return Corrupt("{}: the header is not a JSON object", path);
+  std::vector<PlacedTensor> places;
+  QWEN25_RETURN_IF_ERROR(ForEachMember(
+      header_text, path + " (header)", [&](const std::string& name, const Json& entry) -> Status {
+        if (name == "__metadata__") return ParseMetadata(path, entry, metadata_);
+        QWEN25_TRY(PlacedTensor place, ParseEntry(path, name, entry));
+        places.push_back(std::move(place));
+        return {};
+      }));
+  // An empty tensor lies in front of the one that starts at the same byte.
+  std::ranges::stable_sort(places, {}, [](const PlacedTensor& place) { return std::pair(place.begin, place.end); });
   const std::span<const std::byte> data = file.subspan(kLengthBytes + header_bytes);
-  for (const auto& [name, entry] : header.items()) {
-    if (name == "__metadata__") {
-      if (!entry.is_object()) return Corrupt("{}: __metadata__ is not an object", path);
-      for (const auto& [key, value] : entry.items()) {
-        if (!value.is_string()) return Corrupt("{}: __metadata__ \"{}\" is not a string", path, key);
-        metadata_[key] = value.get<std::string>();
-      }
-      continue;
-    }
-    QWEN25_TRY(TensorInfo tensor, ParseEntry(path, name, entry, data));
-    tensors_.push_back(std::move(tensor));
-  }
-  // In a JSON tree the last of two equal names wins; the bytes of the first then show up as a hole.
-  std::ranges::stable_sort(tensors_, {}, [](const TensorInfo& tensor) { return tensor.bytes.data(); });
-  uint64_t next = 0;
-  for (const TensorInfo& tensor : tensors_) {
-    const auto begin = static_cast<uint64_t>(tensor.bytes.data() - data.data());
-    if (begin != next) {
-      return Corrupt("{}: tensor {} starts at byte {} of the data, the one before it ends at {}", path,
-                     tensor.name, begin, next);
-    }
-    next = begin + tensor.bytes.size();
-    by_name_.emplace(tensor.name, by_name_.size());
-  }
-  if (next != data.size()) {
-    return Corrupt("{}: {} bytes lie behind the last tensor; the file is longer than its header says", path,
-                   data.size() - next);
+  QWEN25_RETURN_IF_ERROR(CheckLayout(path, places, data.size()));
+  for (PlacedTensor& place : places) {
+    place.tensor.bytes = data.subspan(place.begin, place.end - place.begin);
+    by_name_.emplace(place.tensor.name, tensors_.size());
+    tensors_.push_back(std::move(place.tensor));
   }
   return {};
 }
@@ -160,9 +191,11 @@ Result<CheckpointReader> CheckpointReader::Open(const std::filesystem::path& dir
   const std::filesystem::path single = directory / "model.safetensors";
   const std::filesystem::path index = directory / "model.safetensors.index.json";
   std::vector<std::string> files;
-  if (std::filesystem::exists(single)) {
+  Json weight_map = Json::object();
+  std::error_code ignored;  // of a folder that cannot be read: then opening the file says why
+  if (std::filesystem::exists(single, ignored)) {
     files.push_back(single.filename());
-  } else if (std::filesystem::exists(index)) {
+  } else if (std::filesystem::exists(index, ignored)) {
     QWEN25_TRY(const Json json, ReadJsonFile(index.string()));
     const auto map = json.find("weight_map");
     if (!json.is_object() || map == json.end() || !map->is_object()) {
@@ -175,6 +208,7 @@ Result<CheckpointReader> CheckpointReader::Open(const std::filesystem::path& dir
         return Corrupt("{}: tensor {} names no file of this folder: {}", index.string(), name, file.dump());
       if (std::ranges::find(files, file.get<std::string>()) == files.end()) files.push_back(file);
     }
+    weight_map = *map;
   } else {
     return NotFound(
         "{}: there is neither model.safetensors nor model.safetensors.index.json; is this a model folder?",
@@ -190,6 +224,12 @@ Result<CheckpointReader> CheckpointReader::Open(const std::filesystem::path& dir
       checkpoint.tensors_.push_back(tensor);
     }
     checkpoint.shards_.push_back(std::move(shard));
+  }
+  for (const auto& [name, file] : weight_map.items()) {
+    if (checkpoint.Find(name) == nullptr) {
+      return Corrupt("{}: tensor {} should be in {}, but no shard holds it; fetch that file again", index.string(),
+                     name, file.get<std::string>());
+    }
   }
   return checkpoint;
 }
@@ -215,7 +255,7 @@ Status CopyToFloat(const TensorInfo& tensor, std::span<float> out, bool check_fi
       return Unsupported("tensor {} is stored as {}, expected F32, F16 or BF16", tensor.name,
                          DTypeName(tensor.dtype));
   }
-  if (!check_finite) return {};
+  if (!check_finite || AllFinite(out)) return {};
   for (size_t i = 0; i < out.size(); ++i) {
     if (!std::isfinite(out[i])) {
       return Corrupt(

@@ -79,7 +79,7 @@ TEST_F(SafetensorsTest, SaysWhatIsWrong) {
       {std::string("\x40\0\0\0\0\0\0\0{}", 10),
        "claims a header of 64 bytes, the file has only 2 behind the length"},
       {FileOf("{\"w\":", 0), "not valid JSON"},
-      {FileOf("[]", 0), "the header is not a JSON object"},
+      {FileOf("[]", 0), "expected a JSON object"},
       {FileOf(entry("3"), 0), "tensor w: expected an object with dtype, shape and data_offsets"},
       {FileOf(entry(R"({"dtype":"F33","shape":[1],"data_offsets":[0,4]})"), 4), "dtype \"F33\" is unknown"},
       {FileOf(entry(R"({"dtype":"F32","shape":[-1],"data_offsets":[0,4]})"), 4),
@@ -98,9 +98,38 @@ TEST_F(SafetensorsTest, SaysWhatIsWrong) {
       {FileOf(
            R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})",
            4),
-       "starts at byte 0 of the data, the one before it ends at 4"}};
+       "starts at byte 0 of the data, the one before it ends at 4"},
+      {FileOf(
+           R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})",
+           4),
+       "\"a\" comes twice"},
+      {FileOf(
+           R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[9],"data_offsets":[4,40]}})",
+           3),
+       "37 bytes are missing"}};
   for (const auto& [bytes, message] : cases) EXPECT_ERROR_CONTAINS(OpenBytes(bytes), message);
   EXPECT_ERROR_CONTAINS(SafetensorsReader::Open("/nonexistent"), "cannot open");
+}
+
+TEST_F(SafetensorsTest, AnEmptyTensorMayLieAnywhere) {
+  ASSERT_OK_AND_ASSIGN(
+      const auto reader,
+      OpenBytes(FileOf(
+          R"({"b":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"F32","shape":[0,7],"data_offsets":[0,0]},)"
+          R"("c":{"dtype":"F32","shape":[0],"data_offsets":[4,4]}})",
+          4)));
+  EXPECT_EQ(reader.Find("a")->NumElements(), 0u);
+  EXPECT_EQ(reader.Find("b")->NumElements(), 1u);
+  EXPECT_EQ(reader.Find("c")->NumElements(), 0u);
+}
+
+TEST_F(SafetensorsTest, ManyTensorsOpenInLinearTime) {
+  std::string header = "{";
+  for (int i = 0; i < 100'000; ++i) {
+    header += fmt::format(R"({}"t{}":{{"dtype":"U8","shape":[1],"data_offsets":[{},{}]}})", i == 0 ? "" : ",", i, i, i + 1);
+  }
+  ASSERT_OK_AND_ASSIGN(const auto reader, OpenBytes(FileOf(header + "}", 100'000)));
+  EXPECT_EQ(reader.tensors().size(), 100'000u);
 }
 
 TEST_F(SafetensorsTest, NonFiniteNumbersAreNamed) {
@@ -137,6 +166,8 @@ TEST(CheckpointReaderTest, ReadsShardsAndNamesWhatIsMissing) {
   EXPECT_EQ(checkpoint.tensors().size(), 2u);
   ASSERT_NE(checkpoint.Find("b"), nullptr);
   EXPECT_EQ(checkpoint.Find("c"), nullptr);
+  EXPECT_ERROR_CONTAINS(index(R"({"weight_map": {"c": "model-00001-of-00002.safetensors"}})"),
+                        "tensor c should be in model-00001-of-00002.safetensors, but no shard holds it");
   EXPECT_ERROR_CONTAINS(index(R"({"weight_map": {"a": "../secret.safetensors"}})"),
                         "names no file of this folder");
   EXPECT_ERROR_CONTAINS(index(R"({"weights": {}})"), "expected an object with \"weight_map\"");

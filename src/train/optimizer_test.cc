@@ -77,10 +77,10 @@ Matrix ReferenceNewtonSchulz(Matrix x, size_t rows, size_t cols) {
 
 TEST(NewtonSchulzTest, FollowsTheDoubleReferenceForEveryShape) {
   ThreadPool threads(2);
-  NewtonSchulz newton_schulz(threads, 96 * 64, 64);
+  NewtonSchulz newton_schulz(threads, 200 * 130, 130);
   Rng rng(1);
   for (const auto& [rows, cols] : std::vector<std::pair<size_t, size_t>>{
-           {1, 1}, {1, 17}, {17, 1}, {8, 8}, {24, 40}, {40, 24}, {64, 96}, {96, 64}, {33, 31}}) {
+           {1, 1}, {1, 17}, {17, 1}, {8, 8}, {24, 40}, {40, 24}, {64, 96}, {33, 31}, {200, 70}, {130, 200}}) {
     Matrix x(rows * cols);
     for (size_t i = 0; i < x.size(); ++i) {
       newton_schulz.input()[i] = static_cast<float>(0.01 * rng.Normal());
@@ -88,7 +88,7 @@ TEST(NewtonSchulzTest, FollowsTheDoubleReferenceForEveryShape) {
     }
     const Matrix expected = ReferenceNewtonSchulz(x, rows, cols);
     const float* result = newton_schulz.Run(rows, cols);
-    for (size_t i = 0; i < x.size(); ++i) ASSERT_NEAR(result[i], expected[i], 2e-5) << rows << "x" << cols;
+    for (size_t i = 0; i < x.size(); ++i) ASSERT_NEAR(result[i], expected[i], 1e-4) << rows << "x" << cols;
     // Rows (or columns) are about orthonormal: the Gram matrix has a diagonal near 1.
     Matrix out(result, result + x.size());
     if (rows > cols) out = Transpose(out, rows, cols);
