@@ -6,11 +6,29 @@
 #include <cstdio>
 #include <cstdlib>
 
+#if HWY_ARCH_X86
+#include <cpuid.h>
+#endif
+
 namespace qwen25 {
 namespace {
 
 // The forced target, or 0. Highway's own mock is the only other place that knows, and it cannot be read.
 int64_t forced_target = 0;
+bool forced_vnni = false;
+
+constexpr std::string_view kVnniSuffix = "_VNNI";
+
+// Whether this CPU has dot products of bytes in the vectors of a target. Highway has no targets for them.
+bool TargetHasVnni(int64_t target) {
+#if HWY_ARCH_X86
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  if (target == HWY_AVX3 && __get_cpuid_count(7, 0, &a, &b, &c, &d)) return (c >> 11 & 1) != 0;
+  if (target == HWY_AVX2 && __get_cpuid_count(7, 1, &a, &b, &c, &d)) return (a >> 4 & 1) != 0;
+#endif
+  (void)target;
+  return false;
+}
 
 // Bits of the targets that are compiled in and run here. Lower bits are better within an architecture.
 int64_t AvailableTargets() {
@@ -20,17 +38,29 @@ int64_t AvailableTargets() {
   return available;
 }
 
+std::string IsaName(int64_t target, bool vnni) {
+  return std::string(hwy::TargetName(target)) + std::string(vnni ? kVnniSuffix : "");
+}
+
+// Calls function(target, vnni), best first.
 template <typename Function>
-void ForEachTarget(int64_t targets, const Function& function) {
-  for (; targets != 0; targets &= targets - 1) function(targets & -targets);
+void ForEachIsa(int64_t targets, const Function& function) {
+  for (; targets != 0; targets &= targets - 1) {
+    const int64_t target = targets & -targets;
+    if (TargetHasVnni(target)) function(target, true);
+    function(target, false);
+  }
 }
 
 }  // namespace
 
 Status ForceIsa(std::string_view name) {
   int64_t found = 0;
-  ForEachTarget(AvailableTargets(), [&](int64_t target) {
-    if (name == hwy::TargetName(target)) found = target;
+  bool found_vnni = false;
+  ForEachIsa(AvailableTargets(), [&](int64_t target, bool vnni) {
+    if (name != IsaName(target, vnni)) return;
+    found = target;
+    found_vnni = vnni;
   });
   if (found == 0) {
     return InvalidArgument(
@@ -38,6 +68,7 @@ Status ForceIsa(std::string_view name) {
         AvailableIsas());
   }
   forced_target = found;
+  forced_vnni = found_vnni;
   hwy::SetSupportedTargetsForTest(found);
   return {};
 }
@@ -51,16 +82,25 @@ void ApplyForcedIsa() {
   std::exit(2);
 }
 
+bool IsaHasVnni() {
+  // Asked by every product: the CPU is asked only once.
+  static const bool available = [] {
+    const int64_t targets = AvailableTargets();
+    return TargetHasVnni(targets & -targets);
+  }();
+  return forced_target != 0 ? forced_vnni : available;
+}
+
 std::string CurrentIsa() {
   const int64_t targets = forced_target != 0 ? forced_target : AvailableTargets();
-  return hwy::TargetName(targets & -targets);
+  return IsaName(targets & -targets, IsaHasVnni());
 }
 
 std::string AvailableIsas() {
   std::string names;
-  ForEachTarget(AvailableTargets(), [&](int64_t target) {
+  ForEachIsa(AvailableTargets(), [&](int64_t target, bool vnni) {
     if (!names.empty()) names += ", ";
-    names += hwy::TargetName(target);
+    names += IsaName(target, vnni);
   });
   return names;
 }

@@ -74,7 +74,8 @@ Result<PlacedTensor> ParseEntry(const std::string& path, const std::string& name
   return place;
 }
 
-Status ParseMetadata(const std::string& path, const Json& entry, std::map<std::string, std::string>& metadata) {
+Status ParseMetadata(const std::string& path, const Json& entry,
+                     std::map<std::string, std::string>& metadata) {
   if (!entry.is_object()) return Corrupt("{}: __metadata__ is not an object", path);
   for (const auto& [key, value] : entry.items()) {
     if (!value.is_string()) return Corrupt("{}: __metadata__ \"{}\" is not a string", path, key);
@@ -162,15 +163,17 @@ Status SafetensorsReader::Parse(const std::string& path) {
   }
   const std::string_view header_text(reinterpret_cast<const char*>(file.data()) + kLengthBytes, header_bytes);
   std::vector<PlacedTensor> places;
-  QWEN25_RETURN_IF_ERROR(ForEachMember(
-      header_text, path + " (header)", [&](const std::string& name, const Json& entry) -> Status {
-        if (name == "__metadata__") return ParseMetadata(path, entry, metadata_);
-        QWEN25_TRY(PlacedTensor place, ParseEntry(path, name, entry));
-        places.push_back(std::move(place));
-        return {};
-      }));
+  QWEN25_RETURN_IF_ERROR(ForEachMember(header_text, path + " (header)",
+                                       [&](const std::string& name, const Json& entry) -> Status {
+                                         if (name == "__metadata__")
+                                           return ParseMetadata(path, entry, metadata_);
+                                         QWEN25_TRY(PlacedTensor place, ParseEntry(path, name, entry));
+                                         places.push_back(std::move(place));
+                                         return {};
+                                       }));
   // An empty tensor lies in front of the one that starts at the same byte.
-  std::ranges::stable_sort(places, {}, [](const PlacedTensor& place) { return std::pair(place.begin, place.end); });
+  std::ranges::stable_sort(places, {},
+                           [](const PlacedTensor& place) { return std::pair(place.begin, place.end); });
   const std::span<const std::byte> data = file.subspan(kLengthBytes + header_bytes);
   QWEN25_RETURN_IF_ERROR(CheckLayout(path, places, data.size()));
   for (PlacedTensor& place : places) {
@@ -227,8 +230,8 @@ Result<CheckpointReader> CheckpointReader::Open(const std::filesystem::path& dir
   }
   for (const auto& [name, file] : weight_map.items()) {
     if (checkpoint.Find(name) == nullptr) {
-      return Corrupt("{}: tensor {} should be in {}, but no shard holds it; fetch that file again", index.string(),
-                     name, file.get<std::string>());
+      return Corrupt("{}: tensor {} should be in {}, but no shard holds it; fetch that file again",
+                     index.string(), name, file.get<std::string>());
     }
   }
   return checkpoint;

@@ -126,7 +126,8 @@ TEST_F(SafetensorsTest, AnEmptyTensorMayLieAnywhere) {
 TEST_F(SafetensorsTest, ManyTensorsOpenInLinearTime) {
   std::string header = "{";
   for (int i = 0; i < 100'000; ++i) {
-    header += fmt::format(R"({}"t{}":{{"dtype":"U8","shape":[1],"data_offsets":[{},{}]}})", i == 0 ? "" : ",", i, i, i + 1);
+    header += fmt::format(R"({}"t{}":{{"dtype":"U8","shape":[1],"data_offsets":[{},{}]}})", i == 0 ? "" : ",",
+                          i, i, i + 1);
   }
   ASSERT_OK_AND_ASSIGN(const auto reader, OpenBytes(FileOf(header + "}", 100'000)));
   EXPECT_EQ(reader.tensors().size(), 100'000u);

@@ -27,8 +27,8 @@ NewtonSchulz::NewtonSchulz(ThreadPool& threads, size_t max_numbers, size_t max_s
       temporary_(max_side * max_side),
       partials_(NumOptimizerChunks(max_numbers)) {}
 
-// c [n, n] = a [n, depth] * b [depth, n], where the product is known to be symmetric: block columns from the diagonal
-// down, then mirrored.
+// c [n, n] = a [n, depth] * b [depth, n], where the product is known to be symmetric: block columns from the
+// diagonal down, then mirrored.
 void NewtonSchulz::SymmetricProduct(size_t depth, const GemmOperand& a, const GemmOperand& b,
                                     MatrixView<float> c) {
   constexpr size_t kBlock = 2 * kGemmPanelCols;
@@ -77,8 +77,8 @@ const float* NewtonSchulz::Run(size_t rows, size_t cols) {
     multiply(temporary, polynomial, gram);
   }
   const GemmOperand product_operand = GemmOperand::Plain(product);
-  Gemm(threads_, scratch_, rows, cols, side, wide ? product_operand : x_plain, wide ? x_plain : product_operand,
-       {.c = result});
+  Gemm(threads_, scratch_, rows, cols, side, wide ? product_operand : x_plain,
+       wide ? x_plain : product_operand, {.c = result});
   return result.data;
 }
 
