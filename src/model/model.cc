@@ -5,7 +5,6 @@
 #include <cstring>
 
 #include "base/rng.h"
-#include "ops/ops.h"
 
 namespace qwen25 {
 namespace {
@@ -20,10 +19,13 @@ size_t RoundUp(size_t count) {
 // pointers.
 class Layout {
  public:
-  Layout(float* weights, float* gradients) : weights_(weights), gradients_(gradients) {}
+  // Without `matrices`, these get no place: data stays null.
+  Layout(float* weights, float* gradients, bool matrices)
+      : weights_(weights), gradients_(gradients), matrices_(matrices) {}
 
   Parameter Take(size_t rows, size_t cols) {
     Parameter parameter = {.rows = rows, .cols = cols};
+    if (rows > 1 && !matrices_) return parameter;
     if (weights_ != nullptr) parameter.data = weights_ + used_;
     if (gradients_ != nullptr) parameter.grad = gradients_ + used_;
     used_ += RoundUp(rows * cols);
@@ -34,6 +36,7 @@ class Layout {
  private:
   float* weights_;
   float* gradients_;
+  bool matrices_;
   size_t used_ = 0;
 };
 
@@ -41,7 +44,7 @@ class Layout {
 Parameter Slice(const Parameter& whole, size_t begin, size_t count) {
   const bool vector = whole.rows == 1;
   const size_t offset = vector ? begin : begin * whole.cols;
-  return {.data = whole.data + offset,
+  return {.data = whole.data == nullptr ? nullptr : whole.data + offset,
           .grad = whole.grad == nullptr ? nullptr : whole.grad + offset,
           .rows = vector ? 1 : count,
           .cols = vector ? count : whole.cols};
@@ -116,19 +119,21 @@ size_t MaxPositions(const ModelConfig& config) {
 
 }  // namespace
 
-Model::Model(const ModelConfig& config, bool with_gradients)
-    : config_(config), rotary_(ComputeRotaryFrequencies(config).inverse_frequencies, MaxPositions(config)) {
+Model::Model(const ModelConfig& config, Storage storage)
+    : config_(config),
+      packed_only_(storage == Storage::kPacked),
+      rotary_(ComputeRotaryFrequencies(config).inverse_frequencies, MaxPositions(config)) {
   QWEN25_CHECK(config.Validate("config").ok());
-  Layout sizes(nullptr, nullptr);
+  Layout sizes(nullptr, nullptr, !packed_only_);
   TakeAll(config, sizes);
   num_weights_ = sizes.used();
   weights_ = AlignedBuffer<float>(num_weights_);
   std::memset(weights_.data(), 0, num_weights_ * sizeof(float));
-  if (with_gradients) {
+  if (storage == Storage::kFloatAndGradients) {
     gradients_ = AlignedBuffer<float>(num_weights_);
     std::memset(gradients_.data(), 0, num_weights_ * sizeof(float));
   }
-  Layout layout(weights_.data(), gradients_.data());
+  Layout layout(weights_.data(), gradients_.data(), !packed_only_);
   Parts parts = TakeAll(config, layout);
   parameters_ = NameAll(config, parts);
   embed_tokens = parts.embed_tokens;
@@ -160,22 +165,78 @@ void Model::Initialize(uint64_t seed) {
   }
 }
 
-void Model::PackForInference(ThreadPool& threads) {
-  std::vector<Parameter*> matrices;
-  for (DecoderLayer& layer : layers) {
-    for (Parameter* matrix : {&layer.qkv_proj, &layer.o_proj, &layer.gate_up_proj, &layer.down_proj}) {
-      matrices.push_back(matrix);
+std::vector<Model::FusedMatrix> Model::FusedMatrices() {
+  std::vector<FusedMatrix> matrices;
+  // parameters_ lists the parts of a fused matrix one after the other, in the order of its rows.
+  auto next = parameters_.begin();
+  const auto take = [&](Parameter& whole) {
+    FusedMatrix matrix = {&whole, {}};
+    for (size_t rows = 0; rows < whole.rows; ++next) {
+      if (next->is_vector) continue;
+      matrix.parts.push_back(&*next);
+      rows += next->parameter.rows;
     }
+    matrices.push_back(std::move(matrix));
+  };
+  take(embed_tokens);
+  for (DecoderLayer& layer : layers) {
+    for (Parameter* whole : {&layer.qkv_proj, &layer.o_proj, &layer.gate_up_proj, &layer.down_proj})
+      take(*whole);
   }
-  matrices.push_back(&lm_head);
-  size_t num_floats = 0;
-  for (const Parameter* matrix : matrices) num_floats += PackedWeightFloats(*matrix);
-  packed_ = AlignedBuffer<float>(num_floats);
-  float* next = packed_.data();
-  for (Parameter* matrix : matrices) {
-    PackWeight(threads, *matrix, next);
-    next += PackedWeightFloats(*matrix);
+  if (!config_.tie_word_embeddings) take(lm_head);
+  return matrices;
+}
+
+Status Model::PackMatrices(WeightFormat format, ThreadPool& threads, const ParameterRows& source) {
+  const std::vector<FusedMatrix> matrices = FusedMatrices();
+  size_t num_bytes = 0;
+  for (const FusedMatrix& matrix : matrices) {
+    num_bytes += PackedWeightBytes(format, matrix.whole->rows, matrix.whole->cols);
   }
+  packed_ = AlignedBuffer<std::byte>(num_bytes);
+  std::byte* next = packed_.data();
+  for (const FusedMatrix& matrix : matrices) {
+    Parameter& whole = *matrix.whole;
+    const auto read_rows = [&](size_t begin, size_t end, float* out) -> Status {
+      size_t first = 0;  // of the part
+      for (const NamedParameter* part : matrix.parts) {
+        const size_t last = first + part->parameter.rows;
+        const size_t from = std::max(begin, first), to = std::min(end, last);
+        if (from < to) {
+          QWEN25_RETURN_IF_ERROR(source(*part, from - first, to - first, out + (from - begin) * whole.cols));
+        }
+        first = last;
+      }
+      return {};
+    };
+    QWEN25_RETURN_IF_ERROR(PackWeight(threads, format, whole.rows, whole.cols, read_rows, next));
+    whole.packed = {format, next};
+    next += PackedWeightBytes(format, whole.rows, whole.cols);
+  }
+  if (config_.tie_word_embeddings) lm_head.packed = embed_tokens.packed;
+  return {};
+}
+
+void Model::PackForInference(ThreadPool& threads) {
+  if (packed_.data() != nullptr) return;
+  const Status status =
+      PackMatrices(WeightFormat::kFloat32, threads,
+                   [](const NamedParameter& named, size_t begin, size_t end, float* out) -> Status {
+                     const size_t cols = named.parameter.cols;
+                     std::copy(named.parameter.data + begin * cols, named.parameter.data + end * cols, out);
+                     return {};
+                   });
+  QWEN25_CHECK(status.ok());
+}
+
+Result<Model> Model::Pack(const ModelConfig& config, WeightFormat format, ThreadPool& threads,
+                          const ParameterRows& source) {
+  Model model(config, Storage::kPacked);
+  for (const NamedParameter& named : model.parameters_) {
+    if (named.is_vector) QWEN25_RETURN_IF_ERROR(source(named, 0, 1, named.parameter.data));
+  }
+  QWEN25_RETURN_IF_ERROR(model.PackMatrices(format, threads, source));
+  return model;
 }
 
 }  // namespace qwen25

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <span>
 #include <string>
 #include <vector>
@@ -42,12 +43,19 @@ struct DecoderLayer {
   Parameter down_proj;                 // [hidden, intermediate]
 };
 
+// Fills `out` [end - begin, cols] with rows [begin, end) of a parameter (a vector is one row) in float32.
+// Called from several threads at a time.
+using ParameterRows =
+    std::function<Status(const NamedParameter& named, size_t begin, size_t end, float* out)>;
+
 // Weights in float32, in one block of memory, with one more of the same size for gradients where training
-// wants them. Movable, not copyable; parameters keep their addresses when the model moves.
+// wants them; or, for inference alone, packed matrices and float32 vectors. Movable, not copyable; parameters
+// keep their addresses when the model moves.
 class Model {
  public:
   // Zero weights.
-  explicit Model(const ModelConfig& config, bool with_gradients = false);
+  explicit Model(const ModelConfig& config, bool with_gradients = false)
+      : Model(config, with_gradients ? Storage::kFloatAndGradients : Storage::kFloat) {}
 
   // Normal(0, 0.02) matrices, o_proj and down_proj divided by sqrt(2 * layers) so that the residual stream
   // does not grow with depth (GPT-2), norms 1, biases 0. The same numbers for the same seed on every machine.
@@ -57,12 +65,24 @@ class Model {
   // float32, float16 or bfloat16. Missing, extra, misshapen and non-finite weights are errors that name the
   // tensor.
   static Result<Model> Load(const std::filesystem::path& directory, bool with_gradients = false);
+  // The same for inference: matrices are packed in `format` while they are read and never held in float32 as
+  // a whole. What training and Save need is not there.
+  static Result<Model> LoadPacked(const std::filesystem::path& directory, WeightFormat format,
+                                  ThreadPool& threads);
+  // The same from any source of rows.
+  static Result<Model> Pack(const ModelConfig& config, WeightFormat format, ThreadPool& threads,
+                            const ParameterRows& source);
+
   // Writes config.json and model.safetensors (kF32, kBF16 or kF16), each replaced atomically.
   Status Save(const std::filesystem::path& directory, DType dtype = DType::kF32) const;
 
-  // Makes the copies of the weights that decoding reads fastest (kernels/gemm.h). The results keep their
-  // bits; memory for the weights doubles. The weights must not change afterwards.
+  // Makes float32 copies of the matrices in the layout that decoding reads fastest, where they are not packed
+  // yet. The results keep their bits; memory for the weights doubles. The weights must not change afterwards.
   void PackForInference(ThreadPool& threads);
+  // Whether this is a model for inference alone.
+  bool packed_only() const { return packed_only_; }
+  // Bytes that a decode step reads: every matrix once, as packed.
+  uint64_t packed_bytes() const { return packed_.size(); }
 
   const ModelConfig& config() const { return config_; }
   const RotaryTable& rotary() const { return rotary_; }
@@ -82,9 +102,21 @@ class Model {
   }
 
  private:
+  enum class Storage { kFloat, kFloatAndGradients, kPacked };
+  Model(const ModelConfig& config, Storage storage);
+  // A matrix that is packed as one, and the parameters that its rows are made of.
+  struct FusedMatrix {
+    Parameter* whole;
+    std::vector<const NamedParameter*> parts;
+  };
+  std::vector<FusedMatrix> FusedMatrices();
+  Status PackMatrices(WeightFormat format, ThreadPool& threads, const ParameterRows& source);
+
   ModelConfig config_;
+  bool packed_only_ = false;
   size_t num_weights_ = 0;
-  AlignedBuffer<float> weights_, gradients_, packed_;
+  AlignedBuffer<float> weights_, gradients_;
+  AlignedBuffer<std::byte> packed_;
   std::vector<NamedParameter> parameters_;
   RotaryTable rotary_;
   AttentionShape attention_shape_;

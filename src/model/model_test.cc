@@ -39,7 +39,7 @@ std::vector<float> ReadFloats(const SafetensorsReader& file, const std::string& 
   const TensorInfo* tensor = file.Find(name);
   QWEN25_CHECK(tensor != nullptr);
   std::vector<float> values(tensor->NumElements());
-  QWEN25_CHECK(CopyToFloat(*tensor, values, true).ok());
+  QWEN25_CHECK(CopyToFloat(*tensor, 0, values, true).ok());
   return values;
 }
 

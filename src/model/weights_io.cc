@@ -24,11 +24,30 @@ bool IsRedundant(const ModelConfig& config, std::string_view name) {
   return (config.tie_word_embeddings && name == "lm_head.weight") || name.ends_with("rotary_emb.inv_freq");
 }
 
-}  // namespace
+// The weights of a Hugging Face folder, checked against its config.json: every parameter is there in its
+// shape, and nothing else.
+class FolderWeights {
+ public:
+  static Result<FolderWeights> Open(const std::filesystem::path& directory);
 
-Result<Model> Model::Load(const std::filesystem::path& directory, bool with_gradients) {
-  QWEN25_TRY(const ModelConfig config, ModelConfig::Load(directory / "config.json"));
-  QWEN25_TRY(const CheckpointReader checkpoint, CheckpointReader::Open(directory));
+  const ModelConfig& config() const { return config_; }
+  // Every parameter of the model that `config` describes must be there in its shape, and nothing else.
+  Status Check(std::span<const NamedParameter> parameters) const;
+  // Rows [begin, end) of a parameter in float32; a NaN or an infinity is an error.
+  Status ReadRows(const NamedParameter& named, size_t begin, size_t end, float* out) const;
+
+ private:
+  FolderWeights(std::filesystem::path directory, ModelConfig config, CheckpointReader checkpoint)
+      : directory_(std::move(directory)), config_(std::move(config)), checkpoint_(std::move(checkpoint)) {}
+
+  std::filesystem::path directory_;
+  ModelConfig config_;
+  CheckpointReader checkpoint_;
+};
+
+Result<FolderWeights> FolderWeights::Open(const std::filesystem::path& directory) {
+  QWEN25_TRY(ModelConfig config, ModelConfig::Load(directory / "config.json"));
+  QWEN25_TRY(CheckpointReader checkpoint, CheckpointReader::Open(directory));
   // Checked before memory is taken for the weights: a wrong config.json may ask for terabytes.
   if (const TensorInfo* embedding = checkpoint.Find("model.embed_tokens.weight"); embedding != nullptr) {
     const std::vector<uint64_t> wanted = {config.vocab_size, config.hidden_size};
@@ -39,35 +58,65 @@ Result<Model> Model::Load(const std::filesystem::path& directory, bool with_grad
           directory.string(), ShapeText(embedding->shape), ShapeText(wanted));
     }
   }
-  Model model(config, with_gradients);
+  return FolderWeights(directory, std::move(config), std::move(checkpoint));
+}
+
+Status FolderWeights::Check(std::span<const NamedParameter> parameters) const {
   std::set<std::string_view> wanted_names;
-  for (const NamedParameter& named : model.parameters()) {
+  for (const NamedParameter& named : parameters) {
     wanted_names.insert(named.name);
-    const TensorInfo* tensor = checkpoint.Find(named.name);
+    const TensorInfo* tensor = checkpoint_.Find(named.name);
     if (tensor == nullptr) {
-      return NotFound("{}: the weights hold no tensor {}; config.json wants it", directory.string(),
+      return NotFound("{}: the weights hold no tensor {}; config.json wants it", directory_.string(),
                       named.name);
     }
     const std::vector<uint64_t> shape = ShapeOf(named);
     if (!std::ranges::equal(tensor->shape, shape)) {
-      return InvalidArgument("{}: {} has shape {}, config.json wants {}", directory.string(), named.name,
+      return InvalidArgument("{}: {} has shape {}, config.json wants {}", directory_.string(), named.name,
                              ShapeText(tensor->shape), ShapeText(shape));
     }
-    const std::span<float> out(named.parameter.data, named.parameter.rows * named.parameter.cols);
-    const Status status = CopyToFloat(*tensor, out, /*check_finite=*/true);
-    if (!status.ok())
-      return Status(status.code(), fmt::format("{}: {}", directory.string(), status.message()));
   }
-  for (const TensorInfo& tensor : checkpoint.tensors()) {
-    if (!wanted_names.contains(tensor.name) && !IsRedundant(config, tensor.name)) {
+  for (const TensorInfo& tensor : checkpoint_.tensors()) {
+    if (!wanted_names.contains(tensor.name) && !IsRedundant(config_, tensor.name)) {
       return InvalidArgument("{}: the weights hold a tensor {} that a {} model of {} layers does not have",
-                             directory.string(), tensor.name, config.model_type, config.num_hidden_layers);
+                             directory_.string(), tensor.name, config_.model_type, config_.num_hidden_layers);
     }
+  }
+  return {};
+}
+
+Status FolderWeights::ReadRows(const NamedParameter& named, size_t begin, size_t end, float* out) const {
+  const size_t cols = named.parameter.cols;
+  const Status status = CopyToFloat(*checkpoint_.Find(named.name), begin * cols, {out, (end - begin) * cols},
+                                    /*check_finite=*/true);
+  if (status.ok()) return status;
+  return Status(status.code(), fmt::format("{}: {}", directory_.string(), status.message()));
+}
+
+}  // namespace
+
+Result<Model> Model::Load(const std::filesystem::path& directory, bool with_gradients) {
+  QWEN25_TRY(const FolderWeights weights, FolderWeights::Open(directory));
+  Model model(weights.config(), with_gradients);
+  QWEN25_RETURN_IF_ERROR(weights.Check(model.parameters()));
+  for (const NamedParameter& named : model.parameters()) {
+    QWEN25_RETURN_IF_ERROR(weights.ReadRows(named, 0, named.parameter.rows, named.parameter.data));
   }
   return model;
 }
 
+Result<Model> Model::LoadPacked(const std::filesystem::path& directory, WeightFormat format,
+                                ThreadPool& threads) {
+  QWEN25_TRY(const FolderWeights weights, FolderWeights::Open(directory));
+  QWEN25_RETURN_IF_ERROR(weights.Check(Model(weights.config(), Storage::kPacked).parameters()));
+  return Pack(weights.config(), format, threads,
+              [&](const NamedParameter& named, size_t begin, size_t end, float* out) {
+                return weights.ReadRows(named, begin, end, out);
+              });
+}
+
 Status Model::Save(const std::filesystem::path& directory, DType dtype) const {
+  QWEN25_CHECK(!packed_only_);
   QWEN25_RETURN_IF_ERROR(CreateDirectories(directory));
   std::vector<TensorToWrite> tensors;
   for (const NamedParameter& named : parameters_) {

@@ -4,6 +4,7 @@
 #include "kernels/gemm.h"
 #include "ops/ops.h"
 #include "ops/row_tasks.h"
+#include "ops/weight_product.h"
 
 namespace qwen25 {
 namespace {
@@ -53,11 +54,12 @@ LossSum CrossEntropy(Execution& execution, const Tensor& x, const Parameter& wei
 
   // The weight is packed once, not once per chunk.
   Tensor packed, packed_back;
-  if (weight.packed == nullptr) {
+  Parameter packed_weight = weight;
+  if (!weight.packed) {
     packed = execution.tensors.New(1, PackedFloats(width, vocabulary));
     PackRightHandSide(threads, width, vocabulary, GemmOperand::Transposed(weight.view()), packed.data());
+    packed_weight.packed = {WeightFormat::kFloat32, reinterpret_cast<const std::byte*>(packed.data())};
   }
-  const float* packed_weight = weight.packed != nullptr ? weight.packed : packed.data();
   // The gradient of x is complete when this returns, so nothing goes on the tape.
   const bool add = train && !x.MakeGrad();
   if (train) {
@@ -73,8 +75,7 @@ LossSum CrossEntropy(Execution& execution, const Tensor& x, const Parameter& wei
     const size_t num_rows = std::min(max_rows, x.rows() - begin);
     const MatrixView<float> logits = logits_buffer.view().Rows(0, num_rows);
     const MatrixView<const float> x_chunk = x.view().Rows(begin, begin + num_rows);
-    GemmPacked(threads, execution.scratch, num_rows, vocabulary, width, GemmOperand::Plain(x_chunk),
-               packed_weight, {.c = logits});
+    WeightProduct(execution, x_chunk, packed_weight, {.c = logits});
     const LossSum loss = ChunkLoss(execution, logits, targets.subspan(begin, num_rows),
                                    train ? grad_scale : 0.0f, chunk_losses);
     total.sum += loss.sum;

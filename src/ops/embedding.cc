@@ -33,7 +33,12 @@ Tensor Embedding(Execution& execution, const Parameter& table, std::span<const i
     for (size_t t = begin; t < end; ++t) {
       const auto token = static_cast<size_t>(tokens[t]);
       QWEN25_CHECK(token < table.rows);
-      std::copy_n(table.data + token * table.cols, table.cols, out.data() + t * table.cols);
+      float* row = out.data() + t * table.cols;
+      if (table.packed) {
+        UnpackRow(table.packed, table.rows, table.cols, token, row);
+      } else {
+        std::copy_n(table.data + token * table.cols, table.cols, row);
+      }
     }
   });
   if (execution.tape != nullptr) execution.tape->Push(EmbeddingRecord{table, tokens, out});

@@ -2,6 +2,7 @@
 #include "kernels/gemm.h"
 #include "ops/ops.h"
 #include "ops/row_tasks.h"
+#include "ops/weight_product.h"
 
 namespace qwen25 {
 namespace {
@@ -37,32 +38,17 @@ struct LinearRecord {
 
 }  // namespace
 
-size_t PackedWeightFloats(const Parameter& weight) {
-  return PackedFloats(weight.cols, weight.rows);
-}
-
-void PackWeight(ThreadPool& threads, Parameter& weight, float* memory) {
-  PackRightHandSide(threads, weight.cols, weight.rows, GemmOperand::Transposed(weight.view()), memory);
-  weight.packed = memory;
-}
-
 Tensor Linear(Execution& execution, const Tensor& x, const Parameter& weight, const Parameter* bias,
               const Tensor* residual) {
   QWEN25_CHECK(x.cols() == weight.cols);
   QWEN25_CHECK(bias == nullptr || bias->cols == weight.rows);
   QWEN25_CHECK(residual == nullptr || (residual->rows() == x.rows() && residual->cols() == weight.rows));
   Tensor out = execution.tensors.New(x.rows(), weight.rows);
-  const GemmOutput output = {.c = out.view(),
-                             .bias = bias == nullptr ? nullptr : bias->data,
-                             .residual = residual == nullptr ? nullptr : residual->data(),
-                             .residual_stride = weight.rows};
-  if (weight.packed != nullptr) {
-    GemmPacked(execution.threads, execution.scratch, x.rows(), weight.rows, weight.cols,
-               GemmOperand::Plain(x.view()), weight.packed, output);
-  } else {
-    Gemm(execution.threads, execution.scratch, x.rows(), weight.rows, weight.cols,
-         GemmOperand::Plain(x.view()), GemmOperand::Transposed(weight.view()), output);
-  }
+  WeightProduct(execution, x.view(), weight,
+                {.c = out.view(),
+                 .bias = bias == nullptr ? nullptr : bias->data,
+                 .residual = residual == nullptr ? nullptr : residual->data(),
+                 .residual_stride = weight.rows});
   if (execution.tape != nullptr) {
     execution.tape->Push(LinearRecord{x, residual == nullptr ? Tensor() : *residual, out, weight,
                                       bias == nullptr ? Parameter() : *bias});

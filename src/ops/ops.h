@@ -23,15 +23,9 @@ Tensor RmsNorm(Execution& execution, const Tensor& x, const Parameter& weight, f
 // out [T, N] = x [T, M] * weight [N, M]^T + bias [N] + residual [T, N]; bias and residual may be absent.
 // The gradient of the residual is the gradient of the output: it changes hands without a copy, so the
 // residual must have no other consumer that ran earlier in backward order (in a pre-norm decoder it has
-// none).
+// none). A weight packed as float32 gives the bits of one that is not; quantised ones are for inference.
 Tensor Linear(Execution& execution, const Tensor& x, const Parameter& weight, const Parameter* bias = nullptr,
               const Tensor* residual = nullptr);
-
-// Makes the copy of a weight that Linear and CrossEntropy read fastest: PackedWeightFloats(weight) floats at
-// `memory`, which weight.packed then points to. For weights that do not change any more; the results keep
-// their bits.
-size_t PackedWeightFloats(const Parameter& weight);
-void PackWeight(ThreadPool& threads, Parameter& weight, float* memory);
 
 // out [T, F] = silu(gate) * up, where gate_up [T, 2 F] holds the gate columns, then the up columns; silu(x) =
 // x / (1 + exp(-x)). Source: arXiv:2002.05202.

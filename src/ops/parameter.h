@@ -3,6 +3,7 @@
 
 #include <cstddef>
 
+#include "quant/packed_weight.h"
 #include "tensor/view.h"
 
 namespace qwen25 {
@@ -12,9 +13,9 @@ namespace qwen25 {
 struct Parameter {
   float* data = nullptr;
   float* grad = nullptr;
-  const float* packed = nullptr;  // inference: the transpose in the panels of kernels/gemm.h, or null
   size_t rows = 0;
   size_t cols = 0;
+  PackedWeight packed;  // inference: what products read instead of `data`, which may then be null
 
   MatrixView<const float> view() const { return {data, rows, cols}; }
   MatrixView<float> grad_view() const { return {grad, rows, cols}; }

@@ -242,17 +242,19 @@ const TensorInfo* CheckpointReader::Find(std::string_view name) const {
   return found == by_name_.end() ? nullptr : &tensors_[found->second];
 }
 
-Status CopyToFloat(const TensorInfo& tensor, std::span<float> out, bool check_finite) {
-  QWEN25_CHECK(out.size() == tensor.NumElements());
+Status CopyToFloat(const TensorInfo& tensor, uint64_t first, std::span<float> out, bool check_finite) {
+  QWEN25_CHECK(first <= tensor.NumElements() && out.size() <= tensor.NumElements() - first);
+  const auto bytes =
+      tensor.bytes.subspan(first * DTypeSize(tensor.dtype), out.size() * DTypeSize(tensor.dtype));
   switch (tensor.dtype) {
     case DType::kF32:
-      std::memcpy(out.data(), tensor.bytes.data(), tensor.bytes.size());
+      std::memcpy(out.data(), bytes.data(), bytes.size());
       break;
     case DType::kF16:
-      ConvertAll(tensor.bytes, out, Float16ToFloat);
+      ConvertAll(bytes, out, Float16ToFloat);
       break;
     case DType::kBF16:
-      ConvertAll(tensor.bytes, out, BFloat16ToFloat);
+      ConvertAll(bytes, out, BFloat16ToFloat);
       break;
     default:
       return Unsupported("tensor {} is stored as {}, expected F32, F16 or BF16", tensor.name,
@@ -263,7 +265,7 @@ Status CopyToFloat(const TensorInfo& tensor, std::span<float> out, bool check_fi
     if (!std::isfinite(out[i])) {
       return Corrupt(
           "tensor {} holds {} at element {}; the training run that wrote it diverged, or the file is damaged",
-          tensor.name, out[i], i);
+          tensor.name, out[i], first + i);
     }
   }
   return {};

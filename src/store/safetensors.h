@@ -62,9 +62,9 @@ class CheckpointReader {
   std::map<std::string, size_t, std::less<>> by_name_;
 };
 
-// Widens float32, float16 or bfloat16 numbers; out.size() must be the tensor's. With `check_finite` a NaN or
-// infinity is kCorrupt and named by its place; another dtype is kUnsupported.
-Status CopyToFloat(const TensorInfo& tensor, std::span<float> out, bool check_finite);
+// Widens float32, float16 or bfloat16 numbers, out.size() of them from number `first` on. With `check_finite`
+// a NaN or infinity is kCorrupt and named by its place; another dtype is kUnsupported.
+Status CopyToFloat(const TensorInfo& tensor, uint64_t first, std::span<float> out, bool check_finite);
 
 // A tensor to be written: float32 numbers in memory, stored as `dtype` (kF32, kF16 or kBF16), or raw bytes.
 struct TensorToWrite {

@@ -44,10 +44,11 @@ TEST_F(SafetensorsTest, RoundTripInEveryDType) {
     EXPECT_EQ(b->shape, (std::vector<uint64_t>{2, 3}));
     EXPECT_EQ(reinterpret_cast<uintptr_t>(b->bytes.data()) % 64, 0u);
     std::vector<float> again(6);
-    ASSERT_OK(CopyToFloat(*b, again, true));
+    ASSERT_OK(CopyToFloat(*b, 0, again, true));
     EXPECT_EQ(again, values);
     EXPECT_EQ(reader.Find("c"), nullptr);
-    EXPECT_ERROR_CONTAINS(CopyToFloat(*reader.Find("raw"), std::span(again).first(3), true), "stored as U8");
+    EXPECT_ERROR_CONTAINS(CopyToFloat(*reader.Find("raw"), 0, std::span(again).first(3), true),
+                          "stored as U8");
   }
 }
 
@@ -140,9 +141,9 @@ TEST_F(SafetensorsTest, NonFiniteNumbersAreNamed) {
     ASSERT_OK(WriteSafetensors(path_, tensors));
     ASSERT_OK_AND_ASSIGN(const auto reader, SafetensorsReader::Open(path_));
     std::vector<float> out(4);
-    EXPECT_ERROR_CONTAINS(CopyToFloat(*reader.Find("weight"), out, true),
+    EXPECT_ERROR_CONTAINS(CopyToFloat(*reader.Find("weight"), 0, out, true),
                           "tensor weight holds nan at element 2");
-    EXPECT_OK(CopyToFloat(*reader.Find("weight"), out, false));
+    EXPECT_OK(CopyToFloat(*reader.Find("weight"), 0, out, false));
   }
 }
 

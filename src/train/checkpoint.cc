@@ -261,7 +261,7 @@ Status ReadOptimizerState(const fs::path& checkpoint, Optimizer& optimizer) {
       return InvalidArgument("{}: {} has shape [{}], expected float32 [{}, {}]", path, tensor.name,
                              fmt::join(found->shape, ", "), tensor.rows, tensor.cols);
     }
-    if (Status status = CopyToFloat(*found, tensor.values, /*check_finite=*/true); !status.ok()) {
+    if (Status status = CopyToFloat(*found, 0, tensor.values, /*check_finite=*/true); !status.ok()) {
       return Status(status.code(), fmt::format("{}: {}", path, status.message()));
     }
   }

@@ -1,0 +1,137 @@
+#include "quant/packed_weight.h"
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cstring>
+#include <mutex>
+#include <vector>
+
+#include "base/check.h"
+#include "base/dtype.h"
+#include "kernels/gemm.h"
+#include "quant/encode_group.h"
+
+namespace qwen25 {
+namespace {
+
+constexpr std::array<std::string_view, 3> kNames = {"float32", "int8", "int4"};
+static_assert(kGemmPanelCols == kQuantPanelRows);  // both kinds of panels take their rows from one loop
+
+// Puts an encoded group into its record. `row` counts inside the panel.
+void StoreGroup(const QuantCode& code, const EncodedGroup& group, size_t row, uint8_t* record) {
+  std::memcpy(record + 2 * row, &group.scale, sizeof group.scale);
+  uint8_t* bytes = record + code.HeaderBytes() + 4 * row;
+  for (size_t i = 0; i < kQuantGroup * static_cast<size_t>(code.bits) / 8; ++i) {
+    const uint8_t byte =
+        code.bits == 8 ? group.codes[i] : static_cast<uint8_t>(group.codes[i] | group.codes[16 + i] << 4);
+    bytes[i / 4 * kQuantPanelRows * 4 + i % 4] = byte;
+  }
+}
+
+// One panel from its rows in float32, [32, cols]; rows behind the matrix are zero.
+void PackQuantPanel(WeightFormat format, size_t cols, const float* rows, uint8_t* panel) {
+  const QuantCode code = QuantCodeOf(format);
+  for (size_t g = 0; g < NumQuantGroups(cols); ++g) {
+    const size_t begin = g * kQuantGroup, count = std::min(kQuantGroup, cols - begin);
+    for (size_t row = 0; row < kQuantPanelRows; ++row) {
+      float w[kQuantGroup] = {};
+      std::copy_n(rows + row * cols + begin, count, w);
+      EncodedGroup group;
+      format == WeightFormat::kInt8 ? EncodeInt8(w, group) : EncodeInt4(w, group);
+      StoreGroup(code, group, row, panel + g * code.RecordBytes());
+    }
+  }
+}
+
+// [k][32] floats.
+void PackFloatPanel(size_t cols, const float* rows, float* panel) {
+  constexpr size_t kBlock = 16;  // what is read and what is written stay in the first-level cache
+  for (size_t begin = 0; begin < cols; begin += kBlock) {
+    const size_t end = std::min(cols, begin + kBlock);
+    for (size_t row = 0; row < kGemmPanelCols; ++row) {
+      for (size_t i = begin; i < end; ++i) panel[i * kGemmPanelCols + row] = rows[row * cols + i];
+    }
+  }
+}
+
+size_t PanelBytes(WeightFormat format, size_t cols) {
+  if (format == WeightFormat::kFloat32) return PackedFloats(cols, kGemmPanelCols) * sizeof(float);
+  return QuantPanelBytes(QuantCodeOf(format), cols);
+}
+
+}  // namespace
+
+std::string_view WeightFormatName(WeightFormat format) {
+  return kNames[static_cast<size_t>(format)];
+}
+
+Result<WeightFormat> ParseWeightFormat(std::string_view name) {
+  for (size_t i = 0; i < kNames.size(); ++i) {
+    if (name == kNames[i]) return static_cast<WeightFormat>(i);
+  }
+  return InvalidArgument("weight format \"{}\" is unknown; use one of: {}", name, fmt::join(kNames, ", "));
+}
+
+QuantCode QuantCodeOf(WeightFormat format) {
+  QWEN25_CHECK(format != WeightFormat::kFloat32);
+  return {.bits = format == WeightFormat::kInt8 ? 8 : 4};
+}
+
+size_t PackedWeightBytes(WeightFormat format, size_t rows, size_t cols) {
+  return NumQuantPanels(rows) * PanelBytes(format, cols);
+}
+
+Status PackWeight(ThreadPool& threads, WeightFormat format, size_t rows, size_t cols,
+                  const WeightRows& source, std::byte* memory) {
+  std::vector<std::vector<float>> buffers(threads.num_threads());
+  std::atomic<bool> failed = false;
+  std::mutex mutex;
+  Status status;
+  threads.ParallelFor(NumQuantPanels(rows), [&](size_t panel, size_t thread) {
+    if (failed) return;
+    const size_t begin = panel * kQuantPanelRows, end = std::min(rows, begin + kQuantPanelRows);
+    std::vector<float>& buffer = buffers[thread];
+    buffer.resize(kQuantPanelRows * cols);
+    std::fill(buffer.begin() + static_cast<ptrdiff_t>((end - begin) * cols), buffer.end(), 0.0f);
+    if (Status read = source(begin, end, buffer.data()); !read.ok()) {
+      const std::lock_guard lock(mutex);
+      if (!failed.exchange(true)) status = std::move(read);
+      return;
+    }
+    std::byte* to = memory + panel * PanelBytes(format, cols);
+    if (format == WeightFormat::kFloat32) {
+      PackFloatPanel(cols, buffer.data(), reinterpret_cast<float*>(to));
+    } else {
+      PackQuantPanel(format, cols, buffer.data(), reinterpret_cast<uint8_t*>(to));
+    }
+  });
+  return status;
+}
+
+void UnpackRow(const PackedWeight& weight, size_t rows, size_t cols, size_t row, float* out) {
+  QWEN25_CHECK(weight && row < rows);
+  const std::byte* panel = weight.data + row / kQuantPanelRows * PanelBytes(weight.format, cols);
+  const size_t r = row % kQuantPanelRows;
+  if (weight.format == WeightFormat::kFloat32) {
+    const auto* floats = reinterpret_cast<const float*>(panel);
+    for (size_t i = 0; i < cols; ++i) out[i] = floats[i * kGemmPanelCols + r];
+    return;
+  }
+  const QuantCode code = QuantCodeOf(weight.format);
+  const auto* record = reinterpret_cast<const uint8_t*>(panel);
+  for (size_t begin = 0; begin < cols; begin += kQuantGroup, record += code.RecordBytes()) {
+    uint16_t half;
+    std::memcpy(&half, record + 2 * r, sizeof half);
+    const float scale = Float16ToFloat(half);
+    const uint8_t* bytes = record + code.HeaderBytes() + 4 * r;
+    for (size_t i = 0; i < std::min(kQuantGroup, cols - begin); ++i) {
+      const size_t at = code.bits == 8 ? i : i % 16;
+      const int byte = bytes[at / 4 * kQuantPanelRows * 4 + at % 4];
+      const int value = code.bits == 8 ? byte : i < 16 ? byte & 15 : byte >> 4;
+      out[begin + i] = scale * static_cast<float>(value - code.Offset());
+    }
+  }
+}
+
+}  // namespace qwen25

@@ -1,0 +1,58 @@
+// Weight matrices as inference reads them: formats, packing, and reading back.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include "base/status.h"
+#include "base/thread_pool.h"
+#include "kernels/quant_gemm.h"
+
+namespace qwen25 {
+
+enum class WeightFormat : uint8_t {
+  kFloat32,  // panels of kernels/gemm.h
+  kInt8,     // 8.5 bits per weight: 32 consecutive inputs share a float16 scale (the size of GGUF's Q8_0)
+  kInt4,     // 4.5 bits, the same groups (the size of GGUF's Q4_0)
+};
+
+// "float32", "int8", "int4".
+std::string_view WeightFormatName(WeightFormat format);
+// kInvalidArgument, with the list, for another name.
+Result<WeightFormat> ParseWeightFormat(std::string_view name);
+
+// The kernels' description of a quantised format; a bug to ask for kFloat32.
+QuantCode QuantCodeOf(WeightFormat format);
+
+// A packed matrix [rows, cols]; the memory belongs to somebody else.
+struct PackedWeight {
+  WeightFormat format = WeightFormat::kFloat32;
+  const std::byte* data = nullptr;  // null: not packed
+
+  explicit operator bool() const { return data != nullptr; }
+};
+
+// Bytes of a packed matrix, a multiple of 64.
+size_t PackedWeightBytes(WeightFormat format, size_t rows, size_t cols);
+
+// Fills out [end - begin, cols] with rows [begin, end) of a matrix in float32. Called from several threads at
+// a time; an error ends the packing.
+using WeightRows = std::function<Status(size_t begin, size_t end, float* out)>;
+
+// Packs the matrix that `source` reads into PackedWeightBytes bytes at `memory`, 64-byte aligned. Never holds
+// more of the matrix in float32 than 32 rows per thread. A weight w of a group becomes the code nearest to w
+// / scale:
+//   int8: scale = max |w| / 127
+//   int4: codes -8..7; the scale with the least squared error among kInt4Candidates around -(w of greatest
+//         magnitude) / 8, each refined by least squares
+// Source of the int4 search: the same idea as in ggml's quantisation of Q4_0 with importance weights.
+Status PackWeight(ThreadPool& threads, WeightFormat format, size_t rows, size_t cols,
+                  const WeightRows& source, std::byte* memory);
+
+// out [cols] = row `row` of a packed matrix [rows, cols].
+void UnpackRow(const PackedWeight& weight, size_t rows, size_t cols, size_t row, float* out);
+
+}  // namespace qwen25
