@@ -7,8 +7,8 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/rng.h"
+#include "cli/bench_inference.h"
 #include "cli/verb.h"
-#include "infer/session.h"
 #include "kernels/isa.h"
 #include "model/decoder.h"
 #include "model/model.h"
@@ -23,7 +23,6 @@ struct BenchFlags {
   std::string preset = "nano";
   uint32_t vocab_size = 0;
   size_t sequence_length = 512, batch = 8, rounds = 8, warmup = 2, num_threads = 0;
-  size_t prompt_tokens = 512, new_tokens = 128;
   bool recompute = false, json = false;
 };
 
@@ -55,29 +54,6 @@ void Print(const BenchFlags& flags, const Json& json) {
     fmt::print("  {:<28}{}\n", key,
                value.is_number_float() ? fmt::format("{:.4g}", value.get<double>()) : value.dump());
   }
-}
-
-// Bytes per second of a sum over more memory than any cache holds, all threads.
-double MeasureReadBandwidth(ThreadPool& threads) {
-  constexpr size_t kBytes = size_t{512} << 20, kTaskBytes = size_t{4} << 20;
-  AlignedBuffer<uint64_t> memory(kBytes / 8);
-  std::fill_n(memory.data(), memory.size(), 1);
-  std::vector<uint64_t> sums(kBytes / kTaskBytes);
-  double best = 0;
-  for (int round = 0; round < 4; ++round) {
-    const double start = NowSeconds();
-    threads.ParallelFor(sums.size(), [&](size_t task, size_t) {
-      const uint64_t* from = memory.data() + task * (kTaskBytes / 8);
-      uint64_t parts[32] = {};  // enough chains for the compiler to fill wide registers with
-      for (size_t i = 0; i < kTaskBytes / 8; i += 32) {
-        for (size_t j = 0; j < 32; ++j) parts[j] += from[i + j];
-      }
-      for (uint64_t part : parts) sums[task] += part;
-    });
-    best = std::max(best, static_cast<double>(kBytes) / (NowSeconds() - start));
-  }
-  QWEN25_CHECK(sums[0] == 4 * kTaskBytes / 8);
-  return best;
 }
 
 Status RunTrainBench(const BenchFlags& flags) {
@@ -143,55 +119,33 @@ Status RunTrainBench(const BenchFlags& flags) {
   return {};
 }
 
-Status RunDecodeBench(const BenchFlags& flags) {
-  QWEN25_TRY(const ModelConfig config, BenchConfig(flags));
-  if (flags.prompt_tokens < 1 || flags.new_tokens < 1 ||
-      flags.prompt_tokens + flags.new_tokens > config.max_position_embeddings) {
-    return InvalidArgument("--prompt and --generate must be at least 1 and together at most {}",
-                           config.max_position_embeddings);
-  }
-  Model model(config);
-  model.Initialize(1);
-  const double weight_bytes = 4.0 * static_cast<double>(config.NumParameters());
-  InferenceEngine engine(std::move(model), {.num_threads = flags.num_threads, .max_context_tokens = 0});
-  Session session(engine);
-  std::vector<int32_t> prompt(flags.prompt_tokens);
-  Rng rng(1);
-  for (int32_t& token : prompt) token = static_cast<int32_t>(rng.Below(config.vocab_size));
-  std::vector<double> prompt_seconds, token_seconds;
-  for (size_t round = 0; round < flags.warmup + flags.rounds; ++round) {
-    session.Truncate(0);
-    const double start = NowSeconds();
-    QWEN25_RETURN_IF_ERROR(session.Append(prompt));
-    const double middle = NowSeconds();
-    for (size_t i = 0; i < flags.new_tokens; ++i) {
-      const auto logits = session.logits();
-      const auto token = static_cast<int32_t>(std::ranges::max_element(logits) - logits.begin());
-      QWEN25_RETURN_IF_ERROR(session.Append({&token, 1}));
-    }
-    if (round < flags.warmup) continue;
-    prompt_seconds.push_back(middle - start);
-    token_seconds.push_back((NowSeconds() - middle) / static_cast<double>(flags.new_tokens));
-  }
-  const double bandwidth = MeasureReadBandwidth(engine.execution().threads);
-  const double median = Median(token_seconds);
-  Json json;
-  json["bench"] = "decode";
-  json["preset"] = flags.preset;
-  json["isa"] = CurrentIsa();
-  json["threads"] = engine.execution().threads.num_threads();
-  json["prompt_tokens"] = flags.prompt_tokens;
-  json["new_tokens"] = flags.new_tokens;
-  json["prompt_tokens_per_second"] = static_cast<double>(flags.prompt_tokens) / Median(prompt_seconds);
-  json["tokens_per_second"] = 1 / median;
-  json["best_tokens_per_second"] = 1 / *std::ranges::min_element(token_seconds);
-  json["weight_bytes"] = weight_bytes;
-  json["weight_bytes_per_second"] = weight_bytes / median;
-  json["read_bandwidth"] = bandwidth;
-  json["share_of_bandwidth"] = weight_bytes / median / bandwidth;
-  json["peak_rss_bytes"] = PeakResidentBytes();
-  Print(flags, json);
-  return {};
+void AddInferenceBench(CLI::App& verb, RunVerb& run) {
+  auto flags = std::make_shared<InferenceBenchFlags>();
+  CLI::App* what =
+      verb.add_subcommand("inference", "Prompt and generation speed beside what the machine allows");
+  what->add_option("--preset", flags->preset, "Shape; weights are random")->capture_default_str();
+  what->add_option("-m,--model", flags->model, "Or a model folder");
+  what->add_option("--weights", flags->weights, "Weight formats: float32, int8, int4")
+      ->delimiter(',')
+      ->capture_default_str();
+  what->add_option("--prompt", flags->prompt_tokens, "Tokens of the prompt; 0: no prompt test")
+      ->capture_default_str();
+  what->add_option("--generate", flags->new_tokens, "Tokens to generate; 0: no generation test")
+      ->capture_default_str();
+  what->add_option("--depth", flags->depths, "Tokens of context before the generated ones")
+      ->delimiter(',')
+      ->capture_default_str();
+  what->add_option("--batch", flags->batches, "Sequences that generate together")
+      ->delimiter(',')
+      ->capture_default_str();
+  what->add_option("--rounds", flags->rounds, "Measured rounds; medians are reported")->capture_default_str();
+  what->add_option("--threads", flags->num_threads, "Threads; default: every core this process may use");
+  CLI::Option* json = what->add_flag("--json", flags->json, "Print one JSON object");
+  what->add_flag("--markdown", flags->markdown, "Print a Markdown table")->excludes(json);
+  what->footer(
+      "Examples:\n  qwen25 bench inference --preset 0.5b --weights int8,int4 --depth 0,8192\n"
+      "  qwen25 bench inference -m runs/demo/model --weights float32,int8 --batch 1,16");
+  what->callback([flags, &run] { run = [flags] { return RunInferenceBench(*flags); }; });
 }
 
 }  // namespace
@@ -218,13 +172,7 @@ void AddBenchVerb(CLI::App& app, RunVerb& run) {
   train->footer("Example:\n  qwen25 bench train --preset small --batch 4");
   train->callback([flags, &run] { run = [flags] { return RunTrainBench(*flags); }; });
 
-  CLI::App* decode =
-      verb->add_subcommand("decode", "A prompt and the tokens behind it, one sequence, float32");
-  common(decode);
-  decode->add_option("--prompt", flags->prompt_tokens, "Tokens of the prompt")->capture_default_str();
-  decode->add_option("--generate", flags->new_tokens, "Tokens behind it")->capture_default_str();
-  decode->footer("Example:\n  qwen25 bench decode --preset nano");
-  decode->callback([flags, &run] { run = [flags] { return RunDecodeBench(*flags); }; });
+  AddInferenceBench(*verb, run);
 }
 
 }  // namespace qwen25

@@ -1,7 +1,6 @@
 #include "infer/session.h"
 
 #include <algorithm>
-#include <array>
 
 namespace qwen25 {
 namespace {
@@ -25,16 +24,14 @@ InferenceEngine::InferenceEngine(Model model, const Options& options)
       execution_{threads_, tensors_, scratch_, nullptr},
       max_context_tokens_(ContextLimit(model_.config(), options.max_context_tokens)),
       blocks_(model_.attention_shape(), model_.layers.size(),
-              (max_context_tokens_ + kBlockTokens - 1) / kBlockTokens) {
+              (std::max(options.max_total_tokens, max_context_tokens_) + kBlockTokens - 1) / kBlockTokens) {
   model_.PackForInference(threads_);
 }
 
-Session::Session(InferenceEngine& engine)
-    : engine_(engine), layer_blocks_(engine.model().layers.size()), kv_(engine.model().layers.size()) {
+Session::Session(InferenceEngine& engine) : engine_(engine), layer_blocks_(engine.model().layers.size()) {
   // Room for the whole context now, so that no later step allocates.
-  const size_t max_blocks = engine.blocks().max_blocks();
+  const size_t max_blocks = (engine.max_context_tokens() + kBlockTokens - 1) / kBlockTokens;
   tokens_.reserve(engine.max_context_tokens());
-  positions_.reserve(kPrefillChunk);
   block_ids_.reserve(max_blocks);
   for (auto& blocks : layer_blocks_) blocks.reserve(max_blocks);
   logits_.reserve(engine.model().config().vocab_size);
@@ -55,7 +52,7 @@ Status Session::Reserve(size_t num_tokens) {
   return {};
 }
 
-Status Session::Append(std::span<const int32_t> tokens, const Progress& progress) {
+Status Session::Prepare(std::span<const int32_t> tokens) {
   const size_t old_count = tokens_.size();
   if (tokens.empty()) return InvalidArgument("there are no tokens to append: the text is empty");
   if (old_count + tokens.size() > engine_.max_context_tokens()) {
@@ -72,46 +69,81 @@ Status Session::Append(std::span<const int32_t> tokens, const Progress& progress
           vocabulary);
     }
   }
-  if (const Status status = Reserve(old_count + tokens.size()); !status.ok()) {
-    Truncate(old_count);
-    return status;
-  }
+  const Status status = Reserve(old_count + tokens.size());
+  if (!status.ok()) Truncate(old_count);
+  return status;
+}
+
+Status Session::Append(std::span<const int32_t> tokens, const Progress& progress) {
+  const size_t old_count = tokens_.size();
+  QWEN25_RETURN_IF_ERROR(Prepare(tokens));
   for (size_t done = 0; done < tokens.size();) {
     if (progress && !progress(done)) {
       Truncate(old_count);
       return Cancelled("stopped after {} of {} tokens of the prompt", done, tokens.size());
     }
     const size_t count = std::min(kPrefillChunk, tokens.size() - done);
-    Forward(tokens.subspan(done, count));
+    const SessionTokens part = {this, tokens.subspan(done, count)};
     done += count;
+    engine_.Forward({&part, 1}, /*with_logits=*/done == tokens.size());
   }
   return {};
 }
 
-void Session::Forward(std::span<const int32_t> tokens) {
-  const size_t begin = tokens_.size();
-  tokens_.insert(tokens_.end(), tokens.begin(), tokens.end());
-  positions_.resize(tokens.size());
-  for (size_t i = 0; i < tokens.size(); ++i) positions_[i] = static_cast<int32_t>(begin + i);
-  for (size_t layer = 0; layer < kv_.size(); ++layer) {
-    kv_[layer] = {.blocks = layer_blocks_[layer], .num_tokens = tokens_.size()};
+Status AppendTogether(InferenceEngine& engine, std::span<const SessionTokens> parts) {
+  for (size_t i = 0; i < parts.size(); ++i) {
+    QWEN25_CHECK(&parts[i].session->engine_ == &engine);
+    const Status status = parts[i].session->Prepare(parts[i].tokens);
+    if (status.ok()) continue;
+    // Blocks that the earlier ones reserved go back.
+    for (const SessionTokens& part : parts.first(i)) part.session->ReleaseUnusedBlocks();
+    return status;
   }
-  const std::array<int32_t, 2> starts = {0, static_cast<int32_t>(tokens.size())};
-  const TokenBatch batch = {.tokens = tokens, .positions = positions_, .sequence_starts = starts};
-  Execution& execution = engine_.execution();
+  if (!parts.empty()) engine.Forward(parts, /*with_logits=*/true);
+  return {};
+}
+
+void InferenceEngine::Forward(std::span<const SessionTokens> parts, bool with_logits) {
+  tokens_.clear();
+  positions_.clear();
+  sequence_starts_.assign(1, 0);
+  last_rows_.clear();
+  kv_.resize(model_.layers.size() * parts.size());
+  for (size_t s = 0; s < parts.size(); ++s) {
+    Session& session = *parts[s].session;
+    for (int32_t token : parts[s].tokens) {
+      positions_.push_back(static_cast<int32_t>(session.tokens_.size()));
+      session.tokens_.push_back(token);
+      tokens_.push_back(token);
+    }
+    sequence_starts_.push_back(static_cast<int32_t>(tokens_.size()));
+    last_rows_.push_back(static_cast<int32_t>(tokens_.size() - 1));
+    for (size_t layer = 0; layer < model_.layers.size(); ++layer) {
+      kv_[layer * parts.size() + s] = {.blocks = session.layer_blocks_[layer],
+                                       .num_tokens = session.tokens_.size()};
+    }
+  }
   DecoderOptions options;
   options.kv = kv_;
-  const Tensor hidden = DecoderForward(execution, engine_.model(), batch, options);
-  const std::array<int32_t, 1> last_row = {static_cast<int32_t>(tokens.size() - 1)};
-  const Tensor logits = Logits(execution, engine_.model(), hidden, last_row);
-  logits_.assign(logits.data(), logits.data() + logits.cols());
+  const TokenBatch batch = {.tokens = tokens_, .positions = positions_, .sequence_starts = sequence_starts_};
+  const Tensor hidden = DecoderForward(execution_, model_, batch, options);
+  if (!with_logits) return;
+  const Tensor logits = Logits(execution_, model_, hidden, last_rows_);
+  for (size_t s = 0; s < parts.size(); ++s) {
+    const float* row = logits.data() + s * logits.cols();
+    parts[s].session->logits_.assign(row, row + logits.cols());
+  }
 }
 
 void Session::Truncate(size_t num_tokens) {
   QWEN25_CHECK(num_tokens <= tokens_.size());
   tokens_.resize(num_tokens);
   logits_.clear();
-  const size_t num_blocks = (num_tokens + kBlockTokens - 1) / kBlockTokens;
+  ReleaseUnusedBlocks();
+}
+
+void Session::ReleaseUnusedBlocks() {
+  const size_t num_blocks = (tokens_.size() + kBlockTokens - 1) / kBlockTokens;
   while (block_ids_.size() > num_blocks) {
     engine_.blocks().Give(block_ids_.back());
     block_ids_.pop_back();

@@ -15,12 +15,21 @@
 
 namespace qwen25 {
 
+class Session;
+
+// What one forward pass appends to one session: a chunk of a prompt, or the token just drawn.
+struct SessionTokens {
+  Session* session;
+  std::span<const int32_t> tokens;  // at least one
+};
+
 // A model with the threads and memory that its sessions share. One thread at a time uses it.
 class InferenceEngine {
  public:
   struct Options {
     size_t num_threads = 0;         // 0: DefaultNumThreads()
-    size_t max_context_tokens = 0;  // of all sessions together; 0: the model's max_position_embeddings
+    size_t max_context_tokens = 0;  // of one session; 0, or more than the model has positions: these
+    size_t max_total_tokens = 0;    // of all sessions together; 0: max_context_tokens
   };
 
   InferenceEngine(Model model, const Options& options);
@@ -28,6 +37,8 @@ class InferenceEngine {
   const Model& model() const { return model_; }
   Execution& execution() { return execution_; }
   BlockPool& blocks() { return blocks_; }
+  // Appends the parts, which are known to fit. `with_logits`: sets the logits of every part's session.
+  void Forward(std::span<const SessionTokens> parts, bool with_logits);
   // The most tokens one session can hold.
   size_t max_context_tokens() const { return max_context_tokens_; }
 
@@ -39,7 +50,15 @@ class InferenceEngine {
   Execution execution_;
   size_t max_context_tokens_;
   BlockPool blocks_;
+  // The batch of the current pass.
+  std::vector<int32_t> tokens_, positions_, sequence_starts_, last_rows_;
+  std::vector<SequenceKv> kv_;  // [layers][parts]
 };
+
+// Appends to several sessions of one engine, each at most once, in one forward pass: the weights are read
+// once for all. Every session gets the bits that it would get alone. Checks as Session::Append does, before
+// anything changes; tokens are not cut into chunks.
+Status AppendTogether(InferenceEngine& engine, std::span<const SessionTokens> parts);
 
 // One sequence of tokens with its keys and values. The logits of a token are bit-identical for any way in
 // which the tokens before it were cut into calls.
@@ -66,15 +85,18 @@ class Session {
   void Truncate(size_t num_tokens);
 
  private:
+  friend class InferenceEngine;
+  friend Status AppendTogether(InferenceEngine& engine, std::span<const SessionTokens> parts);
+
+  // Whether the tokens may be appended, and room for them.
+  Status Prepare(std::span<const int32_t> tokens);
   Status Reserve(size_t num_tokens);
-  void Forward(std::span<const int32_t> tokens);
+  void ReleaseUnusedBlocks();
 
   InferenceEngine& engine_;
   std::vector<int32_t> tokens_;
-  std::vector<int32_t> positions_;
   std::vector<BlockPool::BlockId> block_ids_;
   std::vector<std::vector<float*>> layer_blocks_;  // [layers][blocks]
-  std::vector<SequenceKv> kv_;                     // [layers]
   std::vector<float> logits_;
 };
 

@@ -1,0 +1,23 @@
+// qwen25 bench inference: prompt and generation speed by weight format, depth and batch, beside the floors.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/json.h"
+#include "base/status.h"
+
+namespace qwen25 {
+
+struct InferenceBenchFlags {
+  std::string preset = "0.5b";  // shape, with random weights; or
+  std::string model;            // a model folder
+  std::vector<std::string> weights = {"int8", "int4"};
+  std::vector<uint32_t> depths = {0}, batches = {1};
+  uint32_t prompt_tokens = 512, new_tokens = 64, rounds = 3, num_threads = 0;
+  bool json = false, markdown = false;
+};
+
+Status RunInferenceBench(const InferenceBenchFlags& flags);
+
+}  // namespace qwen25

@@ -1,0 +1,139 @@
+#include "infer/session.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "base/rng.h"
+#include "base/test_util.h"
+
+namespace qwen25 {
+namespace {
+
+ModelConfig SmallConfig() {
+  ModelConfig config;
+  config.vocab_size = 333;
+  config.hidden_size = 96;
+  config.intermediate_size = 80;  // not whole groups of 32: padded
+  config.num_hidden_layers = 2;
+  config.num_attention_heads = 6;
+  config.num_key_value_heads = 2;
+  config.head_dim = 16;
+  config.max_position_embeddings = 512;
+  return config;
+}
+
+Result<Model> PackedModel(WeightFormat format) {
+  ThreadPool threads(2);
+  return Model::Pack(
+      SmallConfig(), format, threads,
+      [](const NamedParameter& named, size_t begin, size_t end, float* out) -> Status {
+        const size_t cols = named.parameter.cols;
+        for (size_t row = begin; row < end; ++row) {
+          Rng rng(std::hash<std::string>()(named.name), row);
+          for (size_t i = 0; i < cols; ++i) {
+            *out++ = static_cast<float>(named.name.ends_with("norm.weight") ? 1.0 : 0.08 * rng.Normal());
+          }
+        }
+        return {};
+      });
+}
+
+std::vector<int32_t> RandomTokens(size_t count, uint64_t seed) {
+  Rng rng(seed);
+  std::vector<int32_t> tokens(count);
+  for (int32_t& token : tokens) token = static_cast<int32_t>(rng.Below(333));
+  return tokens;
+}
+
+std::vector<float> LogitsOf(Session& session) {
+  return {session.logits().begin(), session.logits().end()};
+}
+
+class SessionTest : public testing::TestWithParam<WeightFormat> {
+ protected:
+  void SetUp() override {
+    ASSERT_OK_AND_ASSIGN(Model model, PackedModel(GetParam()));
+    engine_ = std::make_unique<InferenceEngine>(std::move(model), InferenceEngine::Options{.num_threads = 2, .max_total_tokens = 8192});
+  }
+  std::vector<float> Alone(const std::vector<int32_t>& tokens) {
+    Session session(*engine_);
+    QWEN25_CHECK(session.Append(tokens).ok());
+    return LogitsOf(session);
+  }
+  std::unique_ptr<InferenceEngine> engine_;
+};
+
+TEST_P(SessionTest, ChunksOfAPromptDoNotChangeABit) {
+  const std::vector<int32_t> tokens = RandomTokens(200, 1);
+  const std::vector<float> whole = Alone(tokens);
+  for (const size_t chunk : {1, 7, 64, 65}) {
+    Session session(*engine_);
+    for (size_t begin = 0; begin < tokens.size(); begin += chunk) {
+      ASSERT_OK(session.Append(std::span(tokens).subspan(begin, std::min(chunk, tokens.size() - begin))));
+    }
+    EXPECT_EQ(LogitsOf(session), whole) << chunk;
+  }
+}
+
+TEST_P(SessionTest, CompanyInABatchDoesNotChangeABit) {
+  // Prompts and single tokens of different lengths, as in a serving step.
+  std::vector<std::unique_ptr<Session>> sessions;
+  std::vector<std::vector<int32_t>> prompts;
+  std::vector<int32_t> next = RandomTokens(16, 99);
+  std::vector<SessionTokens> parts;
+  for (size_t i = 0; i < 16; ++i) {
+    sessions.push_back(std::make_unique<Session>(*engine_));
+    prompts.push_back(RandomTokens(1 + 13 * i % 150, i));
+  }
+  for (size_t i = 0; i < 16; ++i) parts.push_back({sessions[i].get(), prompts[i]});
+  ASSERT_OK(AppendTogether(*engine_, parts));
+  for (size_t i = 0; i < 16; ++i) ASSERT_EQ(LogitsOf(*sessions[i]), Alone(prompts[i])) << i;
+  for (size_t i = 0; i < 16; ++i) parts[i].tokens = {&next[i], 1};
+  ASSERT_OK(AppendTogether(*engine_, parts));
+  for (size_t i = 0; i < 16; ++i) {
+    prompts[i].push_back(next[i]);
+    ASSERT_EQ(LogitsOf(*sessions[i]), Alone(prompts[i])) << i;
+  }
+}
+
+TEST_P(SessionTest, ARefusedBatchChangesNothing) {
+  Session first(*engine_), second(*engine_);
+  const std::vector<int32_t> good = {1, 2, 3}, bad = {4, 333};
+  const size_t used = engine_->blocks().num_used();
+  const std::vector<SessionTokens> parts = {{&first, good}, {&second, bad}};
+  EXPECT_ERROR_CONTAINS(AppendTogether(*engine_, parts),
+                        "token 333 is outside the model's vocabulary of 333");
+  EXPECT_TRUE(first.tokens().empty());
+  EXPECT_EQ(engine_->blocks().num_used(), used);
+}
+
+INSTANTIATE_TEST_SUITE_P(Formats, SessionTest,
+                         testing::Values(WeightFormat::kFloat32, WeightFormat::kInt8, WeightFormat::kInt4),
+                         [](const auto& info) { return std::string(WeightFormatName(info.param)); });
+
+TEST(SessionFormatsTest, QuantisedLogitsAreNearThoseOfFloat32) {
+  const std::vector<int32_t> tokens = RandomTokens(100, 5);
+  std::vector<std::vector<float>> logits;
+  for (const WeightFormat format : {WeightFormat::kFloat32, WeightFormat::kInt8, WeightFormat::kInt4}) {
+    ASSERT_OK_AND_ASSIGN(Model model, PackedModel(format));
+    InferenceEngine engine(std::move(model), {.num_threads = 1});
+    Session session(engine);
+    ASSERT_OK(session.Append(tokens));
+    logits.push_back(LogitsOf(session));
+  }
+  const auto relative_error = [&](const std::vector<float>& other) {
+    double error = 0, norm = 0;
+    for (size_t i = 0; i < other.size(); ++i) {
+      error += std::pow(other[i] - logits[0][i], 2);
+      norm += std::pow(logits[0][i], 2);
+    }
+    return std::sqrt(error / norm);
+  };
+  EXPECT_LT(relative_error(logits[1]), 0.03);
+  EXPECT_LT(relative_error(logits[2]), 0.3);
+  EXPECT_GT(relative_error(logits[2]), relative_error(logits[1]));
+}
+
+}  // namespace
+}  // namespace qwen25
