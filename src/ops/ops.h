@@ -37,11 +37,12 @@ Tensor SwiGlu(Execution& execution, const Tensor& gate_up);
 template <typename Segment>
 Tensor Recompute(Execution& execution, const Tensor& x, Segment segment);
 
-// The loss of next-token prediction, fused with the output projection: mean over the rows with target >= 0 of
-// -log softmax(x [T, D] * weight [V, D]^T)[target]. Never holds T x V numbers: it walks chunks of rows, and
+// The loss of next-token prediction, fused with the output projection: the sum over the rows with target >= 0
+// of -log softmax(x [T, D] * weight [V, D]^T)[target]. Never holds T x V numbers: it walks chunks of rows, and
 // with a tape it computes the gradients of x and weight in the same walk (weight.grad must be set then).
 //   targets [T]: -1 is ignored
-//   grad_scale: factor on the gradients, e.g. this micro-batch's share of the step's tokens
+//   grad_scale: the gradients are those of grad_scale * sum; one over the step's counted rows makes the sum
+//   over its micro-batches the gradient of the mean
 //   row_losses: [T] -log p of each row's target, 0 where ignored; or empty
 struct LossSum {
   double sum = 0;         // of -log p over the counted rows, in nats
