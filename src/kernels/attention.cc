@@ -112,6 +112,46 @@ void SoftmaxRows(const QueryTile& tile, size_t block_index, size_t begin, size_t
   }
 }
 
+bool AllFinite(const float* HWY_RESTRICT from, size_t count) {
+  bool finite = true;
+  ForVectors(0, count, [&](auto tag, size_t i) HWY_ATTR {
+    finite = finite && hn::AllTrue(tag, hn::IsFinite(hn::LoadU(tag, from + i)));
+  });
+  return finite;
+}
+
+// sums = sums * factors + probabilities * values. Where some rows of the group see keys that others do not,
+// the others multiply these values by 0, which is the cheapest way to leave them out as long as they are
+// finite; where one is not, each row reads only what it sees.
+void AddValues(const QueryTile& tile, size_t block_index, size_t begin, size_t end, const KvBlock& block,
+               const AttendState& state) {
+  const size_t head_dim = tile.head_dim;
+  const size_t seen_by_all = tile.VisibleInBlock(begin / tile.num_heads, block_index);
+  const size_t visible = tile.VisibleInBlock((end - 1) / tile.num_heads, block_index);
+  Product product = {.rows = end - begin,
+                     .cols = head_dim,
+                     .depth = visible,
+                     .a = state.scores,
+                     .a_stride = kBlockTokens,
+                     .b = block.values,
+                     .b_stride = head_dim,
+                     .c = state.sums + begin * head_dim,
+                     .c_stride = head_dim,
+                     .factors = state.factors + begin};
+  if (AllFinite(block.values + seen_by_all * head_dim, (visible - seen_by_all) * head_dim)) {
+    Multiply<false>(product);
+    return;
+  }
+  product.rows = 1;
+  for (size_t row = begin; row < end; ++row) {
+    product.depth = tile.VisibleInBlock(row / tile.num_heads, block_index);
+    Multiply<false>(product);
+    product.a += kBlockTokens;
+    product.c += head_dim;
+    ++product.factors;
+  }
+}
+
 void AttendToBlockImpl(const QueryTile& tile, const RotaryAngles& rotary, const KvBlock& block,
                        size_t block_index, const AttendState& state) {
   const size_t head_dim = tile.head_dim, num_rows = tile.num_rows();
@@ -130,16 +170,7 @@ void AttendToBlockImpl(const QueryTile& tile, const RotaryAngles& rotary, const 
                      .c = state.scores,
                      .c_stride = kBlockTokens});
     SoftmaxRows(tile, block_index, begin, end, cols, state);
-    Multiply<false>({.rows = end - begin,
-                     .cols = head_dim,
-                     .depth = visible,
-                     .a = state.scores,
-                     .a_stride = kBlockTokens,
-                     .b = block.values,
-                     .b_stride = head_dim,
-                     .c = state.sums + begin * head_dim,
-                     .c_stride = head_dim,
-                     .factors = state.factors + begin});
+    AddValues(tile, block_index, begin, end, block, state);
   }
 }
 

@@ -5,7 +5,9 @@
 //
 // The result of a query row is the same bits whatever else is in its tile: every product is one chain of
 // multiply-adds in ascending order, blocks are walked in ascending order, and a key that a row does not see
-// has a probability of exactly 0. Scores live in units of log2, so that their exponential is a power of two.
+// has a probability of exactly 0. That holds in the forward direction for keys and values that are not
+// finite, too: NaN in a later token does not reach an earlier one. In the backward direction it does reach
+// the tile. Scores live in units of log2, so that their exponential is a power of two.
 #pragma once
 
 #include <algorithm>

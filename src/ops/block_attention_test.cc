@@ -438,6 +438,33 @@ TEST(BlockAttentionTest, ChunkedPrefillAndDecodeGiveTheBitsOfSelfAttention) {
   });
 }
 
+// A row must not read what it does not see, and 0 * NaN is NaN: keys and values of later tokens that are not
+// finite leave the rows before them as they are, to the bit.
+TEST(BlockAttentionTest, WhatIsNotFiniteDoesNotReachEarlierTokens) {
+  ForEachTarget([&] {
+    Machine machine(2);
+    for (const size_t group : {1, 3, 16}) {
+      const Problem problem(32, group * 2, 2, {150, 70});
+      const Results expected = RunSelfAttention(machine, problem);
+      for (const float bad :
+           {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+        for (const size_t token : {5, 63, 64, 100, 149}) {
+          Problem damaged = problem;
+          float* row = damaged.qkv.data() + token * problem.num_cols();
+          std::fill(row, row + problem.num_cols(), bad);
+          const std::vector<float> out = RunSelfAttention(machine, damaged).out;
+          const size_t begin = token * problem.out_cols(), end = 150 * problem.out_cols();
+          ASSERT_TRUE(std::equal(out.begin(), out.begin() + begin, expected.out.begin()))
+              << group << " " << token;
+          ASSERT_TRUE(std::equal(out.begin() + end, out.end(), expected.out.begin() + end))
+              << "other sequence";
+          ASSERT_TRUE(std::isnan(out[begin])) << "the token itself shows it";
+        }
+      }
+    }
+  });
+}
+
 TEST(BlockAttentionTest, AnyChunkingGivesTheSameBits) {
   EXPECT_TRUE(rc::check([] {
     Machine machine(*rc::gen::inRange<size_t>(1, 4));
