@@ -79,7 +79,9 @@ class InferenceBench {
         format_(format),
         limits_(limits),
         engine_(std::move(model),
-                {.num_threads = flags.num_threads, .max_total_tokens = MaxTokens(flags)}) {}
+                {.num_threads = flags.num_threads,
+                 .max_total_tokens = MaxTokens(flags),
+                 .kv_format = flags.kv == "float32" ? KvFormat::kFloat32 : KvFormat::kFloat16}) {}
 
   Status Run(std::vector<Measurement>& results) {
     if (flags_.prompt_tokens > 0) QWEN25_RETURN_IF_ERROR(RunPrompt(results));
@@ -111,7 +113,7 @@ class InferenceBench {
     const ModelConfig& config = engine_.model().config();
     const double projection = 2.0 * static_cast<double>(config.vocab_size) * config.hidden_size;
     const double weights = config.ForwardFlopsPerToken(0) - projection;
-    const double rate = format_ == WeightFormat::kFloat32 ? limits_.float_rate : limits_.int8_rate;
+    const double rate = IsQuantized(format_) ? limits_.int8_rate : limits_.float_rate;
     const double compute =
         (rows * weights + logit_rows * projection) / rate + attention_flops / limits_.float_rate;
     return std::max(compute, (WeightBytes() + kv_bytes) / limits_.bandwidth);
@@ -148,7 +150,8 @@ class InferenceBench {
     std::optional<Progress> progress;
     constexpr uint64_t kQuick = 2048;  // tokens that are there before anybody would look
     if (uint64_t{batch} * depth > kQuick) {
-      progress.emplace(fmt::format("filling {} x {} tokens", batch, depth), "tokens", uint64_t{batch} * depth);
+      progress.emplace(fmt::format("filling {} x {} tokens", batch, depth), "tokens",
+                       uint64_t{batch} * depth);
     }
     for (uint32_t i = 0; i < batch; ++i) {
       sessions.push_back(std::make_unique<Session>(engine_));
@@ -174,7 +177,8 @@ class InferenceBench {
     }
     const ModelConfig& config = engine_.model().config();
     const double context = depth + flags_.new_tokens / 2.0;
-    const double kv_bytes = batch * context * static_cast<double>(config.KvBytesPerToken(sizeof(float)));
+    const double kv_bytes =
+        batch * context * static_cast<double>(config.KvBytesPerToken(flags_.kv == "float32" ? 4 : 2));
     const double attention = batch * (config.ForwardFlopsPerToken(context) - config.ForwardFlopsPerToken(0));
     std::string test = fmt::format("generate {}", flags_.new_tokens);
     if (depth > 0) test += fmt::format(" behind {}", depth);

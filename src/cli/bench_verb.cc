@@ -125,8 +125,11 @@ void AddInferenceBench(CLI::App& verb, RunVerb& run) {
       verb.add_subcommand("inference", "Prompt and generation speed beside what the machine allows");
   what->add_option("--preset", flags->preset, "Shape; weights are random")->capture_default_str();
   what->add_option("-m,--model", flags->model, "Or a model folder");
-  what->add_option("--weights", flags->weights, "Weight formats: float32, int8, int4")
+  what->add_option("--weights", flags->weights, "Weight formats: float32, bfloat16, float16, int8, int4")
       ->delimiter(',')
+      ->capture_default_str();
+  what->add_option("--kv", flags->kv, "How keys and values are kept: float16 or float32")
+      ->check(CLI::IsMember({"float16", "float32"}))
       ->capture_default_str();
   what->add_option("--prompt", flags->prompt_tokens, "Tokens of the prompt; 0: no prompt test")
       ->capture_default_str();

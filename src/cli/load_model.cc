@@ -47,6 +47,15 @@ void AddModelFlags(CLI::App& verb, ModelFlags& flags) {
   verb.add_option("--threads", flags.num_threads, "Threads; default: every core this process may use");
   verb.add_option("--max-context", flags.max_context,
                   "Tokens to make room for; default: what the model was made for");
+  verb.add_option(
+          "--weights", flags.weights,
+          "stored: as they are in the files; int8 and int4 are smaller and faster, and nearly as exact")
+      ->check(CLI::IsMember({"stored", "float32", "bfloat16", "float16", "int8", "int4"}))
+      ->capture_default_str();
+  verb.add_option("--kv", flags.kv,
+                  "How keys and values are kept; auto: float16 unless the weights are float32")
+      ->check(CLI::IsMember({"auto", "float32", "float16"}))
+      ->capture_default_str();
 }
 
 Result<LoadedModel> LoadModel(const ModelFlags& flags) {
@@ -58,7 +67,17 @@ Result<LoadedModel> LoadModel(const ModelFlags& flags) {
         flags.directory);
   }
   QWEN25_TRY(Tokenizer tokenizer, Tokenizer::Load(directory));
-  QWEN25_TRY(Model model, Model::Load(directory));
+  WeightFormat format = WeightFormat::kFloat32;
+  if (flags.weights == "stored") {
+    QWEN25_TRY(format, Model::StoredFormat(directory));
+  } else {
+    QWEN25_TRY(format, ParseWeightFormat(flags.weights));
+  }
+  const size_t num_threads = flags.num_threads == 0 ? DefaultNumThreads() : flags.num_threads;
+  QWEN25_TRY(Model model, [&] {
+    ThreadPool threads(num_threads);
+    return Model::LoadPacked(directory, format, threads);
+  }());
   if (tokenizer.vocab_size() > model.config().vocab_size) {
     return InvalidArgument(
         "{}: the tokenizer has {} entries and the model only {} rows of embeddings; they do not belong "
@@ -76,7 +95,12 @@ Result<LoadedModel> LoadModel(const ModelFlags& flags) {
   }
   loaded.engine = std::make_unique<InferenceEngine>(
       std::move(model),
-      InferenceEngine::Options{.num_threads = flags.num_threads, .max_context_tokens = flags.max_context});
+      InferenceEngine::Options{
+          .num_threads = num_threads,
+          .max_context_tokens = flags.max_context,
+          .kv_format = flags.kv == "float16" || (flags.kv == "auto" && format != WeightFormat::kFloat32)
+                           ? KvFormat::kFloat16
+                           : KvFormat::kFloat32});
   return loaded;
 }
 

@@ -15,6 +15,11 @@ size_t ContextLimit(const ModelConfig& config, size_t wanted) {
   return wanted == 0 ? limit : std::min(wanted, limit);
 }
 
+AttentionShape ShapeWithKv(AttentionShape shape, KvFormat format) {
+  shape.kv_format = format;
+  return shape;
+}
+
 }  // namespace
 
 InferenceEngine::InferenceEngine(Model model, const Options& options)
@@ -23,7 +28,8 @@ InferenceEngine::InferenceEngine(Model model, const Options& options)
       scratch_(threads_.num_threads()),
       execution_{threads_, tensors_, scratch_, nullptr},
       max_context_tokens_(ContextLimit(model_.config(), options.max_context_tokens)),
-      blocks_(model_.attention_shape(), model_.layers.size(),
+      kv_format_(options.kv_format),
+      blocks_(ShapeWithKv(model_.attention_shape(), options.kv_format), model_.layers.size(),
               (std::max(options.max_total_tokens, max_context_tokens_) + kBlockTokens - 1) / kBlockTokens) {
   model_.PackForInference(threads_);
 }
@@ -125,6 +131,7 @@ void InferenceEngine::Forward(std::span<const SessionTokens> parts, bool with_lo
   }
   DecoderOptions options;
   options.kv = kv_;
+  options.kv_format = kv_format_;
   const TokenBatch batch = {.tokens = tokens_, .positions = positions_, .sequence_starts = sequence_starts_};
   const Tensor hidden = DecoderForward(execution_, model_, batch, options);
   if (!with_logits) return;

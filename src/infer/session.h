@@ -30,6 +30,7 @@ class InferenceEngine {
     size_t num_threads = 0;         // 0: DefaultNumThreads()
     size_t max_context_tokens = 0;  // of one session; 0, or more than the model has positions: these
     size_t max_total_tokens = 0;    // of all sessions together; 0: max_context_tokens
+    KvFormat kv_format = KvFormat::kFloat32;
   };
 
   InferenceEngine(Model model, const Options& options);
@@ -49,6 +50,7 @@ class InferenceEngine {
   Scratch scratch_;
   Execution execution_;
   size_t max_context_tokens_;
+  KvFormat kv_format_;
   BlockPool blocks_;
   // The batch of the current pass.
   std::vector<int32_t> tokens_, positions_, sequence_starts_, last_rows_;
@@ -96,7 +98,7 @@ class Session {
   InferenceEngine& engine_;
   std::vector<int32_t> tokens_;
   std::vector<BlockPool::BlockId> block_ids_;
-  std::vector<std::vector<float*>> layer_blocks_;  // [layers][blocks]
+  std::vector<std::vector<std::byte*>> layer_blocks_;  // [layers][blocks]
   std::vector<float> logits_;
 };
 

@@ -50,11 +50,16 @@ std::vector<float> LogitsOf(Session& session) {
   return {session.logits().begin(), session.logits().end()};
 }
 
-class SessionTest : public testing::TestWithParam<WeightFormat> {
+// Weights and how keys and values are kept.
+using Formats = std::pair<WeightFormat, KvFormat>;
+
+class SessionTest : public testing::TestWithParam<Formats> {
  protected:
   void SetUp() override {
-    ASSERT_OK_AND_ASSIGN(Model model, PackedModel(GetParam()));
-    engine_ = std::make_unique<InferenceEngine>(std::move(model), InferenceEngine::Options{.num_threads = 2, .max_total_tokens = 8192});
+    ASSERT_OK_AND_ASSIGN(Model model, PackedModel(GetParam().first));
+    engine_ = std::make_unique<InferenceEngine>(
+        std::move(model),
+        InferenceEngine::Options{.num_threads = 2, .max_total_tokens = 8192, .kv_format = GetParam().second});
   }
   std::vector<float> Alone(const std::vector<int32_t>& tokens) {
     Session session(*engine_);
@@ -109,8 +114,11 @@ TEST_P(SessionTest, ARefusedBatchChangesNothing) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Formats, SessionTest,
-                         testing::Values(WeightFormat::kFloat32, WeightFormat::kInt8, WeightFormat::kInt4),
-                         [](const auto& info) { return std::string(WeightFormatName(info.param)); });
+                         testing::Values(Formats{WeightFormat::kFloat32, KvFormat::kFloat32},
+                                         Formats{WeightFormat::kBFloat16, KvFormat::kFloat16},
+                                         Formats{WeightFormat::kInt8, KvFormat::kFloat16},
+                                         Formats{WeightFormat::kInt4, KvFormat::kFloat32}),
+                         [](const auto& info) { return std::string(WeightFormatName(info.param.first)); });
 
 TEST(SessionFormatsTest, QuantisedLogitsAreNearThoseOfFloat32) {
   const std::vector<int32_t> tokens = RandomTokens(100, 5);
@@ -130,8 +138,8 @@ TEST(SessionFormatsTest, QuantisedLogitsAreNearThoseOfFloat32) {
     }
     return std::sqrt(error / norm);
   };
-  EXPECT_LT(relative_error(logits[1]), 0.03);
-  EXPECT_LT(relative_error(logits[2]), 0.3);
+  EXPECT_LT(relative_error(logits[1]), 0.04);
+  EXPECT_LT(relative_error(logits[2]), 0.5);
   EXPECT_GT(relative_error(logits[2]), relative_error(logits[1]));
 }
 

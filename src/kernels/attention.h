@@ -13,6 +13,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstddef>
+#include <cstdint>
 
 namespace qwen25 {
 
@@ -30,6 +31,12 @@ struct KvBlock {
   float* keys;        // [D, key_stride]: transposed, rotated by their offset in the block
   size_t key_stride;  // 64, or the block's tokens rounded up to 16
   float* values;      // [tokens, D]
+};
+
+// One kv head of one block kept in float16 (IEEE binary16), the same layout with key_stride 64.
+struct HalfKvBlock {
+  uint16_t* keys;
+  uint16_t* values;
 };
 
 // The queries of consecutive tokens of one sequence, all within one block of 64 positions, for the heads of
@@ -80,6 +87,11 @@ struct HeadRows {
 // block, keys rotated by their offset. `scratch` has 64 * D floats.
 void StoreKeysAndValues(const RotaryAngles& rotary, HeadRows<const float> keys, HeadRows<const float> values,
                         size_t num_tokens, size_t first_offset, const KvBlock& block, float* scratch);
+
+// Rounds slots [first, first + count) of `from`, whose key_stride is 64, into `to`.
+void NarrowSlots(size_t head_dim, size_t first, size_t count, const KvBlock& from, const HalfKvBlock& to);
+// Widens all keys, and the values of the first `num_tokens` tokens; key_stride of `to` is 64.
+void WidenBlock(size_t head_dim, size_t num_tokens, const HalfKvBlock& from, const KvBlock& to);
 
 // ---- Forward -------------------------------------------------------------------------
 

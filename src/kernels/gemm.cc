@@ -23,7 +23,7 @@ struct GemmTile {
   size_t panel_begin, panel_end;  // packed panels of b
   size_t n;
   const GemmOperand* a;
-  const float* packed_b;
+  PackedOperand b;
   const GemmOutput* out;
   float* scratch;  // kTileScratchFloats
 };
@@ -98,9 +98,18 @@ HWY_INLINE void StoreRow(const TileTarget& target, size_t row, const Vec (&sum)[
   }
 }
 
+HWY_INLINE Vec LoadPanel(const float* from) {
+  return hn::Load(kTag, from);
+}
+template <typename Narrow>  // hwy::float16_t or hwy::bfloat16_t
+HWY_INLINE Vec LoadPanel(const Narrow* from) {
+  constexpr hn::Rebind<Narrow, decltype(kTag)> kNarrowTag;
+  return hn::PromoteTo(kTag, hn::Load(kNarrowTag, from));
+}
+
 // target [kRows, 32] (+)= a [kRows, k] * panel [k, 32]. a's element (r, i) is a[r * kRowStep + i * kStepK].
-template <size_t kRows, size_t kRowStep, size_t kStepK>
-HWY_NOINLINE void MicroKernel(size_t k, const float* HWY_RESTRICT a, const float* HWY_RESTRICT panel,
+template <size_t kRows, size_t kRowStep, size_t kStepK, typename B>
+HWY_NOINLINE void MicroKernel(size_t k, const float* HWY_RESTRICT a, const B* HWY_RESTRICT panel,
                               const TileTarget& target) {
   Vec sum[kRows][kVecs];
 #pragma GCC unroll 16
@@ -113,7 +122,7 @@ HWY_NOINLINE void MicroKernel(size_t k, const float* HWY_RESTRICT a, const float
   for (size_t i = 0; i < k; ++i) {
     Vec b[kVecs];
 #pragma GCC unroll 8
-    for (size_t v = 0; v < kVecs; ++v) b[v] = hn::Load(kTag, panel + v * kLanes);
+    for (size_t v = 0; v < kVecs; ++v) b[v] = LoadPanel(panel + v * kLanes);
 #pragma GCC unroll 16
     for (size_t r = 0; r < kRows; ++r) {
       const Vec x = hn::Set(kTag, a[r * kRowStep]);
@@ -127,8 +136,8 @@ HWY_NOINLINE void MicroKernel(size_t k, const float* HWY_RESTRICT a, const float
   for (size_t r = 0; r < kRows; ++r) StoreRow(target, r, sum[r]);
 }
 
-template <size_t kRowStep, size_t kStepK>
-void RunRows(size_t num_rows, size_t k, const float* a, const float* panel, const TileTarget& target) {
+template <size_t kRowStep, size_t kStepK, typename B>
+void RunRows(size_t num_rows, size_t k, const float* a, const B* panel, const TileTarget& target) {
   switch (num_rows) {
 #define QWEN25_ROWS(count)                                                                             \
   case count:                                                                                          \
@@ -183,14 +192,16 @@ void PackLeft(const GemmTile& tile, size_t k_begin, size_t k, float* HWY_RESTRIC
   }
 }
 
-void RunTile(const GemmTile& tile) {
+template <typename B>
+void RunTileOf(const GemmTile& tile) {
+  const B* packed_b = static_cast<const B*>(tile.b.data);
   const GemmOutput& out = *tile.out;
   for (size_t k_begin = 0; k_begin < tile.k; k_begin += kGemmBlockK) {
     const size_t k = HWY_MIN(kGemmBlockK, tile.k - k_begin);
     const bool last = k_begin + k == tile.k;
     PackLeft(tile, k_begin, k, tile.scratch);
     for (size_t panel = tile.panel_begin; panel < tile.panel_end; ++panel) {
-      const float* b = tile.packed_b + panel * kGemmPanelCols * tile.k + k_begin * kGemmPanelCols;
+      const B* b = packed_b + panel * kGemmPanelCols * tile.k + k_begin * kGemmPanelCols;
       const size_t col = panel * kGemmPanelCols;
       TileTarget target = {.c = nullptr,
                            .stride = out.c.stride,
@@ -213,6 +224,17 @@ void RunTile(const GemmTile& tile) {
         row += rows;
       }
     }
+  }
+}
+
+void RunTile(const GemmTile& tile) {
+  switch (tile.b.dtype) {
+    case DType::kF16:
+      return RunTileOf<hwy::float16_t>(tile);
+    case DType::kBF16:
+      return RunTileOf<hwy::bfloat16_t>(tile);
+    default:
+      return RunTileOf<float>(tile);
   }
 }
 
@@ -292,8 +314,9 @@ void PackRightHandSide(ThreadPool& threads, size_t k, size_t n, const GemmOperan
 }
 
 void GemmPacked(ThreadPool& threads, Scratch& scratch, size_t m, size_t n, size_t k, const GemmOperand& a,
-                const float* packed_b, const GemmOutput& out) {
+                const PackedOperand& b, const GemmOutput& out) {
   QWEN25_CHECK(out.c.rows == m && out.c.cols == n && k > 0);
+  QWEN25_CHECK(b.dtype == DType::kF32 || b.dtype == DType::kF16 || b.dtype == DType::kBF16);
   if (m == 0 || n == 0) return;
   const size_t num_panels = CeilDiv(n, kGemmPanelCols);
   const Tiling tiling = ChooseTiling(m, num_panels, threads.num_threads());
@@ -310,7 +333,7 @@ void GemmPacked(ThreadPool& threads, Scratch& scratch, size_t m, size_t n, size_
       .panel_end = std::min(num_panels, panel + tiling.panels),
       .n = n,
       .a = &a,
-      .packed_b = packed_b,
+      .b = b,
       .out = &out,
       .scratch = scratch.PerThread(thread)});
   });
@@ -332,7 +355,7 @@ void Gemm(ThreadPool& threads, Scratch& scratch, size_t m, size_t n, size_t k, c
     out_part.accumulate = out.accumulate || k_begin > 0;
     if (!last) out_part.bias = out_part.residual = nullptr;
     PackRightHandSide(threads, k_part, n, b_part, packed);
-    GemmPacked(threads, scratch, m, n, k_part, a_part, packed, out_part);
+    GemmPacked(threads, scratch, m, n, k_part, a_part, {packed}, out_part);
   }
 }
 

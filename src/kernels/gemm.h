@@ -9,6 +9,7 @@
 
 #include <cstddef>
 
+#include "base/dtype.h"
 #include "base/thread_pool.h"
 #include "kernels/scratch.h"
 #include "tensor/view.h"
@@ -38,7 +39,15 @@ struct GemmOutput {
   size_t residual_stride = 0;
 };
 
-// Floats of a [k, n] right-hand side in panels of kGemmPanelCols columns, the last one padded with zeros.
+// A right-hand side in panels of kGemmPanelCols columns, 64-byte aligned: panel p holds element (i, 32 p + j)
+// at (p * k + i) * 32 + j. float16 and bfloat16 numbers are widened as they are read and multiplied in
+// float32.
+struct PackedOperand {
+  const void* data;
+  DType dtype = DType::kF32;  // kF32, kF16 or kBF16
+};
+
+// Numbers of a [k, n] right-hand side in panels, the last one padded with zeros.
 constexpr size_t PackedFloats(size_t k, size_t n) {
   return (n + kGemmPanelCols - 1) / kGemmPanelCols * kGemmPanelCols * k;
 }
@@ -52,6 +61,6 @@ void Gemm(ThreadPool& threads, Scratch& scratch, size_t m, size_t n, size_t k, c
 
 // The same with b already packed: bit-identical to Gemm, and reads b once for few rows.
 void GemmPacked(ThreadPool& threads, Scratch& scratch, size_t m, size_t n, size_t k, const GemmOperand& a,
-                const float* packed_b, const GemmOutput& out);
+                const PackedOperand& b, const GemmOutput& out);
 
 }  // namespace qwen25

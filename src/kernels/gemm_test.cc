@@ -111,13 +111,43 @@ TEST(GemmTest, ARowIsTheSameAloneAndInAnyBatch) {
   Gemm(threads, scratch, kRows, kN, kK, {a.data(), kK, false}, right, {.c = {all.data(), kRows, kN}});
   AlignedBuffer<float> packed(PackedFloats(kK, kN));
   PackRightHandSide(threads, kK, kN, right, packed.data());
-  GemmPacked(threads, scratch, kRows, kN, kK, {a.data(), kK, false}, packed.data(),
+  GemmPacked(threads, scratch, kRows, kN, kK, {a.data(), kK, false}, {packed.data()},
              {.c = {packed_all.data(), kRows, kN}});
   EXPECT_EQ(all, packed_all);
   for (size_t row = 0; row < kRows; ++row) {
-    GemmPacked(threads, scratch, 1, kN, kK, {a.data() + row * kK, kK, false}, packed.data(),
+    GemmPacked(threads, scratch, 1, kN, kK, {a.data() + row * kK, kK, false}, {packed.data()},
                {.c = {alone.data(), 1, kN}});
     ASSERT_EQ(std::memcmp(alone.data(), all.data() + row * kN, kN * sizeof(float)), 0) << "row " << row;
+  }
+}
+
+// Half the bytes, the same bits: widening is exact.
+TEST(GemmTest, SixteenBitPanelsGiveTheBitsOfTheirValuesInFloat32) {
+  constexpr size_t kN = 70, kK = 500;
+  ThreadPool threads(2);
+  Scratch scratch(2);
+  for (const DType dtype : {DType::kF16, DType::kBF16}) {
+    const bool half = dtype == DType::kF16;
+    auto b = Random(kK * kN, 2);
+    for (float& value : b) {
+      value = half ? Float16ToFloat(FloatToFloat16(value)) : BFloat16ToFloat(FloatToBFloat16(value));
+    }
+    b[3] = half ? 0x1p-24f : 0x1p-133f;  // subnormal
+    AlignedBuffer<float> wide(PackedFloats(kK, kN));
+    PackRightHandSide(threads, kK, kN, {b.data(), kK, true}, wide.data());
+    AlignedBuffer<uint16_t> narrow(wide.size());
+    for (size_t i = 0; i < wide.size(); ++i) {
+      narrow[i] = half ? FloatToFloat16(wide[i]) : FloatToBFloat16(wide[i]);
+    }
+    for (const size_t rows : {1, 2, 17, 130}) {
+      const auto a = Random(rows * kK, rows);
+      std::vector<float> from_wide(rows * kN), from_narrow(rows * kN);
+      GemmPacked(threads, scratch, rows, kN, kK, {a.data(), kK, false}, {wide.data()},
+                 {.c = {from_wide.data(), rows, kN}});
+      GemmPacked(threads, scratch, rows, kN, kK, {a.data(), kK, false}, {narrow.data(), dtype},
+                 {.c = {from_narrow.data(), rows, kN}});
+      ASSERT_EQ(from_wide, from_narrow) << rows << " rows, " << DTypeName(dtype);
+    }
   }
 }
 

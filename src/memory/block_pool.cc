@@ -5,7 +5,7 @@
 namespace qwen25 {
 
 BlockPool::BlockPool(const AttentionShape& shape, size_t num_layers, size_t max_blocks)
-    : num_layers_(num_layers), floats_per_layer_(shape.FloatsPerBlock()), max_blocks_(max_blocks) {}
+    : num_layers_(num_layers), bytes_per_layer_(shape.BytesPerBlock()), max_blocks_(max_blocks) {}
 
 Result<BlockPool::BlockId> BlockPool::Take() {
   if (free_.empty()) {
@@ -15,7 +15,7 @@ Result<BlockPool::BlockId> BlockPool::Take() {
           "context limit",
           max_blocks_, max_blocks_ * kBlockTokens, max_blocks_ * bytes_per_block() >> 20);
     }
-    blocks_.emplace_back(num_layers_ * floats_per_layer_);
+    blocks_.emplace_back(num_layers_ * bytes_per_layer_);
     free_.reserve(blocks_.size());
     free_.push_back(static_cast<BlockId>(blocks_.size() - 1));
   }

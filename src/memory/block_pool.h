@@ -11,7 +11,7 @@
 
 namespace qwen25 {
 
-// Hands out blocks that each hold 64 tokens of one sequence for every layer, float32. Memory is taken from
+// Hands out blocks that each hold 64 tokens of one sequence for every layer. Memory is taken from
 // the system as blocks are first used and kept for reuse. Not thread-safe.
 class BlockPool {
  public:
@@ -24,18 +24,18 @@ class BlockPool {
   Result<BlockId> Take();
   void Give(BlockId id);
 
-  // One layer of a block: AttentionShape::FloatsPerBlock() floats.
-  float* Data(BlockId id, size_t layer) const { return blocks_[id].data() + layer * floats_per_layer_; }
+  // One layer of a block: AttentionShape::BytesPerBlock() bytes.
+  std::byte* Data(BlockId id, size_t layer) const { return blocks_[id].data() + layer * bytes_per_layer_; }
 
   size_t num_used() const { return blocks_.size() - free_.size(); }
   size_t max_blocks() const { return max_blocks_; }
-  size_t bytes_per_block() const { return num_layers_ * floats_per_layer_ * sizeof(float); }
+  size_t bytes_per_block() const { return num_layers_ * bytes_per_layer_; }
 
  private:
   size_t num_layers_;
-  size_t floats_per_layer_;
+  size_t bytes_per_layer_;
   size_t max_blocks_;
-  std::deque<AlignedBuffer<float>> blocks_;
+  std::deque<AlignedBuffer<std::byte>> blocks_;
   std::vector<BlockId> free_;
 };
 

@@ -12,14 +12,14 @@ constexpr AttentionShape kShape = {.num_heads = 4, .num_kv_heads = 2, .head_dim 
 
 TEST(BlockPoolTest, BlocksAreZeroedDistinctAndReused) {
   BlockPool pool(kShape, 3, 4);
-  std::set<float*> seen;
+  std::set<std::byte*> seen;
   std::vector<BlockPool::BlockId> ids;
   for (int i = 0; i < 4; ++i) {
     ASSERT_OK_AND_ASSIGN(const auto id, pool.Take());
     ids.push_back(id);
     for (size_t layer = 0; layer < 3; ++layer) {
       EXPECT_TRUE(seen.insert(pool.Data(id, layer)).second);
-      std::fill_n(pool.Data(id, layer), kShape.FloatsPerBlock(), 1.0f);
+      std::fill_n(pool.Data(id, layer), kShape.BytesPerBlock(), std::byte{1});
     }
   }
   EXPECT_EQ(pool.num_used(), 4u);
@@ -27,7 +27,7 @@ TEST(BlockPoolTest, BlocksAreZeroedDistinctAndReused) {
   pool.Give(ids[2]);
   ASSERT_OK_AND_ASSIGN(const auto again, pool.Take());
   EXPECT_EQ(again, ids[2]);
-  for (size_t i = 0; i < kShape.FloatsPerBlock(); ++i) ASSERT_EQ(pool.Data(again, 2)[i], 0.0f);
+  for (size_t i = 0; i < kShape.BytesPerBlock(); ++i) ASSERT_EQ(pool.Data(again, 2)[i], std::byte{0});
 }
 
 }  // namespace

@@ -17,7 +17,8 @@ Tensor LayerForward(Execution& execution, const LayerInput& input, size_t index,
   const Model& model = *input.model;
   const DecoderLayer& layer = model.layers[index];
   const float eps = model.config().rms_norm_eps;
-  const AttentionShape& shape = model.attention_shape();
+  AttentionShape shape = model.attention_shape();
+  shape.kv_format = input.options->kv_format;
 
   Tensor attended;
   {

@@ -20,6 +20,7 @@ struct DecoderOptions {
   // Inference: the blocks of every layer and sequence, entry layer * S + s; AttentionMask::kCausal only.
   // Empty: the batch holds whole sequences, which attend to themselves.
   std::span<const SequenceKv> kv;
+  KvFormat kv_format = KvFormat::kFloat32;
 };
 
 // The final hidden states [T, hidden], normalised, ready for the output projection.

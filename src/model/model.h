@@ -65,6 +65,8 @@ class Model {
   // float32, float16 or bfloat16. Missing, extra, misshapen and non-finite weights are errors that name the
   // tensor.
   static Result<Model> Load(const std::filesystem::path& directory, bool with_gradients = false);
+  // The format that keeps a folder's matrices as they are stored: float32, float16 or bfloat16.
+  static Result<WeightFormat> StoredFormat(const std::filesystem::path& directory);
   // The same for inference: matrices are packed in `format` while they are read and never held in float32 as
   // a whole. What training and Save need is not there.
   static Result<Model> LoadPacked(const std::filesystem::path& directory, WeightFormat format,

@@ -105,6 +105,17 @@ Result<Model> Model::Load(const std::filesystem::path& directory, bool with_grad
   return model;
 }
 
+Result<WeightFormat> Model::StoredFormat(const std::filesystem::path& directory) {
+  QWEN25_TRY(const CheckpointReader checkpoint, CheckpointReader::Open(directory));
+  const TensorInfo* embedding = checkpoint.Find("model.embed_tokens.weight");
+  if (embedding == nullptr) {
+    return NotFound("{}: the weights hold no tensor model.embed_tokens.weight", directory.string());
+  }
+  return embedding->dtype == DType::kBF16  ? WeightFormat::kBFloat16
+         : embedding->dtype == DType::kF16 ? WeightFormat::kFloat16
+                                           : WeightFormat::kFloat32;
+}
+
 Result<Model> Model::LoadPacked(const std::filesystem::path& directory, WeightFormat format,
                                 ThreadPool& threads) {
   QWEN25_TRY(const FolderWeights weights, FolderWeights::Open(directory));

@@ -18,16 +18,63 @@ void CheckShape(const AttentionShape& shape, const RotaryTable& rotary, size_t q
   QWEN25_CHECK(qkv_rows == batch.num_tokens() && batch.positions.size() == batch.num_tokens());
 }
 
-// Blocks that the caller owns.
+// Where keys and values are kept, as FillBlocks and Attend see it: a float32 block to write slots into, which
+// Stored() then takes over, and one to read. `scratch` has room for one (ScratchFloats).
+
+// One kv head of a block, in scratch memory.
+KvBlock ScratchBlock(const AttentionShape& shape, float* scratch) {
+  return {scratch, kBlockTokens, scratch + shape.head_dim * kBlockTokens};
+}
+
+// Float32 blocks that the caller owns.
 struct ListedBlocks {
   const AttentionShape& shape;
   std::span<const SequenceKv> kv;
 
-  KvBlock operator()(size_t sequence, size_t kv_head, size_t block) const {
-    float* data = kv[sequence].blocks[block];
+  size_t ScratchFloats() const { return 0; }
+  KvBlock Target(size_t sequence, size_t kv_head, size_t block, float*) const {
+    auto* data = reinterpret_cast<float*>(kv[sequence].blocks[block]);
     return {data + shape.KeyOffset(kv_head), kBlockTokens, data + shape.ValueOffset(kv_head)};
   }
+  void Stored(size_t, size_t, size_t, size_t, size_t, const KvBlock&) const {}
+  KvBlock Source(size_t sequence, size_t kv_head, size_t block, size_t, float*) const {
+    return Target(sequence, kv_head, block, nullptr);
+  }
 };
+
+// Float16 blocks that the caller owns.
+struct ListedHalfBlocks {
+  const AttentionShape& shape;
+  std::span<const SequenceKv> kv;
+
+  size_t ScratchFloats() const { return 2 * shape.head_dim * kBlockTokens; }
+  KvBlock Target(size_t, size_t, size_t, float* scratch) const { return ScratchBlock(shape, scratch); }
+  void Stored(size_t sequence, size_t kv_head, size_t block, size_t first_offset, size_t num_tokens,
+              const KvBlock& target) const {
+    NarrowSlots(shape.head_dim, first_offset, num_tokens, target, Block(sequence, kv_head, block));
+  }
+  KvBlock Source(size_t sequence, size_t kv_head, size_t block, size_t num_tokens, float* scratch) const {
+    const KvBlock wide = ScratchBlock(shape, scratch);
+    WidenBlock(shape.head_dim, num_tokens, Block(sequence, kv_head, block), wide);
+    return wide;
+  }
+
+ private:
+  HalfKvBlock Block(size_t sequence, size_t kv_head, size_t block) const {
+    auto* data = reinterpret_cast<uint16_t*>(kv[sequence].blocks[block]);
+    return {data + shape.KeyOffset(kv_head), data + shape.ValueOffset(kv_head)};
+  }
+};
+
+// Calls function(blocks) with the kind of blocks that the shape names.
+template <typename Function>
+void WithListedBlocks(const AttentionShape& shape, std::span<const SequenceKv> kv, const Function& function) {
+  if (shape.kv_format == KvFormat::kFloat32) {
+    function(ListedBlocks{shape, kv});
+  } else {
+    function(ListedHalfBlocks{shape, kv});
+  }
+}
 
 // Blocks of SelfAttention: those of a sequence one behind the other, the last one cut to 16 tokens, so that
 // many short sequences take little memory.
@@ -41,7 +88,12 @@ class TemporaryBlocks {
   TemporaryBlocks(const AttentionShape& shape, const TokenBatch& batch, float* data)
       : shape_(shape), batch_(batch), data_(data) {}
 
-  KvBlock operator()(size_t sequence, size_t kv_head, size_t block) const {
+  size_t ScratchFloats() const { return 0; }
+  void Stored(size_t, size_t, size_t, size_t, size_t, const KvBlock&) const {}
+  KvBlock Source(size_t sequence, size_t kv_head, size_t block, size_t, float*) const {
+    return Target(sequence, kv_head, block, nullptr);
+  }
+  KvBlock Target(size_t sequence, size_t kv_head, size_t block, float*) const {
     const size_t begin = Start(sequence), length = Start(sequence + 1) - begin;
     const size_t first_token = block * kBlockTokens;
     const size_t stride = Round(std::min(kBlockTokens, length - first_token));
@@ -61,22 +113,26 @@ class TemporaryBlocks {
   float* data_;
 };
 
-// Writes the keys and values of a batch to the blocks that block_of(sequence, kv_head, block) names.
-template <typename BlockOf>
+// Writes the keys and values of a batch to their blocks.
+template <typename Blocks>
 void FillBlocks(Execution& execution, const AttentionShape& shape, const RotaryTable& rotary,
-                MatrixView<const float> qkv, const TokenBatch& batch, const BlockOf& block_of) {
+                MatrixView<const float> qkv, const TokenBatch& batch, const Blocks& blocks) {
   const AttentionTasks tasks(execution.scratch.Shared(AttentionTasks::NumFloats(batch.num_sequences())),
                              batch, shape.num_kv_heads, kBlockTokens, AttentionTasks::Order::kAscending);
-  execution.scratch.ReservePerThread(kBlockTokens * shape.head_dim);
+  execution.scratch.ReservePerThread(kBlockTokens * shape.head_dim + blocks.ScratchFloats());
   const RotaryAngles angles = rotary.angles();
   execution.threads.ParallelFor(tasks.size(), [&](size_t index, size_t thread) {
     const AttentionTask task = tasks[index];
     const float* row = qkv.Row(task.first_row);
+    float* scratch = execution.scratch.PerThread(thread);
+    const size_t block = task.first_position / kBlockTokens,
+                 first_offset = task.first_position % kBlockTokens;
+    const KvBlock target =
+        blocks.Target(task.sequence, task.kv_head, block, scratch + kBlockTokens * shape.head_dim);
     StoreKeysAndValues(angles, {row + shape.KeyColumn(task.kv_head), qkv.stride},
-                       {row + shape.ValueColumn(task.kv_head), qkv.stride}, task.num_tokens,
-                       task.first_position % kBlockTokens,
-                       block_of(task.sequence, task.kv_head, task.first_position / kBlockTokens),
-                       execution.scratch.PerThread(thread));
+                       {row + shape.ValueColumn(task.kv_head), qkv.stride}, task.num_tokens, first_offset,
+                       target, scratch);
+    blocks.Stored(task.sequence, task.kv_head, block, first_offset, task.num_tokens, target);
   });
 }
 
@@ -87,15 +143,16 @@ struct AttendOutput {
 };
 
 // Each row of the batch attends to its sequence's blocks. always_visible(sequence): keys that every row sees.
-template <typename BlockOf, typename AlwaysVisible>
+template <typename Blocks, typename AlwaysVisible>
 void Attend(Execution& execution, const AttentionShape& shape, const RotaryTable& rotary,
-            MatrixView<const float> qkv, const TokenBatch& batch, const BlockOf& block_of,
+            MatrixView<const float> qkv, const TokenBatch& batch, const Blocks& blocks,
             const AlwaysVisible& always_visible, const AttendOutput& output) {
   const size_t group = shape.HeadsPerGroup(), head_dim = shape.head_dim, rows = RowsPerTile(group);
   const AttentionTasks tasks(execution.scratch.Shared(AttentionTasks::NumFloats(batch.num_sequences())),
                              batch, shape.num_kv_heads, TokensPerTile(group),
                              AttentionTasks::Order::kDescending);
-  execution.scratch.ReservePerThread(AttendState::NumFloats(head_dim, rows));
+  const size_t state_floats = AttendState::NumFloats(head_dim, rows);
+  execution.scratch.ReservePerThread(state_floats + blocks.ScratchFloats());
   const RotaryAngles angles = rotary.angles();
   execution.threads.ParallelFor(tasks.size(), [&](size_t index, size_t thread) {
     const AttentionTask task = tasks[index];
@@ -104,11 +161,15 @@ void Attend(Execution& execution, const AttentionShape& shape, const RotaryTable
                             .num_tokens = task.num_tokens,
                             .first_position = task.first_position,
                             .always_visible = always_visible(task.sequence)};
-    const AttendState state(execution.scratch.PerThread(thread), head_dim, rows);
+    float* scratch = execution.scratch.PerThread(thread);
+    const AttendState state(scratch, head_dim, rows);
     const size_t column = shape.QueryColumn(task.kv_head);
     LoadQueries(tile, angles, {qkv.Row(task.first_row) + column, qkv.stride}, shape.scale, state);
     for (size_t block = 0; block < tile.NumBlocks(); ++block) {
-      AttendToBlock(tile, angles, block_of(task.sequence, task.kv_head, block), block, state);
+      const size_t num_tokens = tile.VisibleInBlock(task.num_tokens - 1, block);
+      AttendToBlock(tile, angles,
+                    blocks.Source(task.sequence, task.kv_head, block, num_tokens, scratch + state_floats),
+                    block, state);
     }
     HeadRows<float> log_sums = {nullptr, 0};
     if (output.log_sums.data != nullptr) {
@@ -129,7 +190,8 @@ void AppendKv(Execution& execution, const AttentionShape& shape, const RotaryTab
     if (end == static_cast<size_t>(batch.sequence_starts[s])) continue;
     QWEN25_CHECK(static_cast<size_t>(batch.positions[end - 1]) < kv[s].blocks.size() * kBlockTokens);
   }
-  FillBlocks(execution, shape, rotary, qkv, batch, ListedBlocks{shape, kv});
+  WithListedBlocks(shape, kv,
+                   [&](const auto& blocks) { FillBlocks(execution, shape, rotary, qkv, batch, blocks); });
 }
 
 Tensor AttendBlocks(Execution& execution, const AttentionShape& shape, const RotaryTable& rotary,
@@ -148,8 +210,10 @@ Tensor AttendBlocks(Execution& execution, const AttentionShape& shape, const Rot
   const auto always_visible = [&](size_t s) {
     return AlwaysVisible(mask, kv[s].num_tokens, kv[s].prefix_length);
   };
-  Attend(execution, shape, rotary, qkv.view(), batch, ListedBlocks{shape, kv}, always_visible,
-         {.out = out.view(), .log_sums = {}});
+  WithListedBlocks(shape, kv, [&](const auto& blocks) {
+    Attend(execution, shape, rotary, qkv.view(), batch, blocks, always_visible,
+           {.out = out.view(), .log_sums = {}});
+  });
   return out;
 }
 

@@ -32,16 +32,22 @@ enum class AttentionMask {
   kPrefix,         // the first `prefix_length` tokens of a sequence see each other, the rest is causal
 };
 
+// How keys and values are kept in blocks: as computed, or rounded to float16, half the memory and half the
+// reading. Either way a row's result does not depend on its company.
+enum class KvFormat : uint8_t { kFloat32, kFloat16 };
+
 // Shapes of one attention layer and of its KV blocks.
 struct AttentionShape {
   size_t num_heads = 0;
   size_t num_kv_heads = 0;
   size_t head_dim = 0;
   float scale = 0;  // of the scores: 1/sqrt(head_dim), times the square of YaRN's attention factor
+  KvFormat kv_format = KvFormat::kFloat32;  // of listed blocks; SelfAttention's own are float32
 
   size_t HeadsPerGroup() const { return num_heads / num_kv_heads; }
-  size_t FloatsPerBlock() const { return 2 * num_kv_heads * head_dim * kBlockTokens; }
-  // Offsets in floats, from the start of a block, of one kv head's keys [D, 64] and values [64, D].
+  size_t NumbersPerBlock() const { return 2 * num_kv_heads * head_dim * kBlockTokens; }
+  size_t BytesPerBlock() const { return NumbersPerBlock() * (kv_format == KvFormat::kFloat32 ? 4 : 2); }
+  // Offsets in numbers, from the start of a block, of one kv head's keys [D, 64] and values [64, D].
   size_t KeyOffset(size_t kv_head) const { return 2 * kv_head * head_dim * kBlockTokens; }
   size_t ValueOffset(size_t kv_head) const { return KeyOffset(kv_head) + head_dim * kBlockTokens; }
   // Columns of qkv where a kv head's group of query heads, its key and its value begin. The first is also
@@ -93,9 +99,9 @@ std::vector<double> InverseFrequencies(size_t head_dim, double base);
 // The KV blocks that the queries of one sequence may read, in ascending order of position. Block i of the
 // list holds positions [64 i, 64 i + 64); only the last one may be partly filled.
 struct SequenceKv {
-  std::span<float* const> blocks;  // each AttentionShape::FloatsPerBlock() floats
-  size_t num_tokens = 0;           // tokens of the sequence held in the blocks, the batch's own included
-  size_t prefix_length = 0;        // for AttentionMask::kPrefix
+  std::span<std::byte* const> blocks;  // each AttentionShape::BytesPerBlock() bytes, 64-byte aligned
+  size_t num_tokens = 0;               // tokens of the sequence held in the blocks, the batch's own included
+  size_t prefix_length = 0;            // for AttentionMask::kPrefix
 };
 
 // Writes the keys and values of a batch into the blocks of its sequences, keys rotated by their offset.
@@ -109,8 +115,9 @@ void AppendKv(Execution& execution, const AttentionShape& shape, const RotaryTab
 // Inference: out [T, H * D] = attention of each row's queries (rotated here) over its sequence's blocks.
 // AppendKv must have run for this batch. The result of a row is bit-identical for any other rows in the batch
 // and any chunking of the sequence, as long as the tokens that see later ones (all of a bidirectional
-// sequence, the prefix of a prefix one) come in one batch. It is the result of SelfAttention, too, bit for
-// bit. Records nothing; allocates only scratch. Positions must be below 64 * rotary.max_blocks().
+// sequence, the prefix of a prefix one) come in one batch. With float32 blocks it is the result of
+// SelfAttention, too, bit for bit. Records nothing; allocates only scratch. Positions must be below 64 *
+// rotary.max_blocks().
 Tensor AttendBlocks(Execution& execution, const AttentionShape& shape, const RotaryTable& rotary,
                     AttentionMask mask, const Tensor& qkv, const TokenBatch& batch,
                     std::span<const SequenceKv> kv);

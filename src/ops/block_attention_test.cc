@@ -361,15 +361,15 @@ TEST(BlockAttentionTest, GradientsOfASequenceDoNotDependOnItsCompany) {
 // KV blocks of several sequences, filled with NaN: whatever reads behind the last token shows.
 struct Cache {
   std::deque<std::vector<float>> memory;
-  std::vector<std::vector<float*>> blocks;
+  std::vector<std::vector<std::byte*>> blocks;
   std::vector<SequenceKv> kv;
 
   explicit Cache(const Problem& problem) : blocks(problem.lengths.size()), kv(problem.lengths.size()) {
     for (size_t s = 0; s < blocks.size(); ++s) {
       for (int32_t t = 0; t < problem.lengths[s]; t += kBlockTokens) {
-        blocks[s].push_back(
-            memory.emplace_back(problem.shape.FloatsPerBlock(), std::numeric_limits<float>::quiet_NaN())
-                .data());
+        blocks[s].push_back(reinterpret_cast<std::byte*>(
+            memory.emplace_back(problem.shape.NumbersPerBlock(), std::numeric_limits<float>::quiet_NaN())
+                .data()));
       }
       kv[s].blocks = blocks[s];
       if (!problem.prefix_lengths.empty()) kv[s].prefix_length = size_t(problem.prefix_lengths[s]);
@@ -434,6 +434,32 @@ TEST(BlockAttentionTest, ChunkedPrefillAndDecodeGiveTheBitsOfSelfAttention) {
           ASSERT_EQ(out, expected.out);
         }
       }
+    }
+  });
+}
+
+// Blocks in float16: the same bits for any chunking, and close to float32.
+TEST(BlockAttentionTest, Float16BlocksAreCloseAndDoNotDependOnChunks) {
+  ForEachTarget([&] {
+    Machine machine(2);
+    for (const size_t head_dim : {8, 80}) {
+      Problem problem(head_dim, 6, 2, {150, 1, 64, 70});
+      const RotaryTable rotary = problem.Rotary();
+      const std::vector<float> exact = RunSelfAttention(machine, problem).out;
+      problem.shape.kv_format = KvFormat::kFloat16;
+      std::vector<float> whole(exact.size()), chunked(exact.size());
+      Cache first(problem), second(problem);
+      std::vector<size_t> done(4), done_chunked(4);
+      Feed(machine, problem, rotary, first, done, {150, 1, 64, 70}, whole);
+      for (const std::vector<size_t>& chunk :
+           {std::vector<size_t>{1, 0, 63, 0}, {70, 1, 1, 69}, {79, 0, 0, 1}}) {
+        Feed(machine, problem, rotary, second, done_chunked, chunk, chunked);
+      }
+      for (size_t i = 0; i < exact.size(); ++i) {
+        ASSERT_EQ(whole[i], chunked[i]) << i;
+        ASSERT_NEAR(whole[i], exact[i], 4e-3);
+      }
+      ASSERT_NE(whole, exact);
     }
   });
 }
@@ -528,7 +554,7 @@ TEST(BlockAttentionTest, OnlyTheDistanceCounts) {
   Feed(machine, tail, rotary, tail_cache, tail_done, {100}, out);
   Feed(machine, whole, rotary, whole_cache, whole_done, {kFront}, whole_out);
   whole_cache.blocks[0].resize(3);
-  for (float* block : tail_cache.blocks[0]) whole_cache.blocks[0].push_back(block);
+  for (std::byte* block : tail_cache.blocks[0]) whole_cache.blocks[0].push_back(block);
 
   const size_t floats = tail.qkv.size() / tail.num_rows();
   const std::vector<int32_t> tokens(100), starts = {0, 100};

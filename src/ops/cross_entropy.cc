@@ -85,7 +85,7 @@ LossSum CrossEntropy(Execution& execution, const Tensor& x, const Parameter& wei
     }
     if (!train) continue;
     GemmPacked(threads, execution.scratch, num_rows, width, vocabulary, GemmOperand::Plain(logits),
-               packed_back.data(), {.c = x.grad_view().Rows(begin, begin + num_rows), .accumulate = add});
+               {packed_back.data()}, {.c = x.grad_view().Rows(begin, begin + num_rows), .accumulate = add});
     Gemm(threads, execution.scratch, vocabulary, width, num_rows, GemmOperand::Transposed(logits),
          GemmOperand::Plain(x_chunk), {.c = weight.grad_view(), .accumulate = true});
   }

@@ -10,9 +10,9 @@ void WeightProduct(Execution& execution, MatrixView<const float> x, const Parame
   if (!weight.packed) {
     Gemm(execution.threads, execution.scratch, x.rows, n, k, GemmOperand::Plain(x),
          GemmOperand::Transposed(weight.view()), out);
-  } else if (weight.packed.format == WeightFormat::kFloat32) {
+  } else if (!IsQuantized(weight.packed.format)) {
     GemmPacked(execution.threads, execution.scratch, x.rows, n, k, GemmOperand::Plain(x),
-               reinterpret_cast<const float*>(weight.packed.data), out);
+               {weight.packed.data, FloatDTypeOf(weight.packed.format)}, out);
   } else {
     const QuantCode code = QuantCodeOf(weight.packed.format);
     float* memory = execution.scratch.Shared(QuantRowsFloats(x.rows, k));

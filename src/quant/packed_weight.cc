@@ -15,7 +15,7 @@
 namespace qwen25 {
 namespace {
 
-constexpr std::array<std::string_view, 3> kNames = {"float32", "int8", "int4"};
+constexpr std::array<std::string_view, 5> kNames = {"float32", "bfloat16", "float16", "int8", "int4"};
 static_assert(kGemmPanelCols == kQuantPanelRows);  // both kinds of panels take their rows from one loop
 
 // Puts an encoded group into its record. `row` counts inside the panel.
@@ -44,20 +44,43 @@ void PackQuantPanel(WeightFormat format, size_t cols, const float* rows, uint8_t
   }
 }
 
-// [k][32] floats.
-void PackFloatPanel(size_t cols, const float* rows, float* panel) {
+// [k][32] numbers.
+template <typename Number, typename Convert>
+void PackFloatPanel(size_t cols, const float* rows, std::byte* memory, const Convert& convert) {
+  auto* panel = reinterpret_cast<Number*>(memory);
   constexpr size_t kBlock = 16;  // what is read and what is written stay in the first-level cache
   for (size_t begin = 0; begin < cols; begin += kBlock) {
     const size_t end = std::min(cols, begin + kBlock);
     for (size_t row = 0; row < kGemmPanelCols; ++row) {
-      for (size_t i = begin; i < end; ++i) panel[i * kGemmPanelCols + row] = rows[row * cols + i];
+      for (size_t i = begin; i < end; ++i) panel[i * kGemmPanelCols + row] = convert(rows[row * cols + i]);
     }
   }
 }
 
+void PackPanel(WeightFormat format, size_t cols, const float* rows, std::byte* panel) {
+  switch (format) {
+    case WeightFormat::kFloat32:
+      return PackFloatPanel<float>(cols, rows, panel, [](float x) { return x; });
+    case WeightFormat::kBFloat16:
+      return PackFloatPanel<uint16_t>(cols, rows, panel, FloatToBFloat16);
+    case WeightFormat::kFloat16:
+      return PackFloatPanel<uint16_t>(cols, rows, panel, FloatToFloat16);
+    case WeightFormat::kInt8:
+    case WeightFormat::kInt4:
+      return PackQuantPanel(format, cols, rows, reinterpret_cast<uint8_t*>(panel));
+  }
+}
+
 size_t PanelBytes(WeightFormat format, size_t cols) {
-  if (format == WeightFormat::kFloat32) return PackedFloats(cols, kGemmPanelCols) * sizeof(float);
+  if (!IsQuantized(format)) return PackedFloats(cols, kGemmPanelCols) * DTypeSize(FloatDTypeOf(format));
   return QuantPanelBytes(QuantCodeOf(format), cols);
+}
+
+// out = row r of a panel of numbers.
+template <typename Number, typename Convert>
+void UnpackFloatRow(size_t cols, size_t r, const std::byte* panel, float* out, const Convert& convert) {
+  const auto* numbers = reinterpret_cast<const Number*>(panel);
+  for (size_t i = 0; i < cols; ++i) out[i] = convert(numbers[i * kGemmPanelCols + r]);
 }
 
 }  // namespace
@@ -74,8 +97,15 @@ Result<WeightFormat> ParseWeightFormat(std::string_view name) {
 }
 
 QuantCode QuantCodeOf(WeightFormat format) {
-  QWEN25_CHECK(format != WeightFormat::kFloat32);
+  QWEN25_CHECK(IsQuantized(format));
   return {.bits = format == WeightFormat::kInt8 ? 8 : 4};
+}
+
+DType FloatDTypeOf(WeightFormat format) {
+  QWEN25_CHECK(!IsQuantized(format));
+  return format == WeightFormat::kFloat32    ? DType::kF32
+         : format == WeightFormat::kBFloat16 ? DType::kBF16
+                                             : DType::kF16;
 }
 
 size_t PackedWeightBytes(WeightFormat format, size_t rows, size_t cols) {
@@ -99,12 +129,7 @@ Status PackWeight(ThreadPool& threads, WeightFormat format, size_t rows, size_t 
       if (!failed.exchange(true)) status = std::move(read);
       return;
     }
-    std::byte* to = memory + panel * PanelBytes(format, cols);
-    if (format == WeightFormat::kFloat32) {
-      PackFloatPanel(cols, buffer.data(), reinterpret_cast<float*>(to));
-    } else {
-      PackQuantPanel(format, cols, buffer.data(), reinterpret_cast<uint8_t*>(to));
-    }
+    PackPanel(format, cols, buffer.data(), memory + panel * PanelBytes(format, cols));
   });
   return status;
 }
@@ -113,10 +138,15 @@ void UnpackRow(const PackedWeight& weight, size_t rows, size_t cols, size_t row,
   QWEN25_CHECK(weight && row < rows);
   const std::byte* panel = weight.data + row / kQuantPanelRows * PanelBytes(weight.format, cols);
   const size_t r = row % kQuantPanelRows;
-  if (weight.format == WeightFormat::kFloat32) {
-    const auto* floats = reinterpret_cast<const float*>(panel);
-    for (size_t i = 0; i < cols; ++i) out[i] = floats[i * kGemmPanelCols + r];
-    return;
+  if (!IsQuantized(weight.format)) {
+    switch (FloatDTypeOf(weight.format)) {
+      case DType::kF32:
+        return UnpackFloatRow<float>(cols, r, panel, out, [](float x) { return x; });
+      case DType::kBF16:
+        return UnpackFloatRow<uint16_t>(cols, r, panel, out, BFloat16ToFloat);
+      default:
+        return UnpackFloatRow<uint16_t>(cols, r, panel, out, Float16ToFloat);
+    }
   }
   const QuantCode code = QuantCodeOf(weight.format);
   const auto* record = reinterpret_cast<const uint8_t*>(panel);

@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/dtype.h"
 #include "base/status.h"
 #include "base/thread_pool.h"
 #include "kernels/quant_gemm.h"
@@ -14,18 +15,25 @@
 namespace qwen25 {
 
 enum class WeightFormat : uint8_t {
-  kFloat32,  // panels of kernels/gemm.h
-  kInt8,     // 8.5 bits per weight: 32 consecutive inputs share a float16 scale (the size of GGUF's Q8_0)
-  kInt4,     // 4.5 bits, the same groups (the size of GGUF's Q4_0)
+  kFloat32,   // panels of kernels/gemm.h
+  kBFloat16,  // the same; products are those of the rounded weights in float32, bit for bit
+  kFloat16,
+  kInt8,  // 8.5 bits per weight: 32 consecutive inputs share a float16 scale (the size of GGUF's Q8_0)
+  kInt4,  // 4.5 bits, the same groups (the size of GGUF's Q4_0)
 };
 
-// "float32", "int8", "int4".
+// "float32", "bfloat16", "float16", "int8", "int4".
 std::string_view WeightFormatName(WeightFormat format);
 // kInvalidArgument, with the list, for another name.
 Result<WeightFormat> ParseWeightFormat(std::string_view name);
 
-// The kernels' description of a quantised format; a bug to ask for kFloat32.
+// Whether products are integer dot products, which quantise the activations, too.
+constexpr bool IsQuantized(WeightFormat format) {
+  return format >= WeightFormat::kInt8;
+}
+// The kernels' descriptions: of a quantised format, and of one that is not. A bug to ask for the other.
 QuantCode QuantCodeOf(WeightFormat format);
+DType FloatDTypeOf(WeightFormat format);
 
 // A packed matrix [rows, cols]; the memory belongs to somebody else.
 struct PackedWeight {

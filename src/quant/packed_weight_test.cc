@@ -13,7 +13,8 @@
 namespace qwen25 {
 namespace {
 
-constexpr WeightFormat kFormats[] = {WeightFormat::kFloat32, WeightFormat::kInt8, WeightFormat::kInt4};
+constexpr WeightFormat kFormats[] = {WeightFormat::kFloat32, WeightFormat::kBFloat16, WeightFormat::kFloat16,
+                                     WeightFormat::kInt8, WeightFormat::kInt4};
 
 std::vector<float> Gaussian(size_t count, uint64_t seed) {
   Rng rng(seed);
@@ -51,6 +52,8 @@ TEST(PackedWeightTest, ErrorsAreThoseOfTheFormat) {
   constexpr size_t kRows = 70, kCols = 1000;
   const std::vector<float> w = Gaussian(kRows * kCols, 1);
   EXPECT_EQ(RelativeError(WeightFormat::kFloat32, w, kRows, kCols), 0);
+  EXPECT_NEAR(RelativeError(WeightFormat::kBFloat16, w, kRows, kCols), 0.0017, 0.0002);
+  EXPECT_NEAR(RelativeError(WeightFormat::kFloat16, w, kRows, kCols), 0.00021, 0.00002);
   // Uniform rounding errors with max |w| of 32 Gaussians near 2.1 deviations: 2.1 / 127 / sqrt(12) = 0.0048.
   EXPECT_NEAR(RelativeError(WeightFormat::kInt8, w, kRows, kCols), 0.0050, 0.0004);
   // GGUF's Q4_0 has 0.089 on such weights (scale = extreme / -8, no search).
@@ -98,7 +101,7 @@ TEST(PackedWeightTest, NamesGoBothWays) {
     ASSERT_OK_AND_ASSIGN(const WeightFormat again, ParseWeightFormat(WeightFormatName(format)));
     EXPECT_EQ(again, format);
   }
-  EXPECT_ERROR_CONTAINS(ParseWeightFormat("int3"), "use one of: float32, int8, int4");
+  EXPECT_ERROR_CONTAINS(ParseWeightFormat("int3"), "use one of: float32, bfloat16, float16, int8, int4");
 }
 
 }  // namespace
