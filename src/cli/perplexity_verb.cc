@@ -105,8 +105,8 @@ Status RunPerplexity(const PerplexityFlags& flags) {
     QWEN25_TRY(const std::vector<std::string> texts, ReadTexts(file));
     for (const std::string& text : texts) {
       std::vector<int32_t> tokens = tokenizer.Encode(text, EncodeOptions{.add_bos = true});
-      // The first token of a text is predicted from the end-of-text token, as in training on packed
-      // documents.
+      // The first token of a text is predicted from the end-of-text token, so that every byte is paid for, as
+      // a compressor pays for it. (Validation in training leaves it out: train/metrics.h.)
       if (!tokenizer.bos_id() && tokenizer.eos_id()) tokens.insert(tokens.begin(), *tokenizer.eos_id());
       if (flags.max_tokens != 0) {
         tokens.resize(std::min<uint64_t>(tokens.size(), flags.max_tokens - score.num_tokens + 1));

@@ -119,6 +119,8 @@ void AddTrainVerb(CLI::App& app, RunVerb& run) {
       {"--preset", "model.preset", "Shape of a fresh model (qwen25 plan --help lists them)"},
       {"--initial", "model.initial", "Or a model folder to go on from"},
       {"--data", "data.train", "Token shards to train on, without .bin; several with commas"},
+      {"--data-weights", "data.train_weights",
+       "Shares of these shards, e.g. 0.7,0.3; default: all are one corpus"},
       {"--validation-data", "data.validation", "Token shards to validate on"},
       {"--tokenizer", "data.tokenizer", "Tokenizer folder; copied into the model"},
       {"--sequence-length", "batch.sequence_length", "Tokens of a sequence"},

@@ -32,6 +32,7 @@ void VisitFields(auto& m, auto&& visit) requires requires {
   visit("step", m.step);
   visit("tokens", m.tokens);
   visit("validation_tokens", m.validation_tokens);
+  visit("validation_bytes", m.validation_bytes);
   visit("validation_loss", m.loss);
   visit("bits_per_byte", m.bits_per_byte);
 }

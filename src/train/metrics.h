@@ -26,12 +26,17 @@ struct StepMetrics {
   double seconds = 0;            // spent training since the start of the run
 };
 
-// One pass over the validation data.
+// One pass over the validation data. Predicted, and counted in every figure, are all tokens but the first of
+// each document, which nothing precedes: training on split documents never asks for it either. Its bytes are
+// left out as well, the end-of-text token costs bits and stands for no byte. `qwen25 perplexity` counts
+// differently: it predicts the first token from an end-of-text token, has no end-of-text token to predict,
+// and slides its window, so that its bits per byte are the ones to compare with a compressor's.
 struct ValidationMetrics {
   uint64_t step = 0;
-  uint64_t tokens = 0;                                              // trained on so far
-  uint64_t validation_tokens = 0;                                   // predicted in this pass
-  double loss = 0;                                                  // mean over them, in nats
+  uint64_t tokens = 0;             // trained on so far
+  uint64_t validation_tokens = 0;  // predicted in this pass
+  uint64_t validation_bytes = 0;   // of text that they stand for; 0: not known
+  double loss = 0;                 // mean over them, in nats
   double bits_per_byte = std::numeric_limits<double>::quiet_NaN();  // NaN where token lengths are not known
 };
 

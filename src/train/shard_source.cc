@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "data/blend.h"
 #include "data/loader.h"
 
 namespace qwen25 {
@@ -31,9 +32,10 @@ void Clear(PackedBatch& batch, size_t num_tokens) {
 }
 
 // Training rows; the loader gives them one by one, so that any split into micro-batches has the same rows.
+template <typename AnyLoader>
 class TrainingShards : public BatchSource {
  public:
-  explicit TrainingShards(Loader loader) : loader_(std::move(loader)) {}
+  explicit TrainingShards(AnyLoader loader) : loader_(std::move(loader)) {}
 
   Status Next(size_t num_tokens, PackedBatch& batch) override {
     Clear(batch, num_tokens);
@@ -48,7 +50,7 @@ class TrainingShards : public BatchSource {
   Status Restore(const Json& state) override { return loader_.SetState(state); }
 
  private:
-  Loader loader_;
+  AnyLoader loader_;
 };
 
 class ValidationShards : public BatchSource {
@@ -79,8 +81,17 @@ Result<TrainData> OpenTrainData(const TrainOptions& options, uint32_t vocab_size
   loader_options.seed = options.seed;
   loader_options.vocab_size = vocab_size;
   TrainData data;
-  QWEN25_TRY(Loader loader, Loader::Open(options.train_data, loader_options));
-  data.train = std::make_unique<TrainingShards>(std::move(loader));
+  if (options.train_weights.empty()) {
+    QWEN25_TRY(Loader loader, Loader::Open(options.train_data, loader_options));
+    data.train = std::make_unique<TrainingShards<Loader>>(std::move(loader));
+  } else {
+    std::vector<BlendSource> sources;
+    for (size_t i = 0; i < options.train_data.size(); ++i) {
+      sources.push_back({{options.train_data[i]}, options.train_weights[i]});
+    }
+    QWEN25_TRY(BlendedLoader blend, BlendedLoader::Open(sources, loader_options));
+    data.train = std::make_unique<TrainingShards<BlendedLoader>>(std::move(blend));
+  }
   if (!options.validation_data.empty()) {
     loader_options.sequences_per_batch =
         std::max<size_t>(1, kValidationBatchTokens / options.sequence_length);

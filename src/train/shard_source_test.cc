@@ -68,6 +68,25 @@ TEST_F(ShardSourceTest, ARunOnShardsResumesBitIdentically) {
   for (size_t i = 0; i < a.validations.size(); ++i) EXPECT_EQ(a.validations[i].loss, b.validations[i].loss);
 }
 
+TEST_F(ShardSourceTest, AWeightedRunResumesBitIdenticallyAndKeepsItsWeights) {
+  TrainOptions whole = options_, parts = options_;
+  whole.train_data = parts.train_data = {directory_ / "train", directory_ / "validation"};
+  whole.train_weights = parts.train_weights = {1, 3};
+  whole.output = directory_ / "whole";
+  parts.output = directory_ / "parts";
+  parts.resume = true;
+  ASSERT_OK(Run(whole, 2));
+  ASSERT_OK(Run(parts, 1, 5));
+  TrainOptions changed = parts;
+  changed.train_weights = {1, 2};
+  EXPECT_ERROR_CONTAINS(Run(changed, 1), "data.train_weights was [1.0,3.0] and is now [1.0,2.0]");
+  ASSERT_OK(Run(parts, 1));
+  const MetricsHistory a = *ReadMetrics(whole.output + "/metrics.jsonl"),
+                       b = *ReadMetrics(parts.output + "/metrics.jsonl");
+  ASSERT_EQ(a.steps.size(), b.steps.size());
+  for (size_t i = 0; i < a.steps.size(); ++i) EXPECT_EQ(a.steps[i].loss, b.steps[i].loss) << "step " << i + 1;
+}
+
 TEST_F(ShardSourceTest, AnySplitIntoMicroBatchesHasTheSameRows) {
   ASSERT_OK_AND_ASSIGN(const TrainData one, OpenTrainData(options_));
   ASSERT_OK_AND_ASSIGN(const TrainData two, OpenTrainData(options_));

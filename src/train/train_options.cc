@@ -33,6 +33,7 @@ void VisitOptions(Options& o, Visitor&& visit) {
   visit("model.vocab_size", o.vocab_size, kExecution);
   visit("model.eos_token_id", o.eos_token_id, kExecution);
   visit("data.train", o.train_data, kExecution);  // the loader compares content, not names
+  visit("data.train_weights", o.train_weights, kResult);
   visit("data.validation", o.validation_data, kExecution);
   visit("data.tokenizer", o.tokenizer, kExecution);
   visit("batch.sequence_length", o.sequence_length, kResult);
@@ -94,6 +95,8 @@ std::string Wanted() {
     return "a number";
   } else if constexpr (std::same_as<T, std::vector<std::string>>) {
     return "a list of strings";
+  } else if constexpr (std::same_as<T, std::vector<double>>) {
+    return "a list of numbers";
   } else {
     return "a string";
   }
@@ -123,6 +126,16 @@ bool SetFromToml(const toml::node& node, T& out) {
       const std::optional<std::string> value = element.value_exact<std::string>();
       if (!value) return false;
       values.push_back(*value);
+    }
+    out = std::move(values);
+    return true;
+  } else if constexpr (std::same_as<T, std::vector<double>>) {
+    const toml::array* array = node.as_array();
+    if (array == nullptr) return false;
+    std::vector<double> values;
+    for (const toml::node& element : *array) {
+      if (!element.is_number()) return false;
+      values.push_back(*element.value<double>());
     }
     out = std::move(values);
     return true;
@@ -198,6 +211,16 @@ Status CheckMultiple(const char* name, uint64_t value, uint32_t sequence_length)
 
 Status TrainOptions::Validate() const {
   if (train_data.empty()) return InvalidArgument("data.train is empty, expected at least one token shard");
+  if (!train_weights.empty() && train_weights.size() != train_data.size()) {
+    return InvalidArgument(
+        "data.train_weights has {} entries and data.train {}, expected one for each, or none",
+        train_weights.size(), train_data.size());
+  }
+  for (const double weight : train_weights) {
+    if (!(weight > 0) || !std::isfinite(weight)) {
+      return InvalidArgument("data.train_weights has {}, expected positive numbers", weight);
+    }
+  }
   if (output.empty())
     return InvalidArgument("run.output is empty, expected the folder that the run writes to");
   if (!config.empty() && !initial.empty()) {
@@ -269,6 +292,8 @@ Status SetOption(std::string_view key, std::string_view value, TrainOptions& opt
     if (name != key) return;
     if constexpr (std::same_as<T, std::vector<std::string>>) {
       text = Json(SplitAtCommas(value)).dump();  // a JSON list of strings is a TOML one
+    } else if constexpr (std::same_as<T, std::vector<double>>) {
+      text = fmt::format("[{}]", value);
     } else if constexpr (std::same_as<T, std::string> || NamedEnum<T>) {
       text = Json(value).dump(-1, ' ', false, Json::error_handler_t::replace);
     }
@@ -306,10 +331,12 @@ Json ResultOptions(const TrainOptions& options) {
 }
 
 Status CheckSameRun(const Json& saved, const TrainOptions& options) {
-  const Json current = ResultOptions(options);
+  const Json current = ResultOptions(options), defaults = ResultOptions(TrainOptions());
   std::string differences;
   for (const auto& [key, value] : current.items()) {
-    const auto found = saved.find(key);
+    auto found = saved.find(key);
+    // An option that is younger than the checkpoint had no other value than its default.
+    if (found == saved.end() && key == "data.train_weights") found = defaults.find(key);
     // By their text: 1 and 1.0 differ there only if the types of the options changed.
     const std::string before = found == saved.end() ? "absent" : found->dump();
     if (before == value.dump()) continue;

@@ -25,6 +25,8 @@ struct TrainOptions {
 
   // Token shards, without the extension (.bin, .idx).
   std::vector<std::string> train_data;
+  std::vector<double>
+      train_weights;  // of each of train_data, its share of the rows; empty: all are one corpus
   std::vector<std::string> validation_data;  // may be empty
 
   // Batches. An optimiser step is tokens_per_step tokens, run in micro-batches whose gradients add up.

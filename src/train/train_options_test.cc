@@ -24,6 +24,8 @@ TEST(TrainOptionsTest, EveryRuleIsNamed) {
     EXPECT_ERROR_CONTAINS(options.Validate(), message);
   };
   expect([](auto& o) { o.train_data.clear(); }, "data.train is empty");
+  expect([](auto& o) { o.train_weights = {1, 1}; }, "data.train_weights has 2 entries and data.train 1");
+  expect([](auto& o) { o.train_weights = {-1}; }, "data.train_weights has -1, expected positive numbers");
   expect([](auto& o) { o.output.clear(); }, "run.output is empty");
   expect([](auto& o) { o.config = o.initial = o.preset; }, "model.config and model.initial are both set");
   expect([](auto& o) { o.preset.clear(); }, "no model");
@@ -71,6 +73,7 @@ TEST(TrainOptionsTest, RecipeErrorsNameFileLineKeyAndType) {
 TEST(TrainOptionsTest, ARecipeReadsBack) {
   TrainOptions options = Valid();
   options.train_data = {"a \"quoted\" name", "b"};
+  options.train_weights = {0.25, 3};
   options.optimizer.kind = OptimizerKind::kMuon;
   options.optimizer.epsilon = 1e-10;
   options.schedule.kind = ScheduleKind::kWsd;
@@ -81,6 +84,7 @@ TEST(TrainOptionsTest, ARecipeReadsBack) {
   ASSERT_OK(ParseRecipe(FormatRecipe(options), "recipe", read));
   EXPECT_EQ(FormatRecipe(read), FormatRecipe(options));
   EXPECT_EQ(read.train_data, options.train_data);
+  EXPECT_EQ(read.train_weights, options.train_weights);
   EXPECT_EQ(read.optimizer.epsilon, 1e-10);
   EXPECT_EQ(read.schedule.kind, ScheduleKind::kWsd);
 }
@@ -93,6 +97,9 @@ TEST(TrainOptionsTest, FlagsSetOptionsByKey) {
   EXPECT_EQ(options.optimizer.learning_rate, 1.0);
   ASSERT_OK(SetOption("data.train", "a,b c", options));
   EXPECT_EQ(options.train_data, (std::vector<std::string>{"a", "b c"}));
+  ASSERT_OK(SetOption("data.train_weights", "0.5,2", options));
+  EXPECT_EQ(options.train_weights, (std::vector<double>{0.5, 2}));
+  EXPECT_ERROR_CONTAINS(SetOption("data.train_weights", "a,b", options), "expected a list of numbers");
   ASSERT_OK(SetOption("run.output", "a \"b\"\\", options));
   EXPECT_EQ(options.output, "a \"b\"\\");
   ASSERT_OK(SetOption("schedule.kind", "wsd", options));

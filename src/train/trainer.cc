@@ -244,7 +244,6 @@ Result<ValidationMetrics> Trainer::Validate() {
       std::max<size_t>(1, kValidationBatchTokens / options_.sequence_length) * options_.sequence_length;
   Execution execution{threads_, tensors_, scratch_};
   double sum = 0;
-  uint64_t bytes = 0;
   for (uint64_t used = 0; used < limit;) {
     QWEN25_RETURN_IF_ERROR(data_.validation->Next(batch_tokens, validation_batch_));
     const PackedBatch& batch = validation_batch_;
@@ -256,7 +255,7 @@ Result<ValidationMetrics> Trainer::Validate() {
     metrics.validation_tokens += loss.num_tokens;
     for (const int32_t target : batch.targets) {
       if (target >= 0 && static_cast<size_t>(target) < data_.token_bytes.size())
-        bytes += data_.token_bytes[target];
+        metrics.validation_bytes += data_.token_bytes[target];
     }
   }
   if (metrics.validation_tokens == 0) {
@@ -264,7 +263,9 @@ Result<ValidationMetrics> Trainer::Validate() {
         "the validation data has no token to predict: it needs at least two in a document");
   }
   metrics.loss = sum / static_cast<double>(metrics.validation_tokens);
-  if (bytes > 0) metrics.bits_per_byte = sum / std::numbers::ln2 / static_cast<double>(bytes);
+  if (metrics.validation_bytes > 0) {
+    metrics.bits_per_byte = sum / std::numbers::ln2 / static_cast<double>(metrics.validation_bytes);
+  }
   if (!std::isfinite(metrics.loss)) {
     return InvalidArgument("step {}: the validation loss is {}", state_.step, metrics.loss);
   }

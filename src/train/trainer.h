@@ -74,7 +74,8 @@ class Trainer {
   // One optimiser step on the next tokens_per_step tokens. Allocates nothing in a steady state. A loss or
   // gradient that is not finite is an error that names the step; weights are then as they were before it.
   Result<StepMetrics> Step();
-  // The mean loss over the validation data (or its first options.validation_tokens tokens, in whole batches).
+  // The mean loss over the validation data (or its first options.validation_tokens tokens, in whole batches);
+  // what is counted: metrics.h.
   Result<ValidationMetrics> Validate();
   Status SaveCheckpoint();
   // Steps to the end of the plan, with validation, checkpoints and metrics as the options say; then writes

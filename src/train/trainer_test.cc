@@ -53,6 +53,7 @@ TEST(TrainerTest, LossFallsAndTheRunLeavesWhatItShould) {
   EXPECT_LT(summary.last_validation->loss, 0.7 * losses.at(1));
   EXPECT_NEAR(summary.last_validation->bits_per_byte, summary.last_validation->loss / std::log(2.0) / 3,
               1e-12);
+  EXPECT_EQ(summary.last_validation->validation_bytes, 3 * summary.last_validation->validation_tokens);
   ASSERT_OK_AND_ASSIGN(const MetricsHistory history, ReadMetrics(options.output + "/metrics.jsonl"));
   EXPECT_EQ(history.validations.size(), 3u);  // after 20 and 40 steps and at the end
   ASSERT_OK_AND_ASSIGN(const Model model, Model::Load(summary.model));
