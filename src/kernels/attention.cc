@@ -4,6 +4,8 @@
 #include <limits>
 #include <type_traits>
 
+#include "base/dtype.h"
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/attention.cc"
 #include <hwy/foreach_target.h>
@@ -194,6 +196,41 @@ void StoreOutputsImpl(const QueryTile& tile, const AttendState& state, HeadRows<
   }
 }
 
+constexpr hn::Rebind<hwy::float16_t, decltype(kTag)> kHalfTag;
+
+// Rounds to the nearest, ties to even. Where the CPU cannot convert, Highway's own way rounds otherwise.
+HWY_INLINE void Narrow(const float* HWY_RESTRICT from, size_t count, uint16_t* HWY_RESTRICT to) {
+  constexpr bool kConverts = kLanes >= 8 || HWY_TARGET == HWY_NEON;
+  size_t i = 0;
+  for (; kConverts && i + kLanes <= count; i += kLanes) {
+    hn::StoreU(hn::DemoteTo(kHalfTag, hn::LoadU(kTag, from + i)), kHalfTag,
+               reinterpret_cast<hwy::float16_t*>(to + i));
+  }
+  for (; i < count; ++i) to[i] = FloatToFloat16(from[i]);
+}
+
+HWY_INLINE void Widen(const uint16_t* HWY_RESTRICT from, size_t count, float* HWY_RESTRICT to) {
+  size_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) {
+    hn::StoreU(hn::PromoteTo(kTag, hn::LoadU(kHalfTag, reinterpret_cast<const hwy::float16_t*>(from + i))),
+               kTag, to + i);
+  }
+  for (; i < count; ++i) to[i] = Float16ToFloat(from[i]);
+}
+
+void NarrowSlotsImpl(size_t head_dim, size_t first, size_t count, const KvBlock& from,
+                     const HalfKvBlock& to) {
+  for (size_t d = 0; d < head_dim; ++d) {
+    Narrow(from.keys + d * kBlockTokens + first, count, to.keys + d * kBlockTokens + first);
+  }
+  Narrow(from.values + first * head_dim, count * head_dim, to.values + first * head_dim);
+}
+
+void WidenBlockImpl(size_t head_dim, size_t num_tokens, const HalfKvBlock& from, const KvBlock& to) {
+  Widen(from.keys, head_dim * kBlockTokens, to.keys);
+  Widen(from.values, num_tokens * head_dim, to.values);
+}
+
 void Exp2Impl(size_t count, const float* x, float* y) {
   ForVectors(0, count,
              [&](auto tag, size_t i) HWY_ATTR { hn::StoreU(Exp2(tag, hn::LoadU(tag, x + i)), tag, y + i); });
@@ -212,6 +249,8 @@ HWY_EXPORT(StoreKeysAndValuesImpl);
 HWY_EXPORT(LoadQueriesImpl);
 HWY_EXPORT(AttendToBlockImpl);
 HWY_EXPORT(StoreOutputsImpl);
+HWY_EXPORT(NarrowSlotsImpl);
+HWY_EXPORT(WidenBlockImpl);
 HWY_EXPORT(Exp2Impl);
 
 }  // namespace
@@ -220,6 +259,12 @@ void StoreKeysAndValues(const RotaryAngles& rotary, HeadRows<const float> keys, 
                         size_t num_tokens, size_t first_offset, const KvBlock& block, float* scratch) {
   HWY_DYNAMIC_DISPATCH(StoreKeysAndValuesImpl)
   (rotary, keys, values, num_tokens, first_offset, block, scratch);
+}
+void NarrowSlots(size_t head_dim, size_t first, size_t count, const KvBlock& from, const HalfKvBlock& to) {
+  HWY_DYNAMIC_DISPATCH(NarrowSlotsImpl)(head_dim, first, count, from, to);
+}
+void WidenBlock(size_t head_dim, size_t num_tokens, const HalfKvBlock& from, const KvBlock& to) {
+  HWY_DYNAMIC_DISPATCH(WidenBlockImpl)(head_dim, num_tokens, from, to);
 }
 void LoadQueries(const QueryTile& tile, const RotaryAngles& rotary, HeadRows<const float> queries,
                  float scale, const AttendState& state) {
