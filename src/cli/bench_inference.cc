@@ -22,12 +22,36 @@ namespace {
 struct Measurement {
   std::string weights, test;
   double tokens_per_second = 0, best_tokens_per_second = 0;
-  double floor_tokens_per_second = 0;  // what the machine's limits allow
+  double floor_tokens_per_second = 0;  // what the machine's limits allowed in the median round
+  double share_of_floor = 0;           // median of the rounds' shares
   double gigabytes_per_second = 0;     // of weights, keys and values that were read
 };
 
 struct MachineLimits {
   double bandwidth, int8_rate, float_rate;
+};
+
+// Measured again before every round: a shared machine is not the same from one second to the next.
+class MachineProbe {
+ public:
+  MachineLimits Measure(ThreadPool& threads) const {
+    return {bandwidth_.Measure(threads), MeasureInt8Rate(threads), MeasureGemmFlops(threads)};
+  }
+
+ private:
+  ReadBandwidth bandwidth_;
+};
+
+// One measured round and the least time that the machine, as it was then, could have taken.
+struct Round {
+  double seconds, floor_seconds;
+};
+
+// What a pass has to do at least.
+struct Work {
+  double rows = 0, logit_rows = 0;  // through the layers, through the output projection
+  double attention_flops = 0;
+  double kv_bytes = 0;  // read
 };
 
 // Random weights of the size that training gives them; the same for every format.
@@ -74,10 +98,10 @@ Status DecodeStep(InferenceEngine& engine, std::span<const std::unique_ptr<Sessi
 class InferenceBench {
  public:
   InferenceBench(const InferenceBenchFlags& flags, WeightFormat format, Model model,
-                 const MachineLimits& limits)
+                 const MachineProbe& probe)
       : flags_(flags),
         format_(format),
-        limits_(limits),
+        probe_(probe),
         engine_(std::move(model),
                 {.num_threads = flags.num_threads,
                  .max_total_tokens = MaxTokens(flags),
@@ -108,15 +132,16 @@ class InferenceBench {
     return tokens;
   }
 
-  // Seconds that the machine needs at least for a pass over `rows` tokens that reads `kv_bytes`.
-  double Floor(double rows, double logit_rows, double attention_flops, double kv_bytes) const {
+  // Seconds that the machine needs at least, as it is now.
+  double Floor(const Work& work) {
+    const MachineLimits limits = probe_.Measure(engine_.execution().threads);
     const ModelConfig& config = engine_.model().config();
     const double projection = 2.0 * static_cast<double>(config.vocab_size) * config.hidden_size;
     const double weights = config.ForwardFlopsPerToken(0) - projection;
-    const double rate = IsQuantized(format_) ? limits_.int8_rate : limits_.float_rate;
-    const double compute =
-        (rows * weights + logit_rows * projection) / rate + attention_flops / limits_.float_rate;
-    return std::max(compute, (WeightBytes() + kv_bytes) / limits_.bandwidth);
+    const double rate = IsQuantized(format_) ? limits.int8_rate : limits.float_rate;
+    const double compute = (work.rows * weights + work.logit_rows * projection) / rate +
+                           work.attention_flops / limits.float_rate;
+    return std::max(compute, (WeightBytes() + work.kv_bytes) / limits.bandwidth);
   }
 
   double WeightBytes() const {
@@ -128,20 +153,21 @@ class InferenceBench {
 
   Status RunPrompt(std::vector<Measurement>& results) {
     const std::vector<int32_t> prompt = RandomTokens(flags_.prompt_tokens, 1);
-    Session session(engine_);
-    std::vector<double> seconds;
-    for (uint32_t round = 0; round <= flags_.rounds; ++round) {
-      session.Truncate(0);
-      const double start = NowSeconds();
-      QWEN25_RETURN_IF_ERROR(session.Append(prompt));
-      if (round > 0) seconds.push_back(NowSeconds() - start);  // the first one warms up
-    }
     const ModelConfig& config = engine_.model().config();
     const double tokens = flags_.prompt_tokens;
-    const double attention =
-        tokens * (config.ForwardFlopsPerToken((tokens + 1) / 2) - config.ForwardFlopsPerToken(0));
-    Add(fmt::format("prompt {}", flags_.prompt_tokens), seconds, tokens, Floor(tokens, 1, attention, 0), 0,
-        results);
+    const Work work = {.rows = tokens,
+                       .logit_rows = 1,
+                       .attention_flops = tokens * (config.ForwardFlopsPerToken((tokens + 1) / 2) -
+                                                    config.ForwardFlopsPerToken(0))};
+    Session session(engine_);
+    std::vector<Round> rounds;
+    for (uint32_t round = 0; round <= flags_.rounds; ++round) {
+      session.Truncate(0);
+      const double floor = Floor(work), start = NowSeconds();
+      QWEN25_RETURN_IF_ERROR(session.Append(prompt));
+      if (round > 0) rounds.push_back({NowSeconds() - start, floor});  // the first one warms up
+    }
+    Add(fmt::format("prompt {}", flags_.prompt_tokens), rounds, tokens, 0, results);
     return {};
   }
 
@@ -162,46 +188,54 @@ class InferenceBench {
       }));
     }
     progress.reset();
+    const ModelConfig& config = engine_.model().config();
+    const double context = depth + flags_.new_tokens / 2.0;
+    const Work work = {
+        .rows = static_cast<double>(batch),
+        .logit_rows = static_cast<double>(batch),
+        .attention_flops = batch * (config.ForwardFlopsPerToken(context) - config.ForwardFlopsPerToken(0)),
+        .kv_bytes =
+            batch * context * static_cast<double>(config.KvBytesPerToken(flags_.kv == "float32" ? 4 : 2))};
     std::vector<int32_t> drawn(batch);
     std::vector<SessionTokens> parts(batch);
-    std::vector<double> seconds;
+    std::vector<Round> rounds;
     for (uint32_t round = 0; round <= flags_.rounds; ++round) {
       for (auto& session : sessions) session->Truncate(std::max(depth, 1u) - 1);
       const int32_t first = 1;
       for (auto& session : sessions) QWEN25_RETURN_IF_ERROR(session->Append({&first, 1}));
-      const double start = NowSeconds();
+      const double floor = Floor(work), start = NowSeconds();
       for (uint32_t i = 0; i < flags_.new_tokens; ++i) {
         QWEN25_RETURN_IF_ERROR(DecodeStep(engine_, sessions, drawn, parts));
       }
-      if (round > 0) seconds.push_back((NowSeconds() - start) / flags_.new_tokens);
+      if (round > 0) rounds.push_back({(NowSeconds() - start) / flags_.new_tokens, floor});
     }
-    const ModelConfig& config = engine_.model().config();
-    const double context = depth + flags_.new_tokens / 2.0;
-    const double kv_bytes =
-        batch * context * static_cast<double>(config.KvBytesPerToken(flags_.kv == "float32" ? 4 : 2));
-    const double attention = batch * (config.ForwardFlopsPerToken(context) - config.ForwardFlopsPerToken(0));
     std::string test = fmt::format("generate {}", flags_.new_tokens);
     if (depth > 0) test += fmt::format(" behind {}", depth);
     if (batch > 1) test += fmt::format(", {} together", batch);
-    Add(test, seconds, batch, Floor(batch, batch, attention, kv_bytes), WeightBytes() + kv_bytes, results);
+    Add(test, rounds, batch, WeightBytes() + work.kv_bytes, results);
     return {};
   }
 
-  void Add(const std::string& test, std::vector<double> seconds, double tokens, double floor, double bytes,
+  // `tokens` and `bytes` (read; 0: not of interest) of a round.
+  void Add(const std::string& test, std::vector<Round> rounds, double tokens, double bytes,
            std::vector<Measurement>& results) {
-    std::ranges::sort(seconds);
-    const double median = seconds[seconds.size() / 2];
-    results.push_back({.weights = std::string(WeightFormatName(format_)),
-                       .test = test,
-                       .tokens_per_second = tokens / median,
-                       .best_tokens_per_second = tokens / seconds.front(),
-                       .floor_tokens_per_second = tokens / floor,
-                       .gigabytes_per_second = bytes / median / 1e9});
+    std::ranges::sort(rounds, {}, &Round::seconds);
+    const Round& median = rounds[rounds.size() / 2];
+    std::ranges::sort(rounds, {}, [](const Round& round) { return round.floor_seconds / round.seconds; });
+    const Round& typical = rounds[rounds.size() / 2];
+    results.push_back(
+        {.weights = std::string(WeightFormatName(format_)),
+         .test = test,
+         .tokens_per_second = tokens / median.seconds,
+         .best_tokens_per_second = tokens / std::ranges::min_element(rounds, {}, &Round::seconds)->seconds,
+         .floor_tokens_per_second = tokens / median.floor_seconds,
+         .share_of_floor = typical.floor_seconds / typical.seconds,
+         .gigabytes_per_second = bytes / median.seconds / 1e9});
   }
 
   const InferenceBenchFlags& flags_;
   WeightFormat format_;
-  MachineLimits limits_;
+  const MachineProbe& probe_;
   InferenceEngine engine_;
 };
 
@@ -226,7 +260,7 @@ void PrintTable(const InferenceBenchFlags& flags, const std::vector<Measurement>
     const std::string bandwidth =
         m.gigabytes_per_second == 0 ? "" : fmt::format("{:.1f}", m.gigabytes_per_second);
     fmt::print(fmt::runtime(format), m.weights, m.test, m.tokens_per_second, m.best_tokens_per_second,
-               m.floor_tokens_per_second, 100 * m.tokens_per_second / m.floor_tokens_per_second, bandwidth);
+               m.floor_tokens_per_second, 100 * m.share_of_floor, bandwidth);
   }
 }
 
@@ -244,8 +278,8 @@ Status RunInferenceBench(const InferenceBenchFlags& flags) {
   }
   ThreadPool threads(flags.num_threads == 0 ? DefaultNumThreads() : flags.num_threads);
   const size_t num_threads = threads.num_threads();
-  const MachineLimits limits = {MeasureReadBandwidth(threads), MeasureInt8Rate(threads),
-                                MeasureGemmFlops(threads)};
+  const MachineProbe probe;
+  const MachineLimits limits = probe.Measure(threads);
   const std::string name = flags.model.empty() ? flags.preset : flags.model;
   if (!flags.json) {
     fmt::print("{}, {} threads, {}; reads {:.1f} GB/s, int8 {:.0f} GOP/s, float32 {:.0f} GFLOP/s\n", name,
@@ -255,7 +289,7 @@ Status RunInferenceBench(const InferenceBenchFlags& flags) {
   std::vector<Measurement> results;
   for (const WeightFormat format : formats) {
     QWEN25_TRY(Model model, BenchModel(flags, format));
-    InferenceBench bench(flags, format, std::move(model), limits);
+    InferenceBench bench(flags, format, std::move(model), probe);
     QWEN25_RETURN_IF_ERROR(bench.Run(results));
   }
   if (!flags.json) {
@@ -276,6 +310,7 @@ Status RunInferenceBench(const InferenceBenchFlags& flags) {
                                {"tokens_per_second", m.tokens_per_second},
                                {"best_tokens_per_second", m.best_tokens_per_second},
                                {"floor_tokens_per_second", m.floor_tokens_per_second},
+                               {"share_of_floor", m.share_of_floor},
                                {"bytes_per_second", m.gigabytes_per_second * 1e9}});
   }
   fmt::print("{}\n", json.dump());

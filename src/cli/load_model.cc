@@ -52,6 +52,8 @@ void AddModelFlags(CLI::App& verb, ModelFlags& flags) {
           "stored: as they are in the files; int8 and int4 are smaller and faster, and nearly as exact")
       ->check(CLI::IsMember({"stored", "float32", "bfloat16", "float16", "int8", "int4"}))
       ->capture_default_str();
+  verb.add_flag("--cache-weights", flags.cache_weights,
+                "Keep the packed weights in a file beside the model: the next start maps it");
   verb.add_option("--kv", flags.kv,
                   "How keys and values are kept; auto: float16 unless the weights are float32")
       ->check(CLI::IsMember({"auto", "float32", "float16"}))
@@ -78,6 +80,7 @@ Result<LoadedModel> LoadModel(const ModelFlags& flags) {
     ThreadPool threads(num_threads);
     return Model::LoadPacked(directory, format, threads);
   }());
+  if (flags.cache_weights) QWEN25_RETURN_IF_ERROR(model.WritePackedCache(directory));
   if (tokenizer.vocab_size() > model.config().vocab_size) {
     return InvalidArgument(
         "{}: the tokenizer has {} entries and the model only {} rows of embeddings; they do not belong "

@@ -18,6 +18,7 @@ struct ModelFlags {
   uint32_t num_threads = 0;
   uint32_t max_context = 0;
   std::string weights = "stored";  // or a WeightFormatName
+  bool cache_weights = false;      // write the packed weights beside the model
   std::string kv = "auto";         // "float32", "float16"; auto: float16 unless the weights are float32
 };
 void AddModelFlags(CLI::App& verb, ModelFlags& flags);

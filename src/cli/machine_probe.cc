@@ -11,17 +11,24 @@
 
 namespace qwen25 {
 
-double MeasureReadBandwidth(ThreadPool& threads) {
-  constexpr size_t kBytes = size_t{512} << 20, kTaskBytes = size_t{4} << 20;
-  AlignedBuffer<uint64_t> memory(kBytes / 8);
-  std::fill_n(memory.data(), memory.size(), 1);
+namespace {
+
+constexpr size_t kBytes = size_t{512} << 20, kTaskBytes = size_t{4} << 20;
+
+}  // namespace
+
+ReadBandwidth::ReadBandwidth() : memory_(kBytes / 8) {
+  std::fill_n(memory_.data(), memory_.size(), 1);
+}
+
+double ReadBandwidth::Measure(ThreadPool& threads) const {
   std::vector<uint64_t> sums(kBytes / kTaskBytes);
+  constexpr int kRounds = 2;
   double best = 0;
-  constexpr int kRounds = 8;
   for (int round = 0; round < kRounds; ++round) {
     const double start = NowSeconds();
     threads.ParallelFor(sums.size(), [&](size_t task, size_t) {
-      const uint64_t* from = memory.data() + task * (kTaskBytes / 8);
+      const uint64_t* from = memory_.data() + task * (kTaskBytes / 8);
       uint64_t parts[32] = {};  // enough chains for the compiler to fill wide registers with
       for (size_t i = 0; i < kTaskBytes / 8; i += 32) {
         for (size_t j = 0; j < 32; ++j) parts[j] += from[i + j];
@@ -36,7 +43,7 @@ double MeasureReadBandwidth(ThreadPool& threads) {
 
 double MeasureInt8Rate(ThreadPool& threads) {
   constexpr size_t kRows = 192, kN = 1024, kK = 1024;
-  constexpr int kRounds = 30;
+  constexpr int kRounds = 10;
   const QuantCode code = {.bits = 8};
   const AlignedBuffer<uint8_t> weights(QuantMatrixBytes(code, kN, kK));
   std::memset(weights.data(), 1, weights.size());

@@ -107,12 +107,6 @@ Json RopeScalingToJson(const RopeScaling& scaling, uint32_t max_position_embeddi
 
 }  // namespace
 
-bool operator==(const RopeScaling& a, const RopeScaling& b) {
-  return a.type == b.type && a.factor == b.factor &&
-         a.original_max_position_embeddings == b.original_max_position_embeddings &&
-         a.attention_factor == b.attention_factor && a.beta_fast == b.beta_fast && a.beta_slow == b.beta_slow;
-}
-
 Result<ModelConfig> ModelConfig::FromJson(const Json& json, std::string_view origin) {
   if (!json.is_object()) return InvalidArgument("{}: expected a JSON object", origin);
   QWEN25_RETURN_IF_ERROR(CheckSupported(json, origin));

@@ -21,6 +21,8 @@ struct RopeScaling {
   double attention_factor = 0;                    // YaRN: 0 = 0.1 * ln(factor) + 1
   double beta_fast = 32;  // YaRN: rotations per trained length above which a frequency is kept
   double beta_slow = 1;   // YaRN: and below which it is interpolated
+
+  bool operator==(const RopeScaling&) const = default;
 };
 
 // A decoder of the Qwen2 or Llama architecture. Field names are those of the official config.json; what only
@@ -65,7 +67,6 @@ struct ModelConfig {
 
   bool operator==(const ModelConfig&) const = default;
 };
-bool operator==(const RopeScaling& a, const RopeScaling& b);
 
 // inverse_frequencies [head_dim / 2] with rope_scaling applied, and the factor on the attention scores
 // (YaRN's attention factor squared, otherwise 1). Source: arXiv:2309.00071, as transformers computes it.

@@ -187,16 +187,24 @@ std::vector<Model::FusedMatrix> Model::FusedMatrices() {
   return matrices;
 }
 
-Status Model::PackMatrices(WeightFormat format, ThreadPool& threads, const ParameterRows& source) {
-  const std::vector<FusedMatrix> matrices = FusedMatrices();
-  size_t num_bytes = 0;
-  for (const FusedMatrix& matrix : matrices) {
-    num_bytes += PackedWeightBytes(format, matrix.whole->rows, matrix.whole->cols);
-  }
-  packed_ = AlignedBuffer<std::byte>(num_bytes);
-  std::byte* next = packed_.data();
-  for (const FusedMatrix& matrix : matrices) {
+size_t Model::PlacePacked(WeightFormat format, const std::byte* memory) {
+  size_t used = 0;
+  for (const FusedMatrix& matrix : FusedMatrices()) {
     Parameter& whole = *matrix.whole;
+    if (memory != nullptr) whole.packed = {format, memory + used};
+    used += PackedWeightBytes(format, whole.rows, whole.cols);
+  }
+  if (config_.tie_word_embeddings) lm_head.packed = embed_tokens.packed;
+  return used;
+}
+
+Status Model::PackMatrices(WeightFormat format, ThreadPool& threads, const ParameterRows& source) {
+  num_packed_bytes_ = PlacePacked(format, nullptr);
+  packed_ = AlignedBuffer<std::byte>(num_packed_bytes_);
+  PlacePacked(format, packed_.data());
+  std::byte* next = packed_.data();
+  for (const FusedMatrix& matrix : FusedMatrices()) {
+    const Parameter& whole = *matrix.whole;
     const auto read_rows = [&](size_t begin, size_t end, float* out) -> Status {
       size_t first = 0;  // of the part
       for (const NamedParameter* part : matrix.parts) {
@@ -210,15 +218,13 @@ Status Model::PackMatrices(WeightFormat format, ThreadPool& threads, const Param
       return {};
     };
     QWEN25_RETURN_IF_ERROR(PackWeight(threads, format, whole.rows, whole.cols, read_rows, next));
-    whole.packed = {format, next};
     next += PackedWeightBytes(format, whole.rows, whole.cols);
   }
-  if (config_.tie_word_embeddings) lm_head.packed = embed_tokens.packed;
   return {};
 }
 
 void Model::PackForInference(ThreadPool& threads) {
-  if (packed_.data() != nullptr) return;
+  if (num_packed_bytes_ != 0) return;
   const Status status =
       PackMatrices(WeightFormat::kFloat32, threads,
                    [](const NamedParameter& named, size_t begin, size_t end, float* out) -> Status {

@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -13,6 +14,7 @@
 #include "model/config.h"
 #include "ops/block_attention.h"
 #include "ops/parameter.h"
+#include "store/safetensors.h"
 #include "tensor/aligned_buffer.h"
 
 namespace qwen25 {
@@ -68,9 +70,12 @@ class Model {
   // The format that keeps a folder's matrices as they are stored: float32, float16 or bfloat16.
   static Result<WeightFormat> StoredFormat(const std::filesystem::path& directory);
   // The same for inference: matrices are packed in `format` while they are read and never held in float32 as
-  // a whole. What training and Save need is not there.
+  // a whole. What training and Save need is not there. Where the folder has a packed_cache.h file made from
+  // it as it is now, that is mapped instead.
   static Result<Model> LoadPacked(const std::filesystem::path& directory, WeightFormat format,
                                   ThreadPool& threads);
+  // Writes that file, atomically, for a model that LoadPacked loaded from the folder.
+  Status WritePackedCache(const std::filesystem::path& directory) const;
   // The same from any source of rows.
   static Result<Model> Pack(const ModelConfig& config, WeightFormat format, ThreadPool& threads,
                             const ParameterRows& source);
@@ -84,7 +89,7 @@ class Model {
   // Whether this is a model for inference alone.
   bool packed_only() const { return packed_only_; }
   // Bytes that a decode step reads: every matrix once, as packed.
-  uint64_t packed_bytes() const { return packed_.size(); }
+  uint64_t packed_bytes() const { return num_packed_bytes_; }
 
   const ModelConfig& config() const { return config_; }
   const RotaryTable& rotary() const { return rotary_; }
@@ -113,12 +118,19 @@ class Model {
   };
   std::vector<FusedMatrix> FusedMatrices();
   Status PackMatrices(WeightFormat format, ThreadPool& threads, const ParameterRows& source);
+  // Bytes of all matrices, and, with their memory, where each one lies.
+  size_t PlacePacked(WeightFormat format, const std::byte* memory);
+  static Result<Model> LoadPackedCache(const ModelConfig& config, WeightFormat format,
+                                       const std::filesystem::path& directory);
 
   ModelConfig config_;
   bool packed_only_ = false;
   size_t num_weights_ = 0;
   AlignedBuffer<float> weights_, gradients_;
+  // Packed matrices lie in one of these.
   AlignedBuffer<std::byte> packed_;
+  std::optional<SafetensorsReader> packed_file_;
+  size_t num_packed_bytes_ = 0;
   std::vector<NamedParameter> parameters_;
   RotaryTable rotary_;
   AttentionShape attention_shape_;

@@ -1,6 +1,7 @@
 // The decoder and its files, held to transformers: fixtures of tests/reference/make_model_fixtures.py.
 #include "model/model.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <filesystem>
@@ -253,6 +254,40 @@ TEST(ModelFilesTest, SaysWhatIsWrongWithAFolder) {
   unknown.replace(unknown.find("\"qwen2\""), 7, "\"gpt9\"");
   ASSERT_OK(WriteFileAtomically(config, unknown));
   EXPECT_ERROR_CONTAINS(Model::Load(directory.path()), "architecture \"gpt9\" is unknown");
+}
+
+TEST(PackedModelTest, ACacheFileGivesTheSameModelUntilTheWeightsChange) {
+  TemporaryDirectory directory;
+  ThreadPool threads(2);
+  Model model(TinyConfig());
+  model.Initialize(1);
+  ASSERT_OK(model.Save(directory.path()));
+  const auto load = [&] { return Model::LoadPacked(directory.path(), WeightFormat::kInt8, threads); };
+  const auto row = [](const Model& packed) {
+    std::vector<float> out(packed.config().hidden_size);
+    UnpackRow(packed.lm_head.packed, packed.lm_head.rows, packed.lm_head.cols, 7, out.data());
+    return out;
+  };
+  ASSERT_OK_AND_ASSIGN(const Model first, load());
+  ASSERT_OK(first.WritePackedCache(directory.path()));
+  const std::filesystem::path file = directory / "qwen25-int8.packed";
+  ASSERT_OK_AND_ASSIGN(const std::string bytes, ReadFile(file));
+  {
+    ASSERT_OK_AND_ASSIGN(const Model cached, load());
+    EXPECT_EQ(row(cached), row(first));
+    EXPECT_TRUE(std::ranges::equal(cached.weights(), first.weights()));
+  }
+  // A cut or damaged file is not used, and does no harm.
+  for (const size_t size : {size_t{0}, size_t{5}, bytes.size() / 2, bytes.size() - 1}) {
+    ASSERT_OK(WriteFileAtomically(file, bytes.substr(0, size)));
+    ASSERT_OK_AND_ASSIGN(const Model again, load());
+    EXPECT_EQ(row(again), row(first)) << size;
+  }
+  ASSERT_OK(WriteFileAtomically(file, bytes));
+  model.Initialize(2);
+  ASSERT_OK(model.Save(directory.path()));
+  ASSERT_OK_AND_ASSIGN(const Model changed, load());
+  EXPECT_NE(row(changed), row(first));
 }
 
 }  // namespace

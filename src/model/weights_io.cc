@@ -4,10 +4,13 @@
 
 #include "base/file.h"
 #include "model/model.h"
+#include "model/packed_cache.h"
 #include "store/safetensors.h"
 
 namespace qwen25 {
 namespace {
+
+constexpr const char* kPackedCacheVersion = "1";  // another one where the layout of packed weights changes
 
 std::string ShapeText(std::span<const uint64_t> shape) {
   return fmt::format("[{}]", fmt::join(shape, ", "));
@@ -118,12 +121,55 @@ Result<WeightFormat> Model::StoredFormat(const std::filesystem::path& directory)
 
 Result<Model> Model::LoadPacked(const std::filesystem::path& directory, WeightFormat format,
                                 ThreadPool& threads) {
+  std::error_code ignored;
+  if (std::filesystem::exists(PackedCachePath(directory, format), ignored)) {
+    QWEN25_TRY(const ModelConfig config, ModelConfig::Load(directory / "config.json"));
+    Result<Model> cached = LoadPackedCache(config, format, directory);
+    if (cached.ok()) return cached;  // else out of date or damaged: packed again from what it was made from
+  }
   QWEN25_TRY(const FolderWeights weights, FolderWeights::Open(directory));
   QWEN25_RETURN_IF_ERROR(weights.Check(Model(weights.config(), Storage::kPacked).parameters()));
   return Pack(weights.config(), format, threads,
               [&](const NamedParameter& named, size_t begin, size_t end, float* out) {
                 return weights.ReadRows(named, begin, end, out);
               });
+}
+
+// Matrices and vectors of another size are those of another program version or config.
+Result<Model> Model::LoadPackedCache(const ModelConfig& config, WeightFormat format,
+                                     const std::filesystem::path& directory) {
+  const std::filesystem::path path = PackedCachePath(directory, format);
+  QWEN25_TRY(SafetensorsReader file, SafetensorsReader::Open(path));
+  QWEN25_TRY(const std::string source, PackedCacheSource(directory));
+  const auto made_from = file.metadata().find("source"), version = file.metadata().find("version");
+  if (made_from == file.metadata().end() || made_from->second != source || version == file.metadata().end() ||
+      version->second != kPackedCacheVersion) {
+    return NotFound("{}: was made from other weights", path.string());
+  }
+  Model model(config, Storage::kPacked);
+  model.num_packed_bytes_ = model.PlacePacked(format, nullptr);
+  const TensorInfo *matrices = file.Find("matrices"), *vectors = file.Find("vectors");
+  if (matrices == nullptr || vectors == nullptr || matrices->bytes.size() != model.num_packed_bytes_ ||
+      vectors->dtype != DType::kF32 || vectors->NumElements() != model.num_weights_ ||
+      reinterpret_cast<uintptr_t>(matrices->bytes.data()) % 64 != 0) {
+    return Corrupt("{}: does not hold what config.json describes", path.string());
+  }
+  QWEN25_RETURN_IF_ERROR(CopyToFloat(*vectors, 0, model.weights(), /*check_finite=*/true));
+  model.PlacePacked(format, matrices->bytes.data());
+  model.packed_file_ = std::move(file);
+  return model;
+}
+
+Status Model::WritePackedCache(const std::filesystem::path& directory) const {
+  QWEN25_CHECK(packed_only_);
+  if (packed_file_) return {};  // it is the file
+  QWEN25_TRY(const std::string source, PackedCacheSource(directory));
+  const std::vector<TensorToWrite> tensors = {
+      TensorToWrite::FromBytes("matrices", DType::kU8, {num_packed_bytes_},
+                               {packed_.data(), num_packed_bytes_}),
+      TensorToWrite::FromFloat("vectors", {num_weights_}, weights())};
+  return WriteSafetensors(PackedCachePath(directory, embed_tokens.packed.format), tensors,
+                          {{"source", source}, {"version", kPackedCacheVersion}});
 }
 
 Status Model::Save(const std::filesystem::path& directory, DType dtype) const {
