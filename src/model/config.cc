@@ -38,6 +38,10 @@ Status ReadRope(const Json& json, std::string_view origin, ModelConfig& config) 
     QWEN25_RETURN_IF_ERROR(ReadField(*found, "attention_factor", origin, scaling.attention_factor));
     QWEN25_RETURN_IF_ERROR(ReadField(*found, "beta_fast", origin, scaling.beta_fast));
     QWEN25_RETURN_IF_ERROR(ReadField(*found, "beta_slow", origin, scaling.beta_slow));
+    if (scaling.type == "linear") scaling = {.type = "linear", .factor = scaling.factor};
+    if (scaling.original_max_position_embeddings == 0) {
+      scaling.original_max_position_embeddings = config.max_position_embeddings;
+    }
     if (scaling.type != "default") config.rope_scaling = scaling;
   }
   return {};
@@ -226,6 +230,14 @@ Status ModelConfig::Validate(std::string_view origin) const {
     if (!(rope_scaling->factor >= 1) || rope_scaling->factor > 1024) {
       return InvalidArgument("{}: rope scaling \"factor\" is {}, expected 1 to 1024", origin,
                              rope_scaling->factor);
+    }
+    if (max_position_embeddings * rope_scaling->factor > kMaxPositions) {
+      return InvalidArgument("{}: \"max_position_embeddings\" {} stretched by {} is more than {}", origin,
+                             max_position_embeddings, rope_scaling->factor, kMaxPositions);
+    }
+    if (!(rope_scaling->attention_factor >= 0) || rope_scaling->attention_factor > 1024) {
+      return InvalidArgument("{}: rope scaling \"attention_factor\" is {}, expected up to 1024", origin,
+                             rope_scaling->attention_factor);
     }
     if (!(rope_scaling->beta_slow > 0) || !(rope_scaling->beta_fast > rope_scaling->beta_slow)) {
       return InvalidArgument("{}: rope scaling betas are {} and {}, expected beta_fast > beta_slow > 0",

@@ -75,10 +75,52 @@ TEST(ModelConfigTest, RefusesByNameWhatItCannotRun) {
   EXPECT_ERROR_CONTAINS(with("rope_scaling", Json{{"type", "longrope"}}),
                         "rope scaling \"longrope\" is unknown");
   EXPECT_ERROR_CONTAINS(with("rope_scaling", 4), "\"rope_scaling\" is not an object");
+  EXPECT_ERROR_CONTAINS(with("rope_scaling", Json{{"type", "yarn"}, {"factor", 0.5}}), "\"factor\" is 0.5");
+  EXPECT_ERROR_CONTAINS(with("rope_scaling", Json{{"type", "yarn"}, {"factor", 1000}}),
+                        "\"max_position_embeddings\" 32768 stretched by 1000 is more than 16777216");
+  EXPECT_ERROR_CONTAINS(with("rope_scaling", Json{{"type", "yarn"}, {"attention_factor", -1}}),
+                        "\"attention_factor\" is -1");
+  EXPECT_ERROR_CONTAINS(with("rope_scaling", Json{{"type", "yarn"}, {"beta_fast", 1}, {"beta_slow", 2}}),
+                        "expected beta_fast > beta_slow > 0");
+  EXPECT_ERROR_CONTAINS(with("vocab_size", 0), "\"vocab_size\" is 0, expected 1 to 16777216");
+  EXPECT_ERROR_CONTAINS(with("intermediate_size", 4294967296), "\"intermediate_size\" is 4294967296");
+  EXPECT_ERROR_CONTAINS(with("max_position_embeddings", 0), "\"max_position_embeddings\" is 0");
+  EXPECT_ERROR_CONTAINS(with("mlp_bias", true), "mlp_bias");
   Json missing = OfficialHalfB();
   missing.erase("vocab_size");
   EXPECT_ERROR_CONTAINS(ModelConfig::FromJson(missing, "x"), "x: \"vocab_size\" is missing");
   EXPECT_ERROR_CONTAINS(ModelConfig::FromJson(Json::array(), "x"), "expected a JSON object");
+}
+
+TEST(ModelConfigTest, RefusesFilesThatAreNoConfiguration) {
+  const auto parse = [](const std::string& text) -> Status {
+    QWEN25_TRY(const Json json, ParseJson(text, "config.json"));
+    return ModelConfig::FromJson(json, "config.json").status();
+  };
+  const std::string good = OfficialHalfB().dump();
+  EXPECT_OK(parse(good));
+  EXPECT_ERROR_CONTAINS(parse(""), "config.json: not valid JSON");
+  EXPECT_ERROR_CONTAINS(parse(good.substr(0, good.size() - 1)), "config.json: not valid JSON");
+  EXPECT_ERROR_CONTAINS(parse(good + "}"), "config.json: not valid JSON");
+  EXPECT_ERROR_CONTAINS(parse("{\"model_type\": \"\xFF\"}"), "config.json: not valid JSON");
+  EXPECT_ERROR_CONTAINS(parse(std::string(100, '[') + std::string(100, ']')), "nested deeper than 64 levels");
+  EXPECT_ERROR_CONTAINS(parse("version https://git-lfs.github.com/spec/v1\n"), "config.json: not valid JSON");
+  EXPECT_ERROR_CONTAINS(parse("null"), "config.json: expected a JSON object");
+  EXPECT_ERROR_CONTAINS(parse("{}"), "config.json: architecture \"\" is unknown");
+}
+
+// Found by the fuzzer: a stretched configuration without the trained length, or a linear one with YaRN's
+// fields, was written differently from how it had been read.
+TEST(ModelConfigTest, RotaryStretchingReadsBackAsItIsWritten) {
+  for (const Json& scaling : {Json{{"type", "yarn"}, {"factor", 2.0}},
+                              Json{{"type", "linear"}, {"factor", 2.0}, {"beta_slow", 3.0}},
+                              Json{{"type", "yarn"}, {"factor", 2.0}, {"attention_factor", 1.5}}}) {
+    Json json = OfficialHalfB();
+    json["rope_scaling"] = scaling;
+    ASSERT_OK_AND_ASSIGN(const ModelConfig config, ModelConfig::FromJson(json, "config.json"));
+    ASSERT_OK_AND_ASSIGN(const ModelConfig again, ModelConfig::FromJson(config.ToJson(), "config.json"));
+    EXPECT_EQ(again, config) << scaling.dump();
+  }
 }
 
 TEST(ModelConfigTest, ArbitraryValuesNeverCrash) {

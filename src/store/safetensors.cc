@@ -248,7 +248,7 @@ Status CopyToFloat(const TensorInfo& tensor, uint64_t first, std::span<float> ou
       tensor.bytes.subspan(first * DTypeSize(tensor.dtype), out.size() * DTypeSize(tensor.dtype));
   switch (tensor.dtype) {
     case DType::kF32:
-      std::memcpy(out.data(), bytes.data(), bytes.size());
+      if (!out.empty()) std::memcpy(out.data(), bytes.data(), bytes.size());
       break;
     case DType::kF16:
       ConvertAll(bytes, out, Float16ToFloat);

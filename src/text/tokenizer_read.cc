@@ -367,8 +367,9 @@ Status AppendFolderAddedTokens(const Json& config, std::string_view config_origi
                      Shown(value.dump()), kMaxTokenId);
     }
     const auto id = value.get<int32_t>();
-    const auto same = std::find_if(spec.added_tokens.begin(), spec.added_tokens.end(),
-                                   [&](const AddedToken& token) { return token.content == content; });
+    const auto same =
+        std::find_if(spec.added_tokens.begin(), spec.added_tokens.end(),
+                     [&content = content](const AddedToken& token) { return token.content == content; });
     if (same == spec.added_tokens.end()) {
       const bool role = content == spec.bos_token || content == spec.eos_token || content == spec.pad_token;
       spec.added_tokens.push_back({.id = id, .content = content, .special = role});

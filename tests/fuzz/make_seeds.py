@@ -1,0 +1,157 @@
+#!/usr/bin/env python3
+"""Writes what a fuzzer starts from: small good files of every kind that the targets read, and words to build others from.
+
+    make_seeds.py FOLDER
+
+FOLDER/<target>/ holds the seeds, FOLDER/<target>.dict libFuzzer's dictionary. Everything is made up here; nothing but
+Python's standard library is needed, and the same files come out every time.
+"""
+
+import json
+import pathlib
+import struct
+import sys
+
+QWEN2_PATTERN = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|"
+                 r"\s*[\r\n]+|\s+(?!\S)|\s+")
+DTYPE_BYTES = {"BOOL": 1, "U8": 1, "I8": 1, "I16": 2, "F16": 2, "BF16": 2, "I32": 4, "F32": 4, "I64": 8, "F64": 8}
+
+
+def safetensors(tensors, metadata=None, padding=0):
+    """tensors: (name, dtype, shape); the data counts up."""
+    header, at = {}, 0
+    if metadata is not None:
+        header["__metadata__"] = metadata
+    for name, dtype, shape in tensors:
+        size = DTYPE_BYTES[dtype]
+        for length in shape:
+            size *= length
+        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [at, at + size]}
+        at += size
+    text = json.dumps(header).encode() + b" " * padding
+    return struct.pack("<Q", len(text)) + text + bytes(i % 60 for i in range(at))
+
+
+def safetensors_seeds():
+    yield safetensors([("weight", "F32", [2, 3])])
+    yield safetensors([("a", "BF16", [4]), ("b", "F16", [2, 2]), ("c", "I64", [1])], {"format": "pt"}, 7)
+    yield safetensors([("empty", "F32", [0, 7]), ("scalar", "F32", []), ("bytes", "U8", [5])])
+    yield safetensors([])
+    yield safetensors([(f"model.layers.{i}.mlp.up_proj.weight", "F32", [1]) for i in range(40)])
+    yield safetensors([(dtype, dtype, [3]) for dtype in DTYPE_BYTES], {})
+
+
+def byte_alphabet():
+    """The characters that GPT-2 writes for the 256 bytes."""
+    plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    others = iter(range(256, 512))
+    return [chr(byte) if byte in plain else chr(next(others)) for byte in range(256)]
+
+
+def byte_level(added=True, merges_as_lists=False):
+    words = ["in", "ing", "Ġt", "he", "Ġthe", "aÌ"]
+    merges = [("i", "n"), ("in", "g"), ("Ġ", "t"), ("h", "e"), ("Ġt", "he"), ("a", "Ì")]
+    vocabulary = {token: i for i, token in enumerate(byte_alphabet() + words)}
+    tokens = [{"id": 262 + i, "content": content, "single_word": False, "lstrip": i == 1, "rstrip": i == 1,
+               "normalized": i == 1, "special": i == 0} for i, content in enumerate(["<|end|>", "<both>"])]
+    return {
+        "version": "1.0", "truncation": None, "padding": None, "added_tokens": tokens if added else [],
+        "normalizer": {"type": "NFC"},
+        "pre_tokenizer": {"type": "Sequence", "pretokenizers": [
+            {"type": "Split", "pattern": {"Regex": QWEN2_PATTERN}, "behavior": "Isolated", "invert": False},
+            {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False, "use_regex": False}]},
+        "post_processor": {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False, "use_regex": False},
+        "decoder": {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False, "use_regex": False},
+        "model": {"type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": "",
+                  "end_of_word_suffix": "", "fuse_unk": False, "byte_fallback": False, "ignore_merges": not added,
+                  "vocab": vocabulary,
+                  "merges": [list(pair) if merges_as_lists else " ".join(pair) for pair in merges]}}
+
+
+def sentence_piece():
+    tokens = ["<unk>", "<s>", "</s>"] + [f"<0x{byte:02X}>" for byte in range(256)] + ["▁", "t", "h", "e", "th", "▁the"]
+    merges = ["t h", "th e", "▁ the"]
+    tokens.append("the")
+    return {
+        "version": "1.0", "truncation": None, "padding": None,
+        "added_tokens": [{"id": i, "content": tokens[i], "single_word": False, "lstrip": False, "rstrip": False,
+                          "normalized": False, "special": True} for i in range(3)],
+        "normalizer": {"type": "Sequence", "normalizers": [
+            {"type": "Prepend", "prepend": "▁"}, {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}]},
+        "pre_tokenizer": None,
+        "post_processor": {"type": "TemplateProcessing",
+                           "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}},
+                                      {"Sequence": {"id": "A", "type_id": 0}}],
+                           "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
+                           "special_tokens": {"<s>": {"id": "<s>", "ids": [1], "tokens": ["<s>"]}}},
+        "decoder": {"type": "Sequence", "decoders": [
+            {"type": "Replace", "pattern": {"String": "▁"}, "content": " "}, {"type": "ByteFallback"}, {"type": "Fuse"},
+            {"type": "Strip", "content": " ", "start": 1, "stop": 0}]},
+        "model": {"type": "BPE", "dropout": None, "unk_token": "<unk>", "continuing_subword_prefix": None,
+                  "end_of_word_suffix": None, "fuse_unk": True, "byte_fallback": True, "ignore_merges": False,
+                  "vocab": {token: i for i, token in enumerate(tokens)}, "merges": merges}}
+
+
+def tokenizer_seeds():
+    plain = byte_level(added=False)
+    plain["pre_tokenizer"] = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
+    plain["normalizer"] = None
+    for document in (byte_level(), byte_level(merges_as_lists=True), plain, sentence_piece()):
+        yield json.dumps(document, ensure_ascii=False).encode()
+    yield json.dumps(byte_level(added=False), indent=2).encode()
+
+
+def config_seeds():
+    base = {"architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2", "hidden_act": "silu", "hidden_size": 896,
+            "intermediate_size": 4864, "num_hidden_layers": 24, "num_attention_heads": 14, "num_key_value_heads": 2,
+            "max_position_embeddings": 32768, "vocab_size": 151936, "rms_norm_eps": 1e-06, "rope_theta": 1000000.0,
+            "tie_word_embeddings": True, "use_sliding_window": False, "sliding_window": 32768, "bos_token_id": 151643,
+            "eos_token_id": 151645, "torch_dtype": "bfloat16", "use_cache": True}
+    llama = {**base, "architectures": ["LlamaForCausalLM"], "model_type": "llama", "attention_bias": False, "head_dim": 64,
+             "mlp_bias": False, "rms_norm_eps": 1e-5, "eos_token_id": [2, 7], "pretraining_tp": 1, "rope_scaling": None}
+    yarn = {**base, "rope_scaling": {"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 8192,
+                                     "beta_fast": 32, "beta_slow": 1, "attention_factor": 1.1}}
+    linear = {**base, "rope_parameters": {"rope_type": "linear", "factor": 2.0, "rope_theta": 10000.0}}
+    least = {key: base[key] for key in ("model_type", "hidden_size", "intermediate_size", "num_hidden_layers",
+                                        "num_attention_heads", "num_key_value_heads", "vocab_size")}
+    for config in (base, llama, yarn, linear, least):
+        yield json.dumps(config, indent=2).encode()
+
+
+def words(document):
+    """Every key and every text in a JSON document."""
+    if isinstance(document, dict):
+        for key, value in document.items():
+            yield key
+            yield from words(value)
+    elif isinstance(document, list):
+        for value in document:
+            yield from words(value)
+    elif isinstance(document, str):
+        yield document
+
+
+def quoted(text):
+    return '"' + "".join(chr(b) if 32 <= b < 127 and chr(b) not in '"\\' else f"\\x{b:02x}" for b in text.encode()) + '"'
+
+
+def main(folder):
+    dictionaries = {
+        "safetensors": ["__metadata__", "dtype", "shape", "data_offsets", *DTYPE_BYTES],
+        "tokenizer": [word for d in (byte_level(), sentence_piece()) for word in words(d) if len(word) > 2],
+        "config": [word for seed in config_seeds() for word in words(json.loads(seed))],
+    }
+    targets = {"safetensors": safetensors_seeds, "tokenizer": tokenizer_seeds, "config": config_seeds}
+    for target, seeds in targets.items():
+        (folder / target).mkdir(parents=True, exist_ok=True)
+        for number, seed in enumerate(seeds()):
+            (folder / target / f"seed{number}").write_bytes(seed)
+        entries = [quoted(f'"{word}"') for word in dict.fromkeys(dictionaries[target]) if len(word) < 40]
+        entries += [quoted(word) for word in ("{", "}", "[", "]", ":", ",", "null", "true", "-1", "1e308", "\\u0000")]
+        (folder / f"{target}.dict").write_text("\n".join(entries) + "\n")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    main(pathlib.Path(sys.argv[1]))

@@ -1,0 +1,28 @@
+// The parsers of files that come from outside, each behind one function that takes a file's bytes. Whatever
+// they are, a parser must come back: with an error that names the file, or with a value that keeps its
+// promises. Anything else aborts, which is what a fuzzer looks for. docs/fuzzing.md says how to run them.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+namespace qwen25 {
+
+using FuzzFunction = void (*)(std::span<const uint8_t> bytes);
+
+void FuzzSafetensors(std::span<const uint8_t> bytes);
+void FuzzTokenizer(std::span<const uint8_t> bytes);
+void FuzzConfig(std::span<const uint8_t> bytes);
+
+struct FuzzTarget {
+  std::string_view name;  // of its folder of seeds, too
+  FuzzFunction function;
+};
+inline constexpr FuzzTarget kFuzzTargets[] = {
+    {"safetensors", FuzzSafetensors},
+    {"tokenizer", FuzzTokenizer},
+    {"config", FuzzConfig},
+};
+
+}  // namespace qwen25

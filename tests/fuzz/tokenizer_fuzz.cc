@@ -1,0 +1,34 @@
+#include <string>
+
+#include "base/check.h"
+#include "targets.h"
+#include "text/tokenizer.h"
+#include "text/tokenizer_files.h"
+
+namespace qwen25 {
+
+// A tokenizer.json that is read can be used, and written so that it is read again.
+void FuzzTokenizer(std::span<const uint8_t> bytes) {
+  constexpr std::string_view kOrigin = "tokenizer.json";
+  const std::string_view json(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  auto spec = ParseTokenizerJson(json, kOrigin);
+  if (!spec.ok()) {
+    QWEN25_CHECK(spec.status().message().find(kOrigin) == 0);
+    return;
+  }
+  const std::string written = TokenizerJsonText(*spec);
+  const auto tokenizer = Tokenizer::FromSpec(std::move(*spec), kOrigin);
+  if (!tokenizer.ok()) {
+    QWEN25_CHECK(tokenizer.status().message().find(kOrigin) == 0);
+    return;
+  }
+  const std::string text = "a\u0301 \xE6\xBC\xA2 the  inging <|end|>\xFF\n 42's ";
+  for (const int32_t id : tokenizer->Encode(text)) {
+    QWEN25_CHECK(id >= 0 && static_cast<size_t>(id) < tokenizer->vocab_size());
+    tokenizer->Decode({&id, 1});
+  }
+  for (size_t id = 0; id < tokenizer->vocab_size(); ++id) tokenizer->TokenBytes(static_cast<int32_t>(id));
+  QWEN25_CHECK(ParseTokenizerJson(written, kOrigin).ok());
+}
+
+}  // namespace qwen25
