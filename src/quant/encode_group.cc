@@ -120,5 +120,17 @@ void EncodeInt4(const float* w, EncodedGroup& out) {
   HWY_DYNAMIC_DISPATCH(EncodeInt4Impl)(w, out);
 }
 
+void EncodeInt4Minimum(const float* w, EncodedGroup& out) {
+  const auto [low, high] = std::minmax_element(w, w + kQuantGroup);
+  out.minimum = FloatToFloat16(*low);
+  const float minimum = Float16ToFloat(out.minimum);
+  out.scale = FloatToFloat16((*high - minimum) / 15);
+  const float scale = Float16ToFloat(out.scale);
+  const float inverse = scale > 0 ? 1 / scale : 0;
+  for (size_t i = 0; i < kQuantGroup; ++i) {
+    out.codes[i] = static_cast<uint8_t>(std::clamp(std::round((w[i] - minimum) * inverse), 0.0f, 15.0f));
+  }
+}
+
 }  // namespace qwen25
 #endif  // HWY_ONCE

@@ -20,9 +20,12 @@ enum class WeightFormat : uint8_t {
   kFloat16,
   kInt8,  // 8.5 bits per weight: 32 consecutive inputs share a float16 scale (the size of GGUF's Q8_0)
   kInt4,  // 4.5 bits, the same groups (the size of GGUF's Q4_0)
+  // With a float16 minimum per group, half a bit more: what GGUF's Q4_1, Q4_K, Q5_1 and Q5_K become.
+  kInt8Minimum,
+  kInt4Minimum,
 };
 
-// "float32", "bfloat16", "float16", "int8", "int4".
+// "float32", "bfloat16", "float16", "int8", "int4", "int8m", "int4m".
 std::string_view WeightFormatName(WeightFormat format);
 // kInvalidArgument, with the list, for another name.
 Result<WeightFormat> ParseWeightFormat(std::string_view name);
@@ -56,6 +59,8 @@ using WeightRows = std::function<Status(size_t begin, size_t end, float* out)>;
 //   int8: scale = max |w| / 127
 //   int4: codes -8..7; the scale with the least squared error among kInt4Candidates around -(w of greatest
 //         magnitude) / 8, each refined by least squares
+//   int8m: as int8, with a minimum of 0
+//   int4m: minimum = the least weight of the group, scale = (greatest - least) / 15
 // Source of the int4 search: the same idea as in ggml's quantisation of Q4_0 with importance weights.
 Status PackWeight(ThreadPool& threads, WeightFormat format, size_t rows, size_t cols,
                   const WeightRows& source, std::byte* memory);

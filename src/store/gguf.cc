@@ -2,8 +2,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <cctype>
-#include <cmath>
 #include <cstring>
 #include <limits>
 
@@ -19,48 +17,6 @@ constexpr std::string_view kTypeNames[] = {"u8",   "i8",     "u16",   "i16", "u3
 // Bytes of a value of each type; of strings and arrays, the least there can be.
 constexpr uint64_t kTypeBytes[] = {1, 1, 2, 2, 4, 4, 4, 1, 8, 12, 8, 8, 8};
 constexpr uint32_t kNumTypes = std::size(kTypeNames);
-
-// By ggml's number; empty where ggml has retired the format. Source: ggml.h and ggml-common.h.
-constexpr GgmlTypeInfo kGgmlTypes[] = {{"F32", 1, 4},
-                                       {"F16", 1, 2},
-                                       {"Q4_0", 32, 18},
-                                       {"Q4_1", 32, 20},
-                                       {},
-                                       {},
-                                       {"Q5_0", 32, 22},
-                                       {"Q5_1", 32, 24},
-                                       {"Q8_0", 32, 34},
-                                       {"Q8_1", 32, 40},
-                                       {"Q2_K", 256, 84},
-                                       {"Q3_K", 256, 110},
-                                       {"Q4_K", 256, 144},
-                                       {"Q5_K", 256, 176},
-                                       {"Q6_K", 256, 210},
-                                       {"Q8_K", 256, 292},
-                                       {"IQ2_XXS", 256, 66},
-                                       {"IQ2_XS", 256, 74},
-                                       {"IQ3_XXS", 256, 98},
-                                       {"IQ1_S", 256, 50},
-                                       {"IQ4_NL", 32, 18},
-                                       {"IQ3_S", 256, 110},
-                                       {"IQ2_S", 256, 82},
-                                       {"IQ4_XS", 256, 136},
-                                       {"I8", 1, 1},
-                                       {"I16", 1, 2},
-                                       {"I32", 1, 4},
-                                       {"I64", 1, 8},
-                                       {"F64", 1, 8},
-                                       {"IQ1_M", 256, 56},
-                                       {"BF16", 1, 2},
-                                       {},
-                                       {},
-                                       {},
-                                       {"TQ1_0", 256, 54},
-                                       {"TQ2_0", 256, 66},
-                                       {},
-                                       {},
-                                       {},
-                                       {"MXFP4", 32, 17}};
 
 constexpr uint32_t kMaxArrayDepth = 4;       // nobody nests at all
 constexpr uint64_t kMaxAlignment = 1 << 20;  // a page or a huge page may have a reason, more has none
@@ -327,24 +283,6 @@ bool IsGgufName(std::string_view name) {
 
 std::string_view GgufTypeName(GgufType type) {
   return kTypeNames[static_cast<uint32_t>(type)];
-}
-
-const GgmlTypeInfo* FindGgmlType(GgmlType type) {
-  const auto number = static_cast<uint32_t>(type);
-  if (number >= std::size(kGgmlTypes) || kGgmlTypes[number].elements == 0) return nullptr;
-  return &kGgmlTypes[number];
-}
-
-std::optional<GgmlType> ParseGgmlType(std::string_view name) {
-  const auto same = [](char a, char b) {
-    return std::toupper(static_cast<unsigned char>(a)) == std::toupper(static_cast<unsigned char>(b));
-  };
-  for (uint32_t i = 0; i < std::size(kGgmlTypes); ++i) {
-    if (kGgmlTypes[i].elements != 0 && std::ranges::equal(kGgmlTypes[i].name, name, same)) {
-      return static_cast<GgmlType>(i);
-    }
-  }
-  return std::nullopt;
 }
 
 std::string GgufValue::TypeName() const {

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "base/file.h"
+#include "base/ggml_type.h"
 #include "base/mmap.h"
 #include "base/status.h"
 
@@ -42,32 +43,6 @@ enum class GgufType : uint32_t {
 };
 // "u8", "string", "array".
 std::string_view GgufTypeName(GgufType type);
-
-// Formats of tensors, as the file numbers them: those that something here names. The reader knows the sizes
-// of all that ggml has.
-enum class GgmlType : uint32_t {
-  kF32 = 0,
-  kF16 = 1,
-  kQ4_0 = 2,
-  kQ4_1 = 3,
-  kQ5_0 = 6,
-  kQ5_1 = 7,
-  kQ8_0 = 8,
-  kQ4_K = 12,
-  kQ5_K = 13,
-  kQ6_K = 14,
-  kBF16 = 30,
-};
-// A row is a whole number of blocks of `elements` numbers in `bytes` bytes.
-struct GgmlTypeInfo {
-  std::string_view name;  // "Q4_K"
-  uint32_t elements = 0;
-  uint32_t bytes = 0;
-};
-// Null for a number that ggml does not use.
-const GgmlTypeInfo* FindGgmlType(GgmlType type);
-// By name, in upper or lower case.
-std::optional<GgmlType> ParseGgmlType(std::string_view name);
 
 // A value of the metadata: a view of its checked bytes in the mapped file. Accessors give nothing where the
 // value is of another kind.

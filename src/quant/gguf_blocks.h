@@ -1,0 +1,39 @@
+// Rows of numbers in the block formats of GGUF files. docs/formats/gguf.md has the layouts.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "base/ggml_type.h"
+
+namespace qwen25 {
+
+// Whether the functions below read and write a format.
+bool CanDecodeGguf(GgmlType type);
+bool CanEncodeGguf(GgmlType type);
+// Whether it is one of blocks, with scales.
+constexpr bool IsGgufQuantized(GgmlType type) {
+  return type != GgmlType::kF32 && type != GgmlType::kF16 && type != GgmlType::kBF16;
+}
+
+inline constexpr size_t kGgufGroup = 32;
+
+// 32 consecutive numbers of a quantised row: number i is scales[i / 16] * codes[i] + minimum, rounded twice.
+// The two scales differ in Q6_K alone.
+struct GgufGroup {
+  float scales[2];
+  float minimum;
+  bool has_minimum;  // else nothing is added, not even zero
+  int8_t codes[kGgufGroup];
+};
+// Group `group` of a row of a quantised format. The row may be unaligned.
+void DecodeGgufGroup(GgmlType type, const std::byte* row, size_t group, GgufGroup& out);
+
+// out [cols]: every number as ggml decodes it, bit for bit. `cols` is a multiple of the block.
+void DecodeGgufRow(GgmlType type, const std::byte* row, size_t cols, float* out);
+
+// out: GgmlRowBytes(type, cols) bytes. `row` is finite. Q8_0, Q4_0, Q4_1, Q5_0 and Q5_1: the bytes that
+// ggml's reference writes. Q4_K, Q5_K and Q6_K: gguf_k_blocks.h.
+void EncodeGgufRow(GgmlType type, const float* row, size_t cols, std::byte* out);
+
+}  // namespace qwen25

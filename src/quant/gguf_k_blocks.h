@@ -1,0 +1,17 @@
+// GGUF's "K" formats: blocks of 256 numbers whose scales are themselves quantised.
+#pragma once
+
+#include "quant/gguf_blocks.h"
+
+namespace qwen25 {
+
+// `type`: kQ4_K, kQ5_K or kQ6_K.
+void DecodeGgufKGroup(GgmlType type, const std::byte* row, size_t group, GgufGroup& out);
+
+// Writes the block of x [256], finite. Scales and minima are searched for the least squared error: per group
+// among several widths of the code range, each refined by least squares; then, for the scales as the block
+// can hold them, among the neighbouring codes. ggml weighs errors by the magnitude of the numbers instead; in
+// squared error this is never worse in what gguf_blocks_test.cc tries.
+void EncodeGgufKBlock(GgmlType type, const float* x, std::byte* out);
+
+}  // namespace qwen25

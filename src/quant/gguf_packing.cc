@@ -1,0 +1,194 @@
+#include "quant/gguf_packing.h"
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "base/check.h"
+#include "base/dtype.h"
+#include "quant/gguf_blocks.h"
+#include "quant/panel_layout.h"
+
+namespace qwen25 {
+namespace {
+
+// What codes of a format can be, and whether they may have a minimum.
+struct CodeRange {
+  int low, high;
+  bool minimum;
+};
+CodeRange RangeOf(WeightFormat format) {
+  switch (format) {
+    case WeightFormat::kInt4:
+      return {-8, 7, false};
+    case WeightFormat::kInt4Minimum:
+      return {0, 15, true};
+    case WeightFormat::kInt8Minimum:
+      return {-128, 127, true};
+    default:
+      return {-128, 127, false};
+  }
+}
+
+void Numbers(const GgufGroup& group, float* out) {
+  for (size_t i = 0; i < kGgufGroup; ++i) {
+    const float product = group.scales[i / 16] * static_cast<float>(group.codes[i]);
+    out[i] = group.has_minimum ? product + group.minimum : product;
+  }
+}
+
+// Takes the codes over. False where the format cannot hold them.
+bool TakeCodes(WeightFormat format, const GgufGroup& group, EncodedGroup& out) {
+  if (group.scales[0] != group.scales[1]) return false;
+  const CodeRange range = RangeOf(format);
+  if (group.has_minimum && !range.minimum) return false;
+  const auto [least, greatest] = std::minmax_element(group.codes, group.codes + kGgufGroup);
+  // Signed 4-bit codes in a format of unsigned ones: 8 is added to the code and 8 scales taken off, exactly.
+  const int shift = format == WeightFormat::kInt4Minimum && *least < 0 && !group.has_minimum ? 8 : 0;
+  if (*least + shift < range.low || *greatest + shift > range.high) return false;
+  const int offset = QuantCodeOf(format).Offset() + shift;
+  for (size_t i = 0; i < kGgufGroup; ++i) out.codes[i] = static_cast<uint8_t>(group.codes[i] + offset);
+  out.scale = FloatToFloat16(group.scales[0]);
+  out.minimum = FloatToFloat16(group.minimum - static_cast<float>(shift) * group.scales[0]);
+  constexpr uint16_t kNotFinite = 0x7c00;
+  return (out.scale & kNotFinite) != kNotFinite && (out.minimum & kNotFinite) != kNotFinite;
+}
+
+bool AllFinite(const float* values, size_t count) {
+  bool finite = true;
+  for (size_t i = 0; i < count; ++i) finite &= std::isfinite(values[i]);
+  return finite;
+}
+
+Status NotFinite(GgmlType type) {
+  return Corrupt("a {} block holds numbers that are not finite; the file is damaged", GgmlTypeName(type));
+}
+
+// One row of a panel in a quantised format, from a row in blocks.
+Status PackBlocks(WeightFormat format, const GgufRow& source, size_t cols, size_t row, uint8_t* panel) {
+  const QuantCode code = QuantCodeOf(format);
+  for (size_t g = 0; g < cols / kGgufGroup; ++g) {
+    GgufGroup group;
+    DecodeGgufGroup(source.type, source.bytes, g, group);
+    if (!std::isfinite(group.scales[0]) || !std::isfinite(group.scales[1]) || !std::isfinite(group.minimum)) {
+      return NotFinite(source.type);
+    }
+    EncodedGroup encoded = {};
+    if (!TakeCodes(format, group, encoded)) {
+      float w[kGgufGroup];
+      Numbers(group, w);
+      EncodeGroup(format, w, encoded);
+    }
+    StoreGroup(code, encoded, row, panel + g * code.RecordBytes());
+  }
+  return {};
+}
+
+// The same from a row of floating-point numbers, whose length may be odd.
+Status PackNumbers(WeightFormat format, const GgufRow& source, size_t cols, size_t row,
+                   std::vector<float>& buffer, uint8_t* panel) {
+  const QuantCode code = QuantCodeOf(format);
+  buffer.assign(NumQuantGroups(cols) * kQuantGroup, 0.0f);
+  QWEN25_RETURN_IF_ERROR(DecodeFiniteGgufRow(source, cols, buffer.data()));
+  for (size_t g = 0; g < NumQuantGroups(cols); ++g) {
+    EncodedGroup encoded = {};
+    EncodeGroup(format, buffer.data() + g * kQuantGroup, encoded);
+    StoreGroup(code, encoded, row, panel + g * code.RecordBytes());
+  }
+  return {};
+}
+
+// Codes and scales that mean zero, for the rows behind the matrix.
+void PackZeros(WeightFormat format, size_t cols, size_t row, uint8_t* panel) {
+  const QuantCode code = QuantCodeOf(format);
+  EncodedGroup zero = {};
+  std::fill_n(zero.codes, kQuantGroup, static_cast<uint8_t>(code.Offset()));
+  for (size_t g = 0; g < NumQuantGroups(cols); ++g) {
+    StoreGroup(code, zero, row, panel + g * code.RecordBytes());
+  }
+}
+
+Status PackGgufPanel(WeightFormat format, size_t cols, size_t begin, size_t end, const GgufRows& source,
+                     std::vector<float>& buffer, std::byte* panel) {
+  const auto at_row = [](Status status, size_t row) {
+    return status.ok() ? Status() : Status(status.code(), fmt::format("row {}: {}", row, status.message()));
+  };
+  if (!IsQuantized(format)) {
+    buffer.assign(kQuantPanelRows * cols, 0.0f);
+    for (size_t row = begin; row < end; ++row) {
+      QWEN25_RETURN_IF_ERROR(
+          at_row(DecodeFiniteGgufRow(source(row), cols, buffer.data() + (row - begin) * cols), row));
+    }
+    PackPanel(format, cols, buffer.data(), panel);
+    return {};
+  }
+  auto* records = reinterpret_cast<uint8_t*>(panel);
+  for (size_t row = begin; row < begin + kQuantPanelRows; ++row) {
+    if (row >= end) {
+      PackZeros(format, cols, row - begin, records);
+      continue;
+    }
+    const GgufRow blocks = source(row);
+    QWEN25_RETURN_IF_ERROR(at_row(IsGgufQuantized(blocks.type)
+                                      ? PackBlocks(format, blocks, cols, row - begin, records)
+                                      : PackNumbers(format, blocks, cols, row - begin, buffer, records),
+                                  row));
+  }
+  return {};
+}
+
+}  // namespace
+
+WeightFormat StoredFormatOf(GgmlType type) {
+  switch (type) {
+    case GgmlType::kF16:
+      return WeightFormat::kFloat16;
+    case GgmlType::kBF16:
+      return WeightFormat::kBFloat16;
+    case GgmlType::kQ8_0:
+    case GgmlType::kQ5_0:
+    case GgmlType::kQ6_K:
+      return WeightFormat::kInt8;
+    case GgmlType::kQ4_0:
+      return WeightFormat::kInt4;
+    case GgmlType::kQ4_1:
+    case GgmlType::kQ4_K:
+      return WeightFormat::kInt4Minimum;
+    case GgmlType::kQ5_1:
+    case GgmlType::kQ5_K:
+      return WeightFormat::kInt8Minimum;
+    default:
+      return WeightFormat::kFloat32;
+  }
+}
+
+WeightFormat CommonFormat(WeightFormat a, WeightFormat b) {
+  if (a == b) return a;
+  if (!IsQuantized(a) || !IsQuantized(b)) return WeightFormat::kFloat32;
+  const QuantCode x = QuantCodeOf(a), y = QuantCodeOf(b);
+  const bool minimum = x.has_minimum || y.has_minimum;
+  if (x.bits == 4 && y.bits == 4) return WeightFormat::kInt4Minimum;
+  return minimum ? WeightFormat::kInt8Minimum : WeightFormat::kInt8;
+}
+
+Status DecodeFiniteGgufRow(const GgufRow& row, size_t cols, float* out) {
+  DecodeGgufRow(row.type, row.bytes, cols, out);
+  if (AllFinite(out, cols)) return {};
+  if (IsGgufQuantized(row.type)) return NotFinite(row.type);
+  const size_t i =
+      static_cast<size_t>(std::find_if_not(out, out + cols, [](float x) { return std::isfinite(x); }) - out);
+  return Corrupt("element {} is {}; the training run that wrote it diverged, or the file is damaged", i,
+                 out[i]);
+}
+
+Status PackGgufWeight(ThreadPool& threads, WeightFormat format, size_t rows, size_t cols,
+                      const GgufRows& source, std::byte* memory) {
+  std::vector<std::vector<float>> buffers(threads.num_threads());
+  return ForPanels(threads, rows, [&](size_t panel, size_t thread) {
+    const size_t begin = panel * kQuantPanelRows;
+    return PackGgufPanel(format, cols, begin, std::min(rows, begin + kQuantPanelRows), source,
+                         buffers[thread], memory + panel * PanelBytes(format, cols));
+  });
+}
+
+}  // namespace qwen25
