@@ -69,10 +69,8 @@ Result<LoadedModel> LoadModel(const ModelFlags& flags) {
         flags.directory);
   }
   QWEN25_TRY(Tokenizer tokenizer, Tokenizer::Load(directory));
-  WeightFormat format = WeightFormat::kFloat32;
-  if (flags.weights == "stored") {
-    QWEN25_TRY(format, Model::StoredFormat(directory));
-  } else {
+  std::optional<WeightFormat> format;  // none: as stored
+  if (flags.weights != "stored") {
     QWEN25_TRY(format, ParseWeightFormat(flags.weights));
   }
   const size_t num_threads = flags.num_threads == 0 ? DefaultNumThreads() : flags.num_threads;
@@ -96,14 +94,14 @@ Result<LoadedModel> LoadModel(const ModelFlags& flags) {
   if (!system.ok() && system.status().code() != StatusCode::kNotFound) {
     fmt::print(stderr, "note: {}\n", system.status().message());
   }
+  const bool narrow = model.layers[0].down_proj.packed.format != WeightFormat::kFloat32;
   loaded.engine = std::make_unique<InferenceEngine>(
       std::move(model),
-      InferenceEngine::Options{
-          .num_threads = num_threads,
-          .max_context_tokens = flags.max_context,
-          .kv_format = flags.kv == "float16" || (flags.kv == "auto" && format != WeightFormat::kFloat32)
-                           ? KvFormat::kFloat16
-                           : KvFormat::kFloat32});
+      InferenceEngine::Options{.num_threads = num_threads,
+                               .max_context_tokens = flags.max_context,
+                               .kv_format = flags.kv == "float16" || (flags.kv == "auto" && narrow)
+                                                ? KvFormat::kFloat16
+                                                : KvFormat::kFloat32});
   return loaded;
 }
 

@@ -5,6 +5,8 @@
 #include <cstring>
 
 #include "base/rng.h"
+#include "model/weights_reader.h"
+#include "quant/gguf_packing.h"
 
 namespace qwen25 {
 namespace {
@@ -187,61 +189,99 @@ std::vector<Model::FusedMatrix> Model::FusedMatrices() {
   return matrices;
 }
 
-size_t Model::PlacePacked(WeightFormat format, const std::byte* memory) {
+std::vector<NamedParameter> Model::ParametersOf(const ModelConfig& config) {
+  Layout sizes(nullptr, nullptr, true);
+  return NameAll(config, TakeAll(config, sizes));
+}
+
+size_t Model::PlacePacked(std::span<const WeightFormat> formats, const std::byte* memory) {
   size_t used = 0;
-  for (const FusedMatrix& matrix : FusedMatrices()) {
-    Parameter& whole = *matrix.whole;
-    if (memory != nullptr) whole.packed = {format, memory + used};
-    used += PackedWeightBytes(format, whole.rows, whole.cols);
+  const std::vector<FusedMatrix> matrices = FusedMatrices();
+  for (size_t i = 0; i < matrices.size(); ++i) {
+    Parameter& whole = *matrices[i].whole;
+    if (memory != nullptr) whole.packed = {formats[i], memory + used};
+    used += PackedWeightBytes(formats[i], whole.rows, whole.cols);
   }
   if (config_.tie_word_embeddings) lm_head.packed = embed_tokens.packed;
   return used;
 }
 
-Status Model::PackMatrices(WeightFormat format, ThreadPool& threads, const ParameterRows& source) {
-  num_packed_bytes_ = PlacePacked(format, nullptr);
-  packed_ = AlignedBuffer<std::byte>(num_packed_bytes_);
-  PlacePacked(format, packed_.data());
-  std::byte* next = packed_.data();
+std::vector<WeightFormat> Model::ChooseFormats(const WeightsReader& source,
+                                               std::optional<WeightFormat> format) {
+  std::vector<WeightFormat> formats;
   for (const FusedMatrix& matrix : FusedMatrices()) {
-    const Parameter& whole = *matrix.whole;
-    const auto read_rows = [&](size_t begin, size_t end, float* out) -> Status {
-      size_t first = 0;  // of the part
-      for (const NamedParameter* part : matrix.parts) {
-        const size_t last = first + part->parameter.rows;
-        const size_t from = std::max(begin, first), to = std::min(end, last);
-        if (from < to) {
-          QWEN25_RETURN_IF_ERROR(source(*part, from - first, to - first, out + (from - begin) * whole.cols));
-        }
-        first = last;
-      }
-      return {};
-    };
-    QWEN25_RETURN_IF_ERROR(PackWeight(threads, format, whole.rows, whole.cols, read_rows, next));
-    next += PackedWeightBytes(format, whole.rows, whole.cols);
+    WeightFormat common = format ? *format : source.StoredFormat(*matrix.parts[0]);
+    for (const NamedParameter* part : matrix.parts) {
+      if (!format) common = CommonFormat(common, source.StoredFormat(*part));
+    }
+    formats.push_back(common);
+  }
+  return formats;
+}
+
+Status Model::PackMatrices(const WeightsReader& source, std::span<const WeightFormat> formats,
+                           ThreadPool& threads) {
+  packed_formats_.assign(formats.begin(), formats.end());
+  num_packed_bytes_ = PlacePacked(formats, nullptr);
+  packed_ = AlignedBuffer<std::byte>(num_packed_bytes_);
+  PlacePacked(formats, packed_.data());
+  std::byte* next = packed_.data();
+  const std::vector<FusedMatrix> matrices = FusedMatrices();
+  for (size_t i = 0; i < matrices.size(); ++i) {
+    const Parameter& whole = *matrices[i].whole;
+    QWEN25_RETURN_IF_ERROR(
+        source.PackMatrix(threads, formats[i], matrices[i].parts, whole.rows, whole.cols, next));
+    next += PackedWeightBytes(formats[i], whole.rows, whole.cols);
   }
   return {};
 }
 
+Status Model::PackFrom(const WeightsReader& source, std::span<const WeightFormat> formats,
+                       ThreadPool& threads) {
+  for (const NamedParameter& named : parameters_) {
+    if (named.is_vector) QWEN25_RETURN_IF_ERROR(source.ReadRows(named, 0, 1, named.parameter.data));
+  }
+  return PackMatrices(source, formats, threads);
+}
+
+namespace {
+
+// A function that fills in rows.
+class RowsReader : public WeightsReader {
+ public:
+  RowsReader(const ModelConfig& config, const ParameterRows& rows) : config_(config), rows_(rows) {}
+
+  const ModelConfig& config() const override { return config_; }
+  Status Check(std::span<const NamedParameter>) const override { return {}; }
+  Status ReadRows(const NamedParameter& named, size_t begin, size_t end, float* out) const override {
+    return rows_(named, begin, end, out);
+  }
+  WeightFormat StoredFormat(const NamedParameter&) const override { return WeightFormat::kFloat32; }
+
+ private:
+  const ModelConfig& config_;
+  const ParameterRows& rows_;
+};
+
+}  // namespace
+
 void Model::PackForInference(ThreadPool& threads) {
   if (num_packed_bytes_ != 0) return;
-  const Status status =
-      PackMatrices(WeightFormat::kFloat32, threads,
-                   [](const NamedParameter& named, size_t begin, size_t end, float* out) -> Status {
-                     const size_t cols = named.parameter.cols;
-                     std::copy(named.parameter.data + begin * cols, named.parameter.data + end * cols, out);
-                     return {};
-                   });
+  const ParameterRows copy = [](const NamedParameter& named, size_t begin, size_t end, float* out) -> Status {
+    const size_t cols = named.parameter.cols;
+    std::copy(named.parameter.data + begin * cols, named.parameter.data + end * cols, out);
+    return {};
+  };
+  const RowsReader source(config_, copy);
+  const Status status = PackMatrices(source, ChooseFormats(source, WeightFormat::kFloat32), threads);
   QWEN25_CHECK(status.ok());
 }
 
 Result<Model> Model::Pack(const ModelConfig& config, WeightFormat format, ThreadPool& threads,
-                          const ParameterRows& source) {
+                          const ParameterRows& rows) {
   Model model(config, Storage::kPacked);
-  for (const NamedParameter& named : model.parameters_) {
-    if (named.is_vector) QWEN25_RETURN_IF_ERROR(source(named, 0, 1, named.parameter.data));
-  }
-  QWEN25_RETURN_IF_ERROR(model.PackMatrices(format, threads, source));
+  const RowsReader source(config, rows);
+  QWEN25_RETURN_IF_ERROR(model.PackFrom(source, model.ChooseFormats(source, format), threads));
   return model;
 }
 

@@ -50,6 +50,8 @@ struct DecoderLayer {
 using ParameterRows =
     std::function<Status(const NamedParameter& named, size_t begin, size_t end, float* out)>;
 
+class WeightsReader;
+
 // Weights in float32, in one block of memory, with one more of the same size for gradients where training
 // wants them; or, for inference alone, packed matrices and float32 vectors. Movable, not copyable; parameters
 // keep their addresses when the model moves.
@@ -64,21 +66,23 @@ class Model {
   void Initialize(uint64_t seed);
 
   // A Hugging Face folder: config.json and model.safetensors, or shards with model.safetensors.index.json;
-  // float32, float16 or bfloat16. Missing, extra, misshapen and non-finite weights are errors that name the
-  // tensor.
-  static Result<Model> Load(const std::filesystem::path& directory, bool with_gradients = false);
-  // The format that keeps a folder's matrices as they are stored: float32, float16 or bfloat16.
-  static Result<WeightFormat> StoredFormat(const std::filesystem::path& directory);
-  // The same for inference: matrices are packed in `format` while they are read and never held in float32 as
-  // a whole. What training and Save need is not there. Where the folder has a packed_cache.h file made from
-  // it as it is now, that is mapped instead.
-  static Result<Model> LoadPacked(const std::filesystem::path& directory, WeightFormat format,
+  // float32, float16 or bfloat16. Or a GGUF file (gguf_model.h). Missing, extra, misshapen and non-finite
+  // weights are errors that name the tensor.
+  static Result<Model> Load(const std::filesystem::path& path, bool with_gradients = false);
+  // The same for inference: matrices are packed in `format`, or without one as they are stored (each in its
+  // own format, where a GGUF file has several), while they are read and never held in float32 as a whole.
+  // What training and Save need is not there. Where there is a packed_cache.h file made from the model as it
+  // is now, that is mapped instead.
+  static Result<Model> LoadPacked(const std::filesystem::path& path, std::optional<WeightFormat> format,
                                   ThreadPool& threads);
-  // Writes that file, atomically, for a model that LoadPacked loaded from the folder.
-  Status WritePackedCache(const std::filesystem::path& directory) const;
+  // Writes that file, atomically, for a model that LoadPacked loaded from there.
+  Status WritePackedCache(const std::filesystem::path& path) const;
   // The same from any source of rows.
   static Result<Model> Pack(const ModelConfig& config, WeightFormat format, ThreadPool& threads,
                             const ParameterRows& source);
+
+  // The parameters of such a model, without memory: names, kinds and shapes.
+  static std::vector<NamedParameter> ParametersOf(const ModelConfig& config);
 
   // Writes config.json and model.safetensors (kF32, kBF16 or kF16), each replaced atomically.
   Status Save(const std::filesystem::path& directory, DType dtype = DType::kF32) const;
@@ -117,11 +121,15 @@ class Model {
     std::vector<const NamedParameter*> parts;
   };
   std::vector<FusedMatrix> FusedMatrices();
-  Status PackMatrices(WeightFormat format, ThreadPool& threads, const ParameterRows& source);
+  // The format of every fused matrix: `format`, or as `source` stores their parts.
+  std::vector<WeightFormat> ChooseFormats(const WeightsReader& source, std::optional<WeightFormat> format);
+  // Fills a model that has its parameters' places from `source`.
+  Status PackFrom(const WeightsReader& source, std::span<const WeightFormat> formats, ThreadPool& threads);
+  Status PackMatrices(const WeightsReader& source, std::span<const WeightFormat> formats,
+                      ThreadPool& threads);
   // Bytes of all matrices, and, with their memory, where each one lies.
-  size_t PlacePacked(WeightFormat format, const std::byte* memory);
-  static Result<Model> LoadPackedCache(const ModelConfig& config, WeightFormat format,
-                                       const std::filesystem::path& directory);
+  size_t PlacePacked(std::span<const WeightFormat> formats, const std::byte* memory);
+  Status MapPackedCache(std::span<const WeightFormat> formats, const std::filesystem::path& path);
 
   ModelConfig config_;
   bool packed_only_ = false;
@@ -131,6 +139,7 @@ class Model {
   AlignedBuffer<std::byte> packed_;
   std::optional<SafetensorsReader> packed_file_;
   size_t num_packed_bytes_ = 0;
+  std::vector<WeightFormat> packed_formats_;  // of the fused matrices
   std::vector<NamedParameter> parameters_;
   RotaryTable rotary_;
   AttentionShape attention_shape_;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <span>
 #include <string>
 
 #include "base/status.h"
@@ -9,11 +10,14 @@
 
 namespace qwen25 {
 
-// <folder>/qwen25-<format>.packed: a safetensors file with the tensors "matrices" (U8, as packed) and
-// "vectors" (F32), and in its metadata the format and what it was made from.
-std::filesystem::path PackedCachePath(const std::filesystem::path& directory, WeightFormat format);
+// <folder>/qwen25-<format>.packed, beside a GGUF file <file>.qwen25-<format>.packed: a safetensors file with
+// the tensors "matrices" (U8, as packed) and "vectors" (F32), and in its metadata what it was made from. The
+// format is "mixed" where the matrices have several.
+std::filesystem::path PackedCachePath(const std::filesystem::path& model_path,
+                                      std::span<const WeightFormat> formats);
 
-// Changes when config.json or the weights of a folder do: names, sizes and times of change of the files.
-Result<std::string> PackedCacheSource(const std::filesystem::path& directory);
+// Changes when the configuration or the weights do: names, sizes and times of change of a folder's files, or
+// of all parts of a GGUF file.
+Result<std::string> PackedCacheSource(const std::filesystem::path& model_path);
 
 }  // namespace qwen25

@@ -1,10 +1,10 @@
-// Reading and writing a model's folder.
+// Reading and writing a model's folder or file.
 #include <algorithm>
-#include <set>
 
 #include "base/file.h"
 #include "model/model.h"
 #include "model/packed_cache.h"
+#include "model/weights_reader.h"
 #include "store/safetensors.h"
 
 namespace qwen25 {
@@ -12,163 +12,67 @@ namespace {
 
 constexpr const char* kPackedCacheVersion = "1";  // another one where the layout of packed weights changes
 
-std::string ShapeText(std::span<const uint64_t> shape) {
-  return fmt::format("[{}]", fmt::join(shape, ", "));
-}
-
-std::vector<uint64_t> ShapeOf(const NamedParameter& named) {
-  if (named.is_vector) return {named.parameter.cols};
-  return {named.parameter.rows, named.parameter.cols};
-}
-
-// Tensors that checkpoints hold and a decoder does not need: a tied output projection written out, and the
-// rotary frequencies that old exporters saved.
-bool IsRedundant(const ModelConfig& config, std::string_view name) {
-  return (config.tie_word_embeddings && name == "lm_head.weight") || name.ends_with("rotary_emb.inv_freq");
-}
-
-// The weights of a Hugging Face folder, checked against its config.json: every parameter is there in its
-// shape, and nothing else.
-class FolderWeights {
- public:
-  static Result<FolderWeights> Open(const std::filesystem::path& directory);
-
-  const ModelConfig& config() const { return config_; }
-  // Every parameter of the model that `config` describes must be there in its shape, and nothing else.
-  Status Check(std::span<const NamedParameter> parameters) const;
-  // Rows [begin, end) of a parameter in float32; a NaN or an infinity is an error.
-  Status ReadRows(const NamedParameter& named, size_t begin, size_t end, float* out) const;
-
- private:
-  FolderWeights(std::filesystem::path directory, ModelConfig config, CheckpointReader checkpoint)
-      : directory_(std::move(directory)), config_(std::move(config)), checkpoint_(std::move(checkpoint)) {}
-
-  std::filesystem::path directory_;
-  ModelConfig config_;
-  CheckpointReader checkpoint_;
-};
-
-Result<FolderWeights> FolderWeights::Open(const std::filesystem::path& directory) {
-  QWEN25_TRY(ModelConfig config, ModelConfig::Load(directory / "config.json"));
-  QWEN25_TRY(CheckpointReader checkpoint, CheckpointReader::Open(directory));
-  // Checked before memory is taken for the weights: a wrong config.json may ask for terabytes.
-  if (const TensorInfo* embedding = checkpoint.Find("model.embed_tokens.weight"); embedding != nullptr) {
-    const std::vector<uint64_t> wanted = {config.vocab_size, config.hidden_size};
-    if (!std::ranges::equal(embedding->shape, wanted)) {
-      return InvalidArgument(
-          "{}: model.embed_tokens.weight has shape {}, config.json wants {}; the two files do not "
-          "belong together",
-          directory.string(), ShapeText(embedding->shape), ShapeText(wanted));
-    }
-  }
-  return FolderWeights(directory, std::move(config), std::move(checkpoint));
-}
-
-Status FolderWeights::Check(std::span<const NamedParameter> parameters) const {
-  std::set<std::string_view> wanted_names;
-  for (const NamedParameter& named : parameters) {
-    wanted_names.insert(named.name);
-    const TensorInfo* tensor = checkpoint_.Find(named.name);
-    if (tensor == nullptr) {
-      return NotFound("{}: the weights hold no tensor {}; config.json wants it", directory_.string(),
-                      named.name);
-    }
-    const std::vector<uint64_t> shape = ShapeOf(named);
-    if (!std::ranges::equal(tensor->shape, shape)) {
-      return InvalidArgument("{}: {} has shape {}, config.json wants {}", directory_.string(), named.name,
-                             ShapeText(tensor->shape), ShapeText(shape));
-    }
-  }
-  for (const TensorInfo& tensor : checkpoint_.tensors()) {
-    if (!wanted_names.contains(tensor.name) && !IsRedundant(config_, tensor.name)) {
-      return InvalidArgument("{}: the weights hold a tensor {} that a {} model of {} layers does not have",
-                             directory_.string(), tensor.name, config_.model_type, config_.num_hidden_layers);
-    }
-  }
-  return {};
-}
-
-Status FolderWeights::ReadRows(const NamedParameter& named, size_t begin, size_t end, float* out) const {
-  const size_t cols = named.parameter.cols;
-  const Status status = CopyToFloat(*checkpoint_.Find(named.name), begin * cols, {out, (end - begin) * cols},
-                                    /*check_finite=*/true);
-  if (status.ok()) return status;
-  return Status(status.code(), fmt::format("{}: {}", directory_.string(), status.message()));
-}
-
 }  // namespace
 
-Result<Model> Model::Load(const std::filesystem::path& directory, bool with_gradients) {
-  QWEN25_TRY(const FolderWeights weights, FolderWeights::Open(directory));
-  Model model(weights.config(), with_gradients);
-  QWEN25_RETURN_IF_ERROR(weights.Check(model.parameters()));
+Result<Model> Model::Load(const std::filesystem::path& path, bool with_gradients) {
+  QWEN25_TRY(const std::unique_ptr<WeightsReader> source, WeightsReader::Open(path));
+  QWEN25_RETURN_IF_ERROR(source->Check(ParametersOf(source->config())));
+  Model model(source->config(), with_gradients);
   for (const NamedParameter& named : model.parameters()) {
-    QWEN25_RETURN_IF_ERROR(weights.ReadRows(named, 0, named.parameter.rows, named.parameter.data));
+    QWEN25_RETURN_IF_ERROR(source->ReadRows(named, 0, named.parameter.rows, named.parameter.data));
   }
   return model;
 }
 
-Result<WeightFormat> Model::StoredFormat(const std::filesystem::path& directory) {
-  QWEN25_TRY(const CheckpointReader checkpoint, CheckpointReader::Open(directory));
-  const TensorInfo* embedding = checkpoint.Find("model.embed_tokens.weight");
-  if (embedding == nullptr) {
-    return NotFound("{}: the weights hold no tensor model.embed_tokens.weight", directory.string());
-  }
-  return embedding->dtype == DType::kBF16  ? WeightFormat::kBFloat16
-         : embedding->dtype == DType::kF16 ? WeightFormat::kFloat16
-                                           : WeightFormat::kFloat32;
-}
-
-Result<Model> Model::LoadPacked(const std::filesystem::path& directory, WeightFormat format,
+Result<Model> Model::LoadPacked(const std::filesystem::path& path, std::optional<WeightFormat> format,
                                 ThreadPool& threads) {
+  QWEN25_TRY(const std::unique_ptr<WeightsReader> source, WeightsReader::Open(path));
+  QWEN25_RETURN_IF_ERROR(source->Check(ParametersOf(source->config())));
+  Model model(source->config(), Storage::kPacked);
+  const std::vector<WeightFormat> formats = model.ChooseFormats(*source, format);
   std::error_code ignored;
-  if (std::filesystem::exists(PackedCachePath(directory, format), ignored)) {
-    QWEN25_TRY(const ModelConfig config, ModelConfig::Load(directory / "config.json"));
-    Result<Model> cached = LoadPackedCache(config, format, directory);
-    if (cached.ok()) return cached;  // else out of date or damaged: packed again from what it was made from
+  if (std::filesystem::exists(PackedCachePath(path, formats), ignored)) {
+    if (model.MapPackedCache(formats, path).ok()) return model;
+    // Out of date or damaged: packed again from what it was made from.
   }
-  QWEN25_TRY(const FolderWeights weights, FolderWeights::Open(directory));
-  QWEN25_RETURN_IF_ERROR(weights.Check(Model(weights.config(), Storage::kPacked).parameters()));
-  return Pack(weights.config(), format, threads,
-              [&](const NamedParameter& named, size_t begin, size_t end, float* out) {
-                return weights.ReadRows(named, begin, end, out);
-              });
+  QWEN25_RETURN_IF_ERROR(model.PackFrom(*source, formats, threads));
+  return model;
 }
 
 // Matrices and vectors of another size are those of another program version or config.
-Result<Model> Model::LoadPackedCache(const ModelConfig& config, WeightFormat format,
-                                     const std::filesystem::path& directory) {
-  const std::filesystem::path path = PackedCachePath(directory, format);
+Status Model::MapPackedCache(std::span<const WeightFormat> formats, const std::filesystem::path& model_path) {
+  const std::filesystem::path path = PackedCachePath(model_path, formats);
   QWEN25_TRY(SafetensorsReader file, SafetensorsReader::Open(path));
-  QWEN25_TRY(const std::string source, PackedCacheSource(directory));
+  QWEN25_TRY(const std::string source, PackedCacheSource(model_path));
   const auto made_from = file.metadata().find("source"), version = file.metadata().find("version");
   if (made_from == file.metadata().end() || made_from->second != source || version == file.metadata().end() ||
       version->second != kPackedCacheVersion) {
     return NotFound("{}: was made from other weights", path.string());
   }
-  Model model(config, Storage::kPacked);
-  model.num_packed_bytes_ = model.PlacePacked(format, nullptr);
+  const size_t num_packed_bytes = PlacePacked(formats, nullptr);
   const TensorInfo *matrices = file.Find("matrices"), *vectors = file.Find("vectors");
-  if (matrices == nullptr || vectors == nullptr || matrices->bytes.size() != model.num_packed_bytes_ ||
-      vectors->dtype != DType::kF32 || vectors->NumElements() != model.num_weights_ ||
+  if (matrices == nullptr || vectors == nullptr || matrices->bytes.size() != num_packed_bytes ||
+      vectors->dtype != DType::kF32 || vectors->NumElements() != num_weights_ ||
       reinterpret_cast<uintptr_t>(matrices->bytes.data()) % 64 != 0) {
-    return Corrupt("{}: does not hold what config.json describes", path.string());
+    return Corrupt("{}: does not hold what the model's configuration describes", path.string());
   }
-  QWEN25_RETURN_IF_ERROR(CopyToFloat(*vectors, 0, model.weights(), /*check_finite=*/true));
-  model.PlacePacked(format, matrices->bytes.data());
-  model.packed_file_ = std::move(file);
-  return model;
+  QWEN25_RETURN_IF_ERROR(CopyToFloat(*vectors, 0, weights(), /*check_finite=*/true));
+  num_packed_bytes_ = num_packed_bytes;
+  packed_formats_.assign(formats.begin(), formats.end());
+  PlacePacked(formats, matrices->bytes.data());
+  packed_file_ = std::move(file);
+  return {};
 }
 
-Status Model::WritePackedCache(const std::filesystem::path& directory) const {
+Status Model::WritePackedCache(const std::filesystem::path& path) const {
   QWEN25_CHECK(packed_only_);
   if (packed_file_) return {};  // it is the file
-  QWEN25_TRY(const std::string source, PackedCacheSource(directory));
+  QWEN25_TRY(const std::string source, PackedCacheSource(path));
   const std::vector<TensorToWrite> tensors = {
       TensorToWrite::FromBytes("matrices", DType::kU8, {num_packed_bytes_},
                                {packed_.data(), num_packed_bytes_}),
       TensorToWrite::FromFloat("vectors", {num_weights_}, weights())};
-  return WriteSafetensors(PackedCachePath(directory, embed_tokens.packed.format), tensors,
+  return WriteSafetensors(PackedCachePath(path, packed_formats_), tensors,
                           {{"source", source}, {"version", kPackedCacheVersion}});
 }
 

@@ -1,0 +1,241 @@
+#include "model/gguf_model.h"
+
+#include <rapidcheck.h>
+
+#include <cmath>
+#include <cstring>
+
+#include "base/test_util.h"
+
+namespace qwen25 {
+namespace {
+
+const std::filesystem::path kFixtures = std::filesystem::path(QWEN25_SOURCE_DIR) / "tests/reference/fixtures";
+
+class GgufModelTest : public testing::Test {
+ protected:
+  // Writes a fixture's model as GGUF.
+  void Write(const std::string& fixture, GgmlType type) {
+    const auto source = WeightsReader::Open(kFixtures / fixture);
+    ASSERT_OK(source);
+    GgufMetadata metadata;
+    SetGgufConfig((*source)->config(), metadata);
+    uint64_t last = 0, all = 0;
+    ASSERT_OK(WriteGgufModel(path_, **source, type, metadata, threads_, [&](uint64_t done, uint64_t total) {
+      EXPECT_GT(done, last);
+      last = done;
+      all = total;
+    }));
+    EXPECT_EQ(last, all);
+  }
+  // A file with the metadata of `config` and whatever tensors, all zero.
+  Status WriteZeros(const GgufMetadata& metadata, std::vector<GgufTensorPlan> tensors) {
+    QWEN25_TRY(GgufWriter writer, GgufWriter::Open(path_, metadata, tensors));
+    for (const GgufTensorPlan& tensor : tensors) {
+      QWEN25_RETURN_IF_ERROR(writer.Write(std::vector<std::byte>(tensor.NumBytes())));
+    }
+    return writer.Commit();
+  }
+  static ModelConfig SmallConfig() {
+    ModelConfig config = ModelConfig::Load(kFixtures / "model_tied/config.json").value();
+    config.eos_token_ids.clear();
+    config.bos_token_id.reset();
+    return config;
+  }
+  static std::vector<GgufTensorPlan> Tensors(const ModelConfig& config) {
+    std::vector<GgufTensorPlan> plans;
+    for (const NamedParameter& named : Model::ParametersOf(config)) {
+      plans.push_back({GgufTensorName(named.name), GgmlType::kF32, ShapeOf(named)});
+    }
+    return plans;
+  }
+
+  TemporaryDirectory directory_;
+  const std::string path_ = directory_ / "model.gguf";
+  ThreadPool threads_{2};
+};
+
+TEST_F(GgufModelTest, WhatIsWrittenInFloat32IsTheSameModel) {
+  for (const char* fixture :
+       {"model_tied", "model_untied", "model_llama", "model_yarn", "model_gqa7", "model_wide_heads"}) {
+    Write(fixture, GgmlType::kF32);
+    ASSERT_OK_AND_ASSIGN(const Model wanted, Model::Load(kFixtures / fixture));
+    ASSERT_OK_AND_ASSIGN(const Model model, Model::Load(path_));
+    ASSERT_EQ(model.weights().size(), wanted.weights().size()) << fixture;
+    EXPECT_EQ(std::memcmp(model.weights().data(), wanted.weights().data(), wanted.weights().size_bytes()), 0)
+        << fixture;
+    ModelConfig config = wanted.config();
+    config.bos_token_id.reset();  // the tokenizer's keys
+    config.eos_token_ids.clear();
+    if (config.rope_scaling) {  // the trained length is what counts; files may state either
+      config.max_position_embeddings = config.rope_scaling->original_max_position_embeddings;
+      EXPECT_NEAR(model.config().rope_scaling->attention_factor, config.rope_scaling->attention_factor, 1e-6);
+      config.rope_scaling->attention_factor = model.config().rope_scaling->attention_factor;
+    }
+    EXPECT_EQ(model.config(), config) << fixture << "\n"
+                                      << model.config().ToJson() << "\n"
+                                      << config.ToJson();
+    EXPECT_EQ(model.attention_shape().scale, wanted.attention_shape().scale) << fixture;
+  }
+}
+
+TEST_F(GgufModelTest, EveryFormatIsWrittenAndPackedAsStored) {
+  ASSERT_OK_AND_ASSIGN(const Model wanted, Model::Load(kFixtures / "model_llama"));
+  const auto relative_error = [&](const Model& model) {
+    double error = 0, norm = 0;
+    for (size_t i = 0; i < wanted.weights().size(); ++i) {
+      error += std::pow(double{model.weights()[i]} - wanted.weights()[i], 2);
+      norm += std::pow(double{wanted.weights()[i]}, 2);
+    }
+    return std::sqrt(error / norm);
+  };
+  for (const auto& [type, format, error] : std::vector<std::tuple<GgmlType, WeightFormat, double>>{
+           {GgmlType::kF16, WeightFormat::kFloat16, 5e-4},
+           {GgmlType::kBF16, WeightFormat::kBFloat16, 3e-3},
+           {GgmlType::kQ8_0, WeightFormat::kInt8, 0.01},
+           {GgmlType::kQ4_0, WeightFormat::kInt4, 0.12},
+           {GgmlType::kQ4_1, WeightFormat::kInt4Minimum, 0.1},
+           {GgmlType::kQ5_0, WeightFormat::kInt8, 0.06},
+           {GgmlType::kQ5_1, WeightFormat::kInt8Minimum, 0.05}}) {
+    Write("model_llama", type);
+    ASSERT_OK_AND_ASSIGN(const Model decoded, Model::Load(path_));
+    EXPECT_LT(relative_error(decoded), error) << GgmlTypeName(type);
+    ASSERT_OK_AND_ASSIGN(const Model packed, Model::LoadPacked(path_, std::nullopt, threads_));
+    EXPECT_EQ(packed.layers[0].qkv_proj.packed.format, format);
+    // Rows of 56 numbers are no whole number of blocks.
+    EXPECT_EQ(packed.layers[1].down_proj.packed.format,
+              type == GgmlType::kBF16 ? WeightFormat::kBFloat16 : WeightFormat::kFloat16);
+    for (const auto& [whole, layer_weight] :
+         {std::pair{&packed.layers[1].qkv_proj, &decoded.layers[1].qkv_proj},
+          std::pair{&packed.layers[1].down_proj, &decoded.layers[1].down_proj},
+          std::pair{&packed.lm_head, &decoded.lm_head}}) {
+      std::vector<float> row(whole->cols);
+      for (size_t r = 0; r < whole->rows; ++r) {
+        UnpackRow(whole->packed, whole->rows, whole->cols, r, row.data());
+        ASSERT_EQ(std::memcmp(row.data(), layer_weight->data + r * whole->cols, row.size() * 4), 0)
+            << GgmlTypeName(type) << " row " << r;
+      }
+    }
+  }
+}
+
+TEST_F(GgufModelTest, PartsOfDifferentFormatsShareOneMatrix) {
+  const ModelConfig config = SmallConfig();
+  GgufMetadata metadata;
+  SetGgufConfig(config, metadata);
+  std::vector<GgufTensorPlan> tensors = Tensors(config);
+  for (GgufTensorPlan& tensor : tensors) {
+    if (tensor.name.ends_with("attn_q.weight") || tensor.name.ends_with("attn_k.weight")) {
+      tensor.type = GgmlType::kQ4_1;
+    }
+    if (tensor.name.ends_with("attn_v.weight")) tensor.type = GgmlType::kQ8_0;
+  }
+  ASSERT_OK(WriteZeros(metadata, tensors));
+  ASSERT_OK_AND_ASSIGN(const Model packed, Model::LoadPacked(path_, std::nullopt, threads_));
+  EXPECT_EQ(packed.layers[0].qkv_proj.packed.format, WeightFormat::kInt8Minimum);
+  EXPECT_EQ(packed.layers[0].o_proj.packed.format, WeightFormat::kFloat32);
+  ASSERT_OK(packed.WritePackedCache(path_));
+  EXPECT_TRUE(std::filesystem::exists(path_ + ".qwen25-mixed.packed"));
+  ASSERT_OK_AND_ASSIGN(const Model mapped, Model::LoadPacked(path_, std::nullopt, threads_));
+  EXPECT_EQ(mapped.layers[0].qkv_proj.packed.format, WeightFormat::kInt8Minimum);
+  EXPECT_EQ(mapped.packed_bytes(), packed.packed_bytes());
+}
+
+TEST_F(GgufModelTest, TheOrderOfRowsGoesBothWays) {
+  EXPECT_TRUE(rc::check("inverse", [] {
+    const size_t head_dim = 2 * *rc::gen::inRange<size_t>(1, 65), row = *rc::gen::inRange<size_t>(0, 1000);
+    RC_ASSERT(HuggingFaceRowOf(GgufRowOf(row, head_dim), head_dim) == row);
+    RC_ASSERT(GgufRowOf(HuggingFaceRowOf(row, head_dim), head_dim) == row);
+  }));
+  EXPECT_EQ(GgufRowOf(8 + 1, 8), 8u + 2);
+  EXPECT_EQ(GgufRowOf(8 + 4, 8), 8u + 1);
+}
+
+TEST_F(GgufModelTest, OutputsKeepSixBitsAndOddRowsFindAFormat) {
+  ModelConfig config = SmallConfig();
+  config.hidden_size = 512;
+  config.intermediate_size = 96;
+  const auto type_of = [&](const char* name, GgmlType wanted) {
+    for (const NamedParameter& named : Model::ParametersOf(config)) {
+      if (named.name == name) return GgufTypeFor(named, config, wanted);
+    }
+    return GgmlType::kF32;
+  };
+  EXPECT_EQ(type_of("model.embed_tokens.weight", GgmlType::kQ4_K), GgmlType::kQ6_K);
+  EXPECT_EQ(type_of("model.embed_tokens.weight", GgmlType::kQ8_0), GgmlType::kQ8_0);
+  EXPECT_EQ(type_of("model.layers.0.mlp.up_proj.weight", GgmlType::kQ4_K), GgmlType::kQ4_K);
+  EXPECT_EQ(type_of("model.layers.0.mlp.down_proj.weight", GgmlType::kQ4_K), GgmlType::kQ5_0);
+  EXPECT_EQ(type_of("model.layers.0.mlp.down_proj.weight", GgmlType::kQ5_K), GgmlType::kQ5_1);
+  EXPECT_EQ(type_of("model.layers.0.mlp.down_proj.weight", GgmlType::kQ6_K), GgmlType::kQ8_0);
+  EXPECT_EQ(type_of("model.norm.weight", GgmlType::kQ4_0), GgmlType::kF32);
+  config.tie_word_embeddings = false;
+  EXPECT_EQ(type_of("model.embed_tokens.weight", GgmlType::kQ4_0), GgmlType::kQ4_0);
+  EXPECT_EQ(type_of("lm_head.weight", GgmlType::kQ4_0), GgmlType::kQ6_K);
+}
+
+// What a wrong file says: a change of the metadata or of the tensors, and a part of the message.
+TEST_F(GgufModelTest, SaysWhatIsWrong) {
+  const ModelConfig config = SmallConfig();
+  const auto with = [&](const std::function<void(GgufMetadata&)>& add,
+                        const std::function<void(std::vector<GgufTensorPlan>&)>& change = {},
+                        bool standard = true) {
+    GgufMetadata metadata;
+    if (standard) SetGgufConfig(config, metadata);
+    if (add) add(metadata);
+    std::vector<GgufTensorPlan> tensors = Tensors(config);
+    if (change) change(tensors);
+    QWEN25_CHECK(WriteZeros(metadata, tensors).ok());
+    return Model::LoadPacked(path_, std::nullopt, threads_);
+  };
+  ASSERT_OK(with({}));
+  EXPECT_ERROR_CONTAINS(with({}, {}, false), "no string general.architecture");
+  EXPECT_ERROR_CONTAINS(with([](auto& m) { m.SetString("general.architecture", "mamba"); }, {}, false),
+                        "architecture \"mamba\" is unknown");
+  EXPECT_ERROR_CONTAINS(with([](auto& m) { m.SetString("general.architecture", "qwen2"); }, {}, false),
+                        "the metadata has no qwen2.embedding_length");
+  EXPECT_ERROR_CONTAINS(with(
+                            [](auto& m) {
+                              m.SetString("general.architecture", "qwen2");
+                              m.SetString("qwen2.embedding_length", "wide");
+                            },
+                            {}, false),
+                        "qwen2.embedding_length is of type string");
+  EXPECT_ERROR_CONTAINS(with(
+                            [](auto& m) {
+                              m.SetString("general.architecture", "qwen2");
+                              m.SetI32s("qwen2.embedding_length", std::vector<int32_t>{32, 32});
+                            },
+                            {}, false),
+                        "differs by layer");
+  EXPECT_ERROR_CONTAINS(with([](auto& m) { m.SetU32("qwen2.expert_count", 8); }), "expert_count is 8");
+  EXPECT_ERROR_CONTAINS(with([](auto& m) {
+                          m.SetString("qwen2.rope.scaling.type", "longrope");
+                          m.SetF32("qwen2.rope.scaling.factor", 4);
+                        }),
+                        "rope scaling \"longrope\" is unknown");
+  EXPECT_ERROR_CONTAINS(with([](auto& m) { m.SetU32("tokenizer.ggml.eos_token_id", 4000); }),
+                        "tokenizer.ggml.eos_token_id is 4000, outside the vocabulary of 96");
+  EXPECT_ERROR_CONTAINS(with({}, [](auto& t) { t.erase(t.begin()); }), "holds no matrix token_embd.weight");
+  EXPECT_ERROR_CONTAINS(with({}, [](auto& t) { t.erase(t.begin() + 3); }),
+                        "holds no tensor blk.0.attn_k.weight");
+  EXPECT_ERROR_CONTAINS(with({}, [](auto& t) { t[0].shape[1] = 64; }),
+                        "token_embd.weight has shape [96, 64], embedding_length is 32");
+  EXPECT_ERROR_CONTAINS(with({}, [](auto& t) { t[2].shape[0] += 1; }),
+                        "blk.0.attn_q.weight has shape [33, 32]");
+  EXPECT_ERROR_CONTAINS(with({},
+                             [](auto& t) {
+                               t.push_back({"blk.9.attn_q.weight", GgmlType::kF32, {4}});
+                             }),
+                        "holds a tensor blk.9.attn_q.weight that a qwen2 model of 2 layers does not have");
+  EXPECT_ERROR_CONTAINS(with({},
+                             [](auto& t) {
+                               t.push_back({"rope_freqs.weight", GgmlType::kF32, {4}});
+                             }),
+                        "rope_freqs.weight");
+  EXPECT_ERROR_CONTAINS(with({}, [](auto& t) { t[2].type = static_cast<GgmlType>(20); }),
+                        "blk.0.attn_q.weight is stored as IQ4_NL");
+  EXPECT_ERROR_CONTAINS(Model::Load(directory_ / "none.gguf"), "none.gguf: cannot open");
+}
+
+}  // namespace
+}  // namespace qwen25
