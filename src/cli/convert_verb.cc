@@ -1,8 +1,9 @@
 #include <memory>
 
-#include "base/file.h"
+#include "cli/gguf_export.h"
 #include "cli/verb.h"
 #include "model/model.h"
+#include "model/weights_reader.h"
 #include "store/llama2c.h"
 #include "text/llama2c_tokenizer.h"
 
@@ -20,28 +21,20 @@ Result<DType> ParseWeightDType(const std::string& name) {
   return InvalidArgument("--dtype is \"{}\", expected f32, f16 or bf16", name);
 }
 
-// Files of a Hugging Face folder that are copied as they are.
-Status CopySideFiles(const std::filesystem::path& from, const std::filesystem::path& to) {
-  for (const char* name :
-       {"tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt", "added_tokens.json",
-        "special_tokens_map.json", "chat_template.jinja", "generation_config.json"}) {
-    if (!std::filesystem::exists(from / name)) continue;
-    QWEN25_TRY(const std::string content, ReadFile(from / name));
-    QWEN25_RETURN_IF_ERROR(WriteFileAtomically(to / name, content));
-  }
-  return {};
+GgmlType GgmlTypeOf(DType dtype) {
+  return dtype == DType::kF16 ? GgmlType::kF16 : dtype == DType::kBF16 ? GgmlType::kBF16 : GgmlType::kF32;
 }
 
 Status RunConvert(const ConvertFlags& flags) {
   QWEN25_TRY(const DType dtype, ParseWeightDType(flags.dtype));
-  if (std::filesystem::is_directory(flags.input)) {
-    std::error_code ignored;
-    if (std::filesystem::equivalent(flags.input, flags.output, ignored)) {
-      return InvalidArgument("{}: input and output are the same folder; give another output", flags.output);
-    }
-    QWEN25_TRY(const Model model, Model::Load(flags.input));
-    QWEN25_RETURN_IF_ERROR(model.Save(flags.output, dtype));
-    QWEN25_RETURN_IF_ERROR(CopySideFiles(flags.input, flags.output));
+  const bool is_model = std::filesystem::is_directory(flags.input) || IsGgufPath(flags.input);
+  if (is_model && IsGgufPath(flags.output)) {
+    QWEN25_RETURN_IF_ERROR(ExportGguf(flags.input, flags.output, GgmlTypeOf(dtype), false));
+  } else if (is_model) {
+    QWEN25_RETURN_IF_ERROR(ConvertToFolder(flags.input, flags.output, dtype));
+  } else if (IsGgufPath(flags.output)) {
+    return InvalidArgument("{}: convert a llama2.c checkpoint to a folder first, and that to GGUF",
+                           flags.output);
   } else {
     if (flags.tokenizer.empty()) {
       return InvalidArgument(
@@ -70,15 +63,18 @@ Status RunConvert(const ConvertFlags& flags) {
 void AddConvertVerb(CLI::App& app, RunVerb& run) {
   auto flags = std::make_shared<ConvertFlags>();
   CLI::App* verb = app.add_subcommand("convert", "Change the format of a model");
-  verb->add_option("input", flags->input, "A Hugging Face folder, or a llama2.c checkpoint (.bin)")
+  verb->add_option("input", flags->input,
+                   "A Hugging Face folder, a .gguf file, or a llama2.c checkpoint (.bin)")
       ->required();
-  verb->add_option("output", flags->output, "The Hugging Face folder to write")->required();
+  verb->add_option("output", flags->output, "The Hugging Face folder or .gguf file to write")->required();
   verb->add_option("--tokenizer", flags->tokenizer, "llama2.c: the vocabulary file beside the checkpoint");
   verb->add_option("--dtype", flags->dtype, "Weights as f32, f16 or bf16")->capture_default_str();
   verb->footer(
       "Examples:\n"
       "  qwen25 convert stories260K.bin runs/stories --tokenizer tok512.bin\n"
-      "  qwen25 convert runs/demo/model runs/demo/model-bf16 --dtype bf16");
+      "  qwen25 convert runs/demo/model runs/demo/model-bf16 --dtype bf16\n"
+      "  qwen25 convert runs/demo/model demo.gguf --dtype f16\n"
+      "  qwen25 convert qwen2.5-0.5b-q8_0.gguf qwen2.5-0.5b");
   verb->callback([flags, &run] { run = [flags] { return RunConvert(*flags); }; });
 }
 

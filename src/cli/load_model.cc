@@ -6,6 +6,8 @@
 
 #include "base/file.h"
 #include "base/json.h"
+#include "cli/gguf_tokenizer_io.h"
+#include "model/weights_reader.h"
 #include "text/chat_template_jinja.h"
 
 namespace qwen25 {
@@ -38,11 +40,28 @@ Status ReadGenerationConfig(const std::filesystem::path& path, LoadedModel& mode
   return {};
 }
 
+// A GGUF file names one end token; Qwen2.5's have two, of which generation_config.json would tell. Those that
+// the vocabulary marks as control tokens end a text, whichever of them is named.
+void AddTurnEnds(const Tokenizer& tokenizer, std::vector<int32_t>& stop_tokens) {
+  for (const char* text : {"<|im_end|>", "<|endoftext|>"}) {
+    const std::optional<int32_t> id = tokenizer.TokenId(text);
+    if (id && tokenizer.IsSpecial(*id)) stop_tokens.push_back(*id);
+  }
+}
+
+// The default system text of a model's chat template; kNotFound where it has no template.
+Result<std::string> ReadSystem(const std::filesystem::path& path, const Tokenizer& tokenizer) {
+  if (!IsGgufPath(path)) return ReadChatTemplate(path);
+  const std::string& jinja = tokenizer.spec().chat_template;
+  if (jinja.empty()) return NotFound("{}: has no chat template", path.string());
+  return RecogniseChatTemplate(jinja, path.string() + ": tokenizer.chat_template");
+}
+
 }  // namespace
 
 void AddModelFlags(CLI::App& verb, ModelFlags& flags) {
   verb.add_option("-m,--model", flags.directory,
-                  "Model folder: config.json, model.safetensors, tokenizer.json")
+                  "Model folder (config.json, model.safetensors, tokenizer.json) or .gguf file")
       ->required();
   verb.add_option("--threads", flags.num_threads, "Threads; default: every core this process may use");
   verb.add_option("--max-context", flags.max_context,
@@ -61,14 +80,15 @@ void AddModelFlags(CLI::App& verb, ModelFlags& flags) {
 }
 
 Result<LoadedModel> LoadModel(const ModelFlags& flags) {
-  const std::filesystem::path directory = flags.directory;
-  if (!std::filesystem::is_directory(directory)) {
+  const std::filesystem::path path = flags.directory;
+  const bool gguf = IsGgufPath(path);
+  if (!gguf && !std::filesystem::is_directory(path)) {
     return NotFound(
         "{}: there is no such model folder; give one that holds config.json, model.safetensors and "
-        "tokenizer.json",
+        "tokenizer.json, or a .gguf file",
         flags.directory);
   }
-  QWEN25_TRY(Tokenizer tokenizer, Tokenizer::Load(directory));
+  QWEN25_TRY(Tokenizer tokenizer, LoadTokenizer(path));
   std::optional<WeightFormat> format;  // none: as stored
   if (flags.weights != "stored") {
     QWEN25_TRY(format, ParseWeightFormat(flags.weights));
@@ -76,9 +96,9 @@ Result<LoadedModel> LoadModel(const ModelFlags& flags) {
   const size_t num_threads = flags.num_threads == 0 ? DefaultNumThreads() : flags.num_threads;
   QWEN25_TRY(Model model, [&] {
     ThreadPool threads(num_threads);
-    return Model::LoadPacked(directory, format, threads);
+    return Model::LoadPacked(path, format, threads);
   }());
-  if (flags.cache_weights) QWEN25_RETURN_IF_ERROR(model.WritePackedCache(directory));
+  if (flags.cache_weights) QWEN25_RETURN_IF_ERROR(model.WritePackedCache(path));
   if (tokenizer.vocab_size() > model.config().vocab_size) {
     return InvalidArgument(
         "{}: the tokenizer has {} entries and the model only {} rows of embeddings; they do not belong "
@@ -87,9 +107,13 @@ Result<LoadedModel> LoadModel(const ModelFlags& flags) {
   }
   LoadedModel loaded{.engine = nullptr, .tokenizer = std::move(tokenizer)};
   loaded.stop_tokens = model.config().eos_token_ids;
-  QWEN25_RETURN_IF_ERROR(ReadGenerationConfig(directory / "generation_config.json", loaded));
+  if (gguf) {
+    AddTurnEnds(loaded.tokenizer, loaded.stop_tokens);
+  } else {
+    QWEN25_RETURN_IF_ERROR(ReadGenerationConfig(path / "generation_config.json", loaded));
+  }
   if (const auto eos = loaded.tokenizer.eos_id()) loaded.stop_tokens.push_back(*eos);
-  const Result<std::string> system = ReadChatTemplate(directory);
+  const Result<std::string> system = ReadSystem(path, loaded.tokenizer);
   if (system.ok()) loaded.default_system = *system;
   if (!system.ok() && system.status().code() != StatusCode::kNotFound) {
     fmt::print(stderr, "note: {}\n", system.status().message());

@@ -1,5 +1,5 @@
-// What the verbs that use a model share: its folder, the sampling flags, a text from a flag, a file or a
-// pipe.
+// What the verbs that use a model share: its folder or file, the sampling flags, a text from a flag, a file
+// or a pipe.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -14,7 +14,7 @@
 namespace qwen25 {
 
 struct ModelFlags {
-  std::string directory;
+  std::string directory;  // or a .gguf file
   uint32_t num_threads = 0;
   uint32_t max_context = 0;
   std::string weights = "stored";  // or a WeightFormatName
@@ -23,7 +23,7 @@ struct ModelFlags {
 };
 void AddModelFlags(CLI::App& verb, ModelFlags& flags);
 
-// A model folder, ready.
+// A model folder or file, ready.
 struct LoadedModel {
   std::unique_ptr<InferenceEngine> engine;
   Tokenizer tokenizer;

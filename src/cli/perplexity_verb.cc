@@ -4,6 +4,7 @@
 
 #include "base/file.h"
 #include "base/progress.h"
+#include "cli/gguf_tokenizer_io.h"
 #include "cli/interrupt.h"
 #include "cli/verb.h"
 #include "data/jsonl.h"
@@ -83,7 +84,7 @@ class Scorer {
 Status RunPerplexity(const PerplexityFlags& flags) {
   QWEN25_TRY(const Model model, Model::Load(flags.model));
   QWEN25_TRY(const Tokenizer tokenizer,
-             Tokenizer::Load(flags.tokenizer.empty() ? flags.model : flags.tokenizer));
+             LoadTokenizer(flags.tokenizer.empty() ? flags.model : flags.tokenizer));
   if (tokenizer.vocab_size() > model.config().vocab_size) {
     return InvalidArgument("{}: the tokenizer has {} entries, the model {} rows; they do not belong together",
                            flags.model, tokenizer.vocab_size(), model.config().vocab_size);
@@ -146,7 +147,7 @@ void AddPerplexityVerb(CLI::App& app, RunVerb& run) {
   auto flags = std::make_shared<PerplexityFlags>();
   CLI::App* verb =
       app.add_subcommand("perplexity", "How well a model predicts texts: perplexity and bits per byte");
-  verb->add_option("-m,--model", flags->model, "Model folder")->required();
+  verb->add_option("-m,--model", flags->model, "Model folder or .gguf file")->required();
   verb->add_option("files", flags->files, "Text files, or .jsonl files with a \"text\" per line")->required();
   verb->add_option("--tokenizer", flags->tokenizer, "Tokenizer folder, where it is not the model's");
   verb->add_option("--window", flags->window, "Tokens of one forward pass; default: at most 2048");

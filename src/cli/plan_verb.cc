@@ -2,6 +2,7 @@
 
 #include "base/file.h"
 #include "cli/verb.h"
+#include "model/gguf_model.h"
 #include "model/plan.h"
 
 namespace qwen25 {
@@ -17,7 +18,10 @@ Status RunPlan(PlanFlags& flags) {
   QWEN25_TRY(flags.options.device_memory_bytes, ParseByteCount(flags.device_memory));
   QWEN25_RETURN_IF_ERROR(flags.options.Validate());
   Result<ModelConfig> config = FindPreset(flags.model);
-  if (!config.ok() && std::filesystem::exists(flags.model)) {
+  if (!config.ok() && IsGgufPath(flags.model)) {
+    QWEN25_TRY(const GgufFiles files, GgufFiles::Open(flags.model));
+    config = ModelConfigFromGguf(files, flags.model);
+  } else if (!config.ok() && std::filesystem::exists(flags.model)) {
     std::filesystem::path path = flags.model;
     if (std::filesystem::is_directory(path)) path /= "config.json";
     config = ModelConfig::Load(path);
@@ -36,7 +40,8 @@ void AddPlanVerb(CLI::App& app, RunVerb& run) {
   std::string presets;
   for (const Preset& preset : Presets())
     presets += fmt::format("\n  {:<14}{}", preset.name, preset.description);
-  verb->add_option("model", flags->model, "A preset, a config.json or a model folder")->required();
+  verb->add_option("model", flags->model, "A preset, a config.json, a model folder or a .gguf file")
+      ->required();
   verb->add_option("--devices", flags->options.num_devices, "Devices to lay the training out over")
       ->capture_default_str();
   verb->add_option("--device-memory", flags->device_memory, "Memory of each")->capture_default_str();

@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/progress.h"
 #include "base/thread_pool.h"
+#include "cli/gguf_tokenizer_io.h"
 #include "cli/load_model.h"
 #include "cli/verb.h"
 #include "data/jsonl.h"
@@ -70,7 +71,7 @@ struct ApplyFlags {
 };
 
 Status RunApply(const ApplyFlags& flags) {
-  QWEN25_TRY(const Tokenizer tokenizer, Tokenizer::Load(flags.tokenizer));
+  QWEN25_TRY(const Tokenizer tokenizer, LoadTokenizer(flags.tokenizer));
   ThreadPool threads(DefaultNumThreads());
   const double start = NowSeconds();
   QWEN25_TRY(const TokenizeReport report,
@@ -90,7 +91,7 @@ struct EncodeFlags {
 
 Status RunEncode(const EncodeFlags& flags) {
   QWEN25_TRY(const std::string text, ReadTextFlag(flags.text, flags.file, "text"));
-  QWEN25_TRY(const Tokenizer tokenizer, Tokenizer::Load(flags.tokenizer));
+  QWEN25_TRY(const Tokenizer tokenizer, LoadTokenizer(flags.tokenizer));
   for (int32_t id : tokenizer.Encode(text)) {
     if (flags.pieces) {
       fmt::print(
@@ -110,7 +111,7 @@ struct DecodeFlags {
 };
 
 Status RunDecode(const DecodeFlags& flags) {
-  QWEN25_TRY(const Tokenizer tokenizer, Tokenizer::Load(flags.tokenizer));
+  QWEN25_TRY(const Tokenizer tokenizer, LoadTokenizer(flags.tokenizer));
   for (int32_t id : flags.ids) {
     if (id < 0 || static_cast<size_t>(id) >= tokenizer.vocab_size()) {
       return InvalidArgument("id {} is outside the vocabulary of {}", id, tokenizer.vocab_size());

@@ -20,6 +20,7 @@ void AddPerplexityVerb(CLI::App& app, RunVerb& run);
 void AddGenerateVerb(CLI::App& app, RunVerb& run);
 void AddChatVerb(CLI::App& app, RunVerb& run);
 void AddConvertVerb(CLI::App& app, RunVerb& run);
+void AddQuantizeVerb(CLI::App& app, RunVerb& run);
 void AddLogitsVerb(CLI::App& app, RunVerb& run);
 void AddBenchVerb(CLI::App& app, RunVerb& run);
 

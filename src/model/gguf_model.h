@@ -62,8 +62,10 @@ GgmlType GgufTypeFor(const NamedParameter& named, const ModelConfig& config, Ggm
 using GgufProgress = std::function<void(uint64_t done, uint64_t total)>;
 
 // Writes the weights of `source` into a file, atomically and never holding more of them than some rows.
-// `metadata` has all keys; general.file_type and general.quantization_version are added.
+// `metadata` has all keys; general.file_type and general.quantization_version are added. `search_scales`:
+// Q4_0 by EncodeSearchedQ4_0Row. Tensors that `source` has in the wanted format already are copied.
 Status WriteGgufModel(const std::filesystem::path& path, const WeightsReader& source, GgmlType type,
-                      GgufMetadata metadata, ThreadPool& threads, const GgufProgress& progress);
+                      bool search_scales, GgufMetadata metadata, ThreadPool& threads,
+                      const GgufProgress& progress);
 
 }  // namespace qwen25

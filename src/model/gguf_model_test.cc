@@ -21,11 +21,12 @@ class GgufModelTest : public testing::Test {
     GgufMetadata metadata;
     SetGgufConfig((*source)->config(), metadata);
     uint64_t last = 0, all = 0;
-    ASSERT_OK(WriteGgufModel(path_, **source, type, metadata, threads_, [&](uint64_t done, uint64_t total) {
-      EXPECT_GT(done, last);
-      last = done;
-      all = total;
-    }));
+    ASSERT_OK(
+        WriteGgufModel(path_, **source, type, false, metadata, threads_, [&](uint64_t done, uint64_t total) {
+          EXPECT_GT(done, last);
+          last = done;
+          all = total;
+        }));
     EXPECT_EQ(last, all);
   }
   // A file with the metadata of `config` and whatever tensors, all zero.

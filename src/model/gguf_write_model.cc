@@ -51,9 +51,10 @@ GgmlType Fitting(GgmlType type, size_t cols) {
 // One tensor at a time, encoded by all threads.
 class TensorWriter {
  public:
-  TensorWriter(const WeightsReader& source, ThreadPool& threads, GgufWriter& writer,
+  TensorWriter(const WeightsReader& source, bool search_scales, ThreadPool& threads, GgufWriter& writer,
                const GgufProgress& progress, uint64_t total)
       : source_(source),
+        search_scales_(search_scales),
         threads_(threads),
         writer_(writer),
         progress_(progress),
@@ -95,7 +96,9 @@ class TensorWriter {
         status = std::move(read);
         return;
       }
-      EncodeGgufRow(type, row.data(), cols, encoded_.data() + i * row_bytes);
+      std::byte* out = encoded_.data() + i * row_bytes;
+      search_scales_&& type == GgmlType::kQ4_0 ? EncodeSearchedQ4_0Row(row.data(), cols, out)
+                                               : EncodeGgufRow(type, row.data(), cols, out);
     });
     return status;
   }
@@ -112,6 +115,7 @@ class TensorWriter {
   }
 
   const WeightsReader& source_;
+  const bool search_scales_;
   ThreadPool& threads_;
   GgufWriter& writer_;
   const GgufProgress& progress_;
@@ -133,7 +137,8 @@ GgmlType GgufTypeFor(const NamedParameter& named, const ModelConfig& config, Ggm
 }
 
 Status WriteGgufModel(const std::filesystem::path& path, const WeightsReader& source, GgmlType type,
-                      GgufMetadata metadata, ThreadPool& threads, const GgufProgress& progress) {
+                      bool search_scales, GgufMetadata metadata, ThreadPool& threads,
+                      const GgufProgress& progress) {
   const std::vector<NamedParameter> parameters = Model::ParametersOf(source.config());
   QWEN25_RETURN_IF_ERROR(source.Check(parameters));
   metadata.SetU32("general.file_type", FileTypeOf(type));
@@ -145,7 +150,7 @@ Status WriteGgufModel(const std::filesystem::path& path, const WeightsReader& so
     total += plans.back().NumBytes();
   }
   QWEN25_TRY(GgufWriter writer, GgufWriter::Open(path, metadata, plans));
-  TensorWriter tensors(source, threads, writer, progress, total);
+  TensorWriter tensors(source, search_scales, threads, writer, progress, total);
   for (size_t i = 0; i < parameters.size(); ++i) {
     QWEN25_RETURN_IF_ERROR(tensors.Write(parameters[i], plans[i].type));
   }

@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/dtype.h"
+#include "quant/encode_group.h"
 #include "quant/gguf_k_blocks.h"
 
 namespace qwen25 {
@@ -242,6 +243,15 @@ void EncodeGgufRow(GgmlType type, const float* row, size_t cols, std::byte* out)
                        [type](const float* x, std::byte* block) { EncodeGgufKBlock(type, x, block); });
   }
   QWEN25_CHECK(false);
+}
+
+void EncodeSearchedQ4_0Row(const float* row, size_t cols, std::byte* out) {
+  ForBlocks(GgmlType::kQ4_0, row, cols, out, [](const float* x, std::byte* block) {
+    EncodedGroup group;
+    EncodeInt4(x, group);
+    std::memcpy(block, &group.scale, sizeof group.scale);
+    StoreNibbles(group.codes, block + 2);
+  });
 }
 
 }  // namespace qwen25

@@ -119,6 +119,25 @@ TEST(GgufBlocksTest, KFormatsLoseNoMoreThanGgml) {
   }
 }
 
+TEST(GgufBlocksTest, SearchedScalesLoseLessThanTheReference) {
+  const Fixture fixture;
+  const Fixture::Tensor values = fixture.Get("values"), reference = fixture.Get(GgmlType::kQ4_0, "decoded");
+  const std::vector<float> x = values.As<float>(), plain = reference.As<float>();
+  std::vector<std::byte> out(GgmlRowBytes(GgmlType::kQ4_0, values.cols));
+  std::vector<float> decoded(values.cols);
+  const auto squared_error = [&](const float* got, const float* wanted) {
+    double error = 0;
+    for (size_t i = 0; i < values.cols; ++i) error += std::pow(double{got[i]} - wanted[i], 2);
+    return error;
+  };
+  for (size_t row = 0; row < 2; ++row) {  // Gaussian, uniform
+    EncodeSearchedQ4_0Row(x.data() + row * values.cols, values.cols, out.data());
+    DecodeGgufRow(GgmlType::kQ4_0, out.data(), values.cols, decoded.data());
+    EXPECT_LT(squared_error(decoded.data(), x.data() + row * values.cols),
+              0.95 * squared_error(plain.data() + row * values.cols, x.data() + row * values.cols));
+  }
+}
+
 TEST(GgufBlocksTest, OddRowsEncodeWithoutHarm) {
   std::vector<float> x(256);
   for (const float value : {0.0f, 1e-38f, -1e-40f, 3e38f, -65504.0f, 1e-8f}) {

@@ -1,11 +1,10 @@
 #include "text/llama2c_tokenizer.h"
 
-#include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <unordered_map>
 
 #include "base/file.h"
+#include "text/score_merges.h"
 #include "text/utf8.h"
 
 namespace qwen25 {
@@ -78,27 +77,6 @@ Status FillTokens(const std::vector<Piece>& pieces, std::string_view origin, Tok
   return {};
 }
 
-// Every way to write a piece as two others, in the order that the header of this file states.
-void DeriveMerges(const std::vector<Piece>& pieces, TokenizerSpec& spec) {
-  std::unordered_map<std::string_view, int32_t> id_of;
-  for (size_t id = kFirstPiece; id < spec.tokens.size(); ++id)
-    id_of[spec.tokens[id]] = static_cast<int32_t>(id);
-  for (size_t id = kFirstPiece; id < spec.tokens.size(); ++id) {
-    const std::string_view token = spec.tokens[id];
-    for (size_t cut = 1; cut < token.size(); ++cut) {
-      const auto left = id_of.find(token.substr(0, cut)), right = id_of.find(token.substr(cut));
-      if (left == id_of.end() || right == id_of.end()) continue;
-      spec.merges.push_back({left->second, right->second, static_cast<int32_t>(id)});
-    }
-  }
-  std::sort(spec.merges.begin(), spec.merges.end(), [&](const auto& a, const auto& b) {
-    const float score_a = pieces[static_cast<size_t>(a.result)].score;
-    const float score_b = pieces[static_cast<size_t>(b.result)].score;
-    if (score_a != score_b) return score_a > score_b;
-    return std::tie(a.result, a.left, a.right) < std::tie(b.result, b.left, b.right);
-  });
-}
-
 }  // namespace
 
 Result<Tokenizer> TokenizerFromLlama2c(const std::filesystem::path& path) {
@@ -108,7 +86,13 @@ Result<Tokenizer> TokenizerFromLlama2c(const std::filesystem::path& path) {
   TokenizerSpec spec;
   spec.model = BpeModel::kSentencePiece;
   QWEN25_RETURN_IF_ERROR(FillTokens(pieces, origin, spec));
-  DeriveMerges(pieces, spec);
+  std::vector<float> scores(spec.tokens.size());
+  std::vector<bool> is_piece(spec.tokens.size());
+  for (size_t id = kFirstPiece; id < spec.tokens.size(); ++id) {
+    scores[id] = pieces[id].score;
+    is_piece[id] = true;
+  }
+  DeriveMerges(scores, is_piece, spec);
   spec.unk_id = kUnk;
   for (const int32_t id : {kUnk, kBos, kEos}) {
     spec.added_tokens.push_back({.id = id, .content = spec.tokens[static_cast<size_t>(id)]});

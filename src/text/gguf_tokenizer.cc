@@ -1,0 +1,264 @@
+#include "text/gguf_tokenizer.h"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <unordered_map>
+
+#include "text/score_merges.h"
+#include "text/utf8.h"
+
+namespace qwen25 {
+namespace {
+
+// ggml.token_type.
+enum TokenType : int32_t {
+  kNormal = 1,
+  kUnknown = 2,
+  kControl = 3,
+  kUserDefined = 4,
+  kUnused = 5,
+  kByte = 6,
+};
+
+std::string Shown(std::string_view text) {
+  return RepairUtf8(text.substr(0, 64));
+}
+
+Status CheckParts(const GgufTokenizer& parts, std::string_view origin) {
+  const size_t size = parts.tokens.size();
+  if (size == 0) return Corrupt("{}: tokenizer.ggml.tokens is missing or empty", origin);
+  if (size > static_cast<size_t>(kMaxTokenId) + 1) {
+    return Corrupt("{}: tokenizer.ggml.tokens has {} entries, at most {} are handled", origin, size,
+                   kMaxTokenId + 1);
+  }
+  if (!parts.token_types.empty() && parts.token_types.size() != size) {
+    return Corrupt("{}: tokenizer.ggml.token_type has {} entries and tokenizer.ggml.tokens {}", origin,
+                   parts.token_types.size(), size);
+  }
+  if (!parts.scores.empty() && parts.scores.size() != size) {
+    return Corrupt("{}: tokenizer.ggml.scores has {} entries and tokenizer.ggml.tokens {}", origin,
+                   parts.scores.size(), size);
+  }
+  const auto bad = std::ranges::find_if(parts.scores, [](float score) { return !std::isfinite(score); });
+  if (bad != parts.scores.end()) {
+    return Corrupt("{}: tokenizer.ggml.scores holds {} at {}", origin, *bad, bad - parts.scores.begin());
+  }
+  for (const auto& [key, id] : {std::pair{"bos", parts.bos_id},
+                                {"eos", parts.eos_id},
+                                {"unknown", parts.unk_id},
+                                {"padding", parts.pad_id}}) {
+    if (id && (*id < 0 || static_cast<size_t>(*id) >= size)) {
+      return Corrupt("{}: tokenizer.ggml.{}_token_id is {}, outside the {} tokens", origin, key, *id, size);
+    }
+  }
+  return {};
+}
+
+// The kind of token `id`. Files without types have control tokens only where a role names one.
+int32_t TypeOf(const GgufTokenizer& parts, size_t id) {
+  if (!parts.token_types.empty()) return parts.token_types[id];
+  const auto is = [id](const std::optional<int32_t>& role) {
+    return role && static_cast<size_t>(*role) == id;
+  };
+  return is(parts.bos_id) || is(parts.eos_id) || is(parts.pad_id) ? kControl : kNormal;
+}
+
+// Tokens and added tokens; byte-level texts are left in the alphabet's form.
+Status FillTokens(const GgufTokenizer& parts, std::string_view origin, TokenizerSpec& spec) {
+  spec.tokens.resize(parts.tokens.size());
+  for (size_t id = 0; id < parts.tokens.size(); ++id) {
+    const std::string& text = parts.tokens[id];
+    const int32_t type = TypeOf(parts, id), number = static_cast<int32_t>(id);
+    switch (type) {
+      case kControl:
+      case kUnknown:
+      case kUserDefined:
+        spec.added_tokens.push_back({.id = number, .content = text, .special = type != kUserDefined});
+        break;
+      case kNormal:
+      case kByte:
+      case kUnused:
+        break;
+      default:
+        return Corrupt("{}: tokenizer.ggml.token_type holds {} at {}, expected 1 to 6", origin, type, id);
+    }
+    if (type == kUnused || text.empty()) continue;
+    if (spec.model == BpeModel::kSentencePiece) {
+      spec.tokens[id] = text;
+    } else if (type == kNormal && !AlphabetToBytes(text, spec.tokens[id])) {
+      spec.tokens[id].clear();
+      spec.foreign_tokens.emplace_back(number, text);
+    }
+  }
+  return {};
+}
+
+Status FillMerges(const GgufTokenizer& parts, std::string_view origin, TokenizerSpec& spec) {
+  std::unordered_map<std::string_view, int32_t> id_of;
+  id_of.reserve(parts.tokens.size());
+  for (size_t id = 0; id < parts.tokens.size(); ++id) {
+    if (!spec.tokens[id].empty()) id_of.emplace(parts.tokens[id], static_cast<int32_t>(id));
+  }
+  if (parts.merges.size() > kMaxMerges) {
+    return Corrupt("{}: tokenizer.ggml.merges has {} entries, at most {} are handled", origin,
+                   parts.merges.size(), kMaxMerges);
+  }
+  std::string joined;
+  for (size_t rank = 0; rank < parts.merges.size(); ++rank) {
+    const std::string_view merge = parts.merges[rank];
+    const size_t space = merge.find(' ');
+    if (space == std::string_view::npos || space == 0 || space + 1 == merge.size() ||
+        merge.find(' ', space + 1) != std::string_view::npos) {
+      return Corrupt("{}: tokenizer.ggml.merges[{}] is \"{}\", expected \"left right\"", origin, rank,
+                     Shown(merge));
+    }
+    joined.assign(merge.substr(0, space));
+    joined += merge.substr(space + 1);
+    const auto left = id_of.find(merge.substr(0, space)), right = id_of.find(merge.substr(space + 1)),
+               result = id_of.find(joined);
+    for (const auto& found : {left, right, result}) {
+      if (found != id_of.end()) continue;
+      return Corrupt("{}: tokenizer.ggml.merges[{}], \"{}\", needs a token that is not in the vocabulary",
+                     origin, rank, Shown(merge));
+    }
+    spec.merges.push_back({left->second, right->second, result->second});
+  }
+  return {};
+}
+
+Status FillByteLevel(const GgufTokenizer& parts, std::string_view origin, TokenizerSpec& spec) {
+  spec.model = BpeModel::kByteLevel;
+  if (parts.pre == "qwen2" || parts.pre == "deepseek-r1-qwen") {
+    spec.pre_tokenizer = PreTokenizerKind::kQwen2;
+    spec.nfc = true;
+  } else if (parts.pre == "gpt-2") {
+    spec.pre_tokenizer = PreTokenizerKind::kGpt2;
+    spec.nfc = false;
+  } else {
+    return Unsupported("{}: tokenizer.ggml.pre is \"{}\"; handled are \"qwen2\" and \"gpt-2\"", origin,
+                       Shown(parts.pre));
+  }
+  QWEN25_RETURN_IF_ERROR(FillTokens(parts, origin, spec));
+  return FillMerges(parts, origin, spec);
+}
+
+Status FillSentencePiece(const GgufTokenizer& parts, std::string_view origin, TokenizerSpec& spec) {
+  spec.model = BpeModel::kSentencePiece;
+  if (!parts.add_space_prefix.value_or(true)) {
+    return Unsupported("{}: tokenizer.ggml.add_space_prefix is false, which is not handled", origin);
+  }
+  if (parts.scores.empty()) return Corrupt("{}: tokenizer.ggml.scores is missing", origin);
+  QWEN25_RETURN_IF_ERROR(FillTokens(parts, origin, spec));
+  std::vector<bool> is_piece(parts.tokens.size());
+  for (size_t id = 0; id < is_piece.size(); ++id) {
+    is_piece[id] =
+        TypeOf(parts, id) == kNormal && !spec.tokens[id].empty() && ByteOfSentencePiece(spec.tokens[id]) < 0;
+  }
+  DeriveMerges(parts.scores, is_piece, spec);
+  return {};
+}
+
+// Merges as scores: the later a merge comes, the lower the score of what it makes. The merges into one token
+// must stand together.
+Result<std::vector<float>> ScoresOf(const TokenizerSpec& spec, std::string_view origin) {
+  std::vector<float> scores(spec.tokens.size());
+  int32_t last = -1, rank = 0;
+  for (const TokenizerSpec::Merge& merge : spec.merges) {
+    if (merge.result == last) continue;
+    last = merge.result;
+    float& score = scores[static_cast<size_t>(last)];
+    if (score != 0) {
+      return Unsupported(
+          "{}: the merges into the token \"{}\" are apart from each other; GGUF has one score per token and "
+          "cannot say so",
+          origin, Shown(spec.tokens[static_cast<size_t>(last)]));
+    }
+    score = static_cast<float>(-++rank);
+  }
+  return scores;
+}
+
+}  // namespace
+
+Result<Tokenizer> TokenizerFromGguf(const GgufTokenizer& parts, std::string_view origin) {
+  QWEN25_RETURN_IF_ERROR(CheckParts(parts, origin));
+  TokenizerSpec spec;
+  if (parts.model == "gpt2") {
+    QWEN25_RETURN_IF_ERROR(FillByteLevel(parts, origin, spec));
+  } else if (parts.model == "llama") {
+    QWEN25_RETURN_IF_ERROR(FillSentencePiece(parts, origin, spec));
+  } else {
+    return Unsupported("{}: tokenizer.ggml.model is \"{}\"; handled are \"gpt2\" and \"llama\"", origin,
+                       Shown(parts.model));
+  }
+  const auto text_of = [&](const std::optional<int32_t>& id) {
+    return id ? parts.tokens[static_cast<size_t>(*id)] : std::string();
+  };
+  spec.bos_token = text_of(parts.bos_id);
+  spec.eos_token = text_of(parts.eos_id);
+  spec.pad_token = text_of(parts.pad_id);
+  spec.unk_id = parts.unk_id;
+  for (size_t id = 0; id < parts.tokens.size() && !spec.unk_id; ++id) {
+    if (TypeOf(parts, id) == kUnknown) spec.unk_id = static_cast<int32_t>(id);
+  }
+  if (parts.add_bos.value_or(parts.model == "llama") && parts.bos_id) spec.prefix_ids = {*parts.bos_id};
+  if (parts.add_eos.value_or(false) && parts.eos_id) spec.suffix_ids = {*parts.eos_id};
+  spec.chat_template = parts.chat_template;
+  return Tokenizer::FromSpec(std::move(spec), origin);
+}
+
+Result<GgufTokenizer> GgufTokenizerOf(const Tokenizer& tokenizer, size_t vocab_size,
+                                      std::string_view origin) {
+  const TokenizerSpec& spec = tokenizer.spec();
+  const bool byte_level = spec.model == BpeModel::kByteLevel;
+  if (tokenizer.vocab_size() > vocab_size) {
+    return InvalidArgument("{}: the tokenizer has {} entries and the model {} rows of embeddings", origin,
+                           tokenizer.vocab_size(), vocab_size);
+  }
+  if (spec.ignore_merges) {
+    return Unsupported("{}: the tokenizer ignores merges for whole words, which GGUF cannot say", origin);
+  }
+  GgufTokenizer parts;
+  parts.model = byte_level ? "gpt2" : "llama";
+  if (byte_level) parts.pre = spec.pre_tokenizer == PreTokenizerKind::kQwen2 ? "qwen2" : "gpt-2";
+  parts.tokens.resize(vocab_size);
+  parts.token_types.assign(vocab_size, kUnused);
+  for (size_t id = 0; id < spec.tokens.size(); ++id) {
+    if (spec.tokens[id].empty()) continue;
+    parts.tokens[id] = byte_level ? BytesToAlphabet(spec.tokens[id]) : spec.tokens[id];
+    parts.token_types[id] = !byte_level && ByteOfSentencePiece(spec.tokens[id]) >= 0 ? kByte : kNormal;
+  }
+  for (const auto& [id, text] : spec.foreign_tokens) {
+    parts.tokens[static_cast<size_t>(id)] = text;
+    parts.token_types[static_cast<size_t>(id)] = kNormal;
+  }
+  for (const AddedToken& added : spec.added_tokens) {
+    const auto id = static_cast<size_t>(added.id);
+    parts.tokens[id] = added.content;
+    parts.token_types[id] = spec.unk_id == added.id ? kUnknown : added.special ? kControl : kUserDefined;
+  }
+  for (size_t id = 0; id < vocab_size; ++id) {
+    if (parts.token_types[id] == kUnused) parts.tokens[id] = fmt::format("[PAD{}]", id);
+  }
+  if (byte_level) {
+    for (const TokenizerSpec::Merge& merge : spec.merges) {
+      parts.merges.push_back(parts.tokens[static_cast<size_t>(merge.left)] + " " +
+                             parts.tokens[static_cast<size_t>(merge.right)]);
+    }
+  } else {
+    QWEN25_TRY(parts.scores, ScoresOf(spec, origin));
+    parts.scores.resize(vocab_size);
+    parts.add_space_prefix = true;
+  }
+  parts.bos_id = tokenizer.bos_id();
+  parts.eos_id = tokenizer.eos_id();
+  parts.pad_id = tokenizer.pad_id();
+  parts.unk_id = spec.unk_id;
+  parts.add_bos = !spec.prefix_ids.empty();
+  parts.add_eos = !spec.suffix_ids.empty();
+  parts.chat_template = spec.chat_template;
+  return parts;
+}
+
+}  // namespace qwen25

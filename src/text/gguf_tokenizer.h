@@ -1,0 +1,36 @@
+// Tokenizers as GGUF files hold them in their metadata.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "text/tokenizer.h"
+
+namespace qwen25 {
+
+// The keys under "tokenizer."; a vector or text that the file does not have is empty.
+struct GgufTokenizer {
+  std::string model;  // ggml.model: "gpt2" (byte-level BPE), "llama" (sentencepiece with scores)
+  std::string pre;    // ggml.pre: which pre-tokenizer, of "gpt2"
+  std::vector<std::string> tokens;   // ggml.tokens, by id; "gpt2": in the byte alphabet
+  std::vector<int32_t> token_types;  // ggml.token_type
+  std::vector<float> scores;         // ggml.scores, of "llama"
+  std::vector<std::string> merges;   // ggml.merges: "left right", of "gpt2"
+  std::optional<int32_t> bos_id, eos_id, unk_id, pad_id;
+  std::optional<bool> add_bos, add_eos, add_space_prefix;
+  std::string chat_template;  // Jinja source
+};
+
+// kCorrupt for parts that do not fit together, kUnsupported for kinds of tokenizers that this program does
+// not have; the message names `origin` and the key.
+Result<Tokenizer> TokenizerFromGguf(const GgufTokenizer& parts, std::string_view origin);
+
+// The opposite. A model may have more rows of embeddings than there are tokens: the rest, up to vocab_size,
+// gets names of its own. How added tokens treat white space around them is not said in the format.
+// kUnsupported for what the format cannot say; `origin` is named.
+Result<GgufTokenizer> GgufTokenizerOf(const Tokenizer& tokenizer, size_t vocab_size, std::string_view origin);
+
+}  // namespace qwen25

@@ -1,0 +1,116 @@
+#include "text/gguf_tokenizer.h"
+
+#include <cmath>
+#include <functional>
+
+#include "base/file.h"
+#include "base/json.h"
+#include "base/test_util.h"
+
+namespace qwen25 {
+namespace {
+
+const std::string kFixtures = QWEN25_SOURCE_DIR "/tests/reference/fixtures/";
+
+TEST(GgufTokenizerTest, WhatIsWrittenIsTheSameTokenizer) {
+  for (const char* name : {"tokenizer_qwen2", "tokenizer_gpt2"}) {
+    ASSERT_OK_AND_ASSIGN(const Tokenizer loaded, Tokenizer::Load(kFixtures + name));
+    // How added tokens treat what stands around them is not in the format.
+    TokenizerSpec spec = loaded.spec();
+    for (AddedToken& added : spec.added_tokens) added.lstrip = added.rstrip = added.normalized = false;
+    ASSERT_OK_AND_ASSIGN(const Tokenizer tokenizer, Tokenizer::FromSpec(spec, name));
+    ASSERT_OK_AND_ASSIGN(const GgufTokenizer parts,
+                         GgufTokenizerOf(tokenizer, tokenizer.vocab_size() + 7, name));
+    EXPECT_EQ(parts.tokens.size(), tokenizer.vocab_size() + 7);
+    EXPECT_EQ(parts.tokens.back(), fmt::format("[PAD{}]", parts.tokens.size() - 1));
+    EXPECT_EQ(parts.token_types.back(), 5);
+    EXPECT_EQ(parts.model, "gpt2");
+    ASSERT_OK_AND_ASSIGN(const Tokenizer again, TokenizerFromGguf(parts, name));
+    ASSERT_OK_AND_ASSIGN(const Json cases, ReadJsonFile(kFixtures + name + "/cases.json"));
+    for (const Json& one : cases) {
+      const auto text = one["text"].get<std::string>();
+      const std::vector<int32_t> ids = tokenizer.Encode(text);
+      EXPECT_EQ(again.Encode(text), ids) << text;
+      EXPECT_EQ(again.Decode(ids), tokenizer.Decode(ids));
+      EXPECT_EQ(again.Decode(ids, true), tokenizer.Decode(ids, true));
+    }
+    EXPECT_EQ(again.eos_id(), tokenizer.eos_id());
+  }
+}
+
+// A sentencepiece vocabulary with scores: bytes, and some pieces.
+GgufTokenizer SmallSentencePiece() {
+  GgufTokenizer parts;
+  parts.model = "llama";
+  const auto add = [&](const std::string& text, int32_t type, float score) {
+    parts.tokens.push_back(text);
+    parts.token_types.push_back(type);
+    parts.scores.push_back(score);
+  };
+  add("<unk>", 2, 0);
+  add("<s>", 3, 0);
+  add("</s>", 3, 0);
+  for (int byte = 0; byte < 256; ++byte) add(fmt::format("<0x{:02X}>", byte), 6, 0);
+  add("\u2581", 1, -100);
+  for (const char* letter : {"a", "b", "c"}) add(letter, 1, -100);
+  add("ab", 1, -2);
+  add("bc", 1, -1);
+  add("\u2581a", 1, -3);
+  add("abc", 1, -4);
+  parts.bos_id = 1;
+  parts.eos_id = 2;
+  parts.unk_id = 0;
+  return parts;
+}
+
+TEST(GgufTokenizerTest, ScoresDecideTheMerges) {
+  ASSERT_OK_AND_ASSIGN(const Tokenizer tokenizer, TokenizerFromGguf(SmallSentencePiece(), "test"));
+  const int32_t space = 259, a = 260, bc = 264, space_a = 265;
+  EXPECT_EQ(tokenizer.Encode("abc"), (std::vector<int32_t>{space_a, bc}));  // "bc" before "ab"
+  EXPECT_EQ(tokenizer.Encode("aa"), (std::vector<int32_t>{space_a, a}));
+  EXPECT_EQ(tokenizer.Encode("d"), (std::vector<int32_t>{space, 3 + 'd'}));
+  EXPECT_EQ(tokenizer.Encode("a", {.add_bos = true}), (std::vector<int32_t>{1, space_a}));
+  EXPECT_EQ(tokenizer.eos_id(), 2);
+  // And back: the scores are ranks then, and make the same merges.
+  ASSERT_OK_AND_ASSIGN(const GgufTokenizer parts, GgufTokenizerOf(tokenizer, tokenizer.vocab_size(), "test"));
+  EXPECT_EQ(parts.tokens, SmallSentencePiece().tokens);
+  EXPECT_EQ(parts.token_types, SmallSentencePiece().token_types);
+  EXPECT_GT(parts.scores[264], parts.scores[263]);
+  EXPECT_EQ(parts.add_bos, true);
+  ASSERT_OK_AND_ASSIGN(const Tokenizer again, TokenizerFromGguf(parts, "test"));
+  EXPECT_EQ(again.Encode("abcabc bca"), tokenizer.Encode("abcabc bca"));
+}
+
+TEST(GgufTokenizerTest, SaysWhatIsWrong) {
+  const auto with = [](const std::function<void(GgufTokenizer&)>& change) {
+    GgufTokenizer parts = SmallSentencePiece();
+    change(parts);
+    return TokenizerFromGguf(parts, "m.gguf");
+  };
+  EXPECT_ERROR_CONTAINS(with([](auto& p) { p.model = "bert"; }), "m.gguf: tokenizer.ggml.model is \"bert\"");
+  EXPECT_ERROR_CONTAINS(with([](auto& p) { p.tokens.clear(); }), "tokenizer.ggml.tokens is missing or empty");
+  EXPECT_ERROR_CONTAINS(with([](auto& p) { p.token_types.pop_back(); }), "token_type has 266 entries");
+  EXPECT_ERROR_CONTAINS(with([](auto& p) { p.scores.pop_back(); }), "scores has 266 entries");
+  EXPECT_ERROR_CONTAINS(with([](auto& p) { p.scores.clear(); }), "scores is missing");
+  EXPECT_ERROR_CONTAINS(with([](auto& p) { p.scores[5] = INFINITY; }), "scores holds inf at 5");
+  EXPECT_ERROR_CONTAINS(with([](auto& p) { p.token_types[9] = 9; }), "holds 9 at 9, expected 1 to 6");
+  EXPECT_ERROR_CONTAINS(with([](auto& p) { p.eos_id = 267; }), "eos_token_id is 267");
+  EXPECT_ERROR_CONTAINS(with([](auto& p) { p.tokens[259].assign(1, '\xff'); }), "not UTF-8");
+  EXPECT_ERROR_CONTAINS(with([](auto& p) { p.add_space_prefix = false; }), "add_space_prefix is false");
+  EXPECT_ERROR_CONTAINS(with([](auto& p) { p.token_types[7] = 5; }), "byte token <0x04> is missing");
+  EXPECT_ERROR_CONTAINS(with([](auto& p) {
+                          p.model = "gpt2";
+                          p.pre = "llama-bpe";
+                        }),
+                        "pre is \"llama-bpe\"");
+  ASSERT_OK_AND_ASSIGN(const Tokenizer qwen2, Tokenizer::Load(kFixtures + "tokenizer_qwen2"));
+  ASSERT_OK_AND_ASSIGN(GgufTokenizer parts, GgufTokenizerOf(qwen2, qwen2.vocab_size(), "x"));
+  parts.merges[3] = "nospace";
+  EXPECT_ERROR_CONTAINS(TokenizerFromGguf(parts, "x"), "merges[3] is \"nospace\"");
+  parts.merges[3] = "zzzz qqqq";
+  EXPECT_ERROR_CONTAINS(TokenizerFromGguf(parts, "x"), "needs a token that is not in the vocabulary");
+  EXPECT_ERROR_CONTAINS(GgufTokenizerOf(qwen2, 10, "x"), "the model 10 rows");
+}
+
+}  // namespace
+}  // namespace qwen25

@@ -1,0 +1,15 @@
+// Sentencepiece vocabularies with scores, as merges.
+#pragma once
+
+#include <span>
+
+#include "text/tokenizer_spec.h"
+
+namespace qwen25 {
+
+// Fills spec.merges from spec.tokens: every pair of pieces whose concatenation is a piece, the best score of
+// the concatenation first; pairs of equal score by the ids of the result, the left and the right part. scores
+// and is_piece [spec.tokens.size()]; tokens that are no pieces (control tokens, bytes) take no part.
+void DeriveMerges(std::span<const float> scores, const std::vector<bool>& is_piece, TokenizerSpec& spec);
+
+}  // namespace qwen25
