@@ -4,6 +4,7 @@
 #include "base/test_util.h"
 #include "infer/sampler.h"
 #include "infer/session.h"
+#include "infer/speculation.h"
 
 namespace qwen25 {
 namespace {
@@ -23,8 +24,8 @@ TEST(DecodeAllocationTest, AWarmSessionDecodesWithoutTheHeap) {
     const std::vector<int32_t> prompt = {1, 2, 3, 4, 5};
     for (bool warm : {false, true}) {
       session.Truncate(0);
-      ASSERT_OK(session.Append(prompt));
       const AllocationCounter counter;
+      ASSERT_OK(session.Append(prompt));
       for (int i = 0; i < 150; ++i) {  // over two borders of blocks
         const int32_t token = sampler.Sample(session.logits(), session.tokens());
         ASSERT_OK(session.Append({&token, 1}));
@@ -35,6 +36,31 @@ TEST(DecodeAllocationTest, AWarmSessionDecodesWithoutTheHeap) {
         EXPECT_GT(counter.count(), 0u) << "the counter does not count";
       }
     }
+  }
+}
+
+TEST(DecodeAllocationTest, WarmSpeculationDoesNotUseTheHeap) {
+  if (!QWEN25_COUNTS_ALLOCATIONS) GTEST_SKIP() << "SKIPPED: a sanitizer's allocator does not count";
+  const auto make_engine = [] {
+    Model model(*FindPreset("nano"));
+    model.Initialize(1);
+    return std::make_unique<InferenceEngine>(std::move(model), InferenceEngine::Options{.num_threads = 2});
+  };
+  const auto target = make_engine(), same = make_engine();
+  const SamplingOptions greedy = {.temperature = 0};
+  LookupDrafter lookup(target->max_context_tokens());
+  ModelDrafter model(*same, greedy, target->model().config().vocab_size, 0.1);
+  for (Drafter* drafter : std::initializer_list<Drafter*>{&lookup, &model}) {
+    Session session(*target);
+    const std::vector<int32_t> prompt = {1, 2, 3, 1, 2, 3, 1, 2};
+    ASSERT_OK(session.Append(prompt));
+    TokenStream stream(session, greedy, drafter, 8);
+    for (int i = 0; i < 150; ++i) ASSERT_TRUE(stream.Next(1000).ok());
+    const size_t accepted = stream.stats().num_accepted;
+    const AllocationCounter counter;
+    for (int i = 0; i < 150; ++i) ASSERT_TRUE(stream.Next(1000).ok());
+    EXPECT_EQ(counter.count(), 0u);
+    EXPECT_GT(stream.stats().num_accepted, accepted);
   }
 }
 

@@ -5,23 +5,6 @@
 #include "base/clock.h"
 
 namespace qwen25 {
-namespace {
-
-// Makes the session hold exactly `prompt`, with logits of its last token. Returns how many tokens were there
-// already.
-Result<size_t> MakeSessionHold(Session& session, std::span<const int32_t> prompt,
-                               const Session::Progress& progress) {
-  const auto there = session.tokens();
-  size_t common = static_cast<size_t>(
-      std::mismatch(there.begin(), there.end(), prompt.begin(), prompt.end()).second - prompt.begin());
-  // At least one token must run, for its logits.
-  common = std::min(common, prompt.empty() ? 0 : prompt.size() - 1);
-  session.Truncate(common);
-  QWEN25_RETURN_IF_ERROR(session.Append(prompt.subspan(common), progress));
-  return common;
-}
-
-}  // namespace
 
 std::string_view FinishReasonName(FinishReason reason) {
   switch (reason) {
@@ -83,11 +66,12 @@ Result<GenerateResult> Generate(Session& session, const Tokenizer& tokenizer, st
   result.num_prompt_tokens = prompt.size();
   const double start = NowSeconds();
   const auto keep_going = [&](size_t) { return !on_text || on_text(""); };
-  QWEN25_TRY(result.num_reused_tokens, MakeSessionHold(session, prompt, keep_going));
+  QWEN25_TRY(result.num_reused_tokens, session.HoldExactly(prompt, keep_going));
+  if (options.drafter) QWEN25_RETURN_IF_ERROR(options.drafter->Start(prompt, keep_going));
   const double prompt_done = NowSeconds();
   result.prompt_seconds = prompt_done - start;
 
-  Sampler sampler(options.sampling, session.logits().size());
+  TokenStream stream(session, options.sampling, options.drafter, options.max_draft_tokens);
   StreamDecoder decoder(tokenizer, /*skip_special=*/true);
   StopMatcher matcher(options.stop);
   const auto emit = [&](const std::string& piece) {
@@ -99,7 +83,12 @@ Result<GenerateResult> Generate(Session& session, const Tokenizer& tokenizer, st
       result.finish_reason = FinishReason::kLength;
       break;
     }
-    const int32_t token = sampler.Sample(session.logits(), session.tokens());
+    const Result<int32_t> next = stream.Next(options.max_new_tokens - result.tokens.size());
+    if (!next.ok()) {  // only a full context can refuse a token that the model drew
+      result.finish_reason = FinishReason::kContextFull;
+      break;
+    }
+    const int32_t token = *next;
     result.tokens.push_back(token);
     if (std::find(options.stop_tokens.begin(), options.stop_tokens.end(), token) !=
         options.stop_tokens.end()) {
@@ -113,16 +102,13 @@ Result<GenerateResult> Generate(Session& session, const Tokenizer& tokenizer, st
       result.finish_reason = stopped ? FinishReason::kStopText : FinishReason::kCancelled;
       break;
     }
-    if (!session.Append({&token, 1}).ok()) {  // only a full context can refuse a token that the model drew
-      result.finish_reason = FinishReason::kContextFull;
-      break;
-    }
   }
   if (result.finish_reason != FinishReason::kStopText) {
     std::string rest;
     if (!matcher.Feed(decoder.Finish(), rest)) rest += matcher.Finish();
     if (!rest.empty()) emit(rest);
   }
+  result.speculation = stream.stats();
   result.decode_seconds = NowSeconds() - prompt_done;
   return result;
 }

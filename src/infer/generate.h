@@ -9,6 +9,7 @@
 
 #include "infer/sampler.h"
 #include "infer/session.h"
+#include "infer/speculation.h"
 #include "text/tokenizer.h"
 
 namespace qwen25 {
@@ -18,6 +19,8 @@ struct GenerateOptions {
   size_t max_new_tokens = 512;
   std::vector<std::string> stop;     // texts that end the answer; they are not part of it
   std::vector<int32_t> stop_tokens;  // ids that end the answer: the model's end-of-text tokens
+  Drafter* drafter = nullptr;        // proposes tokens to verify together; changes the speed only
+  size_t max_draft_tokens = 16;      // at once
 };
 
 enum class FinishReason { kStopToken, kStopText, kLength, kContextFull, kCancelled };
@@ -30,6 +33,7 @@ struct GenerateResult {
   FinishReason finish_reason = FinishReason::kLength;
   size_t num_prompt_tokens = 0;
   size_t num_reused_tokens = 0;  // of the prompt, found in the session
+  SpeculationStats speculation;
   double prompt_seconds = 0;
   double decode_seconds = 0;
 };

@@ -80,20 +80,40 @@ Status Session::Prepare(std::span<const int32_t> tokens) {
   return status;
 }
 
-Status Session::Append(std::span<const int32_t> tokens, const Progress& progress) {
+Status Session::Append(std::span<const int32_t> tokens, const Progress& progress, size_t num_logit_rows) {
   const size_t old_count = tokens_.size();
   QWEN25_RETURN_IF_ERROR(Prepare(tokens));
+  QWEN25_CHECK(num_logit_rows >= 1 && num_logit_rows <= std::min(tokens.size(), kMaxLogitRows));
   for (size_t done = 0; done < tokens.size();) {
     if (progress && !progress(done)) {
       Truncate(old_count);
       return Cancelled("stopped after {} of {} tokens of the prompt", done, tokens.size());
     }
-    const size_t count = std::min(kPrefillChunk, tokens.size() - done);
-    const SessionTokens part = {this, tokens.subspan(done, count)};
+    // The rows whose logits are wanted come in one chunk, the last.
+    const size_t left = tokens.size() - done;
+    const size_t count =
+        left <= kPrefillChunk ? left : std::min(kPrefillChunk, left - std::min(left, num_logit_rows));
+    const SessionTokens part = {this, tokens.subspan(done, count), std::min(count, num_logit_rows)};
     done += count;
     engine_.Forward({&part, 1}, /*with_logits=*/done == tokens.size());
   }
   return {};
+}
+
+Result<size_t> Session::HoldExactly(std::span<const int32_t> tokens, const Progress& progress) {
+  size_t common = static_cast<size_t>(
+      std::mismatch(tokens_.begin(), tokens_.end(), tokens.begin(), tokens.end()).second - tokens.begin());
+  // At least one token must run, for its logits.
+  common = std::min(common, tokens.empty() ? 0 : tokens.size() - 1);
+  Truncate(common);
+  QWEN25_RETURN_IF_ERROR(Append(tokens.subspan(common), progress));
+  return common;
+}
+
+std::span<float> Session::logits(size_t row) {
+  QWEN25_CHECK(row < num_logit_rows_);
+  const size_t vocabulary = logits_.size() / num_logit_rows_;
+  return std::span(logits_).subspan(row * vocabulary, vocabulary);
 }
 
 Status AppendTogether(InferenceEngine& engine, std::span<const SessionTokens> parts) {
@@ -113,7 +133,7 @@ void InferenceEngine::Forward(std::span<const SessionTokens> parts, bool with_lo
   tokens_.clear();
   positions_.clear();
   sequence_starts_.assign(1, 0);
-  last_rows_.clear();
+  logit_rows_.clear();
   kv_.resize(model_.layers.size() * parts.size());
   for (size_t s = 0; s < parts.size(); ++s) {
     Session& session = *parts[s].session;
@@ -123,7 +143,11 @@ void InferenceEngine::Forward(std::span<const SessionTokens> parts, bool with_lo
       tokens_.push_back(token);
     }
     sequence_starts_.push_back(static_cast<int32_t>(tokens_.size()));
-    last_rows_.push_back(static_cast<int32_t>(tokens_.size() - 1));
+    const size_t num_rows = parts[s].num_logit_rows;
+    QWEN25_CHECK(num_rows >= 1 && num_rows <= parts[s].tokens.size() && num_rows <= Session::kMaxLogitRows);
+    for (size_t row = num_rows; row > 0; --row) {
+      logit_rows_.push_back(static_cast<int32_t>(tokens_.size() - row));
+    }
     for (size_t layer = 0; layer < model_.layers.size(); ++layer) {
       kv_[layer * parts.size() + s] = {.blocks = session.layer_blocks_[layer],
                                        .num_tokens = session.tokens_.size()};
@@ -135,10 +159,13 @@ void InferenceEngine::Forward(std::span<const SessionTokens> parts, bool with_lo
   const TokenBatch batch = {.tokens = tokens_, .positions = positions_, .sequence_starts = sequence_starts_};
   const Tensor hidden = DecoderForward(execution_, model_, batch, options);
   if (!with_logits) return;
-  const Tensor logits = Logits(execution_, model_, hidden, last_rows_);
-  for (size_t s = 0; s < parts.size(); ++s) {
-    const float* row = logits.data() + s * logits.cols();
-    parts[s].session->logits_.assign(row, row + logits.cols());
+  const Tensor logits = Logits(execution_, model_, hidden, logit_rows_);
+  const float* rows = logits.data();
+  for (const SessionTokens& part : parts) {
+    const float* end = rows + part.num_logit_rows * logits.cols();
+    part.session->logits_.assign(rows, end);
+    part.session->num_logit_rows_ = part.num_logit_rows;
+    rows = end;
   }
 }
 
@@ -146,6 +173,7 @@ void Session::Truncate(size_t num_tokens) {
   QWEN25_CHECK(num_tokens <= tokens_.size());
   tokens_.resize(num_tokens);
   logits_.clear();
+  num_logit_rows_ = 0;
   ReleaseUnusedBlocks();
 }
 

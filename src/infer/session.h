@@ -21,6 +21,7 @@ class Session;
 struct SessionTokens {
   Session* session;
   std::span<const int32_t> tokens;  // at least one
+  size_t num_logit_rows = 1;        // of the last tokens, as many as logits are kept of
 };
 
 // A model with the threads and memory that its sessions share. One thread at a time uses it.
@@ -53,7 +54,7 @@ class InferenceEngine {
   KvFormat kv_format_;
   BlockPool blocks_;
   // The batch of the current pass.
-  std::vector<int32_t> tokens_, positions_, sequence_starts_, last_rows_;
+  std::vector<int32_t> tokens_, positions_, sequence_starts_, logit_rows_;
   std::vector<SequenceKv> kv_;  // [layers][parts]
 };
 
@@ -74,15 +75,29 @@ class Session {
   // Called between chunks of a long prompt with the tokens done so far; returning false stops (kCancelled).
   using Progress = std::function<bool(size_t num_done)>;
 
-  // Appends tokens: a prompt, or the one token just drawn. Afterwards logits() are those of the last one.
+  // The most tokens that logits can be kept of.
+  static constexpr size_t kMaxLogitRows = 256;
+
+  // Appends tokens: a prompt, or the one token just drawn. Afterwards logits() are those of the last one, and
+  // logits(row) those of the last `num_logit_rows` (1 to kMaxLogitRows, and no more than tokens).
   // Fails, and leaves the session as it was, when the context would overflow or a token is outside the
   // vocabulary.
-  Status Append(std::span<const int32_t> tokens, const Progress& progress = nullptr);
+  Status Append(std::span<const int32_t> tokens, const Progress& progress = nullptr,
+                size_t num_logit_rows = 1);
+  // Makes the session hold exactly `tokens`, with logits of the last one: what it holds is kept as far as it
+  // agrees. Returns how many tokens were there already. Errors as Append, with what agreed left.
+  Result<size_t> HoldExactly(std::span<const int32_t> tokens, const Progress& progress = nullptr);
 
   // [vocab_size] of the last token; the caller may overwrite them. Empty before the first Append.
-  std::span<float> logits() { return logits_; }
+  std::span<float> logits() {
+    return num_logit_rows_ == 0 ? std::span<float>() : logits(num_logit_rows_ - 1);
+  }
+  // The same for token `row` of those whose logits the last Append kept.
+  std::span<float> logits(size_t row);
   // Every token so far.
   std::span<const int32_t> tokens() const { return tokens_; }
+  // Tokens that may still be appended, as far as the model goes.
+  size_t room() const { return engine_.max_context_tokens() - tokens_.size(); }
   // Forgets what follows the first `num_tokens` tokens. logits() are empty until the next Append.
   void Truncate(size_t num_tokens);
 
@@ -99,7 +114,8 @@ class Session {
   std::vector<int32_t> tokens_;
   std::vector<BlockPool::BlockId> block_ids_;
   std::vector<std::vector<std::byte*>> layer_blocks_;  // [layers][blocks]
-  std::vector<float> logits_;
+  std::vector<float> logits_;                          // [num_logit_rows_, vocab_size]
+  size_t num_logit_rows_ = 0;
 };
 
 }  // namespace qwen25
