@@ -41,6 +41,43 @@ def safetensors_seeds():
     yield safetensors([(dtype, dtype, [3]) for dtype in DTYPE_BYTES], {})
 
 
+def gguf_text(text):
+    return struct.pack("<Q", len(text.encode())) + text.encode()
+
+
+def gguf_array(kind, elements):
+    return struct.pack("<IQ", kind, len(elements)) + b"".join(elements)
+
+
+def gguf(values, tensors, version=3, alignment=32):
+    """values: (key, type, bytes); tensors: (name, sizes, fastest first, type, bytes)."""
+    out = b"GGUF" + struct.pack("<IQQ", version, len(tensors), len(values))
+    for key, kind, value in values:
+        out += gguf_text(key) + struct.pack("<I", kind) + value
+    at, data = 0, b""
+    for name, sizes, kind, size in tensors:
+        out += gguf_text(name) + struct.pack("<I", len(sizes)) + b"".join(struct.pack("<Q", n) for n in sizes)
+        out += struct.pack("<IQ", kind, at)
+        data += bytes(i % 60 for i in range(size)) + b"\0" * (-size % alignment)
+        at = len(data)
+    return out + b"\0" * (-len(out) % alignment) + data
+
+
+def gguf_seeds():
+    numbers = [("u8", 0, "<B"), ("i8", 1, "<b"), ("u16", 2, "<H"), ("i16", 3, "<h"), ("u32", 4, "<I"), ("i32", 5, "<i"),
+               ("f32", 6, "<f"), ("bool", 7, "<B"), ("u64", 10, "<Q"), ("i64", 11, "<q"), ("f64", 12, "<d")]
+    yield gguf([], [])
+    yield gguf([(name, kind, struct.pack(form, 1)) for name, kind, form in numbers], [])
+    yield gguf([("general.architecture", 8, gguf_text("qwen2")), ("general.alignment", 4, struct.pack("<I", 64)),
+                ("tokenizer.ggml.tokens", 9, gguf_array(8, [gguf_text(t) for t in ("<s>", "a", "")])),
+                ("tokenizer.ggml.scores", 9, gguf_array(6, [struct.pack("<f", s) for s in (0, -1, -2)]))],
+               [("token_embd.weight", [32, 3], 8, 102), ("output_norm.weight", [32], 0, 128)], alignment=64)
+    nested = gguf_array(9, [gguf_array(4, [struct.pack("<I", 7)] * 2), gguf_array(8, [gguf_text("x")])])
+    yield gguf([("nested", 9, nested), ("bools", 9, gguf_array(7, [b"\0", b"\1"]))], [("empty", [0, 4], 1, 0)], version=2)
+    yield gguf([], [(f"blk.{i}.ffn_up.weight", [256], kind, size) for i, (kind, size) in
+                    enumerate([(12, 144), (13, 176), (14, 210), (2, 144), (30, 512)])])
+
+
 def byte_alphabet():
     """The characters that GPT-2 writes for the 256 bytes."""
     plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
@@ -138,10 +175,11 @@ def quoted(text):
 def main(folder):
     dictionaries = {
         "safetensors": ["__metadata__", "dtype", "shape", "data_offsets", *DTYPE_BYTES],
+        "gguf": ["GGUF", "general.alignment", "general.architecture", "split.count", "token_embd.weight"],
         "tokenizer": [word for d in (byte_level(), sentence_piece()) for word in words(d) if len(word) > 2],
         "config": [word for seed in config_seeds() for word in words(json.loads(seed))],
     }
-    targets = {"safetensors": safetensors_seeds, "tokenizer": tokenizer_seeds, "config": config_seeds}
+    targets = {"safetensors": safetensors_seeds, "gguf": gguf_seeds, "tokenizer": tokenizer_seeds, "config": config_seeds}
     for target, seeds in targets.items():
         (folder / target).mkdir(parents=True, exist_ok=True)
         for number, seed in enumerate(seeds()):

@@ -12,6 +12,7 @@ namespace qwen25 {
 using FuzzFunction = void (*)(std::span<const uint8_t> bytes);
 
 void FuzzSafetensors(std::span<const uint8_t> bytes);
+void FuzzGguf(std::span<const uint8_t> bytes);
 void FuzzTokenizer(std::span<const uint8_t> bytes);
 void FuzzConfig(std::span<const uint8_t> bytes);
 
@@ -21,6 +22,7 @@ struct FuzzTarget {
 };
 inline constexpr FuzzTarget kFuzzTargets[] = {
     {"safetensors", FuzzSafetensors},
+    {"gguf", FuzzGguf},
     {"tokenizer", FuzzTokenizer},
     {"config", FuzzConfig},
 };
