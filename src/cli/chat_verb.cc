@@ -8,6 +8,7 @@
 #include "cli/interrupt.h"
 #include "cli/line_reader.h"
 #include "cli/load_model.h"
+#include "cli/speculation_flags.h"
 #include "cli/verb.h"
 #include "text/chat_template.h"
 
@@ -17,6 +18,7 @@ namespace {
 struct ChatFlags {
   ModelFlags model;
   SamplingFlags sampling;
+  SpeculationFlags speculation;
   std::string system;
   size_t max_new_tokens = 1024;
 };
@@ -36,9 +38,12 @@ constexpr const char* kHelp =
 // One conversation at the terminal.
 class Chat {
  public:
-  Chat(const ChatFlags& flags, LoadedModel& model)
+  // `drafter` may be null.
+  Chat(const ChatFlags& flags, LoadedModel& model, const SamplingOptions& sampling, Drafter* drafter)
       : model_(model), session_(*model.engine), system_(flags.system) {
-    options_.sampling = flags.sampling.Over(model.sampling);
+    options_.sampling = sampling;
+    options_.drafter = drafter;
+    options_.max_draft_tokens = flags.speculation.draft_tokens;
     options_.max_new_tokens = flags.max_new_tokens;
     options_.stop_tokens = model.stop_tokens;
     if (model.default_system) {
@@ -139,6 +144,7 @@ class Chat {
         "; last answer: {} tokens at {:.1f} tokens/s, prompt {} tokens of which {} were known",
         result->tokens.size(), static_cast<double>(result->tokens.size()) / result->decode_seconds,
         result->num_prompt_tokens, result->num_reused_tokens);
+    if (options_.drafter) last_stats_ += "; " + SpeculationSummary(result->speculation);
     return {};
   }
 
@@ -184,7 +190,9 @@ class Chat {
 
 Status RunChat(const ChatFlags& flags) {
   QWEN25_TRY(LoadedModel model, LoadModel(flags.model));
-  Chat chat(flags, model);
+  const SamplingOptions sampling = flags.sampling.Over(model.sampling);
+  QWEN25_TRY(const LoadedDrafter drafter, LoadDrafter(flags.speculation, flags.model, model, sampling));
+  Chat chat(flags, model, sampling, drafter.drafter.get());
   const bool terminal = ::isatty(STDIN_FILENO) != 0;
   if (terminal) {
     fmt::print("{}\n/help lists the commands, Ctrl-D leaves.\n",
@@ -210,8 +218,10 @@ void AddChatVerb(CLI::App& app, RunVerb& run) {
   verb->add_option("-n,--max-new-tokens", flags->max_new_tokens, "Most tokens of one answer")
       ->capture_default_str();
   AddSamplingFlags(*verb, flags->sampling);
+  AddSpeculationFlags(*verb, flags->speculation);
   verb->footer(std::string("Commands in the chat:\n") + kHelp +
-               "\nExample:\n  qwen25 chat -m Qwen2.5-0.5B-Instruct");
+               "\nExamples:\n  qwen25 chat -m Qwen2.5-0.5B-Instruct\n"
+               "  qwen25 chat -m Qwen2.5-7B-Instruct --weights int4 --speculate Qwen2.5-0.5B-Instruct");
   verb->callback([flags, &run] { run = [flags] { return RunChat(*flags); }; });
 }
 

@@ -3,6 +3,7 @@
 #include "base/json.h"
 #include "cli/interrupt.h"
 #include "cli/load_model.h"
+#include "cli/speculation_flags.h"
 #include "cli/verb.h"
 
 namespace qwen25 {
@@ -11,6 +12,7 @@ namespace {
 struct GenerateFlags {
   ModelFlags model;
   SamplingFlags sampling;
+  SpeculationFlags speculation;
   std::optional<std::string> prompt;
   std::string prompt_file;
   std::vector<std::string> stop;
@@ -26,6 +28,9 @@ Json ToJson(const GenerateResult& result, const std::string& prompt) {
   json["tokens"] = result.tokens;
   json["usage"] = {{"prompt_tokens", result.num_prompt_tokens}, {"completion_tokens", result.tokens.size()}};
   json["timings"] = {{"prompt_seconds", result.prompt_seconds}, {"decode_seconds", result.decode_seconds}};
+  json["speculation"] = {{"forward_passes", result.speculation.num_passes},
+                         {"proposed_tokens", result.speculation.num_proposed},
+                         {"accepted_tokens", result.speculation.num_accepted}};
   return json;
 }
 
@@ -37,6 +42,10 @@ Status RunGenerate(const GenerateFlags& flags) {
   options.max_new_tokens = flags.max_new_tokens;
   options.stop = flags.stop;
   if (!flags.ignore_eos) options.stop_tokens = model.stop_tokens;
+  QWEN25_TRY(const LoadedDrafter drafter,
+             LoadDrafter(flags.speculation, flags.model, model, options.sampling));
+  options.drafter = drafter.drafter.get();
+  options.max_draft_tokens = flags.speculation.draft_tokens;
 
   EncodeOptions encode;
   encode.add_bos = true;  // where the tokenizer's own template puts one (Llama); Qwen2.5's puts none
@@ -64,6 +73,7 @@ Status RunGenerate(const GenerateFlags& flags) {
         result.num_prompt_tokens, static_cast<double>(result.num_prompt_tokens) / result.prompt_seconds,
         result.tokens.size(), static_cast<double>(result.tokens.size()) / result.decode_seconds,
         FinishReasonName(result.finish_reason));
+    if (drafter.drafter) fmt::print(stderr, "speculation: {}\n", SpeculationSummary(result.speculation));
   }
   if (result.finish_reason == FinishReason::kCancelled) return Cancelled("stopped by Ctrl-C");
   return {};
@@ -82,12 +92,15 @@ void AddGenerateVerb(CLI::App& app, RunVerb& run) {
   verb->add_option("--stop", flags->stop, "A text that ends the answer; may be given several times");
   verb->add_flag("--ignore-eos", flags->ignore_eos, "Go on behind the end-of-text token");
   AddSamplingFlags(*verb, flags->sampling);
+  AddSpeculationFlags(*verb, flags->speculation);
   verb->add_flag("--json", flags->json, "Print one JSON object with text, tokens, usage and timings");
   verb->add_flag("-v,--verbose", flags->verbose, "Print speeds to standard error");
   verb->footer(
       "Examples:\n"
       "  qwen25 generate -m runs/demo/model -p \"def main():\" -n 64 --temperature 0.7 --seed 1\n"
-      "  git diff | qwen25 generate -m MODEL --prompt-file - --json");
+      "  git diff | qwen25 generate -m MODEL --prompt-file - --json\n"
+      "  qwen25 generate -m MODEL --prompt-file edit.txt --speculate -v\n"
+      "  qwen25 generate -m Qwen2.5-7B-Instruct -p \"...\" --weights int4 --speculate Qwen2.5-0.5B-Instruct");
   verb->callback([flags, &run] { run = [flags] { return RunGenerate(*flags); }; });
 }
 

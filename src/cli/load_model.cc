@@ -79,7 +79,7 @@ void AddModelFlags(CLI::App& verb, ModelFlags& flags) {
       ->capture_default_str();
 }
 
-Result<LoadedModel> LoadModel(const ModelFlags& flags) {
+Result<LoadedModel> LoadModel(const ModelFlags& flags, std::shared_ptr<ThreadPool> threads) {
   const std::filesystem::path path = flags.directory;
   const bool gguf = IsGgufPath(path);
   if (!gguf && !std::filesystem::is_directory(path)) {
@@ -93,11 +93,10 @@ Result<LoadedModel> LoadModel(const ModelFlags& flags) {
   if (flags.weights != "stored") {
     QWEN25_TRY(format, ParseWeightFormat(flags.weights));
   }
-  const size_t num_threads = flags.num_threads == 0 ? DefaultNumThreads() : flags.num_threads;
-  QWEN25_TRY(Model model, [&] {
-    ThreadPool threads(num_threads);
-    return Model::LoadPacked(path, format, threads);
-  }());
+  if (!threads) {
+    threads = std::make_shared<ThreadPool>(flags.num_threads == 0 ? DefaultNumThreads() : flags.num_threads);
+  }
+  QWEN25_TRY(Model model, Model::LoadPacked(path, format, *threads));
   if (flags.cache_weights) QWEN25_RETURN_IF_ERROR(model.WritePackedCache(path));
   if (tokenizer.vocab_size() > model.config().vocab_size) {
     return InvalidArgument(
@@ -121,7 +120,7 @@ Result<LoadedModel> LoadModel(const ModelFlags& flags) {
   const bool narrow = model.layers[0].down_proj.packed.format != WeightFormat::kFloat32;
   loaded.engine = std::make_unique<InferenceEngine>(
       std::move(model),
-      InferenceEngine::Options{.num_threads = num_threads,
+      InferenceEngine::Options{.threads = std::move(threads),
                                .max_context_tokens = flags.max_context,
                                .kv_format = flags.kv == "float16" || (flags.kv == "auto" && narrow)
                                                 ? KvFormat::kFloat16

@@ -32,7 +32,8 @@ struct LoadedModel {
   std::vector<int32_t> stop_tokens;           // end-of-text tokens of config, generation config and tokenizer
 };
 // Errors name the file and what to do. The tokenizer must not have more entries than the model has rows.
-Result<LoadedModel> LoadModel(const ModelFlags& flags);
+// `threads`: those of another engine, for a draft model; null: its own.
+Result<LoadedModel> LoadModel(const ModelFlags& flags, std::shared_ptr<ThreadPool> threads = nullptr);
 
 // Sampling flags; those that were not given keep what the model's generation_config.json says.
 struct SamplingFlags {

@@ -24,14 +24,16 @@ AttentionShape ShapeWithKv(AttentionShape shape, KvFormat format) {
 
 InferenceEngine::InferenceEngine(Model model, const Options& options)
     : model_(std::move(model)),
-      threads_(options.num_threads == 0 ? DefaultNumThreads() : options.num_threads),
-      scratch_(threads_.num_threads()),
-      execution_{threads_, tensors_, scratch_, nullptr},
+      threads_(options.threads ? options.threads
+                               : std::make_shared<ThreadPool>(
+                                     options.num_threads == 0 ? DefaultNumThreads() : options.num_threads)),
+      scratch_(threads_->num_threads()),
+      execution_{*threads_, tensors_, scratch_, nullptr},
       max_context_tokens_(ContextLimit(model_.config(), options.max_context_tokens)),
       kv_format_(options.kv_format),
       blocks_(ShapeWithKv(model_.attention_shape(), options.kv_format), model_.layers.size(),
               (std::max(options.max_total_tokens, max_context_tokens_) + kBlockTokens - 1) / kBlockTokens) {
-  model_.PackForInference(threads_);
+  model_.PackForInference(*threads_);
 }
 
 Session::Session(InferenceEngine& engine) : engine_(engine), layer_blocks_(engine.model().layers.size()) {

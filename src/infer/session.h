@@ -28,7 +28,8 @@ struct SessionTokens {
 class InferenceEngine {
  public:
   struct Options {
-    size_t num_threads = 0;         // 0: DefaultNumThreads()
+    size_t num_threads = 0;                         // 0: DefaultNumThreads()
+    std::shared_ptr<ThreadPool> threads = nullptr;  // those of another engine, instead
     size_t max_context_tokens = 0;  // of one session; 0, or more than the model has positions: these
     size_t max_total_tokens = 0;    // of all sessions together; 0: max_context_tokens
     KvFormat kv_format = KvFormat::kFloat32;
@@ -39,6 +40,7 @@ class InferenceEngine {
   const Model& model() const { return model_; }
   Execution& execution() { return execution_; }
   BlockPool& blocks() { return blocks_; }
+  const std::shared_ptr<ThreadPool>& shared_threads() const { return threads_; }
   // Appends the parts, which are known to fit. `with_logits`: sets the logits of every part's session.
   void Forward(std::span<const SessionTokens> parts, bool with_logits);
   // The most tokens one session can hold.
@@ -46,7 +48,7 @@ class InferenceEngine {
 
  private:
   Model model_;
-  ThreadPool threads_;
+  std::shared_ptr<ThreadPool> threads_;
   TensorPool tensors_;
   Scratch scratch_;
   Execution execution_;

@@ -23,6 +23,11 @@ struct SpeculationStats {
   size_t num_passes = 0;    // forward passes behind the prompt
   size_t num_proposed = 0;  // tokens
   size_t num_accepted = 0;
+
+  // 1 without proposals; 0 where nothing ran behind the prompt.
+  double TokensPerPass() const {
+    return num_passes == 0 ? 0 : 1 + static_cast<double>(num_accepted) / static_cast<double>(num_passes);
+  }
 };
 
 // Decides on one proposed token; memory for it is reused.
