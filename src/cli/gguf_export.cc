@@ -76,11 +76,12 @@ Status ExportGguf(const std::string& input, const std::string& output, GgmlType 
   QWEN25_TRY(const std::unique_ptr<WeightsReader> source, WeightsReader::Open(input));
   QWEN25_TRY(GgufMetadata metadata, MetadataOf(*source, input));
   ThreadPool threads(DefaultNumThreads());
-  Progress progress("write", "bytes", 0);
+  Progress progress("write", "MB", 0);
   return WriteGgufModel(output, *source, type, search_scales, std::move(metadata), threads,
                         [&](uint64_t done, uint64_t total) {
-                          progress.set_total(total);
-                          progress.Update(done);
+                          constexpr uint64_t kMegabyte = 1'000'000;
+                          progress.set_total((total + kMegabyte - 1) / kMegabyte);
+                          progress.Update((done + kMegabyte - 1) / kMegabyte);
                         });
 }
 
