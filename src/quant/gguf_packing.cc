@@ -12,22 +12,47 @@
 namespace qwen25 {
 namespace {
 
-// What codes of a format can be, and whether they may have a minimum.
+// The codes that a format, or the blocks of a file, can hold.
 struct CodeRange {
   int low, high;
-  bool minimum;
 };
 CodeRange RangeOf(WeightFormat format) {
-  switch (format) {
-    case WeightFormat::kInt4:
-      return {-8, 7, false};
-    case WeightFormat::kInt4Minimum:
-      return {0, 15, true};
-    case WeightFormat::kInt8Minimum:
-      return {-128, 127, true};
+  if (format == WeightFormat::kInt4) return {-8, 7};
+  return format == WeightFormat::kInt4Minimum ? CodeRange{0, 15} : CodeRange{-128, 127};
+}
+CodeRange RangeOf(GgmlType type) {
+  switch (type) {
+    case GgmlType::kQ4_0:
+      return {-8, 7};
+    case GgmlType::kQ4_1:
+    case GgmlType::kQ4_K:
+      return {0, 15};
+    case GgmlType::kQ5_0:
+      return {-16, 15};
+    case GgmlType::kQ5_1:
+    case GgmlType::kQ5_K:
+      return {0, 31};
     default:
-      return {-128, 127, false};
+      return {-128, 127};
   }
+}
+
+// How codes are taken over: code + offset in a format of unsigned codes, shift of them taken off the minimum.
+struct Takeover {
+  bool possible = false;
+  int offset = 0, shift = 0;
+};
+Takeover TakeoverOf(GgmlType type, WeightFormat format) {
+  const bool minimum = type == GgmlType::kQ4_1 || type == GgmlType::kQ5_1 || type == GgmlType::kQ4_K ||
+                       type == GgmlType::kQ5_K;
+  const QuantCode code = QuantCodeOf(format);
+  const CodeRange have = RangeOf(type), may = RangeOf(format);
+  // Signed 4-bit codes in a format of unsigned ones: 8 is added to the code and 8 scales taken off, exactly.
+  const int shift = format == WeightFormat::kInt4Minimum && type == GgmlType::kQ4_0 ? 8 : 0;
+  return {.possible = type != GgmlType::kQ6_K && (code.has_minimum || !minimum) &&
+                      have.low + shift >= may.low && have.high + shift <= may.high,
+          .offset = code.Offset() + shift,
+          .shift = shift};
 }
 
 void Numbers(const GgufGroup& group, float* out) {
@@ -37,19 +62,13 @@ void Numbers(const GgufGroup& group, float* out) {
   }
 }
 
-// Takes the codes over. False where the format cannot hold them.
-bool TakeCodes(WeightFormat format, const GgufGroup& group, EncodedGroup& out) {
-  if (group.scales[0] != group.scales[1]) return false;
-  const CodeRange range = RangeOf(format);
-  if (group.has_minimum && !range.minimum) return false;
-  const auto [least, greatest] = std::minmax_element(group.codes, group.codes + kGgufGroup);
-  // Signed 4-bit codes in a format of unsigned ones: 8 is added to the code and 8 scales taken off, exactly.
-  const int shift = format == WeightFormat::kInt4Minimum && *least < 0 && !group.has_minimum ? 8 : 0;
-  if (*least + shift < range.low || *greatest + shift > range.high) return false;
-  const int offset = QuantCodeOf(format).Offset() + shift;
-  for (size_t i = 0; i < kGgufGroup; ++i) out.codes[i] = static_cast<uint8_t>(group.codes[i] + offset);
+// False where the scales are too large for float16.
+bool TakeCodes(const Takeover& takeover, const GgufGroup& group, EncodedGroup& out) {
+  for (size_t i = 0; i < kGgufGroup; ++i) {
+    out.codes[i] = static_cast<uint8_t>(group.codes[i] + takeover.offset);
+  }
   out.scale = FloatToFloat16(group.scales[0]);
-  out.minimum = FloatToFloat16(group.minimum - static_cast<float>(shift) * group.scales[0]);
+  out.minimum = FloatToFloat16(group.minimum - static_cast<float>(takeover.shift) * group.scales[0]);
   constexpr uint16_t kNotFinite = 0x7c00;
   return (out.scale & kNotFinite) != kNotFinite && (out.minimum & kNotFinite) != kNotFinite;
 }
@@ -67,14 +86,15 @@ Status NotFinite(GgmlType type) {
 // One row of a panel in a quantised format, from a row in blocks.
 Status PackBlocks(WeightFormat format, const GgufRow& source, size_t cols, size_t row, uint8_t* panel) {
   const QuantCode code = QuantCodeOf(format);
+  const Takeover takeover = TakeoverOf(source.type, format);
   for (size_t g = 0; g < cols / kGgufGroup; ++g) {
     GgufGroup group;
     DecodeGgufGroup(source.type, source.bytes, g, group);
     if (!std::isfinite(group.scales[0]) || !std::isfinite(group.scales[1]) || !std::isfinite(group.minimum)) {
       return NotFinite(source.type);
     }
-    EncodedGroup encoded = {};
-    if (!TakeCodes(format, group, encoded)) {
+    EncodedGroup encoded;
+    if (!takeover.possible || !TakeCodes(takeover, group, encoded)) {
       float w[kGgufGroup];
       Numbers(group, w);
       EncodeGroup(format, w, encoded);
