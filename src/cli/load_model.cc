@@ -128,6 +128,14 @@ Result<LoadedModel> LoadModel(const ModelFlags& flags, std::shared_ptr<ThreadPoo
   return loaded;
 }
 
+std::optional<int32_t> FirstDifferentToken(const Tokenizer& a, const Tokenizer& b) {
+  const auto count = static_cast<int32_t>(std::max(a.vocab_size(), b.vocab_size()));
+  for (int32_t id = 0; id < count; ++id) {
+    if (a.TokenBytes(id) != b.TokenBytes(id) || a.IsSpecial(id) != b.IsSpecial(id)) return id;
+  }
+  return std::nullopt;
+}
+
 SamplingOptions SamplingFlags::Over(const SamplingOptions& defaults) const {
   SamplingOptions options = defaults;
   // Who asks for a kind of sampling wants to sample: a model whose default is greedy must not keep ignoring

@@ -35,6 +35,10 @@ struct LoadedModel {
 // `threads`: those of another engine, for a draft model; null: its own.
 Result<LoadedModel> LoadModel(const ModelFlags& flags, std::shared_ptr<ThreadPool> threads = nullptr);
 
+// The first token that two tokenizers do not share. Embeddings may have more rows than tokens, in different
+// numbers.
+std::optional<int32_t> FirstDifferentToken(const Tokenizer& a, const Tokenizer& b);
+
 // Sampling flags; those that were not given keep what the model's generation_config.json says.
 struct SamplingFlags {
   std::optional<float> temperature, top_p, min_p, repetition_penalty;

@@ -26,6 +26,7 @@ int main(int argc, char** argv) {
   qwen25::AddTrainVerb(app, run);
   qwen25::AddReportVerb(app, run);
   qwen25::AddPerplexityVerb(app, run);
+  qwen25::AddDivergenceVerb(app, run);
   qwen25::AddGenerateVerb(app, run);
   qwen25::AddChatVerb(app, run);
   qwen25::AddConvertVerb(app, run);

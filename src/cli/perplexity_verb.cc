@@ -2,12 +2,11 @@
 #include <memory>
 #include <numbers>
 
-#include "base/file.h"
 #include "base/progress.h"
 #include "cli/gguf_tokenizer_io.h"
 #include "cli/interrupt.h"
+#include "cli/read_texts.h"
 #include "cli/verb.h"
-#include "data/jsonl.h"
 #include "model/decoder.h"
 #include "model/model.h"
 #include "text/tokenizer.h"
@@ -28,21 +27,6 @@ struct Score {
   uint64_t num_tokens = 0;  // predicted
   uint64_t num_bytes = 0;   // of the text they stand for
 };
-
-// Texts of a file: the documents of a .jsonl, or the whole file.
-Result<std::vector<std::string>> ReadTexts(const std::string& path) {
-  if (!path.ends_with(".jsonl")) {
-    QWEN25_TRY(std::string text, ReadFile(path));
-    return std::vector<std::string>{std::move(text)};
-  }
-  std::vector<std::string> texts;
-  QWEN25_TRY(JsonlReader reader, JsonlReader::Open(path));
-  while (true) {
-    QWEN25_TRY(std::optional<Document> document, reader.Next());
-    if (!document) return texts;
-    texts.push_back(std::move(document->text));
-  }
-}
 
 // Scores windows of a text. Each window starts `stride` tokens behind the one before and counts only tokens
 // that have not been counted: all but the first of the text are predicted once, with at least window - stride

@@ -1,27 +1,6 @@
 #include "cli/speculation_flags.h"
 
-#include <algorithm>
-
 namespace qwen25 {
-namespace {
-
-// Embeddings may have more rows than there are tokens, in different numbers: those stand for nothing.
-Status CheckSameTokens(const Tokenizer& target, const Tokenizer& draft, const std::string& draft_path) {
-  const size_t count = std::max(target.vocab_size(), draft.vocab_size());
-  for (size_t i = 0; i < count; ++i) {
-    const auto id = static_cast<int32_t>(i);
-    if (target.TokenBytes(id) == draft.TokenBytes(id) && target.IsSpecial(id) == draft.IsSpecial(id))
-      continue;
-    return InvalidArgument(
-        "{}: a draft model must have the model's own tokens, and token {} is \"{}\" there and \"{}\" here; "
-        "use a "
-        "smaller model of the same family, or --speculate lookup",
-        draft_path, id, draft.TokenBytes(id), target.TokenBytes(id));
-  }
-  return {};
-}
-
-}  // namespace
 
 void AddSpeculationFlags(CLI::App& verb, SpeculationFlags& flags) {
   verb.add_option("--speculate", flags.source,
@@ -47,7 +26,13 @@ Result<LoadedDrafter> LoadDrafter(const SpeculationFlags& flags, const ModelFlag
   ModelFlags draft_flags = model;
   draft_flags.directory = flags.source;
   QWEN25_TRY(LoadedModel draft, LoadModel(draft_flags, target.engine->shared_threads()));
-  QWEN25_RETURN_IF_ERROR(CheckSameTokens(target.tokenizer, draft.tokenizer, flags.source));
+  if (const auto id = FirstDifferentToken(target.tokenizer, draft.tokenizer)) {
+    return InvalidArgument(
+        "{}: a draft model must have the model's own tokens, and token {} is \"{}\" there and \"{}\" here; "
+        "use a "
+        "smaller model of the same family, or --speculate lookup",
+        flags.source, *id, draft.tokenizer.TokenBytes(*id), target.tokenizer.TokenBytes(*id));
+  }
   loaded.engine = std::move(draft.engine);
   // A decode step reads every weight once.
   const double relative_cost = static_cast<double>(loaded.engine->model().packed_bytes()) /

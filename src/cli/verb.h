@@ -17,6 +17,7 @@ void AddTokenizerVerb(CLI::App& app, RunVerb& run);
 void AddTrainVerb(CLI::App& app, RunVerb& run);
 void AddReportVerb(CLI::App& app, RunVerb& run);
 void AddPerplexityVerb(CLI::App& app, RunVerb& run);
+void AddDivergenceVerb(CLI::App& app, RunVerb& run);
 void AddGenerateVerb(CLI::App& app, RunVerb& run);
 void AddChatVerb(CLI::App& app, RunVerb& run);
 void AddConvertVerb(CLI::App& app, RunVerb& run);
