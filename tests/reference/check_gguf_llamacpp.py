@@ -132,10 +132,10 @@ class Checker:
         for number, token in enumerate(drawn):
             piece = vocabulary.piece(token).replace(b"\0", b"")  # llama-simple prints C strings
             if not text.startswith(same + piece):
-                return number, len(drawn), self.gap(model, ids + drawn[:number])
+                return number, len(drawn), self.gap(model, ids, drawn[:number])
             same += piece
         if text != same + b"\n":  # it went on where this program stopped
-            return len(drawn), count, self.gap(model, ids + drawn)
+            return len(drawn), count, self.gap(model, ids, drawn)
         return len(drawn), len(drawn), None
 
     def encode(self, model, prompt):
@@ -154,14 +154,16 @@ class Checker:
             self.work / "logits.safetensors")
         return numpy.split(load_file(self.work / "logits.safetensors")["logits"], starts[1:-1])
 
-    def gap(self, model, ids):
-        last = self.logits(model, [ids])[0][-1].astype(numpy.float64)
-        best = numpy.sort(last)[-2:]
-        return (best[1] - best[0]) / last.std()
+    def gap(self, model, prompt, drawn):
+        """Behind `drawn`, or one or two tokens before: a token of theirs may begin with the text of several of ours."""
+        first = len(prompt) + max(len(drawn) - 2, 0) - 1
+        rows = self.logits(model, [prompt + drawn])[0][first:].astype(numpy.float64)
+        best = numpy.sort(rows, axis=1)[:, -2:]
+        return ((best[:, 1] - best[:, 0]) / rows.std(axis=1)).min()
 
     def perplexities(self, model, text_file):
         """(here, there)"""
-        for _ in range(5):  # its log sometimes loses the last lines
+        for _ in range(30):  # its log sometimes loses the last lines
             done = run(self.llama / "llama-perplexity", "-m", model, "-f", text_file, "-c", CONTEXT, "-b", CONTEXT, check=False)
             output = (done.stdout + done.stderr).decode(errors="replace")
             found = re.search(r"Final estimate: PPL = ([0-9.]+)", output)
