@@ -75,12 +75,13 @@ HWY_INLINE V Exp2(Tag tag, V x) {
 
 // C [rows, cols] = A [rows, depth] * B [depth, cols] [+ C * factors, or + C if add]. Each element of A * B is
 // one chain of multiply-adds in ascending order of depth. A's element (r, i) is a[r * a_stride + i], or,
-// transposed, a[i * a_stride + r].
+// transposed, a[i * a_stride + r]. Right: float, or uint16_t for float16.
+template <typename Right = float>
 struct Product {
   size_t rows, cols, depth;
   const float* a;
   size_t a_stride;
-  const float* b;
+  const Right* b;
   size_t b_stride;
   float* c;
   size_t c_stride;
@@ -88,8 +89,20 @@ struct Product {
   bool add = false;
 };
 
-template <bool kTransposed, size_t kRows, size_t kVecs, class Tag>
-HWY_NOINLINE void MicroKernel(Tag tag, const Product& product, size_t row, size_t col) {
+template <class Tag>
+HWY_INLINE hn::Vec<Tag> LoadFloats(Tag tag, const float* from) {
+  return hn::LoadU(tag, from);
+}
+template <class Tag>
+HWY_INLINE hn::Vec<Tag> LoadFloats(Tag tag, const uint16_t* from) {
+  const hn::Rebind<hwy::float16_t, Tag> half_tag;
+  return hn::PromoteTo(tag, hn::LoadU(half_tag, reinterpret_cast<const hwy::float16_t*>(from)));
+}
+
+constexpr size_t kStepsAhead = 20;  // of depth, that float16 numbers are asked for before they are used
+
+template <bool kTransposed, size_t kRows, size_t kVecs, class Tag, typename Right>
+HWY_NOINLINE void MicroKernel(Tag tag, const Product<Right>& product, size_t row, size_t col) {
   using V = hn::Vec<Tag>;
   constexpr size_t kN = hn::MaxLanes(Tag());
   V sum[kRows][kVecs];
@@ -100,11 +113,15 @@ HWY_NOINLINE void MicroKernel(Tag tag, const Product& product, size_t row, size_
   }
   const size_t a_stride = product.a_stride, b_stride = product.b_stride;
   const float* HWY_RESTRICT a = product.a + (kTransposed ? row : row * a_stride);
-  const float* HWY_RESTRICT b = product.b + col;
+  const Right* HWY_RESTRICT b = product.b + col;
   for (size_t i = product.depth; i != 0; --i) {
     V right[kVecs];
 #pragma GCC unroll 4
-    for (size_t v = 0; v < kVecs; ++v) right[v] = hn::LoadU(tag, b + v * kN);
+    for (size_t v = 0; v < kVecs; ++v) right[v] = LoadFloats(tag, b + v * kN);
+    if constexpr (sizeof(Right) == 2) {
+      // Keys and values that come from memory: the hardware stops looking ahead at the end of a page.
+      for (size_t v = 0; v < kVecs; v += 64 / (2 * kN)) hwy::Prefetch(b + kStepsAhead * b_stride + v * kN);
+    }
 #pragma GCC unroll 16
     for (size_t r = 0; r < kRows; ++r) {
       const V left = hn::Set(tag, kTransposed ? a[r] : a[r * a_stride]);
@@ -139,25 +156,51 @@ constexpr size_t MaxRows() {
   return kVecs * 12 <= (kManyRegisters ? 24 : 12) ? 12 : 6;
 }
 
-template <bool kTransposed, size_t kVecs, class Tag>
-void MultiplyPanel(Tag tag, const Product& product, size_t col) {
+template <bool kTransposed, size_t kVecs, class Tag, typename Right>
+void MultiplyPanel(Tag tag, const Product<Right>& product, size_t col) {
   // Narrow tails get fewer register tiles: there is one kernel for each.
   constexpr bool kNarrow = hn::MaxLanes(Tag()) < kLanes;
   size_t row = 0;
   const auto run = [&]<size_t kRows>(std::integral_constant<size_t, kRows>) {
-    for (; row + kRows <= product.rows; row += kRows) {
-      MicroKernel<kTransposed, kRows, kVecs>(tag, product, row, col);
-    }
+    MicroKernel<kTransposed, kRows, kVecs>(tag, product, row, col);
+    row += kRows;
   };
-  if constexpr (MaxRows<kVecs>() >= 12) run(std::integral_constant<size_t, 12>());
-  if constexpr (!kNarrow) run(std::integral_constant<size_t, 6>());
-  run(std::integral_constant<size_t, 4>());
-  if constexpr (!kNarrow) run(std::integral_constant<size_t, 2>());
-  run(std::integral_constant<size_t, 1>());
+  if constexpr (MaxRows<kVecs>() >= 12) {
+    while (row + 12 <= product.rows) run(std::integral_constant<size_t, 12>());
+  }
+  if constexpr (kNarrow) {
+    while (row + 4 <= product.rows) run(std::integral_constant<size_t, 4>());
+    while (row < product.rows) run(std::integral_constant<size_t, 1>());
+  } else {
+    // The last rows in two tiles of about the same size: one of a single row would wait for its own sums.
+    while (row < product.rows) {
+      const size_t rest = product.rows - row;
+      switch (rest <= 6 ? rest : rest < 12 ? (rest + 1) / 2 : 6) {
+        case 1:
+          run(std::integral_constant<size_t, 1>());
+          break;
+        case 2:
+          run(std::integral_constant<size_t, 2>());
+          break;
+        case 3:
+          run(std::integral_constant<size_t, 3>());
+          break;
+        case 4:
+          run(std::integral_constant<size_t, 4>());
+          break;
+        case 5:
+          run(std::integral_constant<size_t, 5>());
+          break;
+        default:
+          run(std::integral_constant<size_t, 6>());
+          break;
+      }
+    }
+  }
 }
 
-template <bool kTransposed>
-void Multiply(const Product& product) {
+template <bool kTransposed, typename Right = float>
+void Multiply(const Product<Right>& product) {
   size_t col = 0;
   while (col + kPanelVecs * kLanes <= product.cols) {
     MultiplyPanel<kTransposed, kPanelVecs>(kTag, product, col);

@@ -1,5 +1,6 @@
 #include "kernels/attention.h"
 
+#include <algorithm>
 #include <cstring>
 #include <limits>
 #include <type_traits>
@@ -114,6 +115,10 @@ void SoftmaxRows(const QueryTile& tile, size_t block_index, size_t begin, size_t
   }
 }
 
+bool AllFinite(const uint16_t* HWY_RESTRICT from, size_t count) {
+  constexpr uint16_t kExponent = 0x7c00;
+  return std::none_of(from, from + count, [](uint16_t x) { return (x & kExponent) == kExponent; });
+}
 bool AllFinite(const float* HWY_RESTRICT from, size_t count) {
   bool finite = true;
   ForVectors(0, count, [&](auto tag, size_t i) HWY_ATTR {
@@ -125,22 +130,23 @@ bool AllFinite(const float* HWY_RESTRICT from, size_t count) {
 // sums = sums * factors + probabilities * values. Where some rows of the group see keys that others do not,
 // the others multiply these values by 0, which is the cheapest way to leave them out as long as they are
 // finite; where one is not, each row reads only what it sees.
-void AddValues(const QueryTile& tile, size_t block_index, size_t begin, size_t end, const KvBlock& block,
+template <typename Number>
+void AddValues(const QueryTile& tile, size_t block_index, size_t begin, size_t end, const Number* values,
                const AttendState& state) {
   const size_t head_dim = tile.head_dim;
   const size_t seen_by_all = tile.VisibleInBlock(begin / tile.num_heads, block_index);
   const size_t visible = tile.VisibleInBlock((end - 1) / tile.num_heads, block_index);
-  Product product = {.rows = end - begin,
-                     .cols = head_dim,
-                     .depth = visible,
-                     .a = state.scores,
-                     .a_stride = kBlockTokens,
-                     .b = block.values,
-                     .b_stride = head_dim,
-                     .c = state.sums + begin * head_dim,
-                     .c_stride = head_dim,
-                     .factors = state.factors + begin};
-  if (AllFinite(block.values + seen_by_all * head_dim, (visible - seen_by_all) * head_dim)) {
+  Product<Number> product = {.rows = end - begin,
+                             .cols = head_dim,
+                             .depth = visible,
+                             .a = state.scores,
+                             .a_stride = kBlockTokens,
+                             .b = values,
+                             .b_stride = head_dim,
+                             .c = state.sums + begin * head_dim,
+                             .c_stride = head_dim,
+                             .factors = state.factors + begin};
+  if (AllFinite(values + seen_by_all * head_dim, (visible - seen_by_all) * head_dim)) {
     Multiply<false>(product);
     return;
   }
@@ -154,26 +160,34 @@ void AddValues(const QueryTile& tile, size_t block_index, size_t begin, size_t e
   }
 }
 
-void AttendToBlockImpl(const QueryTile& tile, const RotaryAngles& rotary, const KvBlock& block,
-                       size_t block_index, const AttendState& state) {
+// keys [D, key_stride] and values [.., D] of a block in float32 or float16.
+template <typename Number>
+HWY_INLINE void AttendTo(const QueryTile& tile, const RotaryAngles& rotary, const Number* keys,
+                         size_t key_stride, const Number* values, size_t block_index,
+                         const AttendState& state) {
   const size_t head_dim = tile.head_dim, num_rows = tile.num_rows();
   const float* queries = QueriesAt(tile, rotary, block_index, state.queries, state.rotated);
   for (size_t begin = 0; begin < num_rows; begin += kGroupRows) {
     const size_t end = std::min(num_rows, begin + kGroupRows);
     const size_t visible = tile.VisibleInBlock((end - 1) / tile.num_heads, block_index);
     const size_t cols = WholeVectors(visible);
-    Multiply<false>({.rows = end - begin,
-                     .cols = cols,
-                     .depth = head_dim,
-                     .a = queries + begin * head_dim,
-                     .a_stride = head_dim,
-                     .b = block.keys,
-                     .b_stride = block.key_stride,
-                     .c = state.scores,
-                     .c_stride = kBlockTokens});
+    Multiply<false>(Product<Number>{.rows = end - begin,
+                                    .cols = cols,
+                                    .depth = head_dim,
+                                    .a = queries + begin * head_dim,
+                                    .a_stride = head_dim,
+                                    .b = keys,
+                                    .b_stride = key_stride,
+                                    .c = state.scores,
+                                    .c_stride = kBlockTokens});
     SoftmaxRows(tile, block_index, begin, end, cols, state);
-    AddValues(tile, block_index, begin, end, block, state);
+    AddValues(tile, block_index, begin, end, values, state);
   }
+}
+
+void AttendToBlockImpl(const QueryTile& tile, const RotaryAngles& rotary, const KvBlock& block,
+                       size_t block_index, const AttendState& state) {
+  AttendTo(tile, rotary, block.keys, block.key_stride, block.values, block_index, state);
 }
 
 void StoreOutputsImpl(const QueryTile& tile, const AttendState& state, HeadRows<float> outputs,
@@ -226,9 +240,17 @@ void NarrowSlotsImpl(size_t head_dim, size_t first, size_t count, const KvBlock&
   Narrow(from.values + first * head_dim, count * head_dim, to.values + first * head_dim);
 }
 
-void WidenBlockImpl(size_t head_dim, size_t num_tokens, const HalfKvBlock& from, const KvBlock& to) {
-  Widen(from.keys, head_dim * kBlockTokens, to.keys);
-  Widen(from.values, num_tokens * head_dim, to.values);
+void AttendToHalfBlockImpl(const QueryTile& tile, const RotaryAngles& rotary, const HalfKvBlock& block,
+                           const KvBlock& scratch, size_t block_index, const AttendState& state) {
+  // A few rows take the numbers as they are, and memory is read while they are used. For more, widening once
+  // costs less than widening for each tile of registers.
+  if (tile.num_rows() <= kGroupRows) {
+    AttendTo(tile, rotary, block.keys, kBlockTokens, block.values, block_index, state);
+    return;
+  }
+  Widen(block.keys, tile.head_dim * kBlockTokens, scratch.keys);
+  Widen(block.values, tile.VisibleInBlock(tile.num_tokens - 1, block_index) * tile.head_dim, scratch.values);
+  AttendTo(tile, rotary, scratch.keys, kBlockTokens, scratch.values, block_index, state);
 }
 
 void Exp2Impl(size_t count, const float* x, float* y) {
@@ -250,7 +272,7 @@ HWY_EXPORT(LoadQueriesImpl);
 HWY_EXPORT(AttendToBlockImpl);
 HWY_EXPORT(StoreOutputsImpl);
 HWY_EXPORT(NarrowSlotsImpl);
-HWY_EXPORT(WidenBlockImpl);
+HWY_EXPORT(AttendToHalfBlockImpl);
 HWY_EXPORT(Exp2Impl);
 
 }  // namespace
@@ -263,9 +285,6 @@ void StoreKeysAndValues(const RotaryAngles& rotary, HeadRows<const float> keys, 
 void NarrowSlots(size_t head_dim, size_t first, size_t count, const KvBlock& from, const HalfKvBlock& to) {
   HWY_DYNAMIC_DISPATCH(NarrowSlotsImpl)(head_dim, first, count, from, to);
 }
-void WidenBlock(size_t head_dim, size_t num_tokens, const HalfKvBlock& from, const KvBlock& to) {
-  HWY_DYNAMIC_DISPATCH(WidenBlockImpl)(head_dim, num_tokens, from, to);
-}
 void LoadQueries(const QueryTile& tile, const RotaryAngles& rotary, HeadRows<const float> queries,
                  float scale, const AttendState& state) {
   HWY_DYNAMIC_DISPATCH(LoadQueriesImpl)(tile, rotary, queries, scale, state);
@@ -273,6 +292,10 @@ void LoadQueries(const QueryTile& tile, const RotaryAngles& rotary, HeadRows<con
 void AttendToBlock(const QueryTile& tile, const RotaryAngles& rotary, const KvBlock& block,
                    size_t block_index, const AttendState& state) {
   HWY_DYNAMIC_DISPATCH(AttendToBlockImpl)(tile, rotary, block, block_index, state);
+}
+void AttendToBlock(const QueryTile& tile, const RotaryAngles& rotary, const HalfKvBlock& block,
+                   const KvBlock& scratch, size_t block_index, const AttendState& state) {
+  HWY_DYNAMIC_DISPATCH(AttendToHalfBlockImpl)(tile, rotary, block, scratch, block_index, state);
 }
 void StoreOutputs(const QueryTile& tile, const AttendState& state, HeadRows<float> outputs,
                   HeadRows<float> log_sums) {

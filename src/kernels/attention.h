@@ -90,8 +90,6 @@ void StoreKeysAndValues(const RotaryAngles& rotary, HeadRows<const float> keys, 
 
 // Rounds slots [first, first + count) of `from`, whose key_stride is 64, into `to`.
 void NarrowSlots(size_t head_dim, size_t first, size_t count, const KvBlock& from, const HalfKvBlock& to);
-// Widens all keys, and the values of the first `num_tokens` tokens; key_stride of `to` is 64.
-void WidenBlock(size_t head_dim, size_t num_tokens, const HalfKvBlock& from, const KvBlock& to);
 
 // ---- Forward -------------------------------------------------------------------------
 
@@ -125,6 +123,10 @@ void LoadQueries(const QueryTile& tile, const RotaryAngles& rotary, HeadRows<con
 // Adds one block that the tile sees. Blocks come in ascending order.
 void AttendToBlock(const QueryTile& tile, const RotaryAngles& rotary, const KvBlock& block,
                    size_t block_index, const AttendState& state);
+// The same for a float16 block: the numbers are those of the block in float32. `scratch` has 64 * D floats
+// for keys and as many for values, key_stride 64.
+void AttendToBlock(const QueryTile& tile, const RotaryAngles& rotary, const HalfKvBlock& block,
+                   const KvBlock& scratch, size_t block_index, const AttendState& state);
 // Writes the tile's outputs and, where `log_sums.data` is not null, per token and head the logarithm (base 2)
 // of the sum of the exponentials of its scores.
 void StoreOutputs(const QueryTile& tile, const AttendState& state, HeadRows<float> outputs,

@@ -107,15 +107,15 @@ void TileScoreGradients(const QueryTile& tile, const float* queries, size_t bloc
   for (size_t begin = 0; begin < num_rows; begin += kGroupRows) {
     const size_t end = std::min(num_rows, begin + kGroupRows);
     const size_t visible = tile.VisibleInBlock((end - 1) / tile.num_heads, block_index);
-    Product product = {.rows = end - begin,
-                       .cols = WholeVectors(visible),
-                       .depth = head_dim,
-                       .a = queries + begin * head_dim,
-                       .a_stride = head_dim,
-                       .b = keys.keys_transposed,
-                       .b_stride = kBlockTokens,
-                       .c = state.probabilities + begin * kBlockTokens,
-                       .c_stride = kBlockTokens};
+    Product<> product = {.rows = end - begin,
+                         .cols = WholeVectors(visible),
+                         .depth = head_dim,
+                         .a = queries + begin * head_dim,
+                         .a_stride = head_dim,
+                         .b = keys.keys_transposed,
+                         .b_stride = kBlockTokens,
+                         .c = state.probabilities + begin * kBlockTokens,
+                         .c_stride = kBlockTokens};
     Multiply<false>(product);
     product.a = state.doutputs + begin * head_dim;
     product.b = keys.values_transposed;
@@ -138,16 +138,16 @@ void AddKeyGradients(const QueryTile& tile, const float* queries, size_t block_i
   for (size_t begin = 0; begin < visible; begin += kGroupRows) {
     while (tile.VisibleInBlock(token, block_index) <= begin) ++token;
     const size_t row = token * tile.num_heads;
-    Product product = {.rows = std::min(kGroupRows, visible - begin),
-                       .cols = head_dim,
-                       .depth = tile.num_rows() - row,
-                       .a = state.dscores + row * kBlockTokens + begin,
-                       .a_stride = kBlockTokens,
-                       .b = queries + row * head_dim,
-                       .b_stride = head_dim,
-                       .c = keys.dkeys + begin * head_dim,
-                       .c_stride = head_dim,
-                       .add = true};
+    Product<> product = {.rows = std::min(kGroupRows, visible - begin),
+                         .cols = head_dim,
+                         .depth = tile.num_rows() - row,
+                         .a = state.dscores + row * kBlockTokens + begin,
+                         .a_stride = kBlockTokens,
+                         .b = queries + row * head_dim,
+                         .b_stride = head_dim,
+                         .c = keys.dkeys + begin * head_dim,
+                         .c_stride = head_dim,
+                         .add = true};
     Multiply<true>(product);
     product.a = state.probabilities + row * kBlockTokens + begin;
     product.b = state.doutputs + row * head_dim;

@@ -1,8 +1,14 @@
 #include "memory/block_pool.h"
 
+#include <algorithm>
 #include <cstring>
 
 namespace qwen25 {
+namespace {
+
+constexpr size_t kSlabBytes = size_t{8} << 20;
+
+}  // namespace
 
 BlockPool::BlockPool(const AttentionShape& shape, size_t num_layers, size_t max_blocks)
     : num_layers_(num_layers), bytes_per_layer_(shape.BytesPerBlock()), max_blocks_(max_blocks) {}
@@ -15,14 +21,23 @@ Result<BlockPool::BlockId> BlockPool::Take() {
           "context limit",
           max_blocks_, max_blocks_ * kBlockTokens, max_blocks_ * bytes_per_block() >> 20);
     }
-    blocks_.emplace_back(num_layers_ * bytes_per_layer_);
-    free_.reserve(blocks_.size());
-    free_.push_back(static_cast<BlockId>(blocks_.size() - 1));
+    AddSlab();
   }
   const BlockId id = free_.back();
   free_.pop_back();
-  std::memset(blocks_[id].data(), 0, bytes_per_block());
+  std::memset(blocks_[id], 0, bytes_per_block());
   return id;
+}
+
+void BlockPool::AddSlab() {
+  const size_t count = std::clamp<size_t>(kSlabBytes / bytes_per_block(), 1, max_blocks_ - blocks_.size());
+  slabs_.emplace_back(count * bytes_per_block());
+  free_.reserve(blocks_.size() + count);
+  // The first of them is taken first.
+  for (size_t i = 0; i < count; ++i) {
+    free_.push_back(static_cast<BlockId>(blocks_.size() + count - 1 - i));
+  }
+  for (size_t i = 0; i < count; ++i) blocks_.push_back(slabs_.back().data() + i * bytes_per_block());
 }
 
 void BlockPool::Give(BlockId id) {

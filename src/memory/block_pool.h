@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <vector>
 
 #include "base/status.h"
@@ -12,7 +11,7 @@
 namespace qwen25 {
 
 // Hands out blocks that each hold 64 tokens of one sequence for every layer. Memory is taken from
-// the system as blocks are first used and kept for reuse. Not thread-safe.
+// the system in slabs as blocks are first used, and kept for reuse. Not thread-safe.
 class BlockPool {
  public:
   using BlockId = uint32_t;
@@ -25,17 +24,22 @@ class BlockPool {
   void Give(BlockId id);
 
   // One layer of a block: AttentionShape::BytesPerBlock() bytes.
-  std::byte* Data(BlockId id, size_t layer) const { return blocks_[id].data() + layer * bytes_per_layer_; }
+  std::byte* Data(BlockId id, size_t layer) const { return blocks_[id] + layer * bytes_per_layer_; }
 
   size_t num_used() const { return blocks_.size() - free_.size(); }
   size_t max_blocks() const { return max_blocks_; }
   size_t bytes_per_block() const { return num_layers_ * bytes_per_layer_; }
 
  private:
+  void AddSlab();
+
   size_t num_layers_;
   size_t bytes_per_layer_;
   size_t max_blocks_;
-  std::deque<AlignedBuffer<std::byte>> blocks_;
+  // Several blocks each, so that they lie in huge pages: a long context is more small pages than the TLB
+  // holds, and the hardware prefetches none of the next one.
+  std::vector<AlignedBuffer<std::byte>> slabs_;
+  std::vector<std::byte*> blocks_;
   std::vector<BlockId> free_;
 };
 

@@ -19,7 +19,7 @@ void CheckShape(const AttentionShape& shape, const RotaryTable& rotary, size_t q
 }
 
 // Where keys and values are kept, as FillBlocks and Attend see it: a float32 block to write slots into, which
-// Stored() then takes over, and one to read. `scratch` has room for one (ScratchFloats).
+// Stored() then takes over, and AttendTo() for reading one. `scratch` has room for one (ScratchFloats).
 
 // One kv head of a block, in scratch memory.
 KvBlock ScratchBlock(const AttentionShape& shape, float* scratch) {
@@ -37,8 +37,9 @@ struct ListedBlocks {
     return {data + shape.KeyOffset(kv_head), kBlockTokens, data + shape.ValueOffset(kv_head)};
   }
   void Stored(size_t, size_t, size_t, size_t, size_t, const KvBlock&) const {}
-  KvBlock Source(size_t sequence, size_t kv_head, size_t block, size_t, float*) const {
-    return Target(sequence, kv_head, block, nullptr);
+  void AttendTo(const AttentionTask& task, const QueryTile& tile, const RotaryAngles& rotary, size_t block,
+                float*, const AttendState& state) const {
+    AttendToBlock(tile, rotary, Target(task.sequence, task.kv_head, block, nullptr), block, state);
   }
 };
 
@@ -53,10 +54,10 @@ struct ListedHalfBlocks {
               const KvBlock& target) const {
     NarrowSlots(shape.head_dim, first_offset, num_tokens, target, Block(sequence, kv_head, block));
   }
-  KvBlock Source(size_t sequence, size_t kv_head, size_t block, size_t num_tokens, float* scratch) const {
-    const KvBlock wide = ScratchBlock(shape, scratch);
-    WidenBlock(shape.head_dim, num_tokens, Block(sequence, kv_head, block), wide);
-    return wide;
+  void AttendTo(const AttentionTask& task, const QueryTile& tile, const RotaryAngles& rotary, size_t block,
+                float* scratch, const AttendState& state) const {
+    AttendToBlock(tile, rotary, Block(task.sequence, task.kv_head, block), ScratchBlock(shape, scratch),
+                  block, state);
   }
 
  private:
@@ -90,8 +91,9 @@ class TemporaryBlocks {
 
   size_t ScratchFloats() const { return 0; }
   void Stored(size_t, size_t, size_t, size_t, size_t, const KvBlock&) const {}
-  KvBlock Source(size_t sequence, size_t kv_head, size_t block, size_t, float*) const {
-    return Target(sequence, kv_head, block, nullptr);
+  void AttendTo(const AttentionTask& task, const QueryTile& tile, const RotaryAngles& rotary, size_t block,
+                float*, const AttendState& state) const {
+    AttendToBlock(tile, rotary, Target(task.sequence, task.kv_head, block, nullptr), block, state);
   }
   KvBlock Target(size_t sequence, size_t kv_head, size_t block, float*) const {
     const size_t begin = Start(sequence), length = Start(sequence + 1) - begin;
@@ -166,10 +168,7 @@ void Attend(Execution& execution, const AttentionShape& shape, const RotaryTable
     const size_t column = shape.QueryColumn(task.kv_head);
     LoadQueries(tile, angles, {qkv.Row(task.first_row) + column, qkv.stride}, shape.scale, state);
     for (size_t block = 0; block < tile.NumBlocks(); ++block) {
-      const size_t num_tokens = tile.VisibleInBlock(task.num_tokens - 1, block);
-      AttendToBlock(tile, angles,
-                    blocks.Source(task.sequence, task.kv_head, block, num_tokens, scratch + state_floats),
-                    block, state);
+      blocks.AttendTo(task, tile, angles, block, scratch + state_floats, state);
     }
     HeadRows<float> log_sums = {nullptr, 0};
     if (output.log_sums.data != nullptr) {
