@@ -77,13 +77,6 @@ Status RandomRows(const NamedParameter& named, size_t begin, size_t end, float* 
   return {};
 }
 
-Result<Model> BenchModel(const InferenceBenchFlags& flags, WeightFormat format) {
-  ThreadPool threads(flags.num_threads == 0 ? DefaultNumThreads() : flags.num_threads);
-  if (!flags.model.empty()) return Model::LoadPacked(flags.model, format, threads);
-  QWEN25_TRY(const ModelConfig config, FindPreset(flags.preset));
-  return Model::Pack(config, format, threads, RandomRows);
-}
-
 // Draws the most likely token of each session and appends them together.
 Status DecodeStep(InferenceEngine& engine, std::span<const std::unique_ptr<Session>> sessions,
                   std::vector<int32_t>& drawn, std::vector<SessionTokens>& parts) {
@@ -266,6 +259,14 @@ void PrintTable(const InferenceBenchFlags& flags, const std::vector<Measurement>
 
 }  // namespace
 
+Result<Model> BenchModel(const std::string& preset, const std::string& path, WeightFormat format,
+                         size_t num_threads) {
+  ThreadPool threads(num_threads == 0 ? DefaultNumThreads() : num_threads);
+  if (!path.empty()) return Model::LoadPacked(path, format, threads);
+  QWEN25_TRY(const ModelConfig config, FindPreset(preset));
+  return Model::Pack(config, format, threads, RandomRows);
+}
+
 Status RunInferenceBench(const InferenceBenchFlags& flags) {
   if (flags.rounds < 1 || flags.weights.empty() || flags.depths.empty() || flags.batches.empty() ||
       std::ranges::min(flags.batches) < 1) {
@@ -288,7 +289,7 @@ Status RunInferenceBench(const InferenceBenchFlags& flags) {
   }
   std::vector<Measurement> results;
   for (const WeightFormat format : formats) {
-    QWEN25_TRY(Model model, BenchModel(flags, format));
+    QWEN25_TRY(Model model, BenchModel(flags.preset, flags.model, format, flags.num_threads));
     InferenceBench bench(flags, format, std::move(model), probe);
     QWEN25_RETURN_IF_ERROR(bench.Run(results));
   }

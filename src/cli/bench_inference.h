@@ -6,6 +6,7 @@
 
 #include "base/json.h"
 #include "base/status.h"
+#include "model/model.h"
 
 namespace qwen25 {
 
@@ -18,6 +19,11 @@ struct InferenceBenchFlags {
   uint32_t prompt_tokens = 512, new_tokens = 64, rounds = 3, num_threads = 0;
   bool json = false, markdown = false;
 };
+
+// The model in `path`, or where that is empty one of the preset's shape with random weights, the same in
+// every format. `num_threads` 0: all.
+Result<Model> BenchModel(const std::string& preset, const std::string& path, WeightFormat format,
+                         size_t num_threads);
 
 Status RunInferenceBench(const InferenceBenchFlags& flags);
 

@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "base/rng.h"
 #include "cli/bench_inference.h"
+#include "cli/bench_speculation.h"
 #include "cli/verb.h"
 #include "kernels/isa.h"
 #include "model/decoder.h"
@@ -151,6 +152,35 @@ void AddInferenceBench(CLI::App& verb, RunVerb& run) {
   what->callback([flags, &run] { run = [flags] { return RunInferenceBench(*flags); }; });
 }
 
+void AddSpeculationBench(CLI::App& verb, RunVerb& run) {
+  auto flags = std::make_shared<SpeculationBenchFlags>();
+  CLI::App* what = verb.add_subcommand(
+      "speculation", "Generation with and without prompt lookup, and what verifying tokens costs");
+  what->add_option("--preset", flags->preset, "Shape; weights are random")->capture_default_str();
+  what->add_option("-m,--model", flags->model, "Or a model folder or .gguf file");
+  what->add_option("--weights", flags->weights, "float32, bfloat16, float16, int8 or int4")
+      ->capture_default_str();
+  what->add_option("--kv", flags->kv, "How keys and values are kept: float16 or float32")
+      ->check(CLI::IsMember({"float16", "float32"}))
+      ->capture_default_str();
+  what->add_option("--tokenizer", flags->tokenizer, "Tokenizer folder, where it is not the model's");
+  what->add_option("--prompt-file", flags->prompt_file, "The text to continue")->required();
+  what->add_option(
+      "--answer-file", flags->answer_file,
+      "What the model is taken to write, whatever it computes; without it, the most likely tokens");
+  what->add_option("-n,--generate", flags->new_tokens, "Most tokens to generate")->capture_default_str();
+  what->add_option("--draft-tokens", flags->draft_tokens, "Most tokens proposed at once")
+      ->capture_default_str();
+  what->add_option("--rounds", flags->rounds, "Measured rounds; medians are reported")->capture_default_str();
+  what->add_option("--threads", flags->num_threads, "Threads; default: every core this process may use");
+  what->add_flag("--json", flags->json, "Print one JSON object");
+  what->footer(
+      "Examples:\n  qwen25 bench speculation -m MODEL --prompt-file edit.txt\n"
+      "  qwen25 bench speculation --preset 0.5b --tokenizer MODEL --prompt-file old.txt --answer-file "
+      "new.txt");
+  what->callback([flags, &run] { run = [flags] { return RunSpeculationBench(*flags); }; });
+}
+
 }  // namespace
 
 void AddBenchVerb(CLI::App& app, RunVerb& run) {
@@ -176,6 +206,7 @@ void AddBenchVerb(CLI::App& app, RunVerb& run) {
   train->callback([flags, &run] { run = [flags] { return RunTrainBench(*flags); }; });
 
   AddInferenceBench(*verb, run);
+  AddSpeculationBench(*verb, run);
 }
 
 }  // namespace qwen25
