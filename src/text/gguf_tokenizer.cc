@@ -2,9 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <map>
-#include <unordered_map>
 
+#include "text/bpe_tables.h"
 #include "text/score_merges.h"
 #include "text/utf8.h"
 
@@ -94,16 +93,29 @@ Status FillTokens(const GgufTokenizer& parts, std::string_view origin, Tokenizer
   return {};
 }
 
-Status FillMerges(const GgufTokenizer& parts, std::string_view origin, TokenizerSpec& spec) {
-  std::unordered_map<std::string_view, int32_t> id_of;
-  id_of.reserve(parts.tokens.size());
+// Texts of the vocabulary to ids.
+Result<PieceTable> TableOf(const GgufTokenizer& parts, std::string_view origin, const TokenizerSpec& spec) {
+  std::vector<std::string_view> texts;
+  std::vector<int32_t> ids;
   for (size_t id = 0; id < parts.tokens.size(); ++id) {
-    if (!spec.tokens[id].empty()) id_of.emplace(parts.tokens[id], static_cast<int32_t>(id));
+    if (spec.tokens[id].empty()) continue;
+    texts.push_back(parts.tokens[id]);
+    ids.push_back(static_cast<int32_t>(id));
   }
+  PieceTable table;
+  const size_t repeated = table.Build(texts, ids);
+  if (repeated == texts.size()) return table;
+  return Corrupt("{}: tokenizer.ggml.tokens lists \"{}\" twice, with the ids {} and {}", origin,
+                 Shown(texts[repeated]), table.Find(texts[repeated]), ids[repeated]);
+}
+
+Status FillMerges(const GgufTokenizer& parts, std::string_view origin, TokenizerSpec& spec) {
   if (parts.merges.size() > kMaxMerges) {
     return Corrupt("{}: tokenizer.ggml.merges has {} entries, at most {} are handled", origin,
                    parts.merges.size(), kMaxMerges);
   }
+  QWEN25_TRY(const PieceTable table, TableOf(parts, origin, spec));
+  spec.merges.reserve(parts.merges.size());
   std::string joined;
   for (size_t rank = 0; rank < parts.merges.size(); ++rank) {
     const std::string_view merge = parts.merges[rank];
@@ -115,14 +127,18 @@ Status FillMerges(const GgufTokenizer& parts, std::string_view origin, Tokenizer
     }
     joined.assign(merge.substr(0, space));
     joined += merge.substr(space + 1);
-    const auto left = id_of.find(merge.substr(0, space)), right = id_of.find(merge.substr(space + 1)),
-               result = id_of.find(joined);
-    for (const auto& found : {left, right, result}) {
-      if (found != id_of.end()) continue;
+    // Most vocabularies are numbered in the order of their merges: look there first, a search costs more.
+    const size_t guess = spec.merges.empty() ? 0 : static_cast<size_t>(spec.merges.back().result) + 1;
+    const bool next =
+        guess < parts.tokens.size() && !spec.tokens[guess].empty() && parts.tokens[guess] == joined;
+    const TokenizerSpec::Merge found = {table.Find(merge.substr(0, space)),
+                                        table.Find(merge.substr(space + 1)),
+                                        next ? static_cast<int32_t>(guess) : table.Find(joined)};
+    if (found.left < 0 || found.right < 0 || found.result < 0) {
       return Corrupt("{}: tokenizer.ggml.merges[{}], \"{}\", needs a token that is not in the vocabulary",
                      origin, rank, Shown(merge));
     }
-    spec.merges.push_back({left->second, right->second, result->second});
+    spec.merges.push_back(found);
   }
   return {};
 }
