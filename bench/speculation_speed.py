@@ -2,7 +2,7 @@
 """Generation with and without prompt lookup on edits of real files: a Markdown table.
 
     speculation_speed.py --program PATH/qwen25 (--tokenizer FOLDER [--preset 0.5b] | --model MODEL)
-                         [--weights int8,int4] [--tokens 512] [--rounds 3]
+                         [--weights int8,int4] [--tokens 512] [--rounds 3] [--only edit]
 
 The prompt holds a file of this repository as it was before a commit and the commit's message; the answer is the file
 after it, which is what a user who asks a model for an edit gets back. The summary's prompt is the design page and its
@@ -58,6 +58,7 @@ def main():
     parser.add_argument("--weights", default="int8,int4")
     parser.add_argument("--tokens", default="512")
     parser.add_argument("--rounds", default="3")
+    parser.add_argument("--only", default="", help="texts whose names hold this")
     arguments = parser.parse_args()
     common = [arguments.program, "bench", "speculation", "--json", "--generate", arguments.tokens, "--rounds",
               arguments.rounds]
@@ -67,6 +68,8 @@ def main():
           "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |")
     with tempfile.TemporaryDirectory() as folder:
         for name, prompt, answer in cases():
+            if arguments.only not in name:
+                continue
             prompt_file, answer_file = pathlib.Path(folder, "prompt"), pathlib.Path(folder, "answer")
             prompt_file.write_text(prompt)
             answer_file.write_text(answer)

@@ -13,33 +13,6 @@
 namespace qwen25 {
 namespace {
 
-// generation_config.json: sampling defaults and end tokens. Its absence is normal.
-Status ReadGenerationConfig(const std::filesystem::path& path, LoadedModel& model) {
-  model.sampling = {.temperature = 0, .top_k = 0, .top_p = 1};
-  if (!std::filesystem::exists(path)) return {};
-  QWEN25_TRY(const Json json, ReadJsonFile(path.string()));
-  if (!json.is_object()) return InvalidArgument("{}: expected a JSON object", path.string());
-  bool do_sample = false;
-  QWEN25_RETURN_IF_ERROR(ReadField(json, "do_sample", path.string(), do_sample));
-  QWEN25_RETURN_IF_ERROR(
-      ReadField(json, "repetition_penalty", path.string(), model.sampling.repetition_penalty));
-  if (do_sample) {
-    model.sampling.temperature = 1;
-    QWEN25_RETURN_IF_ERROR(ReadField(json, "temperature", path.string(), model.sampling.temperature));
-    QWEN25_RETURN_IF_ERROR(ReadField(json, "top_k", path.string(), model.sampling.top_k));
-    QWEN25_RETURN_IF_ERROR(ReadField(json, "top_p", path.string(), model.sampling.top_p));
-    QWEN25_RETURN_IF_ERROR(ReadField(json, "min_p", path.string(), model.sampling.min_p));
-  }
-  const auto eos = json.find("eos_token_id");
-  if (eos == json.end() || eos->is_null()) return {};
-  for (const Json& id : eos->is_array() ? *eos : Json::array({*eos})) {
-    if (!id.is_number_integer())
-      return InvalidArgument("{}: \"eos_token_id\" holds {}", path.string(), id.dump());
-    model.stop_tokens.push_back(id.get<int32_t>());
-  }
-  return {};
-}
-
 // A GGUF file names one end token; Qwen2.5's have two, of which generation_config.json would tell. Those that
 // the vocabulary marks as control tokens end a text, whichever of them is named.
 void AddTurnEnds(const Tokenizer& tokenizer, std::vector<int32_t>& stop_tokens) {
@@ -109,7 +82,10 @@ Result<LoadedModel> LoadModel(const ModelFlags& flags, std::shared_ptr<ThreadPoo
   if (gguf) {
     AddTurnEnds(loaded.tokenizer, loaded.stop_tokens);
   } else {
-    QWEN25_RETURN_IF_ERROR(ReadGenerationConfig(path / "generation_config.json", loaded));
+    QWEN25_TRY(const GenerationConfig config, GenerationConfig::Load(path / "generation_config.json"));
+    loaded.sampling = config.sampling;
+    loaded.stop_tokens.insert(loaded.stop_tokens.end(), config.eos_token_ids.begin(),
+                              config.eos_token_ids.end());
   }
   if (const auto eos = loaded.tokenizer.eos_id()) loaded.stop_tokens.push_back(*eos);
   const Result<std::string> system = ReadSystem(path, loaded.tokenizer);

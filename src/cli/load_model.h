@@ -8,6 +8,7 @@
 #include <string>
 
 #include "infer/generate.h"
+#include "infer/generation_config.h"
 #include "infer/session.h"
 #include "text/tokenizer.h"
 
@@ -28,8 +29,8 @@ struct LoadedModel {
   std::unique_ptr<InferenceEngine> engine;
   Tokenizer tokenizer;
   std::optional<std::string> default_system;  // of its chat template; none: the model has no template
-  SamplingOptions sampling;                   // generation_config.json, else greedy for a model without one
-  std::vector<int32_t> stop_tokens;           // end-of-text tokens of config, generation config and tokenizer
+  SamplingOptions sampling = GenerationConfig().sampling;  // generation_config.json, else greedy
+  std::vector<int32_t> stop_tokens;  // end-of-text tokens of config, generation config and tokenizer
 };
 // Errors name the file and what to do. The tokenizer must not have more entries than the model has rows.
 // `threads`: those of another engine, for a draft model; null: its own.

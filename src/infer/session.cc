@@ -10,8 +10,7 @@ namespace {
 constexpr size_t kPrefillChunk = 512;
 
 size_t ContextLimit(const ModelConfig& config, size_t wanted) {
-  const double factor = config.rope_scaling ? config.rope_scaling->factor : 1.0;
-  const auto limit = static_cast<size_t>(config.max_position_embeddings * factor);
+  const size_t limit = config.MaxContext();
   return wanted == 0 ? limit : std::min(wanted, limit);
 }
 

@@ -38,6 +38,17 @@ Status ReadRope(const Json& json, std::string_view origin, ModelConfig& config) 
     QWEN25_RETURN_IF_ERROR(ReadField(*found, "attention_factor", origin, scaling.attention_factor));
     QWEN25_RETURN_IF_ERROR(ReadField(*found, "beta_fast", origin, scaling.beta_fast));
     QWEN25_RETURN_IF_ERROR(ReadField(*found, "beta_slow", origin, scaling.beta_slow));
+    for (const char* unknown : {"mscale", "mscale_all_dim"}) {
+      if (const auto value = found->find(unknown); value != found->end() && !value->is_null()) {
+        return Unsupported("{}: rope scaling has \"{}\" {}, which this program does not run", origin, unknown,
+                           value->dump());
+      }
+    }
+    bool truncate = true;
+    QWEN25_RETURN_IF_ERROR(ReadField(*found, "truncate", origin, truncate));
+    if (!truncate) {
+      return Unsupported("{}: rope scaling has \"truncate\" false, which this program does not run", origin);
+    }
     if (scaling.type == "linear") scaling = {.type = "linear", .factor = scaling.factor};
     if (scaling.original_max_position_embeddings == 0) {
       scaling.original_max_position_embeddings = config.max_position_embeddings;
@@ -235,6 +246,11 @@ Status ModelConfig::Validate(std::string_view origin) const {
       return InvalidArgument("{}: \"max_position_embeddings\" {} stretched by {} is more than {}", origin,
                              max_position_embeddings, rope_scaling->factor, kMaxPositions);
     }
+    if (rope_scaling->original_max_position_embeddings * rope_scaling->factor > kMaxPositions) {
+      return InvalidArgument("{}: \"original_max_position_embeddings\" {} stretched by {} is more than {}",
+                             origin, rope_scaling->original_max_position_embeddings, rope_scaling->factor,
+                             kMaxPositions);
+    }
     if (!(rope_scaling->attention_factor >= 0) || rope_scaling->attention_factor > 1024) {
       return InvalidArgument("{}: rope scaling \"attention_factor\" is {}, expected up to 1024", origin,
                              rope_scaling->attention_factor);
@@ -251,6 +267,14 @@ Status ModelConfig::Validate(std::string_view origin) const {
     }
   }
   return {};
+}
+
+size_t ModelConfig::MaxContext() const {
+  if (!rope_scaling || rope_scaling->type != "yarn") return max_position_embeddings;
+  const uint32_t trained = rope_scaling->original_max_position_embeddings != 0
+                               ? rope_scaling->original_max_position_embeddings
+                               : max_position_embeddings;
+  return std::max<size_t>(max_position_embeddings, static_cast<size_t>(trained * rope_scaling->factor));
 }
 
 uint64_t ModelConfig::NumNonEmbeddingParameters() const {

@@ -52,6 +52,9 @@ struct ModelConfig {
   // Every rule that the rest of the program relies on; the message names field, value and rule.
   Status Validate(std::string_view origin) const;
 
+  // Positions that the model is made for: max_position_embeddings, and the trained length stretched where
+  // YaRN goes further. (The official files of 128k models state either length under max_position_embeddings.)
+  size_t MaxContext() const;
   size_t QueryDim() const { return size_t{num_attention_heads} * head_dim; }
   size_t KeyValueDim() const { return size_t{num_key_value_heads} * head_dim; }
   size_t QkvDim() const { return QueryDim() + 2 * KeyValueDim(); }

@@ -2,6 +2,7 @@
 
 #include <rapidcheck.h>
 
+#include <array>
 #include <cmath>
 #include <map>
 
@@ -26,6 +27,90 @@ TEST(ModelConfigTest, ReadsAnOfficialFile) {
   EXPECT_EQ(config, *FindPreset("0.5b"));
   EXPECT_EQ(config.head_dim, 64u);
   EXPECT_EQ(config.QkvDim(), 14u * 64 + 2 * 2 * 64);
+}
+
+// Every official checkpoint: its config.json as published, by family.
+struct OfficialModel {
+  std::string name, preset;
+  uint32_t max_positions;
+  double rope_theta;
+  float eps;
+  int32_t eos;  // 151643 base, 151645 Instruct
+};
+
+std::vector<OfficialModel> OfficialModels() {
+  constexpr int32_t kBase = 151643, kInstruct = 151645;
+  std::vector<OfficialModel> all;
+  for (const std::string size : {"0.5b", "1.5b", "3b", "7b", "14b", "32b", "72b"}) {
+    const bool large = size == "14b" || size == "32b" || size == "72b";
+    const float base_eps = large ? 1e-5f : 1e-6f;
+    const uint32_t base_positions = size == "0.5b" || size == "3b" ? 32768 : 131072;
+    all.push_back({"Qwen2.5-" + size, size, base_positions, 1e6, base_eps, kBase});
+    all.push_back({"Qwen2.5-" + size + "-Instruct", size, 32768, 1e6, 1e-6f, kInstruct});
+    if (size != "72b") {
+      all.push_back({"Qwen2.5-Coder-" + size, size, 32768, 1e6, base_eps, kBase});
+      all.push_back({"Qwen2.5-Coder-" + size + "-Instruct", size, 32768, 1e6, 1e-6f, kInstruct});
+    }
+    if (size == "1.5b" || size == "7b" || size == "72b") {
+      all.push_back({"Qwen2.5-Math-" + size, size, 4096, 1e4, base_eps, kBase});
+      all.push_back({"Qwen2.5-Math-" + size + "-Instruct", size, 4096, 1e4, base_eps, kInstruct});
+    }
+    if (size == "7b" || size == "14b") {
+      all.push_back({"Qwen2.5-" + size + "-Instruct-1M", size, 1010000, 1e7, 1e-5f, kInstruct});
+    }
+  }
+  return all;
+}
+
+TEST(ModelConfigTest, EveryOfficialModelIsRead) {
+  // hidden, layers, heads, key heads, feed-forward, vocabulary, tied
+  const std::map<std::string, std::array<uint32_t, 7>> shapes = {
+      {"0.5b", {896, 24, 14, 2, 4864, 151936, 1}},  {"1.5b", {1536, 28, 12, 2, 8960, 151936, 1}},
+      {"3b", {2048, 36, 16, 2, 11008, 151936, 1}},  {"7b", {3584, 28, 28, 4, 18944, 152064, 0}},
+      {"14b", {5120, 48, 40, 8, 13824, 152064, 0}}, {"32b", {5120, 64, 40, 8, 27648, 152064, 0}},
+      {"72b", {8192, 80, 64, 8, 29568, 152064, 0}}};
+  EXPECT_EQ(OfficialModels().size(), 34u);
+  for (const OfficialModel& model : OfficialModels()) {
+    const auto& shape = shapes.at(model.preset);
+    Json json = OfficialHalfB();
+    for (size_t i = 0; i < 6; ++i) {
+      const char* const keys[] = {"hidden_size",         "num_hidden_layers", "num_attention_heads",
+                                  "num_key_value_heads", "intermediate_size", "vocab_size"};
+      json[keys[i]] = shape[i];
+    }
+    json["tie_word_embeddings"] = shape[6] != 0;
+    json["max_position_embeddings"] = model.max_positions;
+    json["sliding_window"] = model.max_positions;
+    json["max_window_layers"] = shape[1];
+    json["rope_theta"] = model.rope_theta;
+    json["rms_norm_eps"] = std::stod(fmt::format("{}", model.eps));
+    json["eos_token_id"] = model.eos;
+    ASSERT_OK_AND_ASSIGN(const ModelConfig config, ModelConfig::FromJson(json, model.name));
+    EXPECT_EQ(config.MaxContext(), model.max_positions) << model.name;
+    // The preset, but for what differs between families.
+    ModelConfig preset = *FindPreset(model.preset);
+    if (model.name == "Qwen2.5-" + model.preset) {
+      EXPECT_EQ(config, preset);
+    }
+    preset.max_position_embeddings = model.max_positions;
+    preset.rope_theta = model.rope_theta;
+    preset.rms_norm_eps = model.eps;
+    preset.eos_token_ids = {model.eos};
+    EXPECT_EQ(config, preset) << model.name;
+  }
+}
+
+// As the model cards of the 128k models say, in a file that states the trained length and in one that states
+// the stretched one.
+TEST(ModelConfigTest, YarnStretchesTheTrainedLength) {
+  for (const uint32_t stated : {32768, 131072}) {
+    Json json = OfficialHalfB();
+    json["max_position_embeddings"] = stated;
+    json["rope_scaling"] = {{"type", "yarn"}, {"factor", 4.0}, {"original_max_position_embeddings", 32768}};
+    ASSERT_OK_AND_ASSIGN(const ModelConfig config, ModelConfig::FromJson(json, "config.json"));
+    EXPECT_EQ(config.MaxContext(), 131072u) << stated;
+    EXPECT_EQ(config.rope_scaling->original_max_position_embeddings, 32768u);
+  }
 }
 
 TEST(ModelConfigTest, SharedOfficialFilesAreReadAndMatchThePreset) {
@@ -74,6 +159,19 @@ TEST(ModelConfigTest, RefusesByNameWhatItCannotRun) {
   EXPECT_ERROR_CONTAINS(with("eos_token_id", "end"), "expected a token id");
   EXPECT_ERROR_CONTAINS(with("rope_scaling", Json{{"type", "longrope"}}),
                         "rope scaling \"longrope\" is unknown");
+  for (const char* kind : {"dynamic", "llama3", "su", "mrope", ""}) {
+    EXPECT_ERROR_CONTAINS(
+        with("rope_scaling", Json{{"rope_type", kind}, {"factor", 2}}),
+        fmt::format("rope scaling \"{}\" is unknown, expected \"linear\" or \"yarn\"", kind));
+  }
+  EXPECT_ERROR_CONTAINS(with("rope_scaling", Json{{"type", "yarn"}, {"factor", 4}, {"mscale", 0.7}}),
+                        "rope scaling has \"mscale\" 0.7, which this program does not run");
+  EXPECT_ERROR_CONTAINS(with("rope_scaling", Json{{"type", "yarn"}, {"factor", 4}, {"truncate", false}}),
+                        "rope scaling has \"truncate\" false");
+  EXPECT_ERROR_CONTAINS(
+      with("rope_scaling",
+           Json{{"type", "yarn"}, {"factor", 4}, {"original_max_position_embeddings", 4294967295}}),
+      "\"original_max_position_embeddings\" 4294967295 stretched by 4 is more than 16777216");
   EXPECT_ERROR_CONTAINS(with("rope_scaling", 4), "\"rope_scaling\" is not an object");
   EXPECT_ERROR_CONTAINS(with("rope_scaling", Json{{"type", "yarn"}, {"factor", 0.5}}), "\"factor\" is 0.5");
   EXPECT_ERROR_CONTAINS(with("rope_scaling", Json{{"type", "yarn"}, {"factor", 1000}}),

@@ -77,6 +77,9 @@ CASES = [
     Case("wide_heads", 6, shape(3, 8, 2, 24, 44, 80, True, 1e6, head_dim=8)),
     # The same decoder without biases.
     Case("llama", 7, shape(2, 4, 4, 32, 56, 96, False, 1e4, rms_norm_eps=1e-5), architecture="llama"),
+    # Positions divided by 3, under the keys of transformers 4.
+    Case("linear", 9, shape(1, 4, 2, 32, 32, 72, True, 1e4, rope={"rope_type": "linear", "factor": 3.0}),
+         lengths=(150, 40), official_keys=True),
     # YaRN: four times the 48 tokens it "was trained for", reached by the first sequence.
     Case("yarn", 8, shape(2, 4, 2, 64, 32, 72, True, 1e6, max_position_embeddings=192, rope={
         "rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 48}), lengths=(190, 40)),
