@@ -85,6 +85,25 @@ TEST(FileTest, ErrorsNameThePathAndTheReason) {
   EXPECT_ERROR_CONTAINS(MappedFile::Open("/tmp"), "not a regular file");
 }
 
+TEST(MmapTest, BytesThatLeftMemoryReadTheSameAgain) {
+  TemporaryDirectory directory;
+  std::string text(size_t{20} << 20, '\0');
+  for (size_t i = 0; i < text.size(); ++i) text[i] = static_cast<char>(i * 2654435761u >> 13);
+  ASSERT_OK(WriteFileAtomically(directory / "data", text));
+  ASSERT_OK_AND_ASSIGN(const MappedFile file, MappedFile::Open(directory / "data"));
+  const auto same = [&] { return std::memcmp(file.bytes().data(), text.data(), text.size()) == 0; };
+  for (size_t begin = 0; begin < text.size(); begin += 100'000) {
+    MappedFile::ReleaseBehind(file.bytes(), begin, std::min(text.size(), begin + 100'000));
+    ASSERT_EQ(std::memcmp(file.bytes().data() + begin, text.data() + begin,
+                          std::min<size_t>(100'000, text.size() - begin)),
+              0);
+  }
+  EXPECT_TRUE(same());
+  MappedFile::Release(file.bytes().subspan(5000, 12'345'678));
+  MappedFile::Release(file.bytes().subspan(1, 1));
+  EXPECT_TRUE(same());
+}
+
 TEST(JsonTest, ErrorsNameTheOriginAndTheField) {
   EXPECT_ERROR_CONTAINS(ParseJson("{\"a\": ", "config.json"), "config.json: not valid JSON");
   EXPECT_ERROR_CONTAINS(ParseJson(std::string(1000, '[') + std::string(1000, ']'), "x"), "nested deeper");

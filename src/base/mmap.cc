@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdint>
 
 namespace qwen25 {
 
@@ -27,6 +28,22 @@ Result<MappedFile> MappedFile::Open(const std::filesystem::path& path) {
   ::close(descriptor);
   if (address == MAP_FAILED) return ErrnoStatus(error_number, "map", path);
   return MappedFile({static_cast<const std::byte*>(address), size});
+}
+
+void MappedFile::Release(std::span<const std::byte> part) {
+  static const auto page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
+  const auto address = reinterpret_cast<uintptr_t>(part.data());
+  // Whole pages only: the others belong to neighbours as well.
+  const uintptr_t begin = (address + page - 1) / page * page, end = (address + part.size()) / page * page;
+  // Failure changes nothing but the memory in use.
+  if (begin < end) ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
+}
+
+void MappedFile::ReleaseBehind(std::span<const std::byte> part, size_t begin, size_t end) {
+  constexpr size_t kPiece = size_t{8} << 20;
+  const size_t piece = end / kPiece;
+  if (begin / kPiece == piece || piece < 2) return;
+  Release(part.subspan((piece - 2) * kPiece, kPiece));
 }
 
 MappedFile::~MappedFile() {

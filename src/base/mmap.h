@@ -24,6 +24,13 @@ class MappedFile {
 
   std::span<const std::byte> bytes() const { return bytes_; }
 
+  // Gives the memory of `part`, which lies in a mapped file, back to the system. Reading it again works, and
+  // takes it from the file's cache or the disk.
+  static void Release(std::span<const std::byte> part);
+  // For a part that is read from front to back, by several threads side by side: bytes [begin, end) of it are
+  // being read now, and what lies well before them is given back, some megabytes at a time.
+  static void ReleaseBehind(std::span<const std::byte> part, size_t begin, size_t end);
+
  private:
   explicit MappedFile(std::span<const std::byte> bytes) : bytes_(bytes) {}
 

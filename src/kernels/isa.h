@@ -10,7 +10,8 @@
 namespace qwen25 {
 
 // Makes every kernel use `name`, as Highway spells it: AVX3, AVX2, SSE4, NEON, ...; AVX3_VNNI and AVX2_VNNI
-// are these with their dot products of bytes. Fails for a name that is unknown, that this build does not hold or that this CPU cannot run. Call it while no kernel runs.
+// are these with their dot products of bytes. Fails for a name that is unknown, that this build does not hold
+// or that this CPU cannot run. Call it while no kernel runs.
 Status ForceIsa(std::string_view name);
 
 // ForceIsa with the environment variable QWEN25_FORCE_ISA where that is set and not empty; a name that does

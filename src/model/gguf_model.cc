@@ -5,6 +5,7 @@
 #include <cmath>
 #include <set>
 
+#include "base/mmap.h"
 #include "quant/gguf_blocks.h"
 
 namespace qwen25 {
@@ -350,12 +351,20 @@ Status GgufWeights::PackMatrix(ThreadPool& threads, WeightFormat format,
     auto place = places.begin();
     for (; row >= place->end; ++place) begin = place->end;
     const size_t at = place->permuted ? GgufRowOf(row - begin, config_.head_dim) : row - begin;
-    return {place->tensor->type, place->tensor->bytes.data() + at * GgmlRowBytes(place->tensor->type, cols)};
+    const size_t row_bytes = GgmlRowBytes(place->tensor->type, cols);
+    MappedFile::ReleaseBehind(place->tensor->bytes, at * row_bytes, (at + 1) * row_bytes);
+    return {place->tensor->type, place->tensor->bytes.data() + at * row_bytes};
   };
   const Status status = PackGgufWeight(threads, format, rows, cols, row_of, memory);
   if (status.ok()) return status;
   return Status(status.code(),
                 fmt::format("{}: {}: {}", origin_, GgufTensorName(parts[0]->name), status.message()));
+}
+
+void GgufWeights::Release(std::span<const NamedParameter* const> parts) const {
+  for (const NamedParameter* part : parts) {
+    MappedFile::Release(files_.FindTensor(GgufTensorName(part->name))->bytes);
+  }
 }
 
 }  // namespace qwen25

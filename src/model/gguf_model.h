@@ -34,6 +34,7 @@ class GgufWeights : public WeightsReader {
   WeightFormat StoredFormat(const NamedParameter& named) const override;
   Status PackMatrix(ThreadPool& threads, WeightFormat format, std::span<const NamedParameter* const> parts,
                     size_t rows, size_t cols, std::byte* memory) const override;
+  void Release(std::span<const NamedParameter* const> parts) const override;
   const GgufWeights* gguf() const override { return this; }
 
   const GgufFiles& files() const { return files_; }

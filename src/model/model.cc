@@ -113,18 +113,12 @@ std::vector<NamedParameter> NameAll(const ModelConfig& config, const Parts& part
   return named;
 }
 
-// Distances that the rotary table prepares: the trained positions, and what YaRN stretches them to.
-size_t MaxPositions(const ModelConfig& config) {
-  const double factor = config.rope_scaling ? config.rope_scaling->factor : 1.0;
-  return static_cast<size_t>(config.max_position_embeddings * factor);
-}
-
 }  // namespace
 
 Model::Model(const ModelConfig& config, Storage storage)
     : config_(config),
       packed_only_(storage == Storage::kPacked),
-      rotary_(ComputeRotaryFrequencies(config).inverse_frequencies, MaxPositions(config)) {
+      rotary_(ComputeRotaryFrequencies(config).inverse_frequencies, config.MaxContext()) {
   QWEN25_CHECK(config.Validate("config").ok());
   Layout sizes(nullptr, nullptr, !packed_only_);
   TakeAll(config, sizes);
@@ -231,6 +225,7 @@ Status Model::PackMatrices(const WeightsReader& source, std::span<const WeightFo
     const Parameter& whole = *matrices[i].whole;
     QWEN25_RETURN_IF_ERROR(
         source.PackMatrix(threads, formats[i], matrices[i].parts, whole.rows, whole.cols, next));
+    source.Release(matrices[i].parts);
     next += PackedWeightBytes(formats[i], whole.rows, whole.cols);
   }
   return {};

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include "base/mmap.h"
 #include "model/gguf_model.h"
 #include "store/safetensors.h"
 
@@ -24,6 +25,7 @@ class FolderWeights : public WeightsReader {
   Status Check(std::span<const NamedParameter> parameters) const override;
   Status ReadRows(const NamedParameter& named, size_t begin, size_t end, float* out) const override;
   WeightFormat StoredFormat(const NamedParameter& named) const override;
+  void Release(std::span<const NamedParameter* const> parts) const override;
 
  private:
   FolderWeights(std::filesystem::path directory, ModelConfig config, CheckpointReader checkpoint)
@@ -77,8 +79,10 @@ Status FolderWeights::Check(std::span<const NamedParameter> parameters) const {
 
 Status FolderWeights::ReadRows(const NamedParameter& named, size_t begin, size_t end, float* out) const {
   const size_t cols = named.parameter.cols;
-  const Status status = CopyToFloat(*checkpoint_.Find(named.name), begin * cols, {out, (end - begin) * cols},
-                                    /*check_finite=*/true);
+  const TensorInfo& tensor = *checkpoint_.Find(named.name);
+  const Status status = CopyToFloat(tensor, begin * cols, {out, (end - begin) * cols}, /*check_finite=*/true);
+  const size_t row_bytes = cols * DTypeSize(tensor.dtype);
+  MappedFile::ReleaseBehind(tensor.bytes, begin * row_bytes, end * row_bytes);
   if (status.ok()) return status;
   return Status(status.code(), fmt::format("{}: {}", directory_.string(), status.message()));
 }
@@ -88,6 +92,10 @@ WeightFormat FolderWeights::StoredFormat(const NamedParameter& named) const {
   return dtype == DType::kBF16  ? WeightFormat::kBFloat16
          : dtype == DType::kF16 ? WeightFormat::kFloat16
                                 : WeightFormat::kFloat32;
+}
+
+void FolderWeights::Release(std::span<const NamedParameter* const> parts) const {
+  for (const NamedParameter* part : parts) MappedFile::Release(checkpoint_.Find(part->name)->bytes);
 }
 
 }  // namespace

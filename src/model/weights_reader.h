@@ -36,6 +36,8 @@ class WeightsReader {
   virtual Status PackMatrix(ThreadPool& threads, WeightFormat format,
                             std::span<const NamedParameter* const> parts, size_t rows, size_t cols,
                             std::byte* memory) const;
+  // What was read of these parameters may leave memory. Reading them again works.
+  virtual void Release(std::span<const NamedParameter* const>) const {}
   // Null where this is a folder.
   virtual const GgufWeights* gguf() const { return nullptr; }
 };

@@ -38,8 +38,8 @@ template <typename Segment>
 Tensor Recompute(Execution& execution, const Tensor& x, Segment segment);
 
 // The loss of next-token prediction, fused with the output projection: the sum over the rows with target >= 0
-// of -log softmax(x [T, D] * weight [V, D]^T)[target]. Never holds T x V numbers: it walks chunks of rows, and
-// with a tape it computes the gradients of x and weight in the same walk (weight.grad must be set then).
+// of -log softmax(x [T, D] * weight [V, D]^T)[target]. Never holds T x V numbers: it walks chunks of rows,
+// and with a tape it computes the gradients of x and weight in the same walk (weight.grad must be set then).
 //   targets [T]: -1 is ignored
 //   grad_scale: the gradients are those of grad_scale * sum; one over the step's counted rows makes the sum
 //   over its micro-batches the gradient of the mean
