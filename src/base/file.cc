@@ -25,6 +25,10 @@ Status WriteAll(int descriptor, std::span<const std::byte> bytes, const std::str
 
 }  // namespace
 
+bool IsGitLfsPointer(std::string_view first_bytes) {
+  return first_bytes.starts_with("version https://git-lfs.github.com/spec/");
+}
+
 Result<std::string> ReadFile(const std::filesystem::path& path) {
   const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (descriptor < 0) return ErrnoStatus(errno, "open", path);

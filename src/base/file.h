@@ -12,6 +12,12 @@
 
 namespace qwen25 {
 
+// Whether a file's first bytes are those of the small text that stands for a large file in a Git repository
+// until `git lfs pull` fetches it: the most frequent wrong file in a model folder.
+bool IsGitLfsPointer(std::string_view first_bytes);
+inline constexpr const char* kGitLfsPointer =
+    "is the pointer of a Git LFS file, not the file itself; `git lfs pull` in its folder fetches it";
+
 // The whole content of `path`.
 Result<std::string> ReadFile(const std::filesystem::path& path);
 

@@ -106,6 +106,7 @@ Status ForEachMember(std::string_view text, std::string_view origin,
 
 Result<Json> ReadJsonFile(const std::string& path) {
   QWEN25_TRY(const std::string text, ReadFile(path));
+  if (IsGitLfsPointer(text)) return Corrupt("{}: {}", path, kGitLfsPointer);
   return ParseJson(text, path);
 }
 

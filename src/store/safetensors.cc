@@ -148,6 +148,9 @@ Result<SafetensorsReader> SafetensorsReader::Open(const std::filesystem::path& p
 
 Status SafetensorsReader::Parse(const std::string& path) {
   const std::span<const std::byte> file = file_.bytes();
+  const std::string_view beginning(reinterpret_cast<const char*>(file.data()),
+                                   std::min<size_t>(file.size(), 64));
+  if (IsGitLfsPointer(beginning)) return Corrupt("{}: {}", path, kGitLfsPointer);
   if (file.size() < kLengthBytes) {
     return Corrupt("{}: {} bytes are too few for a safetensors file; {}", path, file.size(), kCut);
   }
@@ -205,13 +208,20 @@ Result<CheckpointReader> CheckpointReader::Open(const std::filesystem::path& dir
       return Corrupt("{}: expected an object with \"weight_map\"", index.string());
     }
     for (const auto& [name, file] : map->items()) {
-      const bool plain = file.is_string() && !file.get<std::string>().empty() &&
-                         std::filesystem::path(file.get<std::string>()).filename() == file.get<std::string>();
+      const std::string text = file.is_string() ? file.get<std::string>() : "";
+      const bool plain =
+          !text.empty() && text != "." && text != ".." && std::filesystem::path(text).filename() == text;
       if (!plain)
         return Corrupt("{}: tensor {} names no file of this folder: {}", index.string(), name, file.dump());
       if (std::ranges::find(files, file.get<std::string>()) == files.end()) files.push_back(file);
     }
     weight_map = *map;
+  } else if (std::filesystem::exists(directory / "pytorch_model.bin", ignored) ||
+             std::filesystem::exists(directory / "pytorch_model.bin.index.json", ignored)) {
+    return Unsupported(
+        "{}: holds pytorch_model.bin files, which can run programs when they are read; convert them to "
+        "model.safetensors",
+        directory.string());
   } else {
     return NotFound(
         "{}: there is neither model.safetensors nor model.safetensors.index.json; is this a model folder?",

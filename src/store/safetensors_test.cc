@@ -79,6 +79,20 @@ TEST_F(SafetensorsTest, SaysWhatIsWrong) {
       {FileOf("{}", 0).replace(0, 8, "\xff\xff\xff\xff\xff\xff\xff\x7f"), "the format allows 100000000"},
       {std::string("\x40\0\0\0\0\0\0\0{}", 10),
        "claims a header of 64 bytes, the file has only 2 behind the length"},
+      {"", "0 bytes are too few for a safetensors file"},
+      {"version https://git-lfs.github.com/spec/v1\noid sha256:0123\nsize 988097824\n",
+       "is the pointer of a Git LFS file, not the file itself; `git lfs pull`"},
+      {"<!DOCTYPE html><html><head><title>404</title></head></html>", "this is no safetensors file"},
+      {std::string("PK\x03\x04\x14\0\0\x08\x08\0", 10), "this is no safetensors file"},
+      {FileOf(std::string(5000, '['), 0), "not valid JSON"},
+      {FileOf(entry(R"({"dtype":7,"shape":[1],"data_offsets":[0,4]})"), 4), "dtype"},
+      {FileOf(entry(R"({"shape":[1],"data_offsets":[0,4]})"), 4), "dtype"},
+      {FileOf(entry(R"({"dtype":"F32","data_offsets":[0,4]})"), 4), "shape"},
+      {FileOf(entry(R"({"dtype":"F32","shape":[1]})"), 4), "data_offsets"},
+      {FileOf(entry(R"({"dtype":"F32","shape":[0.5],"data_offsets":[0,4]})"), 4),
+       "shape is not a list of sizes"},
+      {FileOf(entry(R"({"dtype":"F32","shape":[1],"data_offsets":[0,18446744073709551615]})"), 4),
+       "holds 18446744073709551615 bytes"},
       {FileOf("{\"w\":", 0), "not valid JSON"},
       {FileOf("[]", 0), "expected a JSON object"},
       {FileOf(entry("3"), 0), "tensor w: expected an object with dtype, shape and data_offsets"},
@@ -155,6 +169,8 @@ TEST(CheckpointReaderTest, ReadsShardsAndNamesWhatIsMissing) {
     ASSERT_OK(WriteSafetensors(directory / file, tensors));
   };
   EXPECT_ERROR_CONTAINS(CheckpointReader::Open(directory.path()), "there is neither model.safetensors nor");
+  ASSERT_OK(WriteFileAtomically(directory / "pytorch_model.bin", "PK"));
+  EXPECT_ERROR_CONTAINS(CheckpointReader::Open(directory.path()), "convert them to model.safetensors");
   write("model-00001-of-00002.safetensors", "a");
   const auto index = [&](const std::string& text) {
     QWEN25_CHECK(WriteFileAtomically(directory / "model.safetensors.index.json", text).ok());
@@ -173,6 +189,18 @@ TEST(CheckpointReaderTest, ReadsShardsAndNamesWhatIsMissing) {
   EXPECT_ERROR_CONTAINS(index(R"({"weight_map": {"a": "../secret.safetensors"}})"),
                         "names no file of this folder");
   EXPECT_ERROR_CONTAINS(index(R"({"weights": {}})"), "expected an object with \"weight_map\"");
+  EXPECT_ERROR_CONTAINS(index(R"({"weight_map": ["model-00001-of-00002.safetensors"]})"),
+                        "expected an object with \"weight_map\"");
+  EXPECT_ERROR_CONTAINS(index("[]"), "expected an object with \"weight_map\"");
+  EXPECT_ERROR_CONTAINS(index(both.substr(0, both.size() - 1)),
+                        "model.safetensors.index.json: not valid JSON");
+  EXPECT_ERROR_CONTAINS(index("version https://git-lfs.github.com/spec/v1\n"),
+                        "model.safetensors.index.json: is the pointer of a Git LFS file");
+  for (const char* file :
+       {"7", "null", "\"\"", "\"/etc/passwd\"", "\"folder/model.safetensors\"", "\"..\"", "\".\""}) {
+    EXPECT_ERROR_CONTAINS(index(fmt::format("{{\"weight_map\": {{\"a\": {}}}}}", file)),
+                          "tensor a names no file of this folder");
+  }
   write("model-00002-of-00002.safetensors", "a");
   EXPECT_ERROR_CONTAINS(index(both), "tensor a is in more than one shard");
 }
