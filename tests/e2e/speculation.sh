@@ -62,4 +62,16 @@ cp -r "$work/draft/model" "$work/mixed"
 cp "$work/other/tokenizer.json" "$work/mixed/"
 if "$qwen25" generate -m "$model" -p x --speculate "$work/mixed" >"$work/out" 2>&1; then fail "another vocabulary was taken"; fi
 grep -q "a draft model must have the model's own tokens, and token" "$work/out" || { cat "$work/out" >&2; fail "the message"; }
+# The benchmark writes the model's own text and a given one. (The prompt itself as the answer: all of it repeats.)
+"$qwen25" bench speculation -m "$model" --weights float32 --prompt-file "$work/prompt" -n 40 --rounds 1 --json >"$work/own"
+"$qwen25" bench speculation -m "$model" --weights int8 --prompt-file "$work/prompt" --answer-file "$work/prompt" -n 40 \
+  --rounds 1 --json >"$work/given"
+python3 - "$work/own" "$work/given" <<'PYTHON' || fail "bench speculation: $(cat "$work/own" "$work/given")"
+import json, sys
+own, given = (json.load(open(path)) for path in sys.argv[1:])
+assert own["result"]["new_tokens"] == given["result"]["new_tokens"] == 40
+assert given["given"] and not own["given"]
+assert given["result"]["accepted_tokens"] > 20 and given["result"]["forward_passes"] < 20
+assert [cost["proposed"] for cost in own["verification"]] == [1, 2, 3, 4, 6, 8, 12, 16]
+PYTHON
 printf 'speculation: the same text from %s\n' "lookup, a draft model and the model itself, in four formats of weights"
