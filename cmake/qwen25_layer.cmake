@@ -24,6 +24,9 @@ target_compile_options(qwen25_flags INTERFACE -Wall -Wextra -Wno-missing-field-i
 # A fused multiply-add appears only where a kernel asks for one, so that results are the same for every
 # compiler and flag.
 target_compile_options(qwen25_flags INTERFACE -ffp-contract=off)
+# Kernels keep vectors in arrays, which vectors without a fixed size cannot be; such CPUs run the NEON code.
+target_compile_definitions(qwen25_flags INTERFACE
+                           "HWY_DISABLED_TARGETS=(HWY_SVE|HWY_SVE2|HWY_SVE_256|HWY_SVE2_128)")
 if(QWEN25_SANITIZE)
   target_compile_options(qwen25_flags INTERFACE -fsanitize=${QWEN25_SANITIZE} -fno-sanitize-recover=all
                          -fno-omit-frame-pointer)

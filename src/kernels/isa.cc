@@ -8,6 +8,8 @@
 
 #if HWY_ARCH_X86
 #include <cpuid.h>
+#elif HWY_ARCH_ARM_A64 && defined(__linux__)
+#include <sys/auxv.h>
 #endif
 
 namespace qwen25 {
@@ -15,16 +17,19 @@ namespace {
 
 // The forced target, or 0. Highway's own mock is the only other place that knows, and it cannot be read.
 int64_t forced_target = 0;
-bool forced_vnni = false;
+bool forced_dots = false;
 
-constexpr std::string_view kVnniSuffix = "_VNNI";
+constexpr std::string_view kDotsSuffix = HWY_ARCH_X86 ? "_VNNI" : "_DOTPROD";
 
 // Whether this CPU has dot products of bytes in the vectors of a target. Highway has no targets for them.
-bool TargetHasVnni(int64_t target) {
+bool TargetHasByteDots(int64_t target) {
 #if HWY_ARCH_X86
   unsigned a = 0, b = 0, c = 0, d = 0;
   if (target == HWY_AVX3 && __get_cpuid_count(7, 0, &a, &b, &c, &d)) return (c >> 11 & 1) != 0;
   if (target == HWY_AVX2 && __get_cpuid_count(7, 1, &a, &b, &c, &d)) return (a >> 4 & 1) != 0;
+#elif HWY_ARCH_ARM_A64 && defined(__linux__)
+  constexpr unsigned long kDotProducts = 1ul << 20;  // HWCAP_ASIMDDP
+  if (target == HWY_NEON) return (getauxval(AT_HWCAP) & kDotProducts) != 0;
 #endif
   (void)target;
   return false;
@@ -38,16 +43,16 @@ int64_t AvailableTargets() {
   return available;
 }
 
-std::string IsaName(int64_t target, bool vnni) {
-  return std::string(hwy::TargetName(target)) + std::string(vnni ? kVnniSuffix : "");
+std::string IsaName(int64_t target, bool dots) {
+  return std::string(hwy::TargetName(target)) + std::string(dots ? kDotsSuffix : "");
 }
 
-// Calls function(target, vnni), best first.
+// Calls function(target, dots), best first.
 template <typename Function>
 void ForEachIsa(int64_t targets, const Function& function) {
   for (; targets != 0; targets &= targets - 1) {
     const int64_t target = targets & -targets;
-    if (TargetHasVnni(target)) function(target, true);
+    if (TargetHasByteDots(target)) function(target, true);
     function(target, false);
   }
 }
@@ -56,11 +61,11 @@ void ForEachIsa(int64_t targets, const Function& function) {
 
 Status ForceIsa(std::string_view name) {
   int64_t found = 0;
-  bool found_vnni = false;
-  ForEachIsa(AvailableTargets(), [&](int64_t target, bool vnni) {
-    if (name != IsaName(target, vnni)) return;
+  bool found_dots = false;
+  ForEachIsa(AvailableTargets(), [&](int64_t target, bool dots) {
+    if (name != IsaName(target, dots)) return;
     found = target;
-    found_vnni = vnni;
+    found_dots = dots;
   });
   if (found == 0) {
     return InvalidArgument(
@@ -68,7 +73,7 @@ Status ForceIsa(std::string_view name) {
         AvailableIsas());
   }
   forced_target = found;
-  forced_vnni = found_vnni;
+  forced_dots = found_dots;
   hwy::SetSupportedTargetsForTest(found);
   return {};
 }
@@ -82,25 +87,25 @@ void ApplyForcedIsa() {
   std::exit(2);
 }
 
-bool IsaHasVnni() {
+bool IsaHasByteDots() {
   // Asked by every product: the CPU is asked only once.
   static const bool available = [] {
     const int64_t targets = AvailableTargets();
-    return TargetHasVnni(targets & -targets);
+    return TargetHasByteDots(targets & -targets);
   }();
-  return forced_target != 0 ? forced_vnni : available;
+  return forced_target != 0 ? forced_dots : available;
 }
 
 std::string CurrentIsa() {
   const int64_t targets = forced_target != 0 ? forced_target : AvailableTargets();
-  return IsaName(targets & -targets, IsaHasVnni());
+  return IsaName(targets & -targets, IsaHasByteDots());
 }
 
 std::string AvailableIsas() {
   std::string names;
-  ForEachIsa(AvailableTargets(), [&](int64_t target, bool vnni) {
+  ForEachIsa(AvailableTargets(), [&](int64_t target, bool dots) {
     if (!names.empty()) names += ", ";
-    names += IsaName(target, vnni);
+    names += IsaName(target, dots);
   });
   return names;
 }

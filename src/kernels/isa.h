@@ -9,9 +9,9 @@
 
 namespace qwen25 {
 
-// Makes every kernel use `name`, as Highway spells it: AVX3, AVX2, SSE4, NEON, ...; AVX3_VNNI and AVX2_VNNI
-// are these with their dot products of bytes. Fails for a name that is unknown, that this build does not hold
-// or that this CPU cannot run. Call it while no kernel runs.
+// Makes every kernel use `name`, as Highway spells it: AVX3, AVX2, SSE4, NEON, ...; AVX3_VNNI, AVX2_VNNI and
+// NEON_DOTPROD are these with their dot products of bytes. Fails for a name that is unknown, that this build
+// does not hold or that this CPU cannot run. Call it while no kernel runs.
 Status ForceIsa(std::string_view name);
 
 // ForceIsa with the environment variable QWEN25_FORCE_ISA where that is set and not empty; a name that does
@@ -19,8 +19,9 @@ Status ForceIsa(std::string_view name);
 // Programs call it first in main().
 void ApplyForcedIsa();
 
-// Whether kernels may use AVX512-VNNI (with AVX3) or AVX-VNNI (with AVX2).
-bool IsaHasVnni();
+// Whether kernels may use dot products of bytes: AVX512-VNNI (with AVX3), AVX-VNNI (with AVX2), or Arm's
+// dotprod (with NEON).
+bool IsaHasByteDots();
 
 // The instruction set that kernels use now.
 std::string CurrentIsa();

@@ -28,14 +28,10 @@ HWY_INLINE Floats LoadHalfs(const uint8_t* halfs) {
   return hn::PromoteTo(kFloats, hn::Load(kHalfs, reinterpret_cast<const hwy::float16_t*>(halfs)));
 }
 
-template <size_t kRows>
-struct GroupSums {
-  Ints sum[kRows][kPassVecs];
-};
-
 // The integer sums of one group. `codes` is at the pass's first row.
 template <int kBits, size_t kRows>
-HWY_INLINE void AddGroup(const uint8_t* codes, const int8_t* x, size_t x_stride, GroupSums<kRows>& sums) {
+HWY_INLINE void AddGroup(const uint8_t* codes, const int8_t* x, size_t x_stride,
+                         Ints (&sums)[kRows][kPassVecs]) {
   constexpr size_t kStep = kQuantPanelRows * 4;
   const Ints low_half = hn::Set(kInts, 0x0f0f0f0f);
 #pragma GCC unroll 8
@@ -55,12 +51,12 @@ HWY_INLINE void AddGroup(const uint8_t* codes, const int8_t* x, size_t x_stride,
     for (size_t r = 0; r < kRows; ++r) {
       const Ints quad = LoadQuad(x + r * x_stride + 4 * s);
 #pragma GCC unroll 2
-      for (size_t v = 0; v < kPassVecs; ++v) sums.sum[r][v] = SumOfQuads<kBits>(sums.sum[r][v], w[v], quad);
+      for (size_t v = 0; v < kPassVecs; ++v) sums[r][v] = SumOfQuads<kBits>(sums[r][v], w[v], quad);
       if constexpr (kBits == 4) {
         const Ints second = LoadQuad(x + r * x_stride + 16 + 4 * s);
 #pragma GCC unroll 2
         for (size_t v = 0; v < kPassVecs; ++v) {
-          sums.sum[r][v] = SumOfQuads<kBits>(sums.sum[r][v], high[v], second);
+          sums[r][v] = SumOfQuads<kBits>(sums[r][v], high[v], second);
         }
       }
     }
@@ -103,13 +99,13 @@ HWY_NOINLINE void RunPass(const QuantTile& tile, size_t row, size_t col) {
     }
   }
   for (size_t g = 0; g < tile.group_end - tile.group_begin; ++g, record += kCode.RecordBytes()) {
-    GroupSums<kRows> sums;
+    Ints sums[kRows][kPassVecs];
 #pragma GCC unroll 8
     for (size_t r = 0; r < kRows; ++r) {
       const Ints start =
           kCorrect ? hn::Set(kInts, tile.x->corrections[first + r * num_groups + g]) : hn::Zero(kInts);
 #pragma GCC unroll 2
-      for (size_t v = 0; v < kPassVecs; ++v) sums.sum[r][v] = start;
+      for (size_t v = 0; v < kPassVecs; ++v) sums[r][v] = start;
     }
     for (size_t line = share.begin; line < share.end; line += 64)
       __builtin_prefetch(record + ahead + line, 0, 2);
@@ -126,7 +122,7 @@ HWY_NOINLINE void RunPass(const QuantTile& tile, size_t row, size_t col) {
 #pragma GCC unroll 2
       for (size_t v = 0; v < kPassVecs; ++v) {
         total[r][v] =
-            hn::MulAdd(hn::ConvertTo(kFloats, sums.sum[r][v]), hn::Mul(scales[v], x_scale), total[r][v]);
+            hn::MulAdd(hn::ConvertTo(kFloats, sums[r][v]), hn::Mul(scales[v], x_scale), total[r][v]);
         if constexpr (kMinimum) {
           const Floats x_sum = hn::Set(kFloats, tile.x->sums[first + r * num_groups + g]);
           total[r][v] = hn::MulAdd(minima[v], x_sum, total[r][v]);

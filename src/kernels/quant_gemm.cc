@@ -71,13 +71,9 @@ constexpr size_t kMaxRows = 4;
 template <int kBits, class V>
 HWY_INLINE V SumOfQuads(V sums, V codes, V x) {
   const int8x16_t a = vreinterpretq_s8_s32(codes.raw), b = vreinterpretq_s8_s32(x.raw);
-#if defined(__ARM_FEATURE_DOTPROD)
-  return V{vdotq_s32(sums.raw, a, b)};
-#else
   const int32x4_t low = vpaddlq_s16(vmull_s8(vget_low_s8(a), vget_low_s8(b)));
   const int32x4_t high = vpaddlq_s16(vmull_high_s8(a, b));
   return V{vaddq_s32(sums.raw, vpaddq_s32(low, high))};
-#endif
 }
 #else  // byte by byte, for machines without vectors
 constexpr size_t kMaxLanes = 4;
@@ -173,24 +169,38 @@ void QuantizeRow(size_t k, const float* HWY_RESTRICT x, const QuantCode& code, i
 HWY_AFTER_NAMESPACE();
 
 // The same with dot-product instructions, which Highway has no target for.
-#if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX2
+#if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX2 || (HWY_TARGET == HWY_NEON && HWY_ARCH_ARM_A64)
+#define QWEN25_BYTE_DOTS 1
 #if HWY_TARGET == HWY_AVX3
 HWY_PUSH_ATTRIBUTES(HWY_TARGET_STR ",avx512vnni")
-#else
+#elif HWY_TARGET == HWY_AVX2
 HWY_PUSH_ATTRIBUTES(HWY_TARGET_STR ",avxvnni")
+#else
+HWY_PUSH_ATTRIBUTES(HWY_TARGET_STR)
 #endif
 namespace qwen25 {
 namespace HWY_NAMESPACE {
 namespace {
-namespace vnni {
+namespace dots {
 
-constexpr bool kSignedCodes = false;
+constexpr bool kSignedCodes = HWY_TARGET == HWY_NEON;
 #if HWY_TARGET == HWY_AVX3
 constexpr size_t kMaxLanes = 16;
 constexpr size_t kMaxRows = 6;
 template <int kBits, class V>
 HWY_INLINE V SumOfQuads(V sums, V codes, V x) {
   return V{_mm512_dpbusd_epi32(sums.raw, codes.raw, x.raw)};
+}
+#elif HWY_TARGET == HWY_NEON
+constexpr size_t kMaxLanes = 4;
+constexpr size_t kMaxRows = 4;
+template <int kBits, class V>
+HWY_INLINE V SumOfQuads(V sums, V codes, V x) {
+  // The intrinsic is only there for functions of a whole newer architecture, which Highway's are not.
+  asm(".arch armv8.2-a+crypto+dotprod\n\tsdot %0.4s, %1.16b, %2.16b"
+      : "+w"(sums.raw)
+      : "w"(codes.raw), "w"(x.raw));
+  return sums;
 }
 #else
 constexpr size_t kMaxLanes = 8;
@@ -202,7 +212,7 @@ HWY_INLINE V SumOfQuads(V sums, V codes, V x) {
 #endif
 #include "kernels/quant_gemm-inl.h"
 
-}  // namespace vnni
+}  // namespace dots
 }  // namespace
 }  // namespace HWY_NAMESPACE
 }  // namespace qwen25
@@ -215,8 +225,9 @@ namespace {
 
 using TileFunction = void (*)(const QuantCode& code, QuantTile tile);
 TileFunction ChooseTileFunction() {
-#if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX2
-  if (IsaHasVnni()) return vnni::RunQuantTile;
+#ifdef QWEN25_BYTE_DOTS
+  if (IsaHasByteDots()) return dots::RunQuantTile;
+#undef QWEN25_BYTE_DOTS
 #endif
   return plain::RunQuantTile;
 }
