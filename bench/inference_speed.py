@@ -7,7 +7,8 @@
 
 The programs take turns, round after round, so that a slow minute of the machine meets all of them; the table gives
 medians and the ratio of ours to the best peer's. Peers get a GGUF file of random codes that this script writes (Q8_0,
-Q4_0; embeddings and output tied or not as the shape has them), ours the format of the same size (int8, int4).
+Q4_0 with the output in Q6_K, or Q8_0 where rows are no whole number of its blocks, as their own tools write it;
+embeddings and output tied or not as the shape has them), ours int8 and int4 (with the output in int8).
 Needs the Python packages gguf and numpy.
 """
 
@@ -31,7 +32,7 @@ SHAPES = {
     "7b": (28, 3584, 28, 4, 128, 18944, 152064, False),
 }
 OURS = {"q8_0": "int8", "q4_0": "int4"}
-BLOCK_BYTES = {"q8_0": 34, "q4_0": 18}  # of 32 weights: a float16 scale and the codes
+BLOCKS = {"q8_0": (32, 34), "q4_0": (32, 18), "q6_k": (256, 210)}  # weights, bytes; the float16 scale comes first or last
 
 
 def write_gguf(path, preset, kind):
@@ -57,16 +58,19 @@ def write_gguf(path, preset, kind):
     random = numpy.random.default_rng(0)
     scale = numpy.array([0.0002], dtype=numpy.float16).view(numpy.uint8)
 
-    def matrix(name, rows, cols):
-        blocks = random.integers(0, 256, size=(min(rows, 4096), cols // 32, BLOCK_BYTES[kind]), dtype=numpy.uint8)
+    def matrix(name, rows, cols, kind=kind):
+        weights, block_bytes = BLOCKS[kind]
+        blocks = random.integers(0, 256, size=(min(rows, 4096), cols // weights, block_bytes), dtype=numpy.uint8)
+        blocks[:, :, -2:] = scale
         blocks[:, :, :2] = scale
-        data = numpy.resize(blocks.reshape(blocks.shape[0], -1), (rows, cols // 32 * BLOCK_BYTES[kind]))
+        data = numpy.resize(blocks.reshape(blocks.shape[0], -1), (rows, cols // weights * block_bytes))
         writer.add_tensor(name, data, raw_dtype=getattr(gguf.GGMLQuantizationType, kind.upper()))
 
     def vector(name, size, value):
         writer.add_tensor(name, numpy.full(size, value, dtype=numpy.float32))
 
-    matrix("token_embd.weight", vocabulary, hidden)
+    output_kind = kind if kind == "q8_0" else "q8_0" if hidden % BLOCKS["q6_k"][0] else "q6_k"
+    matrix("token_embd.weight", vocabulary, hidden, output_kind if tied else kind)
     for i in range(layers):
         vector(f"blk.{i}.attn_norm.weight", hidden, 1)
         for part, size in (("q", heads), ("k", kv_heads), ("v", kv_heads)):
@@ -79,7 +83,7 @@ def write_gguf(path, preset, kind):
         matrix(f"blk.{i}.ffn_down.weight", hidden, ffn)
     vector("output_norm.weight", hidden, 1)
     if not tied:
-        matrix("output.weight", vocabulary, hidden)
+        matrix("output.weight", vocabulary, hidden, output_kind)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

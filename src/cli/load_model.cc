@@ -39,9 +39,9 @@ void AddModelFlags(CLI::App& verb, ModelFlags& flags) {
   verb.add_option("--threads", flags.num_threads, "Threads; default: every core this process may use");
   verb.add_option("--max-context", flags.max_context,
                   "Tokens to make room for; default: what the model was made for");
-  verb.add_option(
-          "--weights", flags.weights,
-          "stored: as they are in the files; int8 and int4 are smaller and faster, and nearly as exact")
+  verb.add_option("--weights", flags.weights,
+                  "stored: as they are in the files; int8 and int4 are smaller and faster, and nearly as "
+                  "exact (int4 keeps the output in int8)")
       ->check(CLI::IsMember({"stored", "float32", "bfloat16", "float16", "int8", "int4"}))
       ->capture_default_str();
   verb.add_flag("--cache-weights", flags.cache_weights,

@@ -136,7 +136,7 @@ TEST_F(GgufModelTest, PartsOfDifferentFormatsShareOneMatrix) {
   EXPECT_EQ(packed.layers[0].qkv_proj.packed.format, WeightFormat::kInt8Minimum);
   EXPECT_EQ(packed.layers[0].o_proj.packed.format, WeightFormat::kFloat32);
   ASSERT_OK(packed.WritePackedCache(path_));
-  EXPECT_TRUE(std::filesystem::exists(path_ + ".qwen25-mixed.packed"));
+  EXPECT_TRUE(std::filesystem::exists(path_ + ".qwen25-float32.packed"));
   ASSERT_OK_AND_ASSIGN(const Model mapped, Model::LoadPacked(path_, std::nullopt, threads_));
   EXPECT_EQ(mapped.layers[0].qkv_proj.packed.format, WeightFormat::kInt8Minimum);
   EXPECT_EQ(mapped.packed_bytes(), packed.packed_bytes());

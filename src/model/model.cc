@@ -203,11 +203,15 @@ size_t Model::PlacePacked(std::span<const WeightFormat> formats, const std::byte
 std::vector<WeightFormat> Model::ChooseFormats(const WeightsReader& source,
                                                std::optional<WeightFormat> format) {
   std::vector<WeightFormat> formats;
+  const Parameter* output = config_.tie_word_embeddings ? &embed_tokens : &lm_head;
   for (const FusedMatrix& matrix : FusedMatrices()) {
     WeightFormat common = format ? *format : source.StoredFormat(*matrix.parts[0]);
     for (const NamedParameter* part : matrix.parts) {
       if (!format) common = CommonFormat(common, source.StoredFormat(*part));
     }
+    // Errors of the logits are not averaged by anything behind them: half of what 4 bits cost comes from here
+    // (docs/benchmarks.md), and GGUF's 4-bit files keep 6 to 8 bits here, too.
+    if (format == WeightFormat::kInt4 && matrix.whole == output) common = WeightFormat::kInt8;
     formats.push_back(common);
   }
   return formats;

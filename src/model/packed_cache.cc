@@ -11,10 +11,19 @@ namespace qwen25 {
 
 std::filesystem::path PackedCachePath(const std::filesystem::path& model_path,
                                       std::span<const WeightFormat> formats) {
-  const bool same = std::ranges::all_of(formats, [&](WeightFormat format) { return format == formats[0]; });
-  const std::string name =
-      fmt::format("qwen25-{}.packed", same ? WeightFormatName(formats[0]) : std::string_view("mixed"));
+  const auto count = [&](WeightFormat format) { return std::ranges::count(formats, format); };
+  const WeightFormat most = *std::ranges::max_element(formats, {}, count);
+  const std::string name = fmt::format("qwen25-{}.packed", WeightFormatName(most));
   return IsGgufPath(model_path) ? std::filesystem::path(model_path.string() + "." + name) : model_path / name;
+}
+
+std::string PackedCacheFormats(std::span<const WeightFormat> formats) {
+  std::string names;
+  for (const WeightFormat format : formats) {
+    if (!names.empty()) names += ' ';
+    names += WeightFormatName(format);
+  }
+  return names;
 }
 
 Result<std::string> PackedCacheSource(const std::filesystem::path& model_path) {

@@ -10,7 +10,7 @@
 namespace qwen25 {
 namespace {
 
-constexpr const char* kPackedCacheVersion = "1";  // another one where the layout of packed weights changes
+constexpr const char* kPackedCacheVersion = "2";  // another one where the layout of packed weights changes
 
 }  // namespace
 
@@ -44,10 +44,13 @@ Status Model::MapPackedCache(std::span<const WeightFormat> formats, const std::f
   const std::filesystem::path path = PackedCachePath(model_path, formats);
   QWEN25_TRY(SafetensorsReader file, SafetensorsReader::Open(path));
   QWEN25_TRY(const std::string source, PackedCacheSource(model_path));
-  const auto made_from = file.metadata().find("source"), version = file.metadata().find("version");
-  if (made_from == file.metadata().end() || made_from->second != source || version == file.metadata().end() ||
-      version->second != kPackedCacheVersion) {
-    return NotFound("{}: was made from other weights", path.string());
+  const auto holds = [&](const char* key, std::string_view value) {
+    const auto found = file.metadata().find(key);
+    return found != file.metadata().end() && found->second == value;
+  };
+  if (!holds("source", source) || !holds("formats", PackedCacheFormats(formats)) ||
+      !holds("version", kPackedCacheVersion)) {
+    return NotFound("{}: was made from other weights or for other formats", path.string());
   }
   const size_t num_packed_bytes = PlacePacked(formats, nullptr);
   const TensorInfo *matrices = file.Find("matrices"), *vectors = file.Find("vectors");
@@ -73,7 +76,9 @@ Status Model::WritePackedCache(const std::filesystem::path& path) const {
                                {packed_.data(), num_packed_bytes_}),
       TensorToWrite::FromFloat("vectors", {num_weights_}, weights())};
   return WriteSafetensors(PackedCachePath(path, packed_formats_), tensors,
-                          {{"source", source}, {"version", kPackedCacheVersion}});
+                          {{"source", source},
+                           {"formats", PackedCacheFormats(packed_formats_)},
+                           {"version", kPackedCacheVersion}});
 }
 
 Status Model::Save(const std::filesystem::path& directory, DType dtype) const {
