@@ -70,7 +70,8 @@ float Codes(const float* x, Affine fit, float top, float* codes) {
   const float inverse = fit.scale > 0 ? 1.0f / fit.scale : 0.0f;
   float error = 0;
   for (size_t i = 0; i < kGgufGroup; ++i) {
-    codes[i] = std::min(std::max(Round(std::min((x[i] + fit.minimum) * inverse, 1000.0f)), 0.0f), top);
+    // In this order NaN, which scales beyond float16 lead to, becomes 0.
+    codes[i] = std::min(std::max(0.0f, Round(std::min((x[i] + fit.minimum) * inverse, 1000.0f))), top);
     const float difference = fit.scale * codes[i] - fit.minimum - x[i];
     error += difference * difference;
   }
@@ -134,7 +135,8 @@ struct AffineBlock {
 // The pair of 6-bit codes around `fit` whose numbers come closest to x.
 void ChooseSixBits(const float* x, Affine fit, float top, size_t group, AffineBlock& block) {
   const auto nearest = [](float value, float unit) {
-    return unit > 0 ? static_cast<int>(std::min(std::round(value / unit), float{kTopSixBits})) : 0;
+    const float code = unit > 0 ? std::round(value / unit) : 0;
+    return code > 0 ? static_cast<int>(std::min(code, float{kTopSixBits})) : 0;  // NaN is 0
   };
   const int scale = nearest(fit.scale, block.d), minimum = nearest(fit.minimum, block.dmin);
   float best_error = -1, codes[kGgufGroup];
@@ -186,7 +188,7 @@ float SymmetricCodes(const float* x, float scale, float* codes) {
   const float inverse = scale != 0 ? 1.0f / scale : 0.0f;
   float error = 0;
   for (size_t i = 0; i < kSixBitGroup; ++i) {
-    codes[i] = std::min(std::max(Round(std::clamp(x[i] * inverse, -1000.0f, 1000.0f)), -32.0f), 31.0f);
+    codes[i] = std::min(std::max(-32.0f, Round(std::clamp(x[i] * inverse, -1000.0f, 1000.0f))), 31.0f);
     const float difference = scale * codes[i] - x[i];
     error += difference * difference;
   }
@@ -229,7 +231,8 @@ void EncodeSixBits(const float* x, std::byte* out) {
   const float d = StoreHalf(farthest / -128, out + 208);
   for (size_t s = 0; s < kSixBitGroups; ++s) {
     const float* group = x + s * kSixBitGroup;
-    const int nearest = d == 0 ? 0 : static_cast<int>(std::clamp(std::round(scales[s] / d), -128.0f, 127.0f));
+    const float ratio = d == 0 ? 0 : std::round(scales[s] / d);
+    const int nearest = std::isfinite(ratio) ? static_cast<int>(std::clamp(ratio, -128.0f, 127.0f)) : 0;
     float best_error = -1, codes[kSixBitGroup], best_codes[kSixBitGroup] = {};
     int best = 0;
     for (int code = std::max(nearest - 2, -128); code <= std::min(nearest + 2, 127); ++code) {
