@@ -1,4 +1,5 @@
 #include <rapidcheck.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <vector>
@@ -85,6 +86,13 @@ TEST(FileTest, ErrorsNameThePathAndTheReason) {
   EXPECT_ERROR_CONTAINS(MappedFile::Open("/tmp"), "not a regular file");
 }
 
+// Bytes of files in this process's memory.
+size_t MappedBytes() {
+  const std::string text = *ReadFile("/proc/self/statm");  // in pages: all, resident, resident and of files
+  const size_t pages = std::stoul(text.substr(text.find(' ', text.find(' ') + 1)));
+  return pages * static_cast<size_t>(::sysconf(_SC_PAGESIZE));
+}
+
 TEST(MmapTest, BytesThatLeftMemoryReadTheSameAgain) {
   TemporaryDirectory directory;
   std::string text(size_t{20} << 20, '\0');
@@ -99,7 +107,9 @@ TEST(MmapTest, BytesThatLeftMemoryReadTheSameAgain) {
               0);
   }
   EXPECT_TRUE(same());
+  const size_t before = MappedBytes();
   MappedFile::Release(file.bytes().subspan(5000, 12'345'678));
+  EXPECT_LT(MappedBytes() + 8'000'000, before);
   MappedFile::Release(file.bytes().subspan(1, 1));
   EXPECT_TRUE(same());
 }

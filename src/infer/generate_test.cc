@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/test_util.h"
+#include "infer/tiny_model_test_util.h"
 
 namespace qwen25 {
 namespace {
@@ -38,19 +39,6 @@ TEST(StopMatcherTest, AnyCutGivesTheTextUpToTheFirstStop) {
   }));
 }
 
-ModelConfig TinyConfig() {
-  ModelConfig config;
-  config.vocab_size = 300;
-  config.hidden_size = 32;
-  config.intermediate_size = 48;
-  config.num_hidden_layers = 2;
-  config.num_attention_heads = 4;
-  config.num_key_value_heads = 2;
-  config.head_dim = 8;
-  config.max_position_embeddings = 256;
-  return config;
-}
-
 Tokenizer ByteTokenizer() {
   ByteLevelBpe parts;
   for (int byte = 0; byte < 256; ++byte) parts.tokens.emplace_back(1, static_cast<char>(byte));
@@ -60,7 +48,7 @@ Tokenizer ByteTokenizer() {
 }
 
 Model RandomModel() {
-  Model model(TinyConfig());
+  Model model(TinyConfig(300));
   model.Initialize(3);
   // Larger weights than at initialisation: a random model would otherwise repeat one token.
   for (float& weight : model.weights()) weight *= 8;

@@ -11,24 +11,12 @@
 #include "base/rng.h"
 #include "base/test_util.h"
 #include "infer/generate.h"
+#include "infer/tiny_model_test_util.h"
 
 namespace qwen25 {
 namespace {
 
 constexpr size_t kVocabulary = 12;
-
-ModelConfig TinyConfig(size_t vocabulary = kVocabulary) {
-  ModelConfig config;
-  config.vocab_size = static_cast<uint32_t>(vocabulary);
-  config.hidden_size = 32;
-  config.intermediate_size = 48;
-  config.num_hidden_layers = 2;
-  config.num_attention_heads = 4;
-  config.num_key_value_heads = 2;
-  config.head_dim = 8;
-  config.max_position_embeddings = 256;
-  return config;
-}
 
 // Weights of seed 3, and of another model near it where `difference` is above 0.
 Model RandomModel(double difference = 0, size_t vocabulary = kVocabulary) {
@@ -393,7 +381,7 @@ TEST_F(SpeculationTest, RowsOfLogitsAreThoseOfSingleTokens) {
   std::vector<int32_t> tokens(600);  // more than one chunk of prefill
   InferenceEngine engine(
       [] {
-        ModelConfig config = TinyConfig();
+        ModelConfig config = TinyConfig(kVocabulary);
         config.max_position_embeddings = 1024;
         Model model(config);
         model.Initialize(4);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/test_util.h"
+#include "kernels/isa_test_util.h"
 #include "kernels/optimizer.h"
 
 namespace qwen25 {
@@ -22,30 +23,20 @@ class IsaTest : public testing::Test {
   const std::string best_ = CurrentIsa();
 };
 
-std::vector<std::string> Names() {
-  std::vector<std::string> names;
-  std::string all = AvailableIsas();
-  for (size_t end; (end = all.find(", ")) != std::string::npos; all.erase(0, end + 2)) {
-    names.push_back(all.substr(0, end));
-  }
-  names.push_back(all);
-  return names;
-}
-
 TEST_F(IsaTest, TheBestOneIsFirstAndInUse) {
-  ASSERT_FALSE(Names().empty());
-  EXPECT_EQ(Names().front(), CurrentIsa());
+  ASSERT_FALSE(IsaNames().empty());
+  EXPECT_EQ(IsaNames().front(), CurrentIsa());
 }
 
 TEST_F(IsaTest, EveryAvailableOneCanBeForcedAndKernelsRun) {
   ThreadPool threads(1);
-  for (const std::string& name : Names()) {
+  for (const std::string& name : IsaNames()) {
     ASSERT_OK(ForceIsa(name));
     EXPECT_EQ(CurrentIsa(), name);
     std::vector<float> x(100, 2.0f);
     std::vector<double> partials(1);
     EXPECT_EQ(SumOfSquares(threads, x.size(), x.data(), partials), 400.0);
-    EXPECT_EQ(Names().front(), best_) << "forcing one does not hide the others";
+    EXPECT_EQ(IsaNames().front(), best_) << "forcing one does not hide the others";
   }
 }
 
@@ -57,9 +48,9 @@ TEST_F(IsaTest, UnknownAndForeignNamesAreRefusedWithTheList) {
 }
 
 TEST_F(IsaTest, TheEnvironmentVariableForcesOrEndsTheProgram) {
-  ::setenv("QWEN25_FORCE_ISA", Names().back().c_str(), 1);
+  ::setenv("QWEN25_FORCE_ISA", IsaNames().back().c_str(), 1);
   ApplyForcedIsa();
-  EXPECT_EQ(CurrentIsa(), Names().back());
+  EXPECT_EQ(CurrentIsa(), IsaNames().back());
   ::setenv("QWEN25_FORCE_ISA", "", 1);
   ApplyForcedIsa();
   ::setenv("QWEN25_FORCE_ISA", "nonsense", 1);

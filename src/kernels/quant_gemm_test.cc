@@ -11,6 +11,7 @@
 #include "base/rng.h"
 #include "base/test_util.h"
 #include "kernels/isa.h"
+#include "kernels/isa_test_util.h"
 #include "tensor/aligned_buffer.h"
 
 namespace qwen25 {
@@ -111,16 +112,6 @@ std::vector<float> RandomRows(size_t rows, size_t cols, size_t shift, uint64_t s
   return x;
 }
 
-std::vector<std::string> Isas() {
-  std::vector<std::string> names;
-  std::string all = AvailableIsas();
-  for (size_t end; (end = all.find(", ")) != std::string::npos; all.erase(0, end + 2)) {
-    names.push_back(all.substr(0, end));
-  }
-  names.push_back(all);
-  return names;
-}
-
 class QuantGemmTest : public testing::Test {
  protected:
   ~QuantGemmTest() override { (void)ForceIsa(best_); }
@@ -148,7 +139,7 @@ TEST_F(QuantGemmTest, EqualsTheReferenceForEveryRowCountAndInstructionSet) {
         const AlignedBuffer<float> memory(QuantRowsFloats(rows, k));
         const QuantRows quant = QuantizeRows(threads, {x.data() + rows % 5, rows, k}, code, memory.data());
         const std::vector<float> expected = Reference(weights, quant);
-        for (const std::string& isa : Isas()) {
+        for (const std::string& isa : IsaNames()) {
           ASSERT_OK(ForceIsa(isa));
           std::vector<float> out(rows * n, -1.0f);
           QuantGemm(threads, quant, code, weights.panels.data(), n, {.c = {out.data(), rows, n}});
@@ -201,7 +192,7 @@ TEST_F(QuantGemmTest, ActivationsAreRoundedToTheNearestCode) {
   ThreadPool threads(1);
   constexpr size_t kK = 70;
   const std::vector<float> x = RandomRows(3, kK, 0, 9);
-  for (const std::string& isa : Isas()) {
+  for (const std::string& isa : IsaNames()) {
     ASSERT_OK(ForceIsa(isa));
     const AlignedBuffer<float> memory(QuantRowsFloats(3, kK));
     const QuantRows quant = QuantizeRows(threads, {x.data(), 3, kK}, {4, false}, memory.data());

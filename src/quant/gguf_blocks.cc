@@ -15,16 +15,6 @@ namespace {
 // Blocks of 32, as they lie in the file: little-endian, no padding.
 constexpr size_t kBlock = 32;
 
-float LoadHalf(const std::byte* bytes) {
-  uint16_t bits;
-  std::memcpy(&bits, bytes, sizeof bits);
-  return Float16ToFloat(bits);
-}
-void StoreHalf(float value, std::byte* bytes) {
-  const uint16_t bits = FloatToFloat16(value);
-  std::memcpy(bytes, &bits, sizeof bits);
-}
-
 // Numbers 0..15 are the low halves of 16 bytes, 16..31 the high ones.
 void DecodeNibbles(const std::byte* bytes, int offset, int8_t* codes) {
   for (size_t i = 0; i < 16; ++i) {

@@ -23,18 +23,6 @@ constexpr size_t kGroups = kBlock / kGgufGroup;
 constexpr size_t kScaleBytes = 12;
 constexpr int kTopSixBits = 63;
 
-float LoadHalf(const std::byte* bytes) {
-  uint16_t bits;
-  std::memcpy(&bits, bytes, sizeof bits);
-  return Float16ToFloat(bits);
-}
-// Returns the number as stored.
-float StoreHalf(float value, std::byte* bytes) {
-  const uint16_t bits = FloatToFloat16(value);
-  std::memcpy(bytes, &bits, sizeof bits);
-  return Float16ToFloat(bits);
-}
-
 // To the nearest integer, ties to even, for |x| < 2^22; unlike std::nearbyint a vector loop everywhere.
 float Round(float x) {
   constexpr float kShift = 12582912.0f;  // 1.5 * 2^23

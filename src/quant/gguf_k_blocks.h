@@ -1,9 +1,27 @@
 // GGUF's "K" formats: blocks of 256 numbers whose scales are themselves quantised.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#include "base/dtype.h"
 #include "quant/gguf_blocks.h"
 
 namespace qwen25 {
+
+// float16 numbers of a block, at any address.
+inline float LoadHalf(const std::byte* bytes) {
+  uint16_t bits;
+  std::memcpy(&bits, bytes, sizeof bits);
+  return Float16ToFloat(bits);
+}
+// Returns the number as stored.
+inline float StoreHalf(float value, std::byte* bytes) {
+  const uint16_t bits = FloatToFloat16(value);
+  std::memcpy(bytes, &bits, sizeof bits);
+  return Float16ToFloat(bits);
+}
 
 // `type`: kQ4_K, kQ5_K or kQ6_K.
 void DecodeGgufKGroup(GgmlType type, const std::byte* row, size_t group, GgufGroup& out);
