@@ -50,6 +50,12 @@ void AddModelFlags(CLI::App& verb, ModelFlags& flags) {
                   "How keys and values are kept; auto: float16 unless the weights are float32")
       ->check(CLI::IsMember({"auto", "float32", "float16"}))
       ->capture_default_str();
+  verb.add_option(
+          "--routing", flags.routing,
+          "Which blocks of 64 tokens attention reads: dense (all), top_p:0.95 (the fewest that hold this "
+          "share) or top_k:32, then options such as max_blocks=64,local=4,dense_below=2048 "
+          "(docs/routing.md)")
+      ->capture_default_str();
 }
 
 Result<LoadedModel> LoadModel(const ModelFlags& flags, std::shared_ptr<ThreadPool> threads) {
@@ -62,6 +68,7 @@ Result<LoadedModel> LoadModel(const ModelFlags& flags, std::shared_ptr<ThreadPoo
         flags.directory);
   }
   QWEN25_TRY(Tokenizer tokenizer, LoadTokenizer(path));
+  QWEN25_TRY(const RoutingPolicy routing, RoutingPolicy::Parse(flags.routing));
   std::optional<WeightFormat> format;  // none: as stored
   if (flags.weights != "stored") {
     QWEN25_TRY(format, ParseWeightFormat(flags.weights));
@@ -100,7 +107,8 @@ Result<LoadedModel> LoadModel(const ModelFlags& flags, std::shared_ptr<ThreadPoo
                                .max_context_tokens = flags.max_context,
                                .kv_format = flags.kv == "float16" || (flags.kv == "auto" && narrow)
                                                 ? KvFormat::kFloat16
-                                                : KvFormat::kFloat32});
+                                                : KvFormat::kFloat32,
+                               .routing = routing});
   return loaded;
 }
 

@@ -21,6 +21,7 @@ struct ModelFlags {
   std::string weights = "stored";  // or a WeightFormatName
   bool cache_weights = false;      // write the packed weights beside the model
   std::string kv = "auto";         // "float32", "float16"; auto: float16 unless the weights are float32
+  std::string routing = "dense";   // RoutingPolicy::Parse
 };
 void AddModelFlags(CLI::App& verb, ModelFlags& flags);
 

@@ -19,6 +19,10 @@ AttentionShape ShapeWithKv(AttentionShape shape, KvFormat format) {
   return shape;
 }
 
+size_t DivideUp(size_t a, size_t b) {
+  return (a + b - 1) / b;
+}
+
 }  // namespace
 
 InferenceEngine::InferenceEngine(Model model, const Options& options)
@@ -31,16 +35,55 @@ InferenceEngine::InferenceEngine(Model model, const Options& options)
       max_context_tokens_(ContextLimit(model_.config(), options.max_context_tokens)),
       kv_format_(options.kv_format),
       blocks_(ShapeWithKv(model_.attention_shape(), options.kv_format), model_.layers.size(),
-              (std::max(options.max_total_tokens, max_context_tokens_) + kBlockTokens - 1) / kBlockTokens) {
+              DivideUp(std::max(options.max_total_tokens, max_context_tokens_), kBlockTokens)) {
   model_.PackForInference(*threads_);
+  const bool routes = options.routing.kind != RoutingPolicy::Kind::kDense;
+  if (!routes && !options.keep_summaries) return;
+  // A session has at most one panel per block; panels are as large as float16 blocks.
+  summaries_.emplace(ShapeWithKv(model_.attention_shape(), KvFormat::kFloat16), model_.layers.size(),
+                     blocks_.max_blocks());
+  routing_counts_ = std::make_unique<RoutingCounts[]>(model_.layers.size());
+  for (size_t layer = 0; layer < model_.layers.size(); ++layer) {
+    layer_routing_.push_back({.layer = layer, .counts = &routing_counts_[layer]});
+  }
+  QWEN25_CHECK(SetRouting(options.routing).ok());
 }
 
-Session::Session(InferenceEngine& engine) : engine_(engine), layer_blocks_(engine.model().layers.size()) {
+Status InferenceEngine::SetRouting(const RoutingPolicy& policy) {
+  QWEN25_RETURN_IF_ERROR(policy.Validate());
+  if (!summaries_ && policy.kind != RoutingPolicy::Kind::kDense) {
+    return InvalidArgument("routing {} needs summaries of blocks, which this engine does not keep",
+                           policy.ToString());
+  }
+  routing_ = policy;
+  for (LayerRouting& layer : layer_routing_) {
+    layer.policy = layer.layer < policy.dense_layers ? RoutingPolicy() : policy;
+  }
+  return {};
+}
+
+void InferenceEngine::ResetRoutingCounts() {
+  if (routing_counts_) routing_counts_ = std::make_unique<RoutingCounts[]>(model_.layers.size());
+  for (LayerRouting& layer : layer_routing_) layer.counts = &routing_counts_[layer.layer];
+}
+
+void InferenceEngine::SetRoutingTrace(RoutingTrace* trace) {
+  for (LayerRouting& layer : layer_routing_) layer.trace = trace;
+}
+
+Session::Session(InferenceEngine& engine)
+    : engine_(engine),
+      layer_blocks_(engine.model().layers.size()),
+      layer_panels_(engine.model().layers.size()) {
   // Room for the whole context now, so that no later step allocates.
-  const size_t max_blocks = (engine.max_context_tokens() + kBlockTokens - 1) / kBlockTokens;
+  const size_t max_blocks = DivideUp(engine.max_context_tokens(), kBlockTokens);
   tokens_.reserve(engine.max_context_tokens());
   block_ids_.reserve(max_blocks);
   for (auto& blocks : layer_blocks_) blocks.reserve(max_blocks);
+  if (engine.summaries() != nullptr) {
+    panel_ids_.reserve(DivideUp(max_blocks, kPanelBlocks));
+    for (auto& panels : layer_panels_) panels.reserve(DivideUp(max_blocks, kPanelBlocks));
+  }
   logits_.reserve(engine.model().config().vocab_size);
 }
 
@@ -54,6 +97,14 @@ Status Session::Reserve(size_t num_tokens) {
     block_ids_.push_back(id);
     for (size_t layer = 0; layer < layer_blocks_.size(); ++layer) {
       layer_blocks_[layer].push_back(engine_.blocks().Data(id, layer));
+    }
+  }
+  BlockPool* summaries = engine_.summaries();
+  while (summaries != nullptr && panel_ids_.size() * kPanelBlocks < block_ids_.size()) {
+    QWEN25_TRY(const BlockPool::BlockId id, summaries->Take());
+    panel_ids_.push_back(id);
+    for (size_t layer = 0; layer < layer_panels_.size(); ++layer) {
+      layer_panels_[layer].push_back(summaries->Data(id, layer));
     }
   }
   return {};
@@ -151,12 +202,14 @@ void InferenceEngine::Forward(std::span<const SessionTokens> parts, bool with_lo
     }
     for (size_t layer = 0; layer < model_.layers.size(); ++layer) {
       kv_[layer * parts.size() + s] = {.blocks = session.layer_blocks_[layer],
-                                       .num_tokens = session.tokens_.size()};
+                                       .num_tokens = session.tokens_.size(),
+                                       .summaries = session.layer_panels_[layer]};
     }
   }
   DecoderOptions options;
   options.kv = kv_;
   options.kv_format = kv_format_;
+  options.routing = layer_routing_;
   const TokenBatch batch = {.tokens = tokens_, .positions = positions_, .sequence_starts = sequence_starts_};
   const Tensor hidden = DecoderForward(execution_, model_, batch, options);
   if (!with_logits) return;
@@ -179,11 +232,16 @@ void Session::Truncate(size_t num_tokens) {
 }
 
 void Session::ReleaseUnusedBlocks() {
-  const size_t num_blocks = (tokens_.size() + kBlockTokens - 1) / kBlockTokens;
+  const size_t num_blocks = DivideUp(tokens_.size(), kBlockTokens);
   while (block_ids_.size() > num_blocks) {
     engine_.blocks().Give(block_ids_.back());
     block_ids_.pop_back();
     for (auto& blocks : layer_blocks_) blocks.pop_back();
+  }
+  while (panel_ids_.size() > DivideUp(num_blocks, kPanelBlocks)) {
+    engine_.summaries()->Give(panel_ids_.back());
+    panel_ids_.pop_back();
+    for (auto& panels : layer_panels_) panels.pop_back();
   }
 }
 

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -33,6 +34,9 @@ class InferenceEngine {
     size_t max_context_tokens = 0;  // of one session; 0, or more than the model has positions: these
     size_t max_total_tokens = 0;    // of all sessions together; 0: max_context_tokens
     KvFormat kv_format = KvFormat::kFloat32;
+    RoutingPolicy routing;  // of all layers but its dense_layers
+    // Keeps the summaries of blocks that routing needs also where `routing` is dense, for SetRouting.
+    bool keep_summaries = false;
   };
 
   InferenceEngine(Model model, const Options& options);
@@ -40,6 +44,21 @@ class InferenceEngine {
   const Model& model() const { return model_; }
   Execution& execution() { return execution_; }
   BlockPool& blocks() { return blocks_; }
+  // Panels of block summaries, each a block of this pool; null where none are kept.
+  BlockPool* summaries() { return summaries_ ? &*summaries_ : nullptr; }
+
+  // How the tokens that follow are routed. kInvalidArgument for a policy that is not valid, or that is not
+  // dense while no summaries are kept.
+  Status SetRouting(const RoutingPolicy& policy);
+  const RoutingPolicy& routing() const { return routing_; }
+  // What routing did in each layer since the last ResetRoutingCounts. Counted where summaries are kept.
+  std::span<const RoutingCounts> routing_counts() const {
+    return {routing_counts_.get(), routing_counts_ ? model_.layers.size() : 0};
+  }
+  void ResetRoutingCounts();
+  // Which blocks the first session of each pass reads, from now on; null: not recorded. It must have room for
+  // the session's tokens.
+  void SetRoutingTrace(RoutingTrace* trace);
   const std::shared_ptr<ThreadPool>& shared_threads() const { return threads_; }
   // Appends the parts, which are known to fit. `with_logits`: sets the logits of every part's session.
   void Forward(std::span<const SessionTokens> parts, bool with_logits);
@@ -55,6 +74,10 @@ class InferenceEngine {
   size_t max_context_tokens_;
   KvFormat kv_format_;
   BlockPool blocks_;
+  std::optional<BlockPool> summaries_;
+  RoutingPolicy routing_;
+  std::unique_ptr<RoutingCounts[]> routing_counts_;  // [layers]
+  std::vector<LayerRouting> layer_routing_;          // [layers], or empty without summaries
   // The batch of the current pass.
   std::vector<int32_t> tokens_, positions_, sequence_starts_, logit_rows_;
   std::vector<SequenceKv> kv_;  // [layers][parts]
@@ -116,6 +139,8 @@ class Session {
   std::vector<int32_t> tokens_;
   std::vector<BlockPool::BlockId> block_ids_;
   std::vector<std::vector<std::byte*>> layer_blocks_;  // [layers][blocks]
+  std::vector<BlockPool::BlockId> panel_ids_;
+  std::vector<std::vector<std::byte*>> layer_panels_;  // [layers][panels], where summaries are kept
   std::vector<float> logits_;                          // [num_logit_rows_, vocab_size]
   size_t num_logit_rows_ = 0;
 };

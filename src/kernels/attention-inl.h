@@ -1,6 +1,7 @@
-// What forward and backward attention share, compiled once per instruction set. Included by attention.cc and
-// attention_backward.cc only.
+// What forward and backward attention and the scores of blocks share, compiled once per instruction set.
+// Included by attention.cc, attention_backward.cc and block_summary.cc only.
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 
@@ -245,7 +246,8 @@ struct BlockAngles {
 };
 HWY_INLINE BlockAngles AnglesBetween(const RotaryAngles& rotary, size_t query_block, size_t key_block) {
   const bool later = key_block > query_block;
-  const size_t row = (later ? key_block - query_block : query_block - key_block) * (rotary.head_dim / 2);
+  const size_t distance = later ? key_block - query_block : query_block - key_block;
+  const size_t row = std::min(distance, rotary.max_distance) * (rotary.head_dim / 2);
   return {rotary.block_cos + row, rotary.block_sin + row, later ? -1.0f : 1.0f};
 }
 

@@ -23,7 +23,18 @@ inline constexpr size_t kBlockTokens = 64;
 struct RotaryAngles {
   size_t head_dim;
   const float *offset_cos, *offset_sin;  // [64, D/2] angles of a position inside its block
-  const float *block_cos, *block_sin;    // [.., D/2] angles of a distance in whole blocks
+  const float *block_cos, *block_sin;    // [max_distance + 1, D/2] angles of a distance in whole blocks
+  // The same, transposed and from far to near, so that those of consecutive blocks lie side by side:
+  // [D/2, descending_stride], with 64 more of the greatest distance before and of distance 0 behind.
+  const float *descending_cos, *descending_sin;
+  size_t descending_stride;
+  size_t max_distance;  // in blocks; what lies farther away is seen at this distance
+
+  // Where `block` and those behind it stand in a row of the descending tables.
+  size_t DescendingIndex(size_t query_block, size_t block) const {
+    const size_t distance = query_block - block;
+    return distance >= max_distance + 64 ? 0 : max_distance + 64 - distance;
+  }
 };
 
 // One kv head of one block.
@@ -115,6 +126,18 @@ struct AttendState {
         shifts(totals + 16 * rows),
         factors(shifts + rows),
         scores(factors + rows) {}
+
+  // The state of the rows from `row` on, as a tile of its own.
+  AttendState FromRow(size_t row, size_t head_dim) const {
+    AttendState part = *this;
+    part.queries += row * head_dim;
+    part.rotated += row * head_dim;
+    part.sums += row * head_dim;
+    part.totals += row * 16;
+    part.shifts += row;
+    part.factors += row;
+    return part;
+  }
 };
 
 // Starts a tile. `scale` is that of the scores.

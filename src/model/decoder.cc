@@ -32,7 +32,8 @@ Tensor LayerForward(Execution& execution, const LayerInput& input, size_t index,
       const size_t num_sequences = input.batch->num_sequences();
       const auto kv = input.options->kv.subspan(index * num_sequences, num_sequences);
       AppendKv(execution, shape, model.rotary(), qkv.view(), *input.batch, kv);
-      attended = AttendBlocks(execution, shape, model.rotary(), input.options->mask, qkv, *input.batch, kv);
+      attended = AttendBlocks(execution, shape, model.rotary(), input.options->mask, qkv, *input.batch, kv,
+                              input.options->routing.empty() ? nullptr : &input.options->routing[index]);
     }
   }
   const Tensor middle = Linear(execution, attended, layer.o_proj, nullptr, &x);
@@ -49,6 +50,7 @@ Tensor LayerForward(Execution& execution, const LayerInput& input, size_t index,
 Tensor DecoderForward(Execution& execution, const Model& model, const TokenBatch& batch,
                       const DecoderOptions& options) {
   QWEN25_CHECK(options.kv.empty() || options.kv.size() == model.layers.size() * batch.num_sequences());
+  QWEN25_CHECK(options.routing.empty() || options.routing.size() == model.layers.size());
   const LayerInput input = {&model, &batch, &options};
   Tensor x = Embedding(execution, model.embed_tokens, batch.tokens);
   for (size_t index = 0; index < model.layers.size(); ++index) {

@@ -21,6 +21,8 @@ struct DecoderOptions {
   // Empty: the batch holds whole sequences, which attend to themselves.
   std::span<const SequenceKv> kv;
   KvFormat kv_format = KvFormat::kFloat32;
+  // Which blocks each layer reads, an entry per layer; empty: all of them.
+  std::span<const LayerRouting> routing;
 };
 
 // The final hidden states [T, hidden], normalised, ready for the output projection.

@@ -3,8 +3,11 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "kernels/attention.h"
 #include "ops/attention_tasks.h"
+#include "ops/kv_blocks.h"
+#include "ops/routed_attention.h"
 #include "ops/self_attention_backward.h"
 
 namespace qwen25 {
@@ -17,103 +20,6 @@ void CheckShape(const AttentionShape& shape, const RotaryTable& rotary, size_t q
   QWEN25_CHECK(qkv_cols == (shape.num_heads + 2 * shape.num_kv_heads) * shape.head_dim);
   QWEN25_CHECK(qkv_rows == batch.num_tokens() && batch.positions.size() == batch.num_tokens());
 }
-
-// Where keys and values are kept, as FillBlocks and Attend see it: a float32 block to write slots into, which
-// Stored() then takes over, and AttendTo() for reading one. `scratch` has room for one (ScratchFloats).
-
-// One kv head of a block, in scratch memory.
-KvBlock ScratchBlock(const AttentionShape& shape, float* scratch) {
-  return {scratch, kBlockTokens, scratch + shape.head_dim * kBlockTokens};
-}
-
-// Float32 blocks that the caller owns.
-struct ListedBlocks {
-  const AttentionShape& shape;
-  std::span<const SequenceKv> kv;
-
-  size_t ScratchFloats() const { return 0; }
-  KvBlock Target(size_t sequence, size_t kv_head, size_t block, float*) const {
-    auto* data = reinterpret_cast<float*>(kv[sequence].blocks[block]);
-    return {data + shape.KeyOffset(kv_head), kBlockTokens, data + shape.ValueOffset(kv_head)};
-  }
-  void Stored(size_t, size_t, size_t, size_t, size_t, const KvBlock&) const {}
-  void AttendTo(const AttentionTask& task, const QueryTile& tile, const RotaryAngles& rotary, size_t block,
-                float*, const AttendState& state) const {
-    AttendToBlock(tile, rotary, Target(task.sequence, task.kv_head, block, nullptr), block, state);
-  }
-};
-
-// Float16 blocks that the caller owns.
-struct ListedHalfBlocks {
-  const AttentionShape& shape;
-  std::span<const SequenceKv> kv;
-
-  size_t ScratchFloats() const { return 2 * shape.head_dim * kBlockTokens; }
-  KvBlock Target(size_t, size_t, size_t, float* scratch) const { return ScratchBlock(shape, scratch); }
-  void Stored(size_t sequence, size_t kv_head, size_t block, size_t first_offset, size_t num_tokens,
-              const KvBlock& target) const {
-    NarrowSlots(shape.head_dim, first_offset, num_tokens, target, Block(sequence, kv_head, block));
-  }
-  void AttendTo(const AttentionTask& task, const QueryTile& tile, const RotaryAngles& rotary, size_t block,
-                float* scratch, const AttendState& state) const {
-    AttendToBlock(tile, rotary, Block(task.sequence, task.kv_head, block), ScratchBlock(shape, scratch),
-                  block, state);
-  }
-
- private:
-  HalfKvBlock Block(size_t sequence, size_t kv_head, size_t block) const {
-    auto* data = reinterpret_cast<uint16_t*>(kv[sequence].blocks[block]);
-    return {data + shape.KeyOffset(kv_head), data + shape.ValueOffset(kv_head)};
-  }
-};
-
-// Calls function(blocks) with the kind of blocks that the shape names.
-template <typename Function>
-void WithListedBlocks(const AttentionShape& shape, std::span<const SequenceKv> kv, const Function& function) {
-  if (shape.kv_format == KvFormat::kFloat32) {
-    function(ListedBlocks{shape, kv});
-  } else {
-    function(ListedHalfBlocks{shape, kv});
-  }
-}
-
-// Blocks of SelfAttention: those of a sequence one behind the other, the last one cut to 16 tokens, so that
-// many short sequences take little memory.
-class TemporaryBlocks {
- public:
-  // Rows of [2 K D] floats that a batch needs.
-  static size_t NumRows(const TokenBatch& batch) {
-    return Round(batch.num_tokens()) + kUnit * batch.num_sequences();
-  }
-
-  TemporaryBlocks(const AttentionShape& shape, const TokenBatch& batch, float* data)
-      : shape_(shape), batch_(batch), data_(data) {}
-
-  size_t ScratchFloats() const { return 0; }
-  void Stored(size_t, size_t, size_t, size_t, size_t, const KvBlock&) const {}
-  void AttendTo(const AttentionTask& task, const QueryTile& tile, const RotaryAngles& rotary, size_t block,
-                float*, const AttendState& state) const {
-    AttendToBlock(tile, rotary, Target(task.sequence, task.kv_head, block, nullptr), block, state);
-  }
-  KvBlock Target(size_t sequence, size_t kv_head, size_t block, float*) const {
-    const size_t begin = Start(sequence), length = Start(sequence + 1) - begin;
-    const size_t first_token = block * kBlockTokens;
-    const size_t stride = Round(std::min(kBlockTokens, length - first_token));
-    // Enough behind the sequence before: Round(begin) + Round(length) <= Round(begin + length) + kUnit.
-    const size_t first_row = Round(begin) + kUnit * sequence + first_token;
-    float* keys = data_ + 2 * shape_.head_dim * (first_row * shape_.num_kv_heads + kv_head * stride);
-    return {keys, stride, keys + shape_.head_dim * stride};
-  }
-
- private:
-  static constexpr size_t kUnit = 16;
-  static size_t Round(size_t tokens) { return (tokens + kUnit - 1) / kUnit * kUnit; }
-  size_t Start(size_t sequence) const { return static_cast<size_t>(batch_.sequence_starts[sequence]); }
-
-  const AttentionShape& shape_;
-  const TokenBatch& batch_;
-  float* data_;
-};
 
 // Writes the keys and values of a batch to their blocks.
 template <typename Blocks>
@@ -144,39 +50,127 @@ struct AttendOutput {
   MatrixView<float> log_sums;
 };
 
-// Each row of the batch attends to its sequence's blocks. always_visible(sequence): keys that every row sees.
+// One batch that attends to its sequences' blocks. always_visible(sequence): keys that every row sees.
 template <typename Blocks, typename AlwaysVisible>
-void Attend(Execution& execution, const AttentionShape& shape, const RotaryTable& rotary,
-            MatrixView<const float> qkv, const TokenBatch& batch, const Blocks& blocks,
-            const AlwaysVisible& always_visible, const AttendOutput& output) {
-  const size_t group = shape.HeadsPerGroup(), head_dim = shape.head_dim, rows = RowsPerTile(group);
-  const AttentionTasks tasks(execution.scratch.Shared(AttentionTasks::NumFloats(batch.num_sequences())),
-                             batch, shape.num_kv_heads, TokensPerTile(group),
-                             AttentionTasks::Order::kDescending);
-  const size_t state_floats = AttendState::NumFloats(head_dim, rows);
-  execution.scratch.ReservePerThread(state_floats + blocks.ScratchFloats());
-  const RotaryAngles angles = rotary.angles();
-  execution.threads.ParallelFor(tasks.size(), [&](size_t index, size_t thread) {
-    const AttentionTask task = tasks[index];
-    const QueryTile tile = {.head_dim = head_dim,
+class BatchAttention {
+ public:
+  // `routing` may be null.
+  BatchAttention(Execution& execution, const AttentionShape& shape, const RotaryTable& rotary,
+                 MatrixView<const float> qkv, const TokenBatch& batch, const Blocks& blocks,
+                 const AlwaysVisible& always_visible, const LayerRouting* routing, const AttendOutput& output)
+      : execution_(execution),
+        shape_(shape),
+        angles_(rotary.angles()),
+        qkv_(qkv),
+        batch_(batch),
+        blocks_(blocks),
+        always_visible_(always_visible),
+        routing_(routing),
+        output_(output),
+        rows_(RowsPerTile(shape.HeadsPerGroup())),
+        state_floats_(AttendState::NumFloats(shape.head_dim, rows_)),
+        sizes_(GreatestPosition() + 1) {}
+
+  void Run() {
+    const size_t group = shape_.HeadsPerGroup();
+    const AttentionTasks tasks(execution_.scratch.Shared(AttentionTasks::NumFloats(batch_.num_sequences())),
+                               batch_, shape_.num_kv_heads, TokensPerTile(group),
+                               AttentionTasks::Order::kDescending);
+    const size_t routed_floats =
+        routing_ == nullptr ? 0 : RoutedScratch::NumFloats(shape_.head_dim, rows_, sizes_);
+    execution_.scratch.ReservePerThread(state_floats_ + blocks_.ScratchFloats() + routed_floats);
+    execution_.threads.ParallelFor(tasks.size(),
+                                   [&](size_t index, size_t thread) { Attend(tasks[index], thread); });
+  }
+
+ private:
+  size_t GreatestPosition() const {
+    return batch_.positions.empty() ? 0 : static_cast<size_t>(*std::ranges::max_element(batch_.positions));
+  }
+
+  void Attend(const AttentionTask& task, size_t thread) const {
+    const size_t group = shape_.HeadsPerGroup(), column = shape_.QueryColumn(task.kv_head);
+    const QueryTile tile = {.head_dim = shape_.head_dim,
                             .num_heads = group,
                             .num_tokens = task.num_tokens,
                             .first_position = task.first_position,
-                            .always_visible = always_visible(task.sequence)};
-    float* scratch = execution.scratch.PerThread(thread);
-    const AttendState state(scratch, head_dim, rows);
-    const size_t column = shape.QueryColumn(task.kv_head);
-    LoadQueries(tile, angles, {qkv.Row(task.first_row) + column, qkv.stride}, shape.scale, state);
-    for (size_t block = 0; block < tile.NumBlocks(); ++block) {
-      blocks.AttendTo(task, tile, angles, block, scratch + state_floats, state);
+                            .always_visible = always_visible_(task.sequence)};
+    float* scratch = execution_.scratch.PerThread(thread);
+    const AttendState state(scratch, shape_.head_dim, rows_);
+    LoadQueries(tile, angles_, {qkv_.Row(task.first_row) + column, qkv_.stride}, shape_.scale, state);
+    float* block_scratch = scratch + state_floats_;
+    if (!Routes(task, tile)) {
+      for (size_t block = 0; block < tile.NumBlocks(); ++block) {
+        blocks_.AttendTo(task, tile, angles_, block, block_scratch, state);
+      }
+      NoteDense(task, tile);
+    } else {
+      const RoutedScratch routed_scratch(block_scratch + blocks_.ScratchFloats(), shape_.head_dim, rows_,
+                                         sizes_);
+      RoutedTile<Blocks> routed(*routing_, angles_, blocks_, task, tile, state, block_scratch, routed_scratch,
+                                sizes_);
+      routed.Attend();
+      NoteRouted(task, tile, routed.Chosen());
     }
     HeadRows<float> log_sums = {nullptr, 0};
-    if (output.log_sums.data != nullptr) {
-      log_sums = {output.log_sums.Row(task.first_row) + task.kv_head * group, output.log_sums.stride};
+    if (output_.log_sums.data != nullptr) {
+      log_sums = {output_.log_sums.Row(task.first_row) + task.kv_head * group, output_.log_sums.stride};
     }
-    StoreOutputs(tile, state, {output.out.Row(task.first_row) + column, output.out.stride}, log_sums);
-  });
-}
+    StoreOutputs(tile, state, {output_.out.Row(task.first_row) + column, output_.out.stride}, log_sums);
+  }
+
+  bool Routes(const AttentionTask& task, const QueryTile& tile) const {
+    return routing_ != nullptr && tile.always_visible == 0 && blocks_.HasPanels(task.sequence) &&
+           routing_->policy.CandidatesEnd(tile.block()) > 0;
+  }
+
+  // Tells counts and trace what a tile read.
+  void NoteDense(const AttentionTask& task, const QueryTile& tile) const {
+    if (routing_ == nullptr) return;
+    if (routing_->counts != nullptr) {
+      const uint64_t blocks = tile.NumBlocks() * tile.num_tokens;
+      routing_->counts->rows += tile.num_tokens;
+      routing_->counts->blocks_visible += blocks;
+      routing_->counts->blocks_read += blocks;
+    }
+    for (size_t t = 0; routing_->trace != nullptr && task.sequence == 0 && t < tile.num_tokens; ++t) {
+      const std::span<uint64_t> row =
+          routing_->trace->Row(routing_->layer, task.kv_head, tile.first_position + t);
+      for (size_t block = 0; block < tile.NumBlocks(); ++block)
+        row[block / 64] |= uint64_t{1} << (block % 64);
+    }
+  }
+  void NoteRouted(const AttentionTask& task, const QueryTile& tile, std::span<const uint64_t> chosen) const {
+    if (routing_->counts != nullptr) {
+      routing_->counts->rows += tile.num_tokens;
+      routing_->counts->blocks_visible += tile.NumBlocks() * tile.num_tokens;
+    }
+    if (routing_->trace == nullptr || task.sequence != 0) return;
+    const size_t words = chosen.size() / tile.num_tokens;
+    for (size_t t = 0; t < tile.num_tokens; ++t) {
+      const std::span<uint64_t> row =
+          routing_->trace->Row(routing_->layer, task.kv_head, tile.first_position + t);
+      std::ranges::copy(chosen.subspan(t * words, words), row.begin());
+      const auto add = [&](size_t block) { row[block / 64] |= uint64_t{1} << (block % 64); };
+      for (size_t block = 0; block < routing_->policy.sink_blocks; ++block) add(block);
+      for (size_t block = routing_->policy.CandidatesEnd(tile.block()); block < tile.NumBlocks(); ++block) {
+        add(block);
+      }
+    }
+  }
+
+  Execution& execution_;
+  const AttentionShape& shape_;
+  const RotaryAngles angles_;
+  const MatrixView<const float> qkv_;
+  const TokenBatch& batch_;
+  const Blocks& blocks_;
+  const AlwaysVisible& always_visible_;
+  const LayerRouting* routing_;
+  const AttendOutput& output_;
+  const size_t rows_, state_floats_;
+  const RoutedSizes sizes_;
+};
 
 }  // namespace
 
@@ -195,24 +189,31 @@ void AppendKv(Execution& execution, const AttentionShape& shape, const RotaryTab
 
 Tensor AttendBlocks(Execution& execution, const AttentionShape& shape, const RotaryTable& rotary,
                     AttentionMask mask, const Tensor& qkv, const TokenBatch& batch,
-                    std::span<const SequenceKv> kv) {
+                    std::span<const SequenceKv> kv, const LayerRouting* routing) {
   CheckShape(shape, rotary, qkv.rows(), qkv.cols(), batch);
   QWEN25_CHECK(kv.size() == batch.num_sequences());
   for (size_t s = 0; s < kv.size(); ++s) {
     const size_t end = static_cast<size_t>(batch.sequence_starts[s + 1]);
     if (end == static_cast<size_t>(batch.sequence_starts[s])) continue;
+    QWEN25_CHECK(kv[s].summaries.empty() ||
+                 kv[s].summaries.size() * kPanelBlocks >= kv[s].num_tokens / kBlockTokens);
     QWEN25_CHECK(static_cast<size_t>(batch.positions[end - 1]) < kv[s].num_tokens);
     QWEN25_CHECK(kv[s].num_tokens <= kv[s].blocks.size() * kBlockTokens);
     QWEN25_CHECK(kv[s].num_tokens <= rotary.max_blocks() * kBlockTokens);
   }
   Tensor out = execution.tensors.New(batch.num_tokens(), shape.num_heads * shape.head_dim);
+  const double start = routing != nullptr && routing->counts != nullptr ? NowSeconds() : 0;
   const auto always_visible = [&](size_t s) {
     return AlwaysVisible(mask, kv[s].num_tokens, kv[s].prefix_length);
   };
   WithListedBlocks(shape, kv, [&](const auto& blocks) {
-    Attend(execution, shape, rotary, qkv.view(), batch, blocks, always_visible,
-           {.out = out.view(), .log_sums = {}});
+    BatchAttention(execution, shape, rotary, qkv.view(), batch, blocks, always_visible, routing,
+                   {.out = out.view(), .log_sums = {}})
+        .Run();
   });
+  if (routing != nullptr && routing->counts != nullptr) {
+    routing->counts->nanoseconds += static_cast<uint64_t>((NowSeconds() - start) * 1e9);
+  }
   return out;
 }
 
@@ -235,9 +236,10 @@ Tensor SelfAttention(Execution& execution, const AttentionShape& shape, const Ro
         execution.tensors.New(TemporaryBlocks::NumRows(batch), 2 * shape.num_kv_heads * shape.head_dim);
     const TemporaryBlocks blocks(shape, batch, memory.data());
     FillBlocks(execution, shape, rotary, qkv.view(), batch, blocks);
-    Attend(execution, shape, rotary, qkv.view(), batch, blocks,
-           [&](size_t s) { return AlwaysVisible(mask, batch, s, prefix_lengths); },
-           {.out = out.view(), .log_sums = log_sums ? log_sums.view() : MatrixView<float>()});
+    const auto always_visible = [&](size_t s) { return AlwaysVisible(mask, batch, s, prefix_lengths); };
+    BatchAttention(execution, shape, rotary, qkv.view(), batch, blocks, always_visible, nullptr,
+                   {.out = out.view(), .log_sums = log_sums ? log_sums.view() : MatrixView<float>()})
+        .Run();
   }
   if (execution.tape != nullptr) {
     execution.tape->Push(

@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "kernels/attention.h"
+#include "ops/block_router.h"
 #include "ops/execution.h"
 #include "ops/token_batch.h"
 
@@ -69,7 +70,15 @@ class RotaryTable {
   size_t max_blocks() const { return num_blocks_; }
   // The tables, for the kernels. Valid while this object is.
   RotaryAngles angles() const {
-    return {head_dim(), offset_cos_.data(), offset_sin_.data(), block_cos_.data(), block_sin_.data()};
+    return {.head_dim = head_dim(),
+            .offset_cos = offset_cos_.data(),
+            .offset_sin = offset_sin_.data(),
+            .block_cos = block_cos_.data(),
+            .block_sin = block_sin_.data(),
+            .descending_cos = descending_cos_.data(),
+            .descending_sin = descending_sin_.data(),
+            .descending_stride = descending_cos_.size() / inverse_frequencies_.size(),
+            .max_distance = num_blocks_};
   }
   // [D/2] for an offset inside a block, 0..63.
   const float* OffsetCos(size_t offset) const {
@@ -89,8 +98,9 @@ class RotaryTable {
  private:
   std::vector<double> inverse_frequencies_;
   size_t num_blocks_;
-  std::vector<float> offset_cos_, offset_sin_;  // [64, D/2]
-  std::vector<float> block_cos_, block_sin_;    // [num_blocks_ + 1, D/2]
+  std::vector<float> offset_cos_, offset_sin_;          // [64, D/2]
+  std::vector<float> block_cos_, block_sin_;            // [num_blocks_ + 1, D/2]
+  std::vector<float> descending_cos_, descending_sin_;  // RotaryAngles
 };
 
 // inverse_frequencies of plain rotary embedding: base^(-2 i / D).
@@ -102,6 +112,9 @@ struct SequenceKv {
   std::span<std::byte* const> blocks;  // each AttentionShape::BytesPerBlock() bytes, 64-byte aligned
   size_t num_tokens = 0;               // tokens of the sequence held in the blocks, the batch's own included
   size_t prefix_length = 0;            // for AttentionMask::kPrefix
+  // Summaries of these blocks, 64 of them in each panel (kernels/block_summary.h): as many numbers as a block
+  // has, of 2 bytes, kv head by kv head. Filled by AppendKv as blocks become full. Empty: no routing.
+  std::span<std::byte* const> summaries = {};
 };
 
 // Writes the keys and values of a batch into the blocks of its sequences, keys rotated by their offset.
@@ -118,9 +131,11 @@ void AppendKv(Execution& execution, const AttentionShape& shape, const RotaryTab
 // sequence, the prefix of a prefix one) come in one batch. With float32 blocks it is the result of
 // SelfAttention, too, bit for bit. Records nothing; allocates only scratch. Positions must be below 64 *
 // rotary.max_blocks().
+//   routing  null: every row reads all blocks that it sees. Otherwise causal rows of sequences with summaries
+//            read what its policy chooses; a policy that leaves no choice gives the bits of none.
 Tensor AttendBlocks(Execution& execution, const AttentionShape& shape, const RotaryTable& rotary,
                     AttentionMask mask, const Tensor& qkv, const TokenBatch& batch,
-                    std::span<const SequenceKv> kv);
+                    std::span<const SequenceKv> kv, const LayerRouting* routing = nullptr);
 
 // Training and scoring without a cache: the batch's sequences are whole (positions start at 0) and attend to
 // themselves only. Fills temporary blocks from qkv, attends, and records backward where there is a tape: it

@@ -20,6 +20,21 @@ void FillAngles(const std::vector<double>& inverse_frequencies, size_t num_rows,
   }
 }
 
+// [D/2, 64 + num_rows + 64]: the columns of `table` [num_rows, D/2] from the last to the first, with 64 more
+// of the last before and of the first behind.
+std::vector<float> Descending(const std::vector<float>& table, size_t num_pairs) {
+  constexpr size_t kPadding = 64;
+  const size_t num_rows = table.size() / num_pairs;
+  std::vector<float> descending;
+  descending.reserve(num_pairs * (num_rows + 2 * kPadding));
+  for (size_t i = 0; i < num_pairs; ++i) {
+    descending.insert(descending.end(), kPadding, table[(num_rows - 1) * num_pairs + i]);
+    for (size_t row = num_rows; row > 0; --row) descending.push_back(table[(row - 1) * num_pairs + i]);
+    descending.insert(descending.end(), kPadding, table[i]);
+  }
+  return descending;
+}
+
 }  // namespace
 
 RotaryTable::RotaryTable(std::vector<double> inverse_frequencies, size_t max_positions)
@@ -28,6 +43,8 @@ RotaryTable::RotaryTable(std::vector<double> inverse_frequencies, size_t max_pos
   QWEN25_CHECK(!inverse_frequencies_.empty());
   FillAngles(inverse_frequencies_, kBlockTokens, 1, offset_cos_, offset_sin_);
   FillAngles(inverse_frequencies_, num_blocks_ + 1, kBlockTokens, block_cos_, block_sin_);
+  descending_cos_ = Descending(block_cos_, inverse_frequencies_.size());
+  descending_sin_ = Descending(block_sin_, inverse_frequencies_.size());
 }
 
 std::vector<double> InverseFrequencies(size_t head_dim, double base) {

@@ -1,0 +1,24 @@
+// qwen25 bench routing: generation and prompts with routed attention beside dense attention, by depth and
+// number of sequences.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+
+namespace qwen25 {
+
+struct RoutingBenchFlags {
+  std::string preset = "0.5b";  // shape, with random weights; or
+  std::string model;            // a model folder
+  std::string weights = "int8", kv = "float16";
+  std::vector<std::string> policies;  // RoutingPolicy::Parse; each beside dense
+  std::vector<uint32_t> depths = {1024, 8192, 32768}, batches = {1}, prompts;
+  uint32_t new_tokens = 32, rounds = 3, num_threads = 0;
+  bool json = false, dense_prompts = true;
+};
+
+Status RunRoutingBench(const RoutingBenchFlags& flags);
+
+}  // namespace qwen25

@@ -1,0 +1,86 @@
+// Summaries of KV blocks, from which a router tells what a block may hold without reading it.
+//
+// Letters: D = head_dim, P = D/2 rotary pairs (pair i is (x[i], x[i + D/2])), G = query heads of one kv head,
+// R = rows of a query tile (tokens times G), B = kBlockTokens = 64.
+//
+// With k_t the keys of a block, rotated by their offset inside it, a summary holds
+//   mean c = mean_t k_t                                 [D]
+//   radius r_i = max_t |k_t,i - c_i|                    [P]  of the points that pair i takes in its plane
+//   variance v_i = mean_t |k_t,i - c_i|^2 / 2           [P]  per dimension of pair i
+// A query q that is rotated by its distance to the block then knows of its scores s_t = q . k_t
+//   mean:     mean_t s_t = q . c
+//   bound:    s_t <= q . c + sum_i |q_i| r_i            (Cauchy-Schwarz in each plane)
+//   variance: log mean_t e^s_t ~ q . c + sum_i |q_i|^2 v_i / 2   (exact where keys are normal and pairs
+//             independent of direction)
+// Radii and variances do not change under rotation, so a summary holds at any distance. Quest
+// (arXiv:2406.10774) bounds by the least and greatest key per dimension instead, which holds at one distance
+// only; MoBA (arXiv:2502.13189) scores by the mean.
+//
+// Means are rounded to float16 first, and radii (rounded upwards) and variances are those around the rounded
+// mean: the bound holds for what is stored.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/attention.h"
+
+namespace qwen25 {
+
+enum class BlockScore : uint8_t { kMean, kBound, kVariance };
+
+// Blocks whose summaries lie side by side in a panel, as the keys of a block do: [2 D, 64] float16, D rows of
+// means, P of radii, P of variances; column j is block j of the 64. As many numbers as a block's keys and
+// values.
+inline constexpr size_t kPanelBlocks = 64;
+constexpr size_t NumbersPerPanel(size_t head_dim) {
+  return 2 * head_dim * kPanelBlocks;
+}
+
+// Writes the summary of a block whose 64 tokens are all there to column `lane` of a panel.
+void SummarizeBlock(size_t head_dim, const KvBlock& block, size_t lane, uint16_t* panel);
+void SummarizeBlock(size_t head_dim, const HalfKvBlock& block, size_t lane, uint16_t* panel);
+
+// The queries of a tile as scores see them, in scratch memory of NumFloats.
+struct BlockScoreState {
+  float* lengths;        // [R, P] |q_i|
+  float* energies;       // [R, P] ln(2)/2 |q_i|^2: q is in units of log2
+  float* rotated_means;  // [D, 64] of the current panel
+
+  static constexpr size_t NumFloats(size_t head_dim, size_t rows) {
+    return rows * head_dim + head_dim * kPanelBlocks;
+  }
+  BlockScoreState(float* memory, size_t head_dim, size_t rows)
+      : lengths(memory),
+        energies(lengths + rows * (head_dim / 2)),
+        rotated_means(energies + rows * (head_dim / 2)) {}
+};
+
+// Starts a tile with `queries` [R, D], rotated by their offset and scaled to units of log2
+// (AttendState::queries).
+void LoadScoreQueries(size_t head_dim, size_t num_rows, const float* queries, const BlockScoreState& state);
+
+// A place for the scores of a tile: `data` [R, stride] at the panel's first block.
+struct ScoreRows {
+  float* data;
+  size_t stride;
+};
+// Writes the scores (logarithms, base 2, of an estimate of the mean exponential) of the panel's first
+// `num_blocks` blocks, the first of which is block `first_block` of the sequence, and, where `bounds.data` is
+// not null, their bounds. Numbers behind `num_blocks` up to a multiple of 16 are undefined. What is not a
+// number, or greater than 30000, comes out as 30000: such a block is read, and attention shows what is in it.
+void ScorePanel(const RotaryAngles& rotary, size_t num_rows, size_t query_block, size_t first_block,
+                size_t num_blocks, const uint16_t* panel, BlockScore kind, const float* queries,
+                const BlockScoreState& state, ScoreRows scores, ScoreRows bounds);
+
+// The share of each block in the attention of one token, by the scores of its G heads, averaged over them:
+//   share_b = mean_g 64 * 2^scores[g,b] / Z_g,  Z_g = 2^read_logs[g] + sum_b 64 * 2^scores[g,b]
+// where read_logs [G] is the logarithm (base 2) of the sum of exponentials that was already computed. Returns
+// the share of the latter. scores [G, scores.stride] are overwritten; shares [num_blocks rounded up to 16].
+float BlockShares(size_t num_heads, size_t num_blocks, ScoreRows scores, const float* read_logs,
+                  float* shares);
+
+// read_logs of rows [first_row, first_row + count) of a tile that attends.
+void ReadLogs(const AttendState& state, size_t first_row, size_t count, float* read_logs);
+
+}  // namespace qwen25

@@ -1,0 +1,219 @@
+#include "kernels/block_summary.h"
+
+#include <gtest/gtest.h>
+#include <rapidcheck.h>
+
+#include <cmath>
+#include <limits>
+#include <numeric>
+#include <vector>
+
+#include "base/dtype.h"
+#include "base/rng.h"
+#include "kernels/isa_test_util.h"
+
+namespace qwen25 {
+namespace {
+
+// Rotary tables as ops/rotary_table.cc lays them out, for up to `max_distance` blocks.
+struct Tables {
+  size_t head_dim, max_distance;
+  std::vector<float> cos, sin;
+
+  Tables(size_t head_dim, size_t max_distance) : head_dim(head_dim), max_distance(max_distance) {
+    const size_t stride = max_distance + 1 + 128;
+    for (size_t i = 0; i < head_dim / 2; ++i) {
+      for (size_t j = 0; j < stride; ++j) {
+        const double distance = j < 64                  ? double(max_distance)
+                                : j > 64 + max_distance ? 0.0
+                                                        : double(64 + max_distance - j);
+        cos.push_back(static_cast<float>(std::cos(distance * Frequency(i))));
+        sin.push_back(static_cast<float>(std::sin(distance * Frequency(i))));
+      }
+    }
+  }
+  double Frequency(size_t i) const { return 64 * std::pow(1000.0, -2.0 * double(i) / double(head_dim)); }
+  RotaryAngles angles() const {
+    return {.head_dim = head_dim,
+            .offset_cos = nullptr,
+            .offset_sin = nullptr,
+            .block_cos = nullptr,
+            .block_sin = nullptr,
+            .descending_cos = cos.data(),
+            .descending_sin = sin.data(),
+            .descending_stride = max_distance + 129,
+            .max_distance = max_distance};
+  }
+};
+
+// Keys [D, 64] of some blocks, random queries [R, D], and the scores of every key in double.
+struct Problem {
+  size_t head_dim, num_blocks, num_rows, query_block, first_block;
+  Tables tables;
+  std::vector<std::vector<float>> keys;
+  std::vector<float> queries;
+
+  Problem(size_t head_dim, size_t num_blocks, size_t num_rows, size_t distance, size_t max_distance,
+          uint64_t seed, float spread = 1)
+      : head_dim(head_dim),
+        num_blocks(num_blocks),
+        num_rows(num_rows),
+        query_block(num_blocks + distance),
+        first_block(0),
+        tables(head_dim, max_distance) {
+    Rng rng(seed);
+    for (size_t b = 0; b < num_blocks; ++b) {
+      std::vector<float>& block = keys.emplace_back(head_dim * kBlockTokens);
+      for (size_t d = 0; d < head_dim; ++d) {
+        const double center = rng.Normal();
+        for (size_t t = 0; t < kBlockTokens; ++t) {
+          block[d * kBlockTokens + t] = static_cast<float>(center + spread * rng.Normal());
+        }
+      }
+    }
+    queries.resize(num_rows * head_dim);
+    for (float& q : queries) q = static_cast<float>(rng.Normal() / std::sqrt(double(head_dim)));
+  }
+
+  std::vector<uint16_t> Panel() const {
+    std::vector<uint16_t> panel(NumbersPerPanel(head_dim));
+    for (size_t b = 0; b < num_blocks; ++b) {
+      const KvBlock block = {const_cast<float*>(keys[b].data()), kBlockTokens, nullptr};
+      SummarizeBlock(head_dim, block, b, panel.data());
+    }
+    return panel;
+  }
+
+  // Scores [64] of the keys of a block, in double.
+  std::vector<double> Exact(size_t row, size_t b) const {
+    const size_t half = head_dim / 2;
+    const double distance = double(std::min(query_block - first_block - b, tables.max_distance));
+    std::vector<double> scores(kBlockTokens);
+    for (size_t i = 0; i < half; ++i) {
+      const double angle = distance * tables.Frequency(i), c = std::cos(angle), s = std::sin(angle);
+      const double x = queries[row * head_dim + i], y = queries[row * head_dim + half + i];
+      for (size_t t = 0; t < kBlockTokens; ++t) {
+        scores[t] += (x * c - y * s) * keys[b][i * kBlockTokens + t] +
+                     (y * c + x * s) * keys[b][(i + half) * kBlockTokens + t];
+      }
+    }
+    return scores;
+  }
+
+  struct Scores {
+    std::vector<float> scores, bounds;  // [R, 64]
+  };
+  Scores Score(BlockScore kind) const {
+    std::vector<float> memory(BlockScoreState::NumFloats(head_dim, num_rows));
+    const BlockScoreState state(memory.data(), head_dim, num_rows);
+    const std::vector<uint16_t> panel = Panel();
+    Scores result{std::vector<float>(num_rows * 64), std::vector<float>(num_rows * 64)};
+    LoadScoreQueries(head_dim, num_rows, queries.data(), state);
+    ScorePanel(tables.angles(), num_rows, query_block, first_block, num_blocks, panel.data(), kind,
+               queries.data(), state, {result.scores.data(), 64}, {result.bounds.data(), 64});
+    return result;
+  }
+};
+
+TEST(BlockSummaryTest, BoundIsAboveEveryScoreAndTheMeanIsTheirMean) {
+  EXPECT_TRUE(rc::check([](uint64_t seed) {
+    const size_t head_dim = 2 * *rc::gen::inRange<size_t>(1, 40);
+    const size_t num_blocks = *rc::gen::inRange<size_t>(1, 65), num_rows = *rc::gen::inRange<size_t>(1, 20);
+    const size_t distance = *rc::gen::inRange<size_t>(0, 300);
+    const Problem problem(head_dim, num_blocks, num_rows, distance, 200, seed);
+    const Problem::Scores mean = problem.Score(BlockScore::kMean), bound = problem.Score(BlockScore::kBound);
+    for (size_t row = 0; row < num_rows; ++row) {
+      for (size_t b = 0; b < num_blocks; ++b) {
+        const std::vector<double> exact = problem.Exact(row, b);
+        const double average = std::accumulate(exact.begin(), exact.end(), 0.0) / 64;
+        RC_ASSERT(std::abs(mean.scores[row * 64 + b] - average) < 4e-3);  // float16 means
+        for (const double score : exact) RC_ASSERT(bound.scores[row * 64 + b] > score - 1e-4);
+        RC_ASSERT(bound.scores[row * 64 + b] == mean.bounds[row * 64 + b]);
+      }
+    }
+  }));
+}
+
+TEST(BlockSummaryTest, VarianceScoreIsTheLogarithmOfTheMeanExponentialOfNormalKeys) {
+  // In 64 dimensions with 64 keys the estimate is not exact, but much nearer than the mean.
+  const Problem problem(64, 64, 4, 3, 100, 7, /*spread=*/0.8f);
+  const Problem::Scores variance = problem.Score(BlockScore::kVariance),
+                        mean = problem.Score(BlockScore::kMean);
+  double error = 0, mean_error = 0;
+  for (size_t row = 0; row < 4; ++row) {
+    for (size_t b = 0; b < 64; ++b) {
+      double sum = 0;
+      for (const double score : problem.Exact(row, b)) sum += std::exp2(score);
+      const double exact = std::log2(sum / 64);
+      error += std::abs(variance.scores[row * 64 + b] - exact);
+      mean_error += std::abs(mean.scores[row * 64 + b] - exact);
+    }
+  }
+  EXPECT_LT(error, 0.3 * mean_error);
+}
+
+TEST(BlockSummaryTest, HalfBlocksGiveTheSummariesOfTheirNumbers) {
+  const size_t head_dim = 32;
+  Problem problem(head_dim, 1, 1, 0, 10, 3);
+  std::vector<uint16_t> half(head_dim * kBlockTokens);
+  for (size_t i = 0; i < half.size(); ++i) {
+    half[i] = FloatToFloat16(problem.keys[0][i]);
+    problem.keys[0][i] = Float16ToFloat(half[i]);
+  }
+  std::vector<uint16_t> panel(NumbersPerPanel(head_dim));
+  SummarizeBlock(head_dim, HalfKvBlock{half.data(), nullptr}, 0, panel.data());
+  EXPECT_EQ(panel, problem.Panel());
+}
+
+TEST(BlockSummaryTest, EveryInstructionSetScoresAlike) {
+  const Problem problem(48, 37, 9, 5, 20, 11);
+  std::vector<float> first;
+  for (const std::string& isa : IsaNames()) {
+    SCOPED_TRACE(isa);
+    ASSERT_TRUE(ForceIsa(isa).ok());
+    const std::vector<float> scores = problem.Score(BlockScore::kVariance).scores;
+    if (first.empty()) first = scores;
+    for (size_t row = 0; row < 9; ++row) {
+      for (size_t b = 0; b < 37; ++b) EXPECT_NEAR(scores[row * 64 + b], first[row * 64 + b], 2e-3);
+    }
+  }
+  ASSERT_TRUE(ForceIsa(IsaNames().front()).ok());
+}
+
+TEST(BlockSummaryTest, WhatIsNotANumberScoresHighest) {
+  Problem problem(16, 5, 2, 1, 10, 5);
+  problem.keys[3][20] = std::numeric_limits<float>::quiet_NaN();
+  problem.keys[1][7] = std::numeric_limits<float>::infinity();
+  const Problem::Scores scores = problem.Score(BlockScore::kVariance);
+  EXPECT_EQ(scores.scores[3], 30000);
+  EXPECT_EQ(scores.scores[1], 30000);
+  EXPECT_LT(scores.scores[2], 100);
+  EXPECT_EQ(scores.bounds[64 + 3], 30000);
+}
+
+TEST(BlockSharesTest, AreThoseOfASoftmaxOverBlocks) {
+  EXPECT_TRUE(rc::check([](uint64_t seed) {
+    const size_t heads = *rc::gen::inRange<size_t>(1, 9), blocks = *rc::gen::inRange<size_t>(1, 150);
+    const size_t stride = 192;
+    Rng rng(seed);
+    std::vector<float> scores(heads * stride), logs(heads), shares(stride);
+    for (float& s : scores) s = static_cast<float>(6 * rng.Normal());
+    for (float& s : logs) s = static_cast<float>(6 + 6 * rng.Normal());
+    std::vector<double> expected(blocks);
+    double read = 0;
+    for (size_t g = 0; g < heads; ++g) {
+      double z = std::exp2(logs[g]);
+      for (size_t b = 0; b < blocks; ++b) z += 64 * std::exp2(scores[g * stride + b]);
+      read += std::exp2(logs[g]) / z / double(heads);
+      for (size_t b = 0; b < blocks; ++b) {
+        expected[b] += 64 * std::exp2(scores[g * stride + b]) / z / double(heads);
+      }
+    }
+    const float share = BlockShares(heads, blocks, {scores.data(), stride}, logs.data(), shares.data());
+    RC_ASSERT(std::abs(share - read) < 1e-5);
+    for (size_t b = 0; b < blocks; ++b) RC_ASSERT(std::abs(shares[b] - expected[b]) < 1e-5);
+  }));
+}
+
+}  // namespace
+}  // namespace qwen25

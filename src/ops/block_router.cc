@@ -1,0 +1,176 @@
+#include "ops/block_router.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <bit>
+#include <charconv>
+#include <numeric>
+
+#include "base/check.h"
+
+namespace qwen25 {
+namespace {
+
+struct ScoreName {
+  BlockScore score;
+  std::string_view name;
+};
+constexpr ScoreName kScoreNames[] = {
+    {BlockScore::kMean, "mean"}, {BlockScore::kBound, "bound"}, {BlockScore::kVariance, "variance"}};
+
+constexpr std::string_view kExample =
+    "expected dense, top_k:32 or top_p:0.95, then options such as "
+    "score=variance,max_blocks=64,sink=1,local=4,dense_below=2048,max_missed=0.5";
+
+template <typename Number>
+Status ParseNumber(std::string_view key, std::string_view text, Number& value) {
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error == std::errc() && end == text.data() + text.size()) return {};
+  return InvalidArgument("routing: {} is \"{}\", expected a number", key, text);
+}
+
+Status ParseScore(std::string_view text, BlockScore& score) {
+  for (const ScoreName& known : kScoreNames) {
+    if (known.name == text) {
+      score = known.score;
+      return {};
+    }
+  }
+  return InvalidArgument("routing: score is \"{}\", expected mean, bound or variance", text);
+}
+
+Status ParseOption(std::string_view key, std::string_view value, RoutingPolicy& policy) {
+  if (key == "score") return ParseScore(value, policy.score);
+  if (key == "max_blocks") return ParseNumber(key, value, policy.max_blocks);
+  if (key == "sink") return ParseNumber(key, value, policy.sink_blocks);
+  if (key == "local") return ParseNumber(key, value, policy.local_blocks);
+  if (key == "dense_below") return ParseNumber(key, value, policy.dense_below);
+  if (key == "max_missed") return ParseNumber(key, value, policy.max_missed);
+  if (key == "dense_layers") return ParseNumber(key, value, policy.dense_layers);
+  return InvalidArgument("routing: \"{}\" is no option; {}", key, kExample);
+}
+
+Status ParseKind(std::string_view text, RoutingPolicy& policy) {
+  if (text == "dense") return {};
+  const size_t colon = text.find(':');
+  const std::string_view kind = text.substr(0, colon);
+  const std::string_view value = colon == text.npos ? "" : text.substr(colon + 1);
+  if (kind == "top_k") {
+    policy.kind = RoutingPolicy::Kind::kTopK;
+    return value.empty() ? Status() : ParseNumber("top_k", value, policy.max_blocks);
+  }
+  if (kind == "top_p") {
+    policy.kind = RoutingPolicy::Kind::kTopP;
+    return value.empty() ? Status() : ParseNumber("top_p", value, policy.top_p);
+  }
+  return InvalidArgument("routing: \"{}\" is no policy; {}", text, kExample);
+}
+
+Status CheckShare(std::string_view name, float value) {
+  if (value >= 0 && value <= 1) return {};
+  return InvalidArgument("routing: {} is {}, expected 0 to 1", name, value);
+}
+
+Status CheckCount(std::string_view name, uint32_t value, uint32_t least) {
+  constexpr uint32_t kMost = 1u << 20;
+  if (value >= least && value <= kMost) return {};
+  return InvalidArgument("routing: {} is {}, expected {} to {}", name, value, least, kMost);
+}
+
+}  // namespace
+
+Status RoutingPolicy::Validate() const {
+  QWEN25_RETURN_IF_ERROR(CheckShare("top_p", top_p));
+  QWEN25_RETURN_IF_ERROR(CheckShare("max_missed", max_missed));
+  QWEN25_RETURN_IF_ERROR(CheckCount("max_blocks", max_blocks, 1));
+  QWEN25_RETURN_IF_ERROR(CheckCount("sink", sink_blocks, 1));
+  return CheckCount("local", local_blocks, 0);
+}
+
+Result<RoutingPolicy> RoutingPolicy::Parse(std::string_view text) {
+  RoutingPolicy policy;
+  bool first = true;
+  for (size_t begin = 0; begin <= text.size();) {
+    const size_t comma = std::min(text.find(',', begin), text.size());
+    const std::string_view part = text.substr(begin, comma - begin);
+    begin = comma + 1;
+    if (std::exchange(first, false)) {
+      QWEN25_RETURN_IF_ERROR(ParseKind(part, policy));
+      continue;
+    }
+    const size_t equals = part.find('=');
+    if (equals == part.npos) return InvalidArgument("routing: \"{}\" has no value; {}", part, kExample);
+    QWEN25_RETURN_IF_ERROR(ParseOption(part.substr(0, equals), part.substr(equals + 1), policy));
+  }
+  QWEN25_RETURN_IF_ERROR(policy.Validate());
+  return policy;
+}
+
+std::string RoutingPolicy::ToString() const {
+  if (kind == Kind::kDense) return "dense";
+  std::string_view score_name;
+  for (const ScoreName& known : kScoreNames) {
+    if (known.score == score) score_name = known.name;
+  }
+  const std::string head = kind == Kind::kTopK ? fmt::format("top_k:{}", max_blocks)
+                                               : fmt::format("top_p:{},max_blocks={}", top_p, max_blocks);
+  return fmt::format("{},score={},sink={},local={},dense_below={},max_missed={},dense_layers={}", head,
+                     score_name, sink_blocks, local_blocks, dense_below, max_missed, dense_layers);
+}
+
+RoutingTrace::RoutingTrace(size_t num_layers, size_t num_kv_heads, size_t num_tokens)
+    : num_layers_(num_layers),
+      num_kv_heads_(num_kv_heads),
+      num_tokens_(num_tokens),
+      words_((num_tokens + 64 * kBlockTokens - 1) / (64 * kBlockTokens)),
+      bits_(num_layers * num_kv_heads * num_tokens * words_) {}
+
+std::span<uint64_t> RoutingTrace::Row(size_t layer, size_t kv_head, size_t position) {
+  QWEN25_CHECK(layer < num_layers_ && kv_head < num_kv_heads_ && position < num_tokens_);
+  return std::span(bits_).subspan(((layer * num_kv_heads_ + kv_head) * num_tokens_ + position) * words_,
+                                  words_);
+}
+std::span<const uint64_t> RoutingTrace::Row(size_t layer, size_t kv_head, size_t position) const {
+  return const_cast<RoutingTrace*>(this)->Row(layer, kv_head, position);
+}
+
+size_t RoutingTrace::NumRead(size_t layer, size_t kv_head, size_t position) const {
+  size_t count = 0;
+  for (const uint64_t word : Row(layer, kv_head, position)) count += static_cast<size_t>(std::popcount(word));
+  return count;
+}
+
+float ChooseBlocks(const RoutingPolicy& policy, std::span<const float> shares, float read_share,
+                   std::span<uint32_t> order, std::span<uint64_t> chosen) {
+  std::ranges::fill(chosen, 0);
+  const bool top_p = policy.kind == RoutingPolicy::Kind::kTopP;
+  // NaN compares as false: the share is then unknown and the candidates are read.
+  if (top_p && read_share >= policy.top_p) return read_share;
+  const size_t first = policy.sink_blocks, count = shares.size() - first;
+  QWEN25_CHECK(shares.size() > first && order.size() >= count);
+  std::iota(order.begin(), order.begin() + static_cast<ptrdiff_t>(count), static_cast<uint32_t>(first));
+  const size_t most = std::min<size_t>(policy.max_blocks, count);
+  const auto begin = order.begin(), middle = begin + static_cast<ptrdiff_t>(most),
+             end = begin + static_cast<ptrdiff_t>(count);
+  // A strict order for NaN, too: it stands before every number.
+  const auto key = [&](uint32_t block) {
+    const float share = shares[block];
+    return share == share ? share : 2.0f;
+  };
+  const auto before = [&](uint32_t a, uint32_t b) {
+    const float x = key(a), y = key(b);
+    return x > y || (x == y && a < b);
+  };
+  if (most < count) std::nth_element(begin, middle, end, before);
+  if (top_p) std::sort(begin, middle, before);
+  float share = read_share;
+  for (auto block = begin; block != middle; ++block) {
+    if (top_p && share >= policy.top_p) break;
+    chosen[*block / 64] |= uint64_t{1} << (*block % 64);
+    share += shares[*block];
+  }
+  return share;
+}
+
+}  // namespace qwen25

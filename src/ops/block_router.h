@@ -1,0 +1,116 @@
+// Dynamic attention routing: which KV blocks a token reads is chosen by content (DESIGN §5).
+//
+// Letters as in kernels/block_summary.h. A token of block n ("its own") always reads the first `sink_blocks`
+// of its sequence, its own block and the `local_blocks` before it. Of the rest, the candidates, it reads
+// those that its policy picks by their estimated share of the attention, averaged over the query heads of a
+// kv head, which choose together so that each block is read once for all of them:
+//   top_k: the k with the greatest shares
+//   top_p: the fewest that, with what is read anyway, reach the share p; easy tokens read less, hard ones
+//   more
+// Ties go to the earlier block. What was read has exact attention; the choice has no gradient. Nothing is
+// learned for it, so that any checkpoint can use it, and training passes through the blocks that were read.
+//
+// A choice depends on the token's own sequence alone: not on its company in the batch and not on how the
+// prompt was cut into chunks.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/status.h"
+#include "kernels/block_summary.h"
+
+namespace qwen25 {
+
+struct RoutingPolicy {
+  enum class Kind : uint8_t { kDense, kTopK, kTopP };
+
+  Kind kind = Kind::kDense;
+  BlockScore score = BlockScore::kVariance;
+  uint32_t max_blocks = 32;     // top_k: how many; top_p: at most
+  float top_p = 0.95f;          // 0 to 1
+  uint32_t sink_blocks = 1;     // at least 1
+  uint32_t local_blocks = 4;    // before the own one
+  uint32_t dense_below = 2048;  // tokens: earlier positions read everything, since choosing would not pay
+  // The token reads everything after all where the blocks that were left out may hold more than this share of
+  // its attention, by their bounds. 1: never.
+  float max_missed = 1;
+  uint32_t dense_layers = 2;  // of a model, the first ones, which are always dense
+
+  // Errors name field, value and range.
+  Status Validate() const;
+  // "dense", or "top_p:0.95,max_blocks=32,score=variance,sink=1,local=4,dense_below=2048,max_missed=1,
+  // dense_layers=2", with "top_k:32" for the other kind; what is left out keeps its default. ToString() is
+  // the whole of it.
+  static Result<RoutingPolicy> Parse(std::string_view text);
+  std::string ToString() const;
+
+  // Blocks [sink_blocks, CandidatesEnd) are candidates of the tokens of block `own_block`; where there is no
+  // choice between them, CandidatesEnd is 0 and the tokens read everything.
+  size_t CandidatesEnd(size_t own_block) const {
+    if (kind == Kind::kDense || own_block * kBlockTokens < dense_below) return 0;
+    if (own_block <= size_t{sink_blocks} + local_blocks) return 0;
+    const size_t end = own_block - local_blocks;
+    return kind == Kind::kTopK && end - sink_blocks <= max_blocks ? 0 : end;
+  }
+
+  bool operator==(const RoutingPolicy&) const = default;
+};
+
+// What routing did in one layer. Sums of integers: threads may add in any order.
+struct RoutingCounts {
+  std::atomic<uint64_t> rows{0};            // tokens times kv heads that attended
+  std::atomic<uint64_t> routed_rows{0};     // of these, that had a choice
+  std::atomic<uint64_t> dense_again{0};     // of these, that read everything since too much might be missed
+  std::atomic<uint64_t> blocks_visible{0};  // summed over rows
+  std::atomic<uint64_t> blocks_read{0};
+  // Shares of the attention in units of 2^-20, summed over routed rows: what was read by the estimate, and
+  // what it is at least by the bounds (where these were computed).
+  std::atomic<uint64_t> estimated_share{0}, certain_share{0};
+  std::atomic<uint64_t> nanoseconds{0};  // of attention, choosing included
+
+  static constexpr double kShareUnit = 1.0 / (1 << 20);
+};
+
+// The blocks that each token read, for whoever wants to see them: bit b of a row's words is block b.
+class RoutingTrace {
+ public:
+  // For tokens of positions [0, num_tokens) of one sequence.
+  RoutingTrace(size_t num_layers, size_t num_kv_heads, size_t num_tokens);
+
+  size_t num_tokens() const { return num_tokens_; }
+  size_t num_layers() const { return num_layers_; }
+  size_t num_kv_heads() const { return num_kv_heads_; }
+  size_t words_per_row() const { return words_; }
+  std::span<uint64_t> Row(size_t layer, size_t kv_head, size_t position);
+  std::span<const uint64_t> Row(size_t layer, size_t kv_head, size_t position) const;
+  bool Read(size_t layer, size_t kv_head, size_t position, size_t block) const {
+    return Row(layer, kv_head, position)[block / 64] >> (block % 64) & 1;
+  }
+  size_t NumRead(size_t layer, size_t kv_head, size_t position) const;
+
+ private:
+  size_t num_layers_, num_kv_heads_, num_tokens_, words_;
+  std::vector<uint64_t> bits_;
+};
+
+// Routing of one layer, as attention is given it.
+struct LayerRouting {
+  RoutingPolicy policy;
+  size_t layer = 0;                 // its row in `trace`
+  RoutingCounts* counts = nullptr;  // may be null, as the next
+  RoutingTrace* trace = nullptr;    // of the batch's first sequence
+};
+
+// Sets the bits of the blocks that a token reads of [0, shares.size()), by their shares; `read_share` is that
+// of what it reads anyway. Blocks below policy.sink_blocks are no candidates. `order` has room for as many
+// numbers as shares. Returns the share of all that is read then.
+float ChooseBlocks(const RoutingPolicy& policy, std::span<const float> shares, float read_share,
+                   std::span<uint32_t> order, std::span<uint64_t> chosen);
+
+}  // namespace qwen25

@@ -1,0 +1,151 @@
+// Where attention finds keys, values and summaries: what FillBlocks, Attend and AttendRouted see of it.
+//
+// Each kind has
+//   ScratchFloats()                        per thread, that Target and AttendTo are given
+//   Target(sequence, kv_head, block, ..)   a float32 block to write slots into
+//   Stored(.., target)                     takes them over; a block that is full gets its summary
+//   AttendTo(task, tile, .., block, ..)    adds one block to a tile
+//   Panel(sequence, kv_head, panel)        summaries of 64 blocks; only where there are any
+#pragma once
+
+#include <algorithm>
+
+#include "kernels/attention.h"
+#include "kernels/block_summary.h"
+#include "ops/attention_tasks.h"
+#include "ops/block_attention.h"
+
+namespace qwen25 {
+
+// One kv head of a block, in scratch memory.
+inline KvBlock ScratchBlock(const AttentionShape& shape, float* scratch) {
+  return {scratch, kBlockTokens, scratch + shape.head_dim * kBlockTokens};
+}
+
+// What blocks that the caller owns have in common.
+struct ListedKv {
+  const AttentionShape& shape;
+  std::span<const SequenceKv> kv;
+
+  bool HasPanels(size_t sequence) const { return !kv[sequence].summaries.empty(); }
+  uint16_t* Panel(size_t sequence, size_t kv_head, size_t panel) const {
+    return reinterpret_cast<uint16_t*>(kv[sequence].summaries[panel]) +
+           kv_head * NumbersPerPanel(shape.head_dim);
+  }
+
+ protected:
+  template <typename Block>
+  void SummarizeIfFull(size_t sequence, size_t kv_head, size_t block, size_t end_offset,
+                       const Block& stored) const {
+    if (end_offset < kBlockTokens || !HasPanels(sequence)) return;
+    SummarizeBlock(shape.head_dim, stored, block % kPanelBlocks,
+                   Panel(sequence, kv_head, block / kPanelBlocks));
+  }
+};
+
+// Float32 blocks that the caller owns.
+struct ListedBlocks : ListedKv {
+  size_t ScratchFloats() const { return 0; }
+  KvBlock Target(size_t sequence, size_t kv_head, size_t block, float*) const {
+    auto* data = reinterpret_cast<float*>(kv[sequence].blocks[block]);
+    return {data + shape.KeyOffset(kv_head), kBlockTokens, data + shape.ValueOffset(kv_head)};
+  }
+  void Stored(size_t sequence, size_t kv_head, size_t block, size_t first_offset, size_t num_tokens,
+              const KvBlock& target) const {
+    SummarizeIfFull(sequence, kv_head, block, first_offset + num_tokens, target);
+  }
+  void AttendTo(const AttentionTask& task, const QueryTile& tile, const RotaryAngles& rotary, size_t block,
+                float*, const AttendState& state) const {
+    AttendToBlock(tile, rotary, Target(task.sequence, task.kv_head, block, nullptr), block, state);
+  }
+};
+
+// Float16 blocks that the caller owns.
+struct ListedHalfBlocks : ListedKv {
+  size_t ScratchFloats() const { return 2 * shape.head_dim * kBlockTokens; }
+  KvBlock Target(size_t, size_t, size_t, float* scratch) const { return ScratchBlock(shape, scratch); }
+  void Stored(size_t sequence, size_t kv_head, size_t block, size_t first_offset, size_t num_tokens,
+              const KvBlock& target) const {
+    const HalfKvBlock stored = Block(sequence, kv_head, block);
+    NarrowSlots(shape.head_dim, first_offset, num_tokens, target, stored);
+    SummarizeIfFull(sequence, kv_head, block, first_offset + num_tokens, stored);
+  }
+  void AttendTo(const AttentionTask& task, const QueryTile& tile, const RotaryAngles& rotary, size_t block,
+                float* scratch, const AttendState& state) const {
+    AttendToBlock(tile, rotary, Block(task.sequence, task.kv_head, block), ScratchBlock(shape, scratch),
+                  block, state);
+  }
+
+ private:
+  HalfKvBlock Block(size_t sequence, size_t kv_head, size_t block) const {
+    auto* data = reinterpret_cast<uint16_t*>(kv[sequence].blocks[block]);
+    return {data + shape.KeyOffset(kv_head), data + shape.ValueOffset(kv_head)};
+  }
+};
+
+// Calls function(blocks) with the kind of blocks that the shape names.
+template <typename Function>
+void WithListedBlocks(const AttentionShape& shape, std::span<const SequenceKv> kv, const Function& function) {
+  if (shape.kv_format == KvFormat::kFloat32) {
+    function(ListedBlocks{{shape, kv}});
+  } else {
+    function(ListedHalfBlocks{{shape, kv}});
+  }
+}
+
+// Blocks of SelfAttention: those of a sequence one behind the other, the last one cut to 16 tokens, so that
+// many short sequences take little memory. Summaries, where there is memory for them, likewise.
+class TemporaryBlocks {
+ public:
+  // Rows of [2 K D] floats that a batch needs.
+  static size_t NumRows(const TokenBatch& batch) {
+    return Round(batch.num_tokens()) + kUnit * batch.num_sequences();
+  }
+  // Panels that the summaries of a batch need, each K * NumbersPerPanel(D) numbers of 2 bytes.
+  static size_t NumPanels(const TokenBatch& batch) {
+    return batch.num_tokens() / (kPanelBlocks * kBlockTokens) + batch.num_sequences();
+  }
+
+  // `panels` may be null.
+  TemporaryBlocks(const AttentionShape& shape, const TokenBatch& batch, float* data,
+                  uint16_t* panels = nullptr)
+      : shape_(shape), batch_(batch), data_(data), panels_(panels) {}
+
+  size_t ScratchFloats() const { return 0; }
+  KvBlock Target(size_t sequence, size_t kv_head, size_t block, float*) const {
+    const size_t begin = Start(sequence), length = Start(sequence + 1) - begin;
+    const size_t first_token = block * kBlockTokens;
+    const size_t stride = Round(std::min(kBlockTokens, length - first_token));
+    // Enough behind the sequence before: Round(begin) + Round(length) <= Round(begin + length) + kUnit.
+    const size_t first_row = Round(begin) + kUnit * sequence + first_token;
+    float* keys = data_ + 2 * shape_.head_dim * (first_row * shape_.num_kv_heads + kv_head * stride);
+    return {keys, stride, keys + shape_.head_dim * stride};
+  }
+  void Stored(size_t sequence, size_t kv_head, size_t block, size_t, size_t num_tokens,
+              const KvBlock& target) const {
+    if (num_tokens < kBlockTokens || panels_ == nullptr) return;
+    SummarizeBlock(shape_.head_dim, target, block % kPanelBlocks,
+                   Panel(sequence, kv_head, block / kPanelBlocks));
+  }
+  void AttendTo(const AttentionTask& task, const QueryTile& tile, const RotaryAngles& rotary, size_t block,
+                float*, const AttendState& state) const {
+    AttendToBlock(tile, rotary, Target(task.sequence, task.kv_head, block, nullptr), block, state);
+  }
+  bool HasPanels(size_t) const { return panels_ != nullptr; }
+  uint16_t* Panel(size_t sequence, size_t kv_head, size_t panel) const {
+    const size_t first = Start(sequence) / (kPanelBlocks * kBlockTokens) + sequence;
+    return panels_ + ((first + panel) * shape_.num_kv_heads + kv_head) * NumbersPerPanel(shape_.head_dim);
+  }
+
+ private:
+  static constexpr size_t kUnit = 16;
+  static size_t Round(size_t tokens) { return (tokens + kUnit - 1) / kUnit * kUnit; }
+  size_t Start(size_t sequence) const { return static_cast<size_t>(batch_.sequence_starts[sequence]); }
+
+  const AttentionShape& shape_;
+  const TokenBatch& batch_;
+  float* data_;
+  uint16_t* panels_;
+};
+
+}  // namespace qwen25

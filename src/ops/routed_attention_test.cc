@@ -1,0 +1,326 @@
+// Routed attention, held to an oracle over the blocks that it says it read.
+#include <gtest/gtest.h>
+#include <rapidcheck.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <memory>
+#include <vector>
+
+#include "base/rng.h"
+#include "ops/block_attention.h"
+#include "ops/block_router.h"
+
+namespace qwen25 {
+namespace {
+
+struct Machine {
+  explicit Machine(size_t num_threads = 1) : threads(num_threads), scratch(num_threads) {}
+  ThreadPool threads;
+  TensorPool tensors;
+  Scratch scratch;
+  Execution execution{threads, tensors, scratch, nullptr};
+};
+
+// One sequence with its blocks and panels.
+class CachedSequence {
+ public:
+  CachedSequence(const AttentionShape& shape, size_t max_tokens) : shape_(shape) {
+    const size_t blocks = (max_tokens + kBlockTokens - 1) / kBlockTokens;
+    for (size_t i = 0; i < blocks; ++i) Add(blocks_);
+    for (size_t i = 0; i * kPanelBlocks < blocks; ++i) Add(panels_);
+  }
+  SequenceKv View(size_t num_tokens, bool with_panels = true) const {
+    return {.blocks = blocks_,
+            .num_tokens = num_tokens,
+            .summaries = with_panels ? std::span<std::byte* const>(panels_) : std::span<std::byte* const>()};
+  }
+
+ private:
+  void Add(std::vector<std::byte*>& to) {
+    memory_.emplace_back(shape_.BytesPerBlock());
+    std::memset(memory_.back().data(), 0, shape_.BytesPerBlock());
+    to.push_back(memory_.back().data());
+  }
+  const AttentionShape& shape_;
+  std::vector<AlignedBuffer<std::byte>> memory_;
+  std::vector<std::byte*> blocks_, panels_;
+};
+
+// A sequence whose keys come in clusters, so that blocks differ.
+struct Problem {
+  AttentionShape shape;
+  size_t length;
+  std::vector<float> qkv;
+  RotaryTable rotary;
+
+  Problem(size_t head_dim, size_t heads, size_t kv_heads, size_t length, uint64_t seed,
+          KvFormat format = KvFormat::kFloat32)
+      : shape{heads, kv_heads, head_dim, 1 / std::sqrt(static_cast<float>(head_dim)), format},
+        length(length),
+        qkv(length * num_cols()),
+        rotary(InverseFrequencies(head_dim, 10000), length) {
+    Rng rng(seed);
+    std::vector<float> center(num_cols());
+    for (size_t t = 0; t < length; ++t) {
+      if (t % 50 == 0) {
+        for (float& c : center) c = static_cast<float>(rng.Normal());
+      }
+      for (size_t c = 0; c < num_cols(); ++c) {
+        qkv[t * num_cols() + c] = 1.2f * center[c] + static_cast<float>(0.7 * rng.Normal());
+      }
+    }
+  }
+  size_t num_cols() const { return (shape.num_heads + 2 * shape.num_kv_heads) * shape.head_dim; }
+  size_t out_cols() const { return shape.num_heads * shape.head_dim; }
+
+  // Appends and attends in chunks; rows in order.
+  std::vector<float> Run(const std::vector<size_t>& chunks, const LayerRouting* routing, size_t threads = 1,
+                         bool with_panels = true) const {
+    Machine machine(threads);
+    const CachedSequence cache(shape, length);
+    std::vector<float> out;
+    size_t done = 0;
+    for (const size_t count : chunks) {
+      std::vector<int32_t> tokens(count), positions(count);
+      for (size_t i = 0; i < count; ++i) positions[i] = static_cast<int32_t>(done + i);
+      const std::vector<int32_t> starts = {0, static_cast<int32_t>(count)};
+      const TokenBatch batch = {tokens, positions, starts};
+      const SequenceKv kv = cache.View(done + count, with_panels);
+      const Tensor input = machine.execution.tensors.New(count, num_cols());
+      std::copy_n(qkv.data() + done * num_cols(), count * num_cols(), input.data());
+      AppendKv(machine.execution, shape, rotary, input.view(), batch, {&kv, 1});
+      const Tensor result = AttendBlocks(machine.execution, shape, rotary, AttentionMask::kCausal, input,
+                                         batch, {&kv, 1}, routing);
+      out.insert(out.end(), result.data(), result.data() + count * out_cols());
+      done += count;
+    }
+    return out;
+  }
+
+  // The textbook over the blocks that `reads(head, position, block)` allows.
+  template <typename Reads>
+  std::vector<double> Oracle(size_t position, const Reads& reads) const {
+    const size_t dim = shape.head_dim, half = dim / 2;
+    const std::vector<double> frequencies = InverseFrequencies(dim, 10000);
+    std::vector<double> out(out_cols());
+    for (size_t h = 0; h < shape.num_heads; ++h) {
+      const size_t kv_head = h / shape.HeadsPerGroup();
+      const float* q = &qkv[position * num_cols() + h * dim];
+      std::vector<double> sum(dim);
+      double total = 0;
+      for (size_t j = 0; j <= position; ++j) {
+        if (!reads(kv_head, j / kBlockTokens)) continue;
+        const float* k = &qkv[j * num_cols() + shape.KeyColumn(kv_head)];
+        const float* v = &qkv[j * num_cols() + shape.ValueColumn(kv_head)];
+        double score = 0;
+        for (size_t i = 0; i < half; ++i) {
+          const double angle = double(position - j) * frequencies[i], c = std::cos(angle),
+                       s = std::sin(angle);
+          score += (q[i] * c - q[i + half] * s) * k[i] + (q[i + half] * c + q[i] * s) * k[i + half];
+        }
+        const double p = std::exp(score * shape.scale);
+        total += p;
+        for (size_t d = 0; d < dim; ++d) sum[d] += p * v[d];
+      }
+      for (size_t d = 0; d < dim; ++d) out[h * dim + d] = sum[d] / total;
+    }
+    return out;
+  }
+};
+
+RoutingPolicy SmallPolicy(RoutingPolicy::Kind kind) {
+  return {
+      .kind = kind, .max_blocks = 3, .top_p = 0.9f, .sink_blocks = 1, .local_blocks = 1, .dense_below = 0};
+}
+
+TEST(RoutedAttentionTest, IsExactOverTheBlocksThatItRead) {
+  for (const auto kind : {RoutingPolicy::Kind::kTopK, RoutingPolicy::Kind::kTopP}) {
+    for (const BlockScore score : {BlockScore::kMean, BlockScore::kBound, BlockScore::kVariance}) {
+      const Problem problem(16, 6, 2, 1000, 3);
+      RoutingTrace trace(1, 2, problem.length);
+      LayerRouting routing = {.policy = SmallPolicy(kind), .trace = &trace};
+      routing.policy.score = score;
+      const std::vector<float> out = problem.Run({problem.length}, &routing);
+      bool left_out = false;
+      for (size_t t = 0; t < problem.length; t += 7) {
+        const std::vector<double> expected =
+            problem.Oracle(t, [&](size_t kv_head, size_t block) { return trace.Read(0, kv_head, t, block); });
+        for (size_t i = 0; i < expected.size(); ++i) {
+          ASSERT_NEAR(out[t * expected.size() + i], expected[i], 2e-5) << t;
+        }
+        const size_t own = t / kBlockTokens;
+        for (size_t k = 0; k < 2; ++k) {
+          EXPECT_TRUE(trace.Read(0, k, t, 0) && trace.Read(0, k, t, own));
+          EXPECT_TRUE(own == 0 || trace.Read(0, k, t, own - 1));
+          const size_t read = trace.NumRead(0, k, t);
+          EXPECT_LE(read, std::min<size_t>(own + 1, 6));
+          if (kind == RoutingPolicy::Kind::kTopK) {
+            EXPECT_EQ(read, std::min<size_t>(own + 1, 6));
+          }
+          left_out = left_out || read < own + 1;
+        }
+      }
+      EXPECT_TRUE(left_out);
+    }
+  }
+}
+
+TEST(RoutedAttentionTest, ChoosesBlocksThatHoldTheMostAttention) {
+  const Problem problem(16, 6, 2, 1500, 5);
+  RoutingTrace trace(1, 2, problem.length);
+  const LayerRouting routing = {.policy = SmallPolicy(RoutingPolicy::Kind::kTopK), .trace = &trace};
+  problem.Run({problem.length}, &routing);
+  // The share of attention that the best three candidates hold, against that of the chosen ones.
+  double chosen_share = 0, best_share = 0;
+  for (size_t t = 640; t < problem.length; t += 13) {
+    const std::vector<float> shares = [&] {
+      std::vector<float> result(t / kBlockTokens - 1);
+      Problem one = problem;
+      for (size_t b = 1; b < result.size(); ++b) {
+        // Values that are 1 in this block and 0 elsewhere make the output the share itself.
+        for (size_t j = 0; j <= t; ++j) {
+          for (size_t i = 0; i < 32; ++i) {
+            one.qkv[j * one.num_cols() + one.shape.ValueColumn(0) + i] = j / kBlockTokens == b;
+          }
+        }
+        const std::vector<double> out = one.Oracle(t, [](size_t, size_t) { return true; });
+        for (size_t h = 0; h < 3; ++h) result[b] += static_cast<float>(out[h * 16] / 3);
+      }
+      return result;
+    }();
+    std::vector<float> sorted = shares;
+    std::ranges::sort(sorted, std::greater());
+    for (size_t i = 0; i < 3; ++i) best_share += sorted[i];
+    for (size_t b = 1; b < shares.size(); ++b) chosen_share += trace.Read(0, 0, t, b) ? shares[b] : 0;
+  }
+  EXPECT_GT(chosen_share, 0.95 * best_share);
+}
+
+TEST(RoutedAttentionTest, APolicyWithoutAChoiceGivesTheBitsOfDense) {
+  for (const KvFormat format : {KvFormat::kFloat32, KvFormat::kFloat16}) {
+    const Problem problem(32, 4, 2, 700, 9, format);
+    const std::vector<float> dense = problem.Run({700}, nullptr, 1, /*with_panels=*/false);
+    LayerRouting routing = {.policy = SmallPolicy(RoutingPolicy::Kind::kTopK)};
+    routing.policy.max_blocks = 8;  // 11 blocks less sink, local and own
+    EXPECT_EQ(problem.Run({700}, &routing), dense);
+    routing.policy = RoutingPolicy();
+    EXPECT_EQ(problem.Run({700}, &routing), dense);
+    routing.policy = SmallPolicy(RoutingPolicy::Kind::kTopP);
+    routing.policy.dense_below = 700;
+    EXPECT_EQ(problem.Run({700}, &routing), dense);
+    routing.policy.dense_below = 0;
+    EXPECT_NE(problem.Run({700}, &routing), dense);
+  }
+}
+
+TEST(RoutedAttentionTest, ChunksAndThreadsDoNotMatter) {
+  EXPECT_TRUE(rc::check([](uint64_t seed) {
+    const size_t length = *rc::gen::inRange<size_t>(300, 900);
+    const KvFormat format = *rc::gen::element(KvFormat::kFloat32, KvFormat::kFloat16);
+    const Problem problem(16, 6, 2, length, seed, format);
+    LayerRouting routing = {
+        .policy = SmallPolicy(*rc::gen::element(RoutingPolicy::Kind::kTopK, RoutingPolicy::Kind::kTopP))};
+    routing.policy.max_missed = *rc::gen::element(1.0f, 0.9f);
+    std::vector<size_t> chunks;
+    for (size_t left = length; left > 0; left -= chunks.back()) {
+      chunks.push_back(std::min(left, *rc::gen::inRange<size_t>(1, 200)));
+    }
+    RC_ASSERT(problem.Run(chunks, &routing, 2) == problem.Run({length}, &routing));
+  }));
+}
+
+TEST(RoutedAttentionTest, ReadsEverythingWhereTooMuchMayBeMissed) {
+  const Problem problem(16, 4, 1, 900, 2);
+  RoutingTrace trace(1, 1, problem.length);
+  RoutingCounts counts;
+  LayerRouting routing = {
+      .policy = SmallPolicy(RoutingPolicy::Kind::kTopK), .counts = &counts, .trace = &trace};
+  routing.policy.max_missed = 0;
+  const std::vector<float> out = problem.Run({problem.length}, &routing);
+  for (size_t t = 0; t < problem.length; ++t) {
+    ASSERT_EQ(trace.NumRead(0, 0, t), t / kBlockTokens + 1);
+  }
+  EXPECT_EQ(counts.blocks_read, counts.blocks_visible);
+  EXPECT_EQ(counts.dense_again, counts.routed_rows);
+  EXPECT_GT(counts.routed_rows, 0u);
+  const std::vector<float> dense = problem.Run({problem.length}, nullptr);
+  for (size_t i = 0; i < out.size(); ++i) ASSERT_NEAR(out[i], dense[i], 1e-5);  // another order of blocks
+}
+
+TEST(RoutedAttentionTest, CertainShareIsBelowWhatWasRead) {
+  const Problem problem(16, 4, 1, 900, 4);
+  RoutingCounts counts;
+  LayerRouting routing = {.policy = SmallPolicy(RoutingPolicy::Kind::kTopK), .counts = &counts};
+  routing.policy.max_missed = 0.999999f;
+  problem.Run({problem.length}, &routing);
+  EXPECT_EQ(counts.rows, 900u);
+  EXPECT_LT(counts.blocks_read, counts.blocks_visible);
+  EXPECT_LT(counts.certain_share, counts.estimated_share);
+  EXPECT_GT(counts.certain_share, 0u);
+}
+
+TEST(RoutedAttentionTest, EasyTokensReadLess) {
+  // Where all attention is at hand, top_p adds nothing; where it is spread, it goes up to max_blocks.
+  Problem near(16, 2, 1, 800, 6), spread(16, 2, 1, 800, 6);
+  for (size_t t = 0; t < 800; ++t) {
+    for (size_t i = 0; i < near.num_cols(); ++i) {
+      near.qkv[t * near.num_cols() + i] = t / kBlockTokens >= 11 ? 3.0f : 0.0f;
+      spread.qkv[t * near.num_cols() + i] = 0.1f;
+    }
+  }
+  const auto read = [](const Problem& problem) {
+    RoutingTrace trace(1, 1, problem.length);
+    const LayerRouting routing = {.policy = SmallPolicy(RoutingPolicy::Kind::kTopP), .trace = &trace};
+    problem.Run({problem.length}, &routing);
+    return trace.NumRead(0, 0, problem.length - 1);
+  };
+  EXPECT_EQ(read(near), 3u);
+  EXPECT_EQ(read(spread), 6u);
+}
+
+TEST(ChooseBlocksTest, TakesTheGreatestAndOfEqualOnesTheEarlier) {
+  RoutingPolicy policy = SmallPolicy(RoutingPolicy::Kind::kTopK);
+  const std::vector<float> shares = {0.5f, 0.1f, 0.2f, 0.1f, 0.1f, 0.0f};
+  std::vector<uint32_t> order(6);
+  std::vector<uint64_t> chosen(1);
+  EXPECT_FLOAT_EQ(ChooseBlocks(policy, shares, 0.3f, order, chosen), 0.7f);
+  EXPECT_EQ(chosen[0], 0b001110u);
+  policy.kind = RoutingPolicy::Kind::kTopP;
+  policy.top_p = 0.5f;
+  EXPECT_FLOAT_EQ(ChooseBlocks(policy, shares, 0.3f, order, chosen), 0.5f);
+  EXPECT_EQ(chosen[0], 0b000100u);
+  EXPECT_FLOAT_EQ(ChooseBlocks(policy, shares, 0.6f, order, chosen), 0.6f);
+  EXPECT_EQ(chosen[0], 0u);
+}
+
+TEST(ChooseBlocksTest, UnknownSharesAreRead) {
+  RoutingPolicy policy = SmallPolicy(RoutingPolicy::Kind::kTopK);
+  policy.max_blocks = 1;
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  std::vector<uint32_t> order(4);
+  std::vector<uint64_t> chosen(1);
+  ChooseBlocks(policy, std::vector<float>{0, 0.9f, nan, 0.1f}, nan, order, chosen);
+  EXPECT_EQ(chosen[0], 0b0100u);
+}
+
+TEST(RoutingPolicyTest, ParsesWhatItPrints) {
+  for (const char* text : {"dense", "top_k:7", "top_p:0.5,max_blocks=9,score=mean,sink=2,local=0",
+                           "top_k:16,score=bound,dense_below=0,max_missed=0.25"}) {
+    const Result<RoutingPolicy> policy = RoutingPolicy::Parse(text);
+    ASSERT_TRUE(policy.ok()) << policy.status().message();
+    const Result<RoutingPolicy> again = RoutingPolicy::Parse(policy->ToString());
+    ASSERT_TRUE(again.ok()) << again.status().message();
+    EXPECT_EQ(*policy, *again);
+  }
+  for (const char* text : {"", "best", "top_k:0", "top_k:x", "top_p:1.5", "top_p:0.5,", "top_p:nan",
+                           "top_p:0.5,sink=0", "top_p:0.5,score=good", "top_p:0.5,local", "dense,size=1"}) {
+    const Result<RoutingPolicy> policy = RoutingPolicy::Parse(text);
+    EXPECT_FALSE(policy.ok()) << text;
+  }
+}
+
+}  // namespace
+}  // namespace qwen25
