@@ -3,6 +3,7 @@
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <cmath>
 #include <memory>
 #include <optional>
 
@@ -77,17 +78,6 @@ Status RandomRows(const NamedParameter& named, size_t begin, size_t end, float* 
   return {};
 }
 
-// Draws the most likely token of each session and appends them together.
-Status DecodeStep(InferenceEngine& engine, std::span<const std::unique_ptr<Session>> sessions,
-                  std::vector<int32_t>& drawn, std::vector<SessionTokens>& parts) {
-  for (size_t i = 0; i < sessions.size(); ++i) {
-    const std::span<float> logits = sessions[i]->logits();
-    drawn[i] = static_cast<int32_t>(std::ranges::max_element(logits) - logits.begin());
-    parts[i] = {sessions[i].get(), {&drawn[i], 1}};
-  }
-  return AppendTogether(engine, parts);
-}
-
 class InferenceBench {
  public:
   InferenceBench(const InferenceBenchFlags& flags, WeightFormat format, Model model,
@@ -117,14 +107,6 @@ class InferenceBench {
                             flags.prompt_tokens + kBlockTokens);
   }
 
-  std::vector<int32_t> RandomTokens(size_t count, uint64_t seed) const {
-    std::vector<int32_t> tokens(count);
-    Rng rng(seed);
-    for (int32_t& token : tokens)
-      token = static_cast<int32_t>(rng.Below(engine_.model().config().vocab_size));
-    return tokens;
-  }
-
   // Seconds that the machine needs at least, as it is now.
   double Floor(const Work& work) {
     const MachineLimits limits = probe_.Measure(engine_.execution().threads);
@@ -145,7 +127,7 @@ class InferenceBench {
   }
 
   Status RunPrompt(std::vector<Measurement>& results) {
-    const std::vector<int32_t> prompt = RandomTokens(flags_.prompt_tokens, 1);
+    const std::vector<int32_t> prompt = RandomTokens(engine_.model().config(), flags_.prompt_tokens, 1);
     const ModelConfig& config = engine_.model().config();
     const double tokens = flags_.prompt_tokens;
     const Work work = {.rows = tokens,
@@ -174,7 +156,7 @@ class InferenceBench {
     }
     for (uint32_t i = 0; i < batch; ++i) {
       sessions.push_back(std::make_unique<Session>(engine_));
-      const std::vector<int32_t> prompt = RandomTokens(std::max(depth, 1u), i);
+      const std::vector<int32_t> prompt = RandomTokens(engine_.model().config(), std::max(depth, 1u), i);
       QWEN25_RETURN_IF_ERROR(sessions.back()->Append(prompt, [&](size_t done) {
         if (progress) progress->Update(uint64_t{i} * depth + done);
         return true;
@@ -260,11 +242,36 @@ void PrintTable(const InferenceBenchFlags& flags, const std::vector<Measurement>
 }  // namespace
 
 Result<Model> BenchModel(const std::string& preset, const std::string& path, WeightFormat format,
-                         size_t num_threads) {
+                         size_t num_threads, size_t min_context) {
   ThreadPool threads(num_threads == 0 ? DefaultNumThreads() : num_threads);
   if (!path.empty()) return Model::LoadPacked(path, format, threads);
-  QWEN25_TRY(const ModelConfig config, FindPreset(preset));
+  QWEN25_TRY(ModelConfig config, FindPreset(preset));
+  if (config.MaxContext() < min_context) {
+    const uint32_t trained = config.max_position_embeddings;
+    config.rope_scaling =
+        RopeScaling{.type = "yarn",
+                    .factor = std::ceil(static_cast<double>(min_context) / static_cast<double>(trained)),
+                    .original_max_position_embeddings = trained};
+    QWEN25_RETURN_IF_ERROR(config.Validate(preset));
+  }
   return Model::Pack(config, format, threads, RandomRows);
+}
+
+std::vector<int32_t> RandomTokens(const ModelConfig& config, size_t count, uint64_t seed) {
+  std::vector<int32_t> tokens(count);
+  Rng rng(seed);
+  for (int32_t& token : tokens) token = static_cast<int32_t>(rng.Below(config.vocab_size));
+  return tokens;
+}
+
+Status DecodeStep(InferenceEngine& engine, std::span<const std::unique_ptr<Session>> sessions,
+                  std::vector<int32_t>& drawn, std::vector<SessionTokens>& parts) {
+  for (size_t i = 0; i < sessions.size(); ++i) {
+    const std::span<float> logits = sessions[i]->logits();
+    drawn[i] = static_cast<int32_t>(std::ranges::max_element(logits) - logits.begin());
+    parts[i] = {sessions[i].get(), {&drawn[i], 1}};
+  }
+  return AppendTogether(engine, parts);
 }
 
 Status RunInferenceBench(const InferenceBenchFlags& flags) {

@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "base/rng.h"
 #include "cli/bench_inference.h"
+#include "cli/bench_routing.h"
 #include "cli/bench_speculation.h"
 #include "cli/verb.h"
 #include "kernels/isa.h"
@@ -152,6 +153,36 @@ void AddInferenceBench(CLI::App& verb, RunVerb& run) {
   what->callback([flags, &run] { run = [flags] { return RunInferenceBench(*flags); }; });
 }
 
+void AddRoutingBench(CLI::App& verb, RunVerb& run) {
+  auto flags = std::make_shared<RoutingBenchFlags>();
+  CLI::App* what = verb.add_subcommand("routing", "Routed attention beside dense attention, in turn");
+  what->add_option("--preset", flags->preset, "Shape; weights are random")->capture_default_str();
+  what->add_option("-m,--model", flags->model, "Or a model folder or .gguf file");
+  what->add_option("--weights", flags->weights, "float32, bfloat16, float16, int8 or int4")
+      ->capture_default_str();
+  what->add_option("--kv", flags->kv, "How keys and values are kept: float16 or float32")
+      ->check(CLI::IsMember({"float16", "float32"}))
+      ->capture_default_str();
+  what->add_option("--routing", flags->policies, "A policy beside dense; may be given several times");
+  what->add_option("--depth", flags->depths, "Tokens of context before the generated ones")
+      ->delimiter(',')
+      ->capture_default_str();
+  what->add_option("--batch", flags->batches, "Sequences that generate together")
+      ->delimiter(',')
+      ->capture_default_str();
+  what->add_option("--prompt", flags->prompts, "Lengths of prompts to read")->delimiter(',');
+  what->add_flag("!--no-dense-prompts", flags->dense_prompts, "Read prompts with the policies only");
+  what->add_option("-n,--generate", flags->new_tokens, "Tokens to generate")->capture_default_str();
+  what->add_option("--rounds", flags->rounds, "Measured rounds; medians are reported")->capture_default_str();
+  what->add_option("--threads", flags->num_threads, "Threads; default: every core this process may use");
+  what->add_flag("--json", flags->json, "Print a JSON array");
+  what->footer(
+      "Examples:\n  qwen25 bench routing --routing top_k:32 --depth 1024,32768,131072\n"
+      "  qwen25 bench routing --routing top_p:0.95 --routing top_k:16,score=bound --depth 8192 --batch 16\n"
+      "  qwen25 bench routing --routing top_k:16 --depth 1024 --prompt 32768 --rounds 1");
+  what->callback([flags, &run] { run = [flags] { return RunRoutingBench(*flags); }; });
+}
+
 void AddSpeculationBench(CLI::App& verb, RunVerb& run) {
   auto flags = std::make_shared<SpeculationBenchFlags>();
   CLI::App* what = verb.add_subcommand(
@@ -207,6 +238,7 @@ void AddBenchVerb(CLI::App& app, RunVerb& run) {
 
   AddInferenceBench(*verb, run);
   AddSpeculationBench(*verb, run);
+  AddRoutingBench(*verb, run);
 }
 
 }  // namespace qwen25

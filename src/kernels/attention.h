@@ -204,6 +204,20 @@ struct QueryGradState {
         dscores(probabilities + rows * kBlockTokens),
         log_sums(dscores + rows * kBlockTokens),
         deltas(log_sums + rows) {}
+
+  // The state of the rows from `row` on, as a tile of its own.
+  QueryGradState FromRow(size_t row, size_t head_dim) const {
+    QueryGradState part = *this;
+    part.queries += row * head_dim;
+    part.rotated += row * head_dim;
+    part.doutputs += row * head_dim;
+    part.dqueries += row * head_dim;
+    part.probabilities += row * kBlockTokens;
+    part.dscores += row * kBlockTokens;
+    part.log_sums += row;
+    part.deltas += row;
+    return part;
+  }
 };
 
 // deltas[t, h] = sum_d outputs[t, h, d] * doutputs[t, h, d] for one token's heads.

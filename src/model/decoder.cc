@@ -25,15 +25,16 @@ Tensor LayerForward(Execution& execution, const LayerInput& input, size_t index,
     const Tensor normed = RmsNorm(execution, x, layer.input_layernorm, eps);
     const Tensor qkv =
         Linear(execution, normed, layer.qkv_proj, layer.qkv_bias.data == nullptr ? nullptr : &layer.qkv_bias);
+    const LayerRouting* routing = input.options->routing.empty() ? nullptr : &input.options->routing[index];
     if (input.options->kv.empty()) {
       attended = SelfAttention(execution, shape, model.rotary(), input.options->mask, qkv, *input.batch,
-                               input.options->prefix_lengths);
+                               input.options->prefix_lengths, routing);
     } else {
       const size_t num_sequences = input.batch->num_sequences();
       const auto kv = input.options->kv.subspan(index * num_sequences, num_sequences);
       AppendKv(execution, shape, model.rotary(), qkv.view(), *input.batch, kv);
-      attended = AttendBlocks(execution, shape, model.rotary(), input.options->mask, qkv, *input.batch, kv,
-                              input.options->routing.empty() ? nullptr : &input.options->routing[index]);
+      attended =
+          AttendBlocks(execution, shape, model.rotary(), input.options->mask, qkv, *input.batch, kv, routing);
     }
   }
   const Tensor middle = Linear(execution, attended, layer.o_proj, nullptr, &x);

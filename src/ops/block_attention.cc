@@ -44,10 +44,19 @@ void FillBlocks(Execution& execution, const AttentionShape& shape, const RotaryT
   });
 }
 
-// Where attention goes: out [T, H D], log_sums [T, H] or empty.
+size_t LongestSequence(const TokenBatch& batch) {
+  int32_t longest = 1;
+  for (size_t s = 0; s < batch.num_sequences(); ++s) {
+    longest = std::max(longest, batch.sequence_starts[s + 1] - batch.sequence_starts[s]);
+  }
+  return static_cast<size_t>(longest);
+}
+
+// Where attention goes: out [T, H D], log_sums [T, H] or empty, and what each row read where it is routed.
 struct AttendOutput {
   MatrixView<float> out;
   MatrixView<float> log_sums;
+  ReadBlocks read = {};  // zeros, or without memory
 };
 
 // One batch that attends to its sequences' blocks. always_visible(sequence): keys that every row sees.
@@ -124,37 +133,38 @@ class BatchAttention {
            routing_->policy.CandidatesEnd(tile.block()) > 0;
   }
 
-  // Tells counts and trace what a tile read.
+  // Tells counts, trace and output what a tile read.
   void NoteDense(const AttentionTask& task, const QueryTile& tile) const {
     if (routing_ == nullptr) return;
-    if (routing_->counts != nullptr) {
-      const uint64_t blocks = tile.NumBlocks() * tile.num_tokens;
-      routing_->counts->rows += tile.num_tokens;
-      routing_->counts->blocks_visible += blocks;
-      routing_->counts->blocks_read += blocks;
-    }
-    for (size_t t = 0; routing_->trace != nullptr && task.sequence == 0 && t < tile.num_tokens; ++t) {
-      const std::span<uint64_t> row =
-          routing_->trace->Row(routing_->layer, task.kv_head, tile.first_position + t);
-      for (size_t block = 0; block < tile.NumBlocks(); ++block)
-        row[block / 64] |= uint64_t{1} << (block % 64);
-    }
+    const uint64_t blocks = tile.NumBlocks() * tile.num_tokens;
+    Count(tile, blocks);
+    if (routing_->counts != nullptr) routing_->counts->blocks_read += blocks;
+    ForReadRows(task, tile, [&](size_t, std::span<uint64_t> row) { AddBlocks(0, tile.NumBlocks(), row); });
   }
   void NoteRouted(const AttentionTask& task, const QueryTile& tile, std::span<const uint64_t> chosen) const {
-    if (routing_->counts != nullptr) {
-      routing_->counts->rows += tile.num_tokens;
-      routing_->counts->blocks_visible += tile.NumBlocks() * tile.num_tokens;
-    }
-    if (routing_->trace == nullptr || task.sequence != 0) return;
+    Count(tile, tile.NumBlocks() * tile.num_tokens);
     const size_t words = chosen.size() / tile.num_tokens;
-    for (size_t t = 0; t < tile.num_tokens; ++t) {
-      const std::span<uint64_t> row =
-          routing_->trace->Row(routing_->layer, task.kv_head, tile.first_position + t);
+    ForReadRows(task, tile, [&](size_t t, std::span<uint64_t> row) {
       std::ranges::copy(chosen.subspan(t * words, words), row.begin());
-      const auto add = [&](size_t block) { row[block / 64] |= uint64_t{1} << (block % 64); };
-      for (size_t block = 0; block < routing_->policy.sink_blocks; ++block) add(block);
-      for (size_t block = routing_->policy.CandidatesEnd(tile.block()); block < tile.NumBlocks(); ++block) {
-        add(block);
+      AddBlocks(0, routing_->policy.sink_blocks, row);
+      AddBlocks(routing_->policy.CandidatesEnd(tile.block()), tile.NumBlocks(), row);
+    });
+  }
+  void Count(const QueryTile& tile, uint64_t blocks_visible) const {
+    if (routing_->counts == nullptr) return;
+    routing_->counts->rows += tile.num_tokens;
+    routing_->counts->blocks_visible += blocks_visible;
+  }
+  static void AddBlocks(size_t begin, size_t end, std::span<uint64_t> row) {
+    for (size_t block = begin; block < end; ++block) row[block / 64] |= uint64_t{1} << (block % 64);
+  }
+  // Calls function(token of the tile, row) for each row of bits that somebody wants.
+  template <typename Function>
+  void ForReadRows(const AttentionTask& task, const QueryTile& tile, const Function& function) const {
+    for (size_t t = 0; t < tile.num_tokens; ++t) {
+      if (output_.read.data != nullptr) function(t, output_.read.Row(task.first_row + t, task.kv_head));
+      if (routing_->trace != nullptr && task.sequence == 0) {
+        function(t, routing_->trace->Row(routing_->layer, task.kv_head, tile.first_position + t));
       }
     }
   }
@@ -219,7 +229,7 @@ Tensor AttendBlocks(Execution& execution, const AttentionShape& shape, const Rot
 
 Tensor SelfAttention(Execution& execution, const AttentionShape& shape, const RotaryTable& rotary,
                      AttentionMask mask, const Tensor& qkv, const TokenBatch& batch,
-                     std::span<const int32_t> prefix_lengths) {
+                     std::span<const int32_t> prefix_lengths, const LayerRouting* routing) {
   CheckShape(shape, rotary, qkv.rows(), qkv.cols(), batch);
   QWEN25_CHECK(prefix_lengths.empty() || prefix_lengths.size() == batch.num_sequences());
   for (size_t s = 0; s < batch.num_sequences(); ++s) {
@@ -228,22 +238,39 @@ Tensor SelfAttention(Execution& execution, const AttentionShape& shape, const Ro
     QWEN25_CHECK(begin == end || batch.positions[begin] == 0);
     QWEN25_CHECK(end - begin <= rotary.max_blocks() * kBlockTokens);
   }
+  if (routing != nullptr && routing->policy.kind == RoutingPolicy::Kind::kDense &&
+      routing->counts == nullptr && routing->trace == nullptr) {
+    routing = nullptr;
+  }
+  const bool records = execution.tape != nullptr;
   Tensor out = execution.tensors.New(batch.num_tokens(), shape.num_heads * shape.head_dim);
-  Tensor log_sums =
-      execution.tape == nullptr ? Tensor() : execution.tensors.New(batch.num_tokens(), shape.num_heads);
+  Tensor log_sums = records ? execution.tensors.New(batch.num_tokens(), shape.num_heads) : Tensor();
+  ReadBlocks read = {.num_kv_heads = shape.num_kv_heads, .words = RoutedSizes(LongestSequence(batch)).words};
+  Tensor read_memory;
+  if (records && routing != nullptr) {
+    read_memory = execution.tensors.New(batch.num_tokens(), 2 * read.num_kv_heads * read.words);
+    read.data = reinterpret_cast<uint64_t*>(read_memory.data());
+    std::fill_n(read.data, batch.num_tokens() * read.num_kv_heads * read.words, 0);
+  }
   {
-    const Tensor memory =
-        execution.tensors.New(TemporaryBlocks::NumRows(batch), 2 * shape.num_kv_heads * shape.head_dim);
-    const TemporaryBlocks blocks(shape, batch, memory.data());
+    const size_t row_floats = 2 * shape.num_kv_heads * shape.head_dim;
+    const Tensor memory = execution.tensors.New(TemporaryBlocks::NumRows(batch), row_floats);
+    Tensor panels;
+    if (routing != nullptr) {
+      panels = execution.tensors.New(TemporaryBlocks::NumPanels(batch), row_floats * kPanelBlocks / 2);
+    }
+    const TemporaryBlocks blocks(shape, batch, memory.data(),
+                                 panels ? reinterpret_cast<uint16_t*>(panels.data()) : nullptr);
     FillBlocks(execution, shape, rotary, qkv.view(), batch, blocks);
     const auto always_visible = [&](size_t s) { return AlwaysVisible(mask, batch, s, prefix_lengths); };
-    BatchAttention(execution, shape, rotary, qkv.view(), batch, blocks, always_visible, nullptr,
-                   {.out = out.view(), .log_sums = log_sums ? log_sums.view() : MatrixView<float>()})
+    BatchAttention(
+        execution, shape, rotary, qkv.view(), batch, blocks, always_visible, routing,
+        {.out = out.view(), .log_sums = log_sums ? log_sums.view() : MatrixView<float>(), .read = read})
         .Run();
   }
-  if (execution.tape != nullptr) {
-    execution.tape->Push(
-        SelfAttentionRecord{qkv, out, log_sums, shape, &rotary, mask, batch, prefix_lengths});
+  if (records) {
+    execution.tape->Push(SelfAttentionRecord{qkv, out, log_sums, read_memory, read, shape, &rotary, mask,
+                                             batch, prefix_lengths});
   }
   return out;
 }

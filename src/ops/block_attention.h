@@ -141,9 +141,10 @@ Tensor AttendBlocks(Execution& execution, const AttentionShape& shape, const Rot
 // themselves only. Fills temporary blocks from qkv, attends, and records backward where there is a tape: it
 // adds to qkv's gradient from the gradient of the output. Never holds T x T numbers: it saves the output and
 // one logarithm per row and head, and backward computes scores and blocks again. `prefix_lengths` [S], or
-// empty. The arrays behind `batch` and `prefix_lengths`, and `rotary`, must outlive the tape.
+// empty. `routing` as in AttendBlocks, with the same choices for float32 blocks; backward passes through the
+// blocks that were read. The arrays behind `batch` and `prefix_lengths`, and `rotary`, must outlive the tape.
 Tensor SelfAttention(Execution& execution, const AttentionShape& shape, const RotaryTable& rotary,
                      AttentionMask mask, const Tensor& qkv, const TokenBatch& batch,
-                     std::span<const int32_t> prefix_lengths = {});
+                     std::span<const int32_t> prefix_lengths = {}, const LayerRouting* routing = nullptr);
 
 }  // namespace qwen25

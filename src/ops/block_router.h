@@ -99,6 +99,17 @@ class RoutingTrace {
   std::vector<uint64_t> bits_;
 };
 
+// The blocks that the rows of a batch read: `words` numbers per row and kv head, bit b is block b of the
+// row's sequence.
+struct ReadBlocks {
+  uint64_t* data = nullptr;
+  size_t num_kv_heads = 0, words = 0;
+
+  std::span<uint64_t> Row(size_t row, size_t kv_head) const {
+    return {data + (row * num_kv_heads + kv_head) * words, words};
+  }
+};
+
 // Routing of one layer, as attention is given it.
 struct LayerRouting {
   RoutingPolicy policy;

@@ -1,11 +1,13 @@
 #include "ops/self_attention_backward.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/check.h"
 #include "kernels/attention.h"
 #include "kernels/elementwise.h"
 #include "ops/attention_tasks.h"
+#include "ops/routed_attention.h"
 #include "ops/row_tasks.h"
 
 namespace qwen25 {
@@ -114,6 +116,20 @@ class SelfAttentionBackward {
     return {dqkv_.Row(row) + shape_.QueryColumn(kv_head), dqkv_.stride};
   }
 
+  // Calls function(first_token, num_tokens) for the runs of a tile's tokens that read a block.
+  template <typename Function>
+  void ForReaders(const QueryTile& tile, size_t row, size_t kv_head, size_t block,
+                  const Function& function) const {
+    const ReadBlocks& read = record_.read;
+    if (read.data == nullptr) {
+      function(0, tile.num_tokens);
+      return;
+    }
+    ForRuns(
+        tile.num_tokens, [&](size_t t) { return read.Row(row + t, kv_head)[block / 64] >> (block % 64) & 1; },
+        function);
+  }
+
   // One key block against all tiles that see it.
   void KeyPass(size_t sequence, size_t kv_head, size_t block, BackwardParts parts, size_t thread) const {
     const KeyGradState key_state = KeyState(thread);
@@ -124,11 +140,14 @@ class SelfAttentionBackward {
     for (size_t position = first_query; position < Length(sequence); position += tokens_per_tile_) {
       const QueryTile tile = TileAt(sequence, position);
       const size_t row = Start(sequence) + position;
-      const HeadRows<float> dqueries = QueryGradients(row, kv_head);
-      LoadTile(tile, row, kv_head, query_state);
-      BackwardBlock(tile, angles_, block, parts, key_state, query_state, dqueries);
+      ForReaders(tile, row, kv_head, block, [&](size_t first, size_t count) {
+        const QueryTile run = TileOfRun(tile, first, count);
+        LoadTile(run, row + first, kv_head, query_state);
+        BackwardBlock(run, angles_, block, parts, key_state, query_state,
+                      QueryGradients(row + first, kv_head));
+      });
       if (parts.queries && block + 1 == tile.NumBlocks()) {
-        FinishQueryGradients(tile, angles_, shape_.scale, dqueries);
+        FinishQueryGradients(tile, angles_, shape_.scale, QueryGradients(row, kv_head));
       }
     }
     float* row = dqkv_.Row(Start(sequence) + first_key);
@@ -144,8 +163,13 @@ class SelfAttentionBackward {
     const HeadRows<float> dqueries = QueryGradients(task.first_row, task.kv_head);
     LoadTile(tile, task.first_row, task.kv_head, query_state);
     for (size_t block = 0; block < tile.NumBlocks(); ++block) {
-      LoadBlock(task.sequence, task.kv_head, block, key_state);
-      BackwardBlock(tile, angles_, block, {.keys = false, .queries = true}, key_state, query_state, dqueries);
+      bool loaded = false;
+      ForReaders(tile, task.first_row, task.kv_head, block, [&](size_t first, size_t count) {
+        if (!std::exchange(loaded, true)) LoadBlock(task.sequence, task.kv_head, block, key_state);
+        BackwardBlock(TileOfRun(tile, first, count), angles_, block, {.keys = false, .queries = true},
+                      key_state, query_state.FromRow(first * tile.num_heads, tile.head_dim),
+                      QueryGradients(task.first_row + first, task.kv_head));
+      });
     }
     FinishQueryGradients(tile, angles_, shape_.scale, dqueries);
   }
