@@ -50,12 +50,21 @@ void AddModelFlags(CLI::App& verb, ModelFlags& flags) {
                   "How keys and values are kept; auto: float16 unless the weights are float32")
       ->check(CLI::IsMember({"auto", "float32", "float16"}))
       ->capture_default_str();
-  verb.add_option(
-          "--routing", flags.routing,
-          "Which blocks of 64 tokens attention reads: dense (all), top_p:0.95 (the fewest that hold this "
-          "share) or top_k:32, then options such as max_blocks=64,local=4,dense_below=2048 "
-          "(docs/routing.md)")
+  AddRoutingFlag(verb, flags.routing);
+}
+
+void AddRoutingFlag(CLI::App& verb, std::string& routing) {
+  verb.add_option("--routing", routing,
+                  "Which blocks of 64 tokens attention reads: auto (as the model was trained), dense (all), "
+                  "top_p:0.95 (the fewest that hold this share) or top_k:32, then options such as "
+                  "max_blocks=64,local=4,dense_below=2048 (docs/routing.md)")
       ->capture_default_str();
+}
+
+Result<std::optional<RoutingPolicy>> ParseRoutingFlag(const std::string& text) {
+  if (text == "auto") return std::optional<RoutingPolicy>();
+  QWEN25_TRY(const RoutingPolicy policy, RoutingPolicy::Parse(text));
+  return std::optional(policy);
 }
 
 Result<LoadedModel> LoadModel(const ModelFlags& flags, std::shared_ptr<ThreadPool> threads) {
@@ -68,7 +77,7 @@ Result<LoadedModel> LoadModel(const ModelFlags& flags, std::shared_ptr<ThreadPoo
         flags.directory);
   }
   QWEN25_TRY(Tokenizer tokenizer, LoadTokenizer(path));
-  QWEN25_TRY(const RoutingPolicy routing, RoutingPolicy::Parse(flags.routing));
+  QWEN25_TRY(const std::optional<RoutingPolicy> routing, ParseRoutingFlag(flags.routing));
   std::optional<WeightFormat> format;  // none: as stored
   if (flags.weights != "stored") {
     QWEN25_TRY(format, ParseWeightFormat(flags.weights));

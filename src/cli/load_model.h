@@ -21,7 +21,7 @@ struct ModelFlags {
   std::string weights = "stored";  // or a WeightFormatName
   bool cache_weights = false;      // write the packed weights beside the model
   std::string kv = "auto";         // "float32", "float16"; auto: float16 unless the weights are float32
-  std::string routing = "dense";   // RoutingPolicy::Parse
+  std::string routing = "auto";    // or RoutingPolicy::Parse; auto: the model's own
 };
 void AddModelFlags(CLI::App& verb, ModelFlags& flags);
 
@@ -36,6 +36,10 @@ struct LoadedModel {
 // Errors name the file and what to do. The tokenizer must not have more entries than the model has rows.
 // `threads`: those of another engine, for a draft model; null: its own.
 Result<LoadedModel> LoadModel(const ModelFlags& flags, std::shared_ptr<ThreadPool> threads = nullptr);
+
+// The policy that a flag names; none for "auto".
+Result<std::optional<RoutingPolicy>> ParseRoutingFlag(const std::string& text);
+void AddRoutingFlag(CLI::App& verb, std::string& routing);
 
 // The first token that two tokenizers do not share. Embeddings may have more rows than tokens, in different
 // numbers.

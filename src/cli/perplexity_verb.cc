@@ -5,6 +5,7 @@
 #include "base/progress.h"
 #include "cli/gguf_tokenizer_io.h"
 #include "cli/interrupt.h"
+#include "cli/load_model.h"
 #include "cli/read_texts.h"
 #include "cli/verb.h"
 #include "model/decoder.h"
@@ -19,6 +20,7 @@ struct PerplexityFlags {
   std::vector<std::string> files;
   uint32_t window = 0, stride = 0;
   uint64_t max_tokens = 0;
+  std::string routing = "auto";
   bool json = false;
 };
 
@@ -33,8 +35,25 @@ struct Score {
 // tokens of context.
 class Scorer {
  public:
-  Scorer(const Model& model, uint32_t window, uint32_t stride)
-      : model_(model), window_(window), stride_(stride), scratch_(threads_.num_threads()) {}
+  Scorer(const Model& model, const RoutingPolicy& routing, uint32_t window, uint32_t stride)
+      : model_(model),
+        window_(window),
+        stride_(stride),
+        scratch_(threads_.num_threads()),
+        counts_(std::make_unique<RoutingCounts[]>(model.layers.size())),
+        routing_(RouteLayers(routing, model.layers.size(), counts_.get())) {
+    options_.routing = routing_;
+  }
+
+  // Of the blocks that tokens could have read, those that they did.
+  double ReadShare() const {
+    uint64_t visible = 0, read = 0;
+    for (const LayerRouting& layer : routing_) {
+      visible += layer.counts->blocks_visible;
+      read += layer.counts->blocks_read;
+    }
+    return visible == 0 ? 1 : static_cast<double>(read) / static_cast<double>(visible);
+  }
 
   void Add(const Tokenizer& tokenizer, std::span<const int32_t> tokens, Score& score) {
     for (size_t begin = 0, counted = 1; counted < tokens.size(); begin += stride_) {
@@ -47,8 +66,9 @@ class Scorer {
       positions_.resize(end - begin);
       for (size_t i = 0; i < positions_.size(); ++i) positions_[i] = static_cast<int32_t>(i);
       const std::vector<int32_t> starts = {0, static_cast<int32_t>(end - begin)};
-      const LossSum loss = DecoderLoss(execution_, model_,
-                                       {tokens.subspan(begin, end - begin), positions_, starts}, targets_, 0);
+      const LossSum loss =
+          DecoderLoss(execution_, model_, {tokens.subspan(begin, end - begin), positions_, starts}, targets_,
+                      0, options_);
       score.nats += loss.sum;
       score.num_tokens += loss.num_tokens;
       counted = end;
@@ -63,6 +83,9 @@ class Scorer {
   Scratch scratch_;
   Execution execution_{threads_, tensors_, scratch_, nullptr};
   std::vector<int32_t> targets_, positions_;
+  std::unique_ptr<RoutingCounts[]> counts_;
+  std::vector<LayerRouting> routing_;
+  DecoderOptions options_;
 };
 
 Status RunPerplexity(const PerplexityFlags& flags) {
@@ -83,7 +106,8 @@ Status RunPerplexity(const PerplexityFlags& flags) {
         window, stride, model.config().max_position_embeddings);
   }
   const InterruptGuard guard;
-  Scorer scorer(model, window, stride);
+  QWEN25_TRY(const std::optional<RoutingPolicy> routing, ParseRoutingFlag(flags.routing));
+  Scorer scorer(model, routing.value_or(model.config().routing), window, stride);
   Score score;
   Progress progress("perplexity", "tokens", flags.max_tokens);
   for (const std::string& file : flags.files) {
@@ -113,6 +137,7 @@ Status RunPerplexity(const PerplexityFlags& flags) {
                        {"loss", loss},
                        {"perplexity", std::exp(loss)},
                        {"bits_per_byte", bits_per_byte},
+                       {"read_share", scorer.ReadShare()},
                        {"window", window},
                        {"stride", stride}};
     fmt::print("{}\n", json.dump());
@@ -121,6 +146,8 @@ Status RunPerplexity(const PerplexityFlags& flags) {
         "perplexity {:.4f} (loss {:.4f} nats/token, {:.4f} bits/byte) over {} tokens, {} bytes; window {}, "
         "stride {}\n",
         std::exp(loss), loss, bits_per_byte, score.num_tokens, score.num_bytes, window, stride);
+    if (scorer.ReadShare() < 1)
+      fmt::print("attention read {:.1f} % of its blocks\n", 100 * scorer.ReadShare());
   }
   return {};
 }
@@ -137,6 +164,7 @@ void AddPerplexityVerb(CLI::App& app, RunVerb& run) {
   verb->add_option("--window", flags->window, "Tokens of one forward pass; default: at most 2048");
   verb->add_option("--stride", flags->stride, "Tokens between windows; default: half a window");
   verb->add_option("--max-tokens", flags->max_tokens, "Stop after this many; 0: all");
+  AddRoutingFlag(*verb, flags->routing);
   verb->add_flag("--json", flags->json, "Print one JSON object");
   verb->footer("Example:\n  qwen25 perplexity -m runs/demo/model runs/demo/data/documents.validation.jsonl");
   verb->callback([flags, &run] { run = [flags] { return RunPerplexity(*flags); }; });

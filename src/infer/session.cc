@@ -37,16 +37,13 @@ InferenceEngine::InferenceEngine(Model model, const Options& options)
       blocks_(ShapeWithKv(model_.attention_shape(), options.kv_format), model_.layers.size(),
               DivideUp(std::max(options.max_total_tokens, max_context_tokens_), kBlockTokens)) {
   model_.PackForInference(*threads_);
-  const bool routes = options.routing.kind != RoutingPolicy::Kind::kDense;
-  if (!routes && !options.keep_summaries) return;
+  const RoutingPolicy routing = options.routing.value_or(model_.config().routing);
+  if (routing.kind == RoutingPolicy::Kind::kDense && !options.keep_summaries) return;
   // A session has at most one panel per block; panels are as large as float16 blocks.
   summaries_.emplace(ShapeWithKv(model_.attention_shape(), KvFormat::kFloat16), model_.layers.size(),
                      blocks_.max_blocks());
   routing_counts_ = std::make_unique<RoutingCounts[]>(model_.layers.size());
-  for (size_t layer = 0; layer < model_.layers.size(); ++layer) {
-    layer_routing_.push_back({.layer = layer, .counts = &routing_counts_[layer]});
-  }
-  QWEN25_CHECK(SetRouting(options.routing).ok());
+  QWEN25_CHECK(SetRouting(routing).ok());
 }
 
 Status InferenceEngine::SetRouting(const RoutingPolicy& policy) {
@@ -56,9 +53,8 @@ Status InferenceEngine::SetRouting(const RoutingPolicy& policy) {
                            policy.ToString());
   }
   routing_ = policy;
-  for (LayerRouting& layer : layer_routing_) {
-    layer.policy = layer.layer < policy.dense_layers ? RoutingPolicy() : policy;
-  }
+  if (summaries_) layer_routing_ = RouteLayers(policy, model_.layers.size(), routing_counts_.get());
+  SetRoutingTrace(routing_trace_);
   return {};
 }
 
@@ -68,6 +64,7 @@ void InferenceEngine::ResetRoutingCounts() {
 }
 
 void InferenceEngine::SetRoutingTrace(RoutingTrace* trace) {
+  routing_trace_ = trace;
   for (LayerRouting& layer : layer_routing_) layer.trace = trace;
 }
 

@@ -34,7 +34,7 @@ class InferenceEngine {
     size_t max_context_tokens = 0;  // of one session; 0, or more than the model has positions: these
     size_t max_total_tokens = 0;    // of all sessions together; 0: max_context_tokens
     KvFormat kv_format = KvFormat::kFloat32;
-    RoutingPolicy routing;  // of all layers but its dense_layers
+    std::optional<RoutingPolicy> routing;  // none: the model's own
     // Keeps the summaries of blocks that routing needs also where `routing` is dense, for SetRouting.
     bool keep_summaries = false;
   };
@@ -78,6 +78,7 @@ class InferenceEngine {
   RoutingPolicy routing_;
   std::unique_ptr<RoutingCounts[]> routing_counts_;  // [layers]
   std::vector<LayerRouting> layer_routing_;          // [layers], or empty without summaries
+  RoutingTrace* routing_trace_ = nullptr;
   // The batch of the current pass.
   std::vector<int32_t> tokens_, positions_, sequence_starts_, logit_rows_;
   std::vector<SequenceKv> kv_;  // [layers][parts]

@@ -82,6 +82,20 @@ Status ReadTokenIds(const Json& json, std::string_view origin, ModelConfig& conf
   return {};
 }
 
+// What only this program knows.
+Status ReadOwn(const Json& json, std::string_view origin, ModelConfig& config) {
+  const auto own = json.find("qwen25");
+  if (own == json.end()) return {};
+  if (!own->is_object()) return InvalidArgument("{}: \"qwen25\" is not an object", origin);
+  std::string routing;
+  QWEN25_RETURN_IF_ERROR(ReadField(*own, "routing", origin, routing));
+  if (routing.empty()) return {};
+  const Result<RoutingPolicy> policy = RoutingPolicy::Parse(routing);
+  if (!policy.ok()) return InvalidArgument("{}: \"qwen25\": {}", origin, policy.status().message());
+  config.routing = *policy;
+  return {};
+}
+
 // What the decoder here does not do is refused by name: ignoring it would run a different model.
 Status CheckSupported(const Json& json, std::string_view origin) {
   std::string model_type, activation = "silu";
@@ -166,6 +180,7 @@ Result<ModelConfig> ModelConfig::FromJson(const Json& json, std::string_view ori
   }
   QWEN25_RETURN_IF_ERROR(ReadRope(json, origin, config));
   QWEN25_RETURN_IF_ERROR(ReadTokenIds(json, origin, config));
+  QWEN25_RETURN_IF_ERROR(ReadOwn(json, origin, config));
   QWEN25_RETURN_IF_ERROR(config.Validate(origin));
   return config;
 }
@@ -204,6 +219,7 @@ Json ModelConfig::ToJson() const {
   if (eos_token_ids.size() > 1) json["eos_token_id"] = eos_token_ids;
   json["initializer_range"] = 0.02;
   json["use_cache"] = true;
+  if (routing != RoutingPolicy()) json["qwen25"] = {{"routing", routing.ToString()}};
   return json;
 }
 

@@ -10,6 +10,7 @@
 
 #include "base/json.h"
 #include "base/status.h"
+#include "ops/block_router.h"
 
 namespace qwen25 {
 
@@ -44,6 +45,7 @@ struct ModelConfig {
   bool attention_bias = true;       // on q, k and v, never on o
   std::optional<int32_t> bos_token_id;
   std::vector<int32_t> eos_token_ids;  // generation stops at any of them
+  RoutingPolicy routing;               // that it was trained with; in files "qwen25": {"routing": ToString()}
 
   // Reads an official config.json. Unknown architectures, activations and rotary kinds are refused by name.
   static Result<ModelConfig> FromJson(const Json& json, std::string_view origin);

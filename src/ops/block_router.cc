@@ -141,6 +141,16 @@ size_t RoutingTrace::NumRead(size_t layer, size_t kv_head, size_t position) cons
   return count;
 }
 
+std::vector<LayerRouting> RouteLayers(const RoutingPolicy& policy, size_t num_layers, RoutingCounts* counts) {
+  std::vector<LayerRouting> layers(num_layers);
+  for (size_t i = 0; i < num_layers; ++i) {
+    if (i >= policy.dense_layers) layers[i].policy = policy;
+    layers[i].layer = i;
+    if (counts != nullptr) layers[i].counts = &counts[i];
+  }
+  return layers;
+}
+
 float ChooseBlocks(const RoutingPolicy& policy, std::span<const float> shares, float read_share,
                    std::span<uint32_t> order, std::span<uint64_t> chosen) {
   std::ranges::fill(chosen, 0);

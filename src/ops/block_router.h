@@ -118,6 +118,10 @@ struct LayerRouting {
   RoutingTrace* trace = nullptr;    // of the batch's first sequence
 };
 
+// The routing of every layer of a model: `policy`, but dense in its dense_layers. `counts` [num_layers] or
+// null.
+std::vector<LayerRouting> RouteLayers(const RoutingPolicy& policy, size_t num_layers, RoutingCounts* counts);
+
 // Sets the bits of the blocks that a token reads of [0, shares.size()), by their shares; `read_share` is that
 // of what it reads anyway. Blocks below policy.sink_blocks are no candidates. `order` has room for as many
 // numbers as shares. Returns the share of all that is read then.

@@ -32,6 +32,8 @@ void VisitOptions(Options& o, Visitor&& visit) {
   visit("model.initial", o.initial, kExecution);
   visit("model.vocab_size", o.vocab_size, kExecution);
   visit("model.eos_token_id", o.eos_token_id, kExecution);
+  visit("model.routing", o.routing, kExecution);
+  visit("model.routing_from_step", o.routing_from_step, kResult);
   visit("data.train", o.train_data, kExecution);  // the loader compares content, not names
   visit("data.train_weights", o.train_weights, kResult);
   visit("data.validation", o.validation_data, kExecution);
@@ -336,7 +338,9 @@ Status CheckSameRun(const Json& saved, const TrainOptions& options) {
   for (const auto& [key, value] : current.items()) {
     auto found = saved.find(key);
     // An option that is younger than the checkpoint had no other value than its default.
-    if (found == saved.end() && key == "data.train_weights") found = defaults.find(key);
+    if (found == saved.end() && (key == "data.train_weights" || key == "model.routing_from_step")) {
+      found = defaults.find(key);
+    }
     // By their text: 1 and 1.0 differ there only if the types of the options changed.
     const std::string before = found == saved.end() ? "absent" : found->dump();
     if (before == value.dump()) continue;

@@ -21,7 +21,9 @@ struct TrainOptions {
   std::string initial;          // or a folder with weights to go on from
   uint32_t vocab_size = 0;      // replaces the shape's, e.g. by the tokenizer's; 0 keeps it
   int64_t eos_token_id = -1;    // written into config.json, where generation finds it; -1 keeps the shape's
-  std::string tokenizer;        // folder whose tokenizer files go into every checkpoint; or empty
+  std::string routing;          // attention routing (RoutingPolicy::Parse); empty keeps the shape's
+  uint64_t routing_from_step = 0;  // attention is dense before
+  std::string tokenizer;           // folder whose tokenizer files go into every checkpoint; or empty
 
   // Token shards, without the extension (.bin, .idx).
   std::vector<std::string> train_data;

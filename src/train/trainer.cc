@@ -34,6 +34,9 @@ Result<ModelConfig> ResolveConfig(const TrainOptions& options) {
     config.vocab_size = options.vocab_size;
   }
   if (options.eos_token_id >= 0) config.eos_token_ids = {static_cast<int32_t>(options.eos_token_id)};
+  if (!options.routing.empty()) {
+    QWEN25_TRY(config.routing, RoutingPolicy::Parse(options.routing));
+  }
   QWEN25_RETURN_IF_ERROR(config.Validate("model options"));
   if (options.sequence_length > config.max_position_embeddings) {
     return InvalidArgument(
@@ -41,6 +44,13 @@ Result<ModelConfig> ResolveConfig(const TrainOptions& options) {
         options.sequence_length, config.max_position_embeddings);
   }
   return config;
+}
+
+// Nothing where every layer is dense: attention then need not ask.
+std::vector<LayerRouting> TrainedRouting(const Model& model) {
+  const RoutingPolicy& routing = model.config().routing;
+  if (routing.kind == RoutingPolicy::Kind::kDense) return {};
+  return RouteLayers(routing, model.layers.size(), nullptr);
 }
 
 size_t CountTargets(const PackedBatch& batch) {
@@ -64,6 +74,7 @@ Trainer::Trainer(const TrainOptions& options, TrainData data, Model model, Threa
       data_(std::move(data)),
       threads_(threads),
       model_(std::move(model)),
+      routing_(TrainedRouting(model_)),
       optimizer_(model_, options.optimizer, threads),
       checkpoints_(options.output),
       plan_(options.max_steps, options.max_tokens, options.max_minutes, options.tokens_per_step),
@@ -190,6 +201,7 @@ Result<double> Trainer::BackwardAll() {
   Execution execution{threads_, tensors_, scratch_, &tape_};
   DecoderOptions decoder;
   decoder.recompute_layers = options_.recompute;
+  if (state_.step >= options_.routing_from_step) decoder.routing = routing_;
   // Every micro-batch adds the gradient of its sum of losses, as its part of the step's mean.
   const auto grad_scale = static_cast<float>(1.0 / static_cast<double>(num_targets));
   double sum = 0;
@@ -243,6 +255,8 @@ Result<ValidationMetrics> Trainer::Validate() {
   const size_t batch_tokens =
       std::max<size_t>(1, kValidationBatchTokens / options_.sequence_length) * options_.sequence_length;
   Execution execution{threads_, tensors_, scratch_};
+  DecoderOptions decoder;
+  if (state_.step >= options_.routing_from_step) decoder.routing = routing_;
   double sum = 0;
   for (uint64_t used = 0; used < limit;) {
     QWEN25_RETURN_IF_ERROR(data_.validation->Next(batch_tokens, validation_batch_));
@@ -250,7 +264,7 @@ Result<ValidationMetrics> Trainer::Validate() {
     if (batch.tokens.empty()) break;
     used += batch.tokens.size();
     QWEN25_RETURN_IF_ERROR(CheckTokens(batch, "validation"));
-    const LossSum loss = DecoderLoss(execution, model_, batch.view(), batch.targets, 0.0f);
+    const LossSum loss = DecoderLoss(execution, model_, batch.view(), batch.targets, 0.0f, decoder);
     sum += loss.sum;
     metrics.validation_tokens += loss.num_tokens;
     for (const int32_t target : batch.targets) {

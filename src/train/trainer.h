@@ -111,6 +111,7 @@ class Trainer {
   TrainData data_;
   ThreadPool& threads_;
   Model model_;
+  std::vector<LayerRouting> routing_;  // [layers]; empty where the model has none
   Optimizer optimizer_;
   CheckpointStore checkpoints_;
   StepPlan plan_;
