@@ -117,7 +117,8 @@ Result<LoadedModel> LoadModel(const ModelFlags& flags, std::shared_ptr<ThreadPoo
                                .kv_format = flags.kv == "float16" || (flags.kv == "auto" && narrow)
                                                 ? KvFormat::kFloat16
                                                 : KvFormat::kFloat32,
-                               .routing = routing});
+                               .routing = routing,
+                               .keep_summaries = flags.keep_summaries});
   return loaded;
 }
 

@@ -22,6 +22,7 @@ struct ModelFlags {
   bool cache_weights = false;      // write the packed weights beside the model
   std::string kv = "auto";         // "float32", "float16"; auto: float16 unless the weights are float32
   std::string routing = "auto";    // or RoutingPolicy::Parse; auto: the model's own
+  bool keep_summaries = false;     // no flag: InferenceEngine::Options
 };
 void AddModelFlags(CLI::App& verb, ModelFlags& flags);
 

@@ -32,6 +32,7 @@ int main(int argc, char** argv) {
   qwen25::AddConvertVerb(app, run);
   qwen25::AddQuantizeVerb(app, run);
   qwen25::AddLogitsVerb(app, run);
+  qwen25::AddRoutingVerb(app, run);
   qwen25::AddBenchVerb(app, run);
   CLI11_PARSE(app, argc, argv);
 

@@ -23,6 +23,7 @@ void AddChatVerb(CLI::App& app, RunVerb& run);
 void AddConvertVerb(CLI::App& app, RunVerb& run);
 void AddQuantizeVerb(CLI::App& app, RunVerb& run);
 void AddLogitsVerb(CLI::App& app, RunVerb& run);
+void AddRoutingVerb(CLI::App& app, RunVerb& run);
 void AddBenchVerb(CLI::App& app, RunVerb& run);
 
 }  // namespace qwen25

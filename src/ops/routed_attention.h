@@ -110,7 +110,7 @@ class RoutedTile {
         stride_(sizes.blocks),
         candidates_end_(policy_.CandidatesEnd(tile.block())),
         words_((candidates_end_ + 63) / 64),
-        wants_bounds_(policy_.max_missed < 1) {}
+        wants_bounds_(policy_.max_missed < 1 || routing.trace != nullptr) {}
 
   // The queries are loaded. `chosen` (RoutedScratch) then holds what was read of the candidates.
   void Attend() {

@@ -1,0 +1,163 @@
+#include "cli/routing_map.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "kernels/attention.h"
+#include "train/chart.h"
+
+namespace qwen25 {
+namespace {
+
+constexpr size_t kMapCells = 64;       // of a side; more blocks share cells
+constexpr size_t kShownTokens = 2000;  // of the text, its last ones
+constexpr int kLevels = 8;             // of darkness
+constexpr double kCellPixels = 4;
+
+constexpr std::string_view kHead = R"(<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
+<title>Attention routing</title><style>
+body{font:14px system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu Sans",sans-serif;margin:24px;color:#1f2328;background:#fff}
+table{border-collapse:collapse}td,th{padding:2px 10px;text-align:right;border-bottom:1px solid #d8dee4}
+figure{display:inline-block;margin:8px}figcaption{font-size:12px;color:#656d76}
+pre{white-space:pre-wrap;max-width:960px;line-height:1.5}svg.map{background:#f3f5f7}
+svg.map rect{fill:#2563c9}
+@media (prefers-color-scheme:dark){body{color:#e6edf3;background:#0d1117}td,th{border-color:#30363d}
+svg.map{background:#161b22}svg.map rect{fill:#6ea8fe}figcaption{color:#9aa4af}}
+</style></head><body>
+)";
+
+bool IsRouted(const RoutingMapInput& input, size_t layer) {
+  return layer < input.layers.size() && input.layers[layer].routed;
+}
+
+std::string LayerTable(const RoutingMapInput& input) {
+  std::string out =
+      "<table><tr><th>layer</th><th>blocks read</th><th>attention held, estimated</th><th>at least</th>"
+      "<th>dense after all</th><th>GFLOP</th><th>saved</th><th>ms</th><th>ms dense</th></tr>\n";
+  for (const LayerRoutingSummary& layer : input.layers) {
+    out += fmt::format(
+        "<tr><td>{}</td><td>{:.1f} %</td><td>{:.1f} %</td><td>{:.1f} %</td><td>{:.1f} %</td><td>{:.2f}</td>"
+        "<td>{:.2f}</td><td>{:.1f}</td><td>{:.1f}</td></tr>\n",
+        layer.layer, 100 * layer.read_share, 100 * layer.estimated_share, 100 * layer.certain_share,
+        100 * layer.dense_again, layer.gflops, layer.saved_gflops, 1e3 * layer.seconds,
+        1e3 * layer.dense_seconds);
+  }
+  return out + "</table>\n";
+}
+
+// Share of the tokens of some query blocks, over kv heads, that read some key blocks: [side, side].
+std::vector<double> MapCells(const RoutingTrace& trace, size_t layer, size_t side) {
+  const size_t num_blocks = (trace.num_tokens() + kBlockTokens - 1) / kBlockTokens;
+  std::vector<double> read(side * side), visible(side * side);
+  for (size_t kv_head = 0; kv_head < trace.num_kv_heads(); ++kv_head) {
+    for (size_t t = 0; t < trace.num_tokens(); ++t) {
+      const size_t own = t / kBlockTokens, row = own * side / num_blocks;
+      for (size_t block = 0; block <= own; ++block) {
+        const size_t cell = row * side + block * side / num_blocks;
+        visible[cell] += 1;
+        read[cell] += trace.Read(layer, kv_head, t, block);
+      }
+    }
+  }
+  for (size_t i = 0; i < read.size(); ++i) read[i] = visible[i] > 0 ? read[i] / visible[i] : 0;
+  return read;
+}
+
+// Equal neighbours of a row become one rectangle.
+std::string LayerMap(const RoutingTrace& trace, size_t layer, const std::string& caption) {
+  const size_t num_blocks = (trace.num_tokens() + kBlockTokens - 1) / kBlockTokens;
+  const size_t side = std::min(kMapCells, num_blocks);
+  const std::vector<double> cells = MapCells(trace, layer, side);
+  const double pixels = std::max(kCellPixels, 192.0 / static_cast<double>(side));
+  const double size = pixels * static_cast<double>(side);
+  std::string out = fmt::format(
+      "<figure><svg class=\"map\" width=\"{0:.0f}\" height=\"{0:.0f}\" viewBox=\"0 0 {1} {1}\" "
+      "shape-rendering=\"crispEdges\" role=\"img\">\n",
+      size, side);
+  const auto level = [&](size_t row, size_t col) {
+    return static_cast<int>(std::ceil(cells[row * side + col] * kLevels));
+  };
+  for (size_t row = 0; row < side; ++row) {
+    for (size_t col = 0, end; col < side; col = end) {
+      for (end = col + 1; end < side && level(row, end) == level(row, col);) ++end;
+      if (level(row, col) == 0) continue;
+      out += fmt::format("<rect x=\"{}\" y=\"{}\" width=\"{}\" height=\"1\" opacity=\"{:.3g}\"/>", col, row,
+                         end - col, static_cast<double>(level(row, col)) / kLevels);
+    }
+  }
+  return out + fmt::format("\n</svg><figcaption>{}</figcaption></figure>\n", EscapeMarkup(caption));
+}
+
+std::string BudgetChart(const std::vector<double>& read) {
+  ChartSeries visible = {.name = "visible", .color = 1}, budget = {.name = "read", .color = 0},
+              raw = {.color = 0, .faint = true};
+  for (size_t t = 0; t < read.size(); ++t) {
+    visible.points.push_back({static_cast<double>(t), static_cast<double>(t / kBlockTokens + 1)});
+    raw.points.push_back({static_cast<double>(t), read[t]});
+  }
+  budget.points = Smooth(Thin(raw.points, 400), 2);
+  raw.points = Thin(raw.points, 800);
+  visible.points = Thin(visible.points, 200);
+  return RenderSvg({.title = "Blocks of 64 tokens that a token reads",
+                    .x_label = "position",
+                    .y_label = "blocks, mean over routed layers",
+                    .series = {raw, visible, budget},
+                    .y_from_zero = true});
+}
+
+// The text, dark where tokens read much.
+std::string BudgetText(const RoutingMapInput& input, const std::vector<double>& read) {
+  const size_t begin = read.size() > kShownTokens ? read.size() - kShownTokens : 0;
+  const auto [low, high] = std::ranges::minmax(std::span(read).subspan(begin));
+  StreamDecoder decoder(*input.tokenizer, /*skip_special=*/false);
+  std::string out = "<pre>";
+  for (size_t t = begin; t < read.size(); ++t) {
+    const double strength = high > low ? (read[t] - low) / (high - low) : 0;
+    const std::string piece = decoder.Next(input.tokens[t]);
+    if (piece.empty()) continue;
+    out += fmt::format("<span title=\"{:.1f}\" style=\"background:rgba(37,99,201,{:.2f})\">{}</span>",
+                       read[t], 0.6 * strength, EscapeMarkup(piece));
+  }
+  return out + EscapeMarkup(decoder.Finish()) + "</pre>\n";
+}
+
+}  // namespace
+
+std::vector<double> BlocksReadPerToken(const RoutingMapInput& input) {
+  const RoutingTrace& trace = *input.trace;
+  std::vector<double> read(trace.num_tokens());
+  double rows = 0;
+  for (size_t layer = 0; layer < trace.num_layers(); ++layer) {
+    if (!IsRouted(input, layer)) continue;
+    for (size_t kv_head = 0; kv_head < trace.num_kv_heads(); ++kv_head, ++rows) {
+      for (size_t t = 0; t < read.size(); ++t) {
+        read[t] += static_cast<double>(trace.NumRead(layer, kv_head, t));
+      }
+    }
+  }
+  for (double& count : read) count /= std::max(rows, 1.0);
+  return read;
+}
+
+std::string RenderRoutingMap(const RoutingMapInput& input) {
+  std::string out(kHead);
+  out += fmt::format("<h1>Attention routing</h1>\n<p>{}, {} tokens; policy <code>{}</code></p>\n",
+                     EscapeMarkup(input.title), input.tokens.size(), EscapeMarkup(input.policy));
+  out += LayerTable(input);
+  const std::vector<double> read = BlocksReadPerToken(input);
+  out += "<h2>Budget per token</h2>\n" + BudgetChart(read);
+  out += fmt::format("<p>The text{}, dark where a token reads many blocks:</p>\n",
+                     read.size() > kShownTokens ? fmt::format("'s last {} tokens", kShownTokens) : "");
+  out += BudgetText(input, read);
+  out += "<h2>Who reads what</h2>\n<p>Tokens downwards, the blocks that they read to the right.</p>\n";
+  for (size_t layer = 0; layer < input.trace->num_layers(); ++layer) {
+    out += LayerMap(*input.trace, layer,
+                    fmt::format("layer {}{}", layer, IsRouted(input, layer) ? "" : ", dense"));
+  }
+  return out + "</body></html>\n";
+}
+
+}  // namespace qwen25
