@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "base/rng.h"
 #include "cli/bench_inference.h"
+#include "cli/bench_recall.h"
 #include "cli/bench_routing.h"
 #include "cli/bench_speculation.h"
 #include "cli/verb.h"
@@ -183,6 +184,29 @@ void AddRoutingBench(CLI::App& verb, RunVerb& run) {
   what->callback([flags, &run] { run = [flags] { return RunRoutingBench(*flags); }; });
 }
 
+void AddRecallBench(CLI::App& verb, RunVerb& run) {
+  auto flags = std::make_shared<RecallBenchFlags>();
+  CLI::App* what = verb.add_subcommand(
+      "recall", "Whether a model finds facts far back in a history, by its length and the depth of the fact");
+  AddModelFlags(*what, flags->model, /*required=*/false);
+  what->add_option("--length", flags->lengths, "Tokens of the histories")
+      ->delimiter(',')
+      ->capture_default_str();
+  what->add_option("--depths", flags->depths, "Places of facts in a history")->capture_default_str();
+  what->add_option("--histories", flags->histories, "Histories of each length")->capture_default_str();
+  what->add_option("--seed", flags->seed, "Of the histories or documents")->capture_default_str();
+  what->add_option("-o,--output", flags->output, "Heat map to write, SVG");
+  what->add_option("--write-data", flags->write_data, "Instead, write training documents into this shard");
+  what->add_option("--documents", flags->documents, "How many")->capture_default_str();
+  what->add_option("--document-tokens", flags->document_tokens, "Tokens of each")->capture_default_str();
+  what->add_flag("--json", flags->json, "Print one JSON object");
+  what->footer(
+      "Examples:\n  qwen25 bench recall --write-data recall/train --documents 20000 --document-tokens 512\n"
+      "  qwen25 bench recall -m recall/model --length 1024,4096 --routing top_k:4,dense_below=0 -o "
+      "recall.svg");
+  what->callback([flags, &run] { run = [flags] { return RunRecallBench(*flags); }; });
+}
+
 void AddSpeculationBench(CLI::App& verb, RunVerb& run) {
   auto flags = std::make_shared<SpeculationBenchFlags>();
   CLI::App* what = verb.add_subcommand(
@@ -239,6 +263,7 @@ void AddBenchVerb(CLI::App& app, RunVerb& run) {
   AddInferenceBench(*verb, run);
   AddSpeculationBench(*verb, run);
   AddRoutingBench(*verb, run);
+  AddRecallBench(*verb, run);
 }
 
 }  // namespace qwen25

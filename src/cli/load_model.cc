@@ -32,10 +32,10 @@ Result<std::string> ReadSystem(const std::filesystem::path& path, const Tokenize
 
 }  // namespace
 
-void AddModelFlags(CLI::App& verb, ModelFlags& flags) {
+void AddModelFlags(CLI::App& verb, ModelFlags& flags, bool required) {
   verb.add_option("-m,--model", flags.directory,
                   "Model folder (config.json, model.safetensors, tokenizer.json) or .gguf file")
-      ->required();
+      ->required(required);
   verb.add_option("--threads", flags.num_threads, "Threads; default: every core this process may use");
   verb.add_option("--max-context", flags.max_context,
                   "Tokens to make room for; default: what the model was made for");
@@ -67,16 +67,15 @@ Result<std::optional<RoutingPolicy>> ParseRoutingFlag(const std::string& text) {
   return std::optional(policy);
 }
 
-Result<LoadedModel> LoadModel(const ModelFlags& flags, std::shared_ptr<ThreadPool> threads) {
+Result<std::unique_ptr<InferenceEngine>> LoadEngine(const ModelFlags& flags,
+                                                    std::shared_ptr<ThreadPool> threads) {
   const std::filesystem::path path = flags.directory;
-  const bool gguf = IsGgufPath(path);
-  if (!gguf && !std::filesystem::is_directory(path)) {
+  if (!IsGgufPath(path) && !std::filesystem::is_directory(path)) {
     return NotFound(
         "{}: there is no such model folder; give one that holds config.json, model.safetensors and "
         "tokenizer.json, or a .gguf file",
         flags.directory);
   }
-  QWEN25_TRY(Tokenizer tokenizer, LoadTokenizer(path));
   QWEN25_TRY(const std::optional<RoutingPolicy> routing, ParseRoutingFlag(flags.routing));
   std::optional<WeightFormat> format;  // none: as stored
   if (flags.weights != "stored") {
@@ -87,21 +86,36 @@ Result<LoadedModel> LoadModel(const ModelFlags& flags, std::shared_ptr<ThreadPoo
   }
   QWEN25_TRY(Model model, Model::LoadPacked(path, format, *threads));
   if (flags.cache_weights) QWEN25_RETURN_IF_ERROR(model.WritePackedCache(path));
-  if (tokenizer.vocab_size() > model.config().vocab_size) {
+  const bool narrow = model.layers[0].down_proj.packed.format != WeightFormat::kFloat32;
+  const bool half = flags.kv == "float16" || (flags.kv == "auto" && narrow);
+  return std::make_unique<InferenceEngine>(
+      std::move(model), InferenceEngine::Options{.threads = std::move(threads),
+                                                 .max_context_tokens = flags.max_context,
+                                                 .kv_format = half ? KvFormat::kFloat16 : KvFormat::kFloat32,
+                                                 .routing = routing,
+                                                 .keep_summaries = flags.keep_summaries});
+}
+
+Result<LoadedModel> LoadModel(const ModelFlags& flags, std::shared_ptr<ThreadPool> threads) {
+  const std::filesystem::path path = flags.directory;
+  QWEN25_TRY(std::unique_ptr<InferenceEngine> engine, LoadEngine(flags, std::move(threads)));
+  QWEN25_TRY(Tokenizer tokenizer, LoadTokenizer(path));
+  const ModelConfig& config = engine->model().config();
+  if (tokenizer.vocab_size() > config.vocab_size) {
     return InvalidArgument(
         "{}: the tokenizer has {} entries and the model only {} rows of embeddings; they do not belong "
         "together",
-        flags.directory, tokenizer.vocab_size(), model.config().vocab_size);
+        flags.directory, tokenizer.vocab_size(), config.vocab_size);
   }
-  LoadedModel loaded{.engine = nullptr, .tokenizer = std::move(tokenizer)};
-  loaded.stop_tokens = model.config().eos_token_ids;
-  if (gguf) {
+  LoadedModel loaded{.engine = std::move(engine), .tokenizer = std::move(tokenizer)};
+  loaded.stop_tokens = config.eos_token_ids;
+  if (IsGgufPath(path)) {
     AddTurnEnds(loaded.tokenizer, loaded.stop_tokens);
   } else {
-    QWEN25_TRY(const GenerationConfig config, GenerationConfig::Load(path / "generation_config.json"));
-    loaded.sampling = config.sampling;
-    loaded.stop_tokens.insert(loaded.stop_tokens.end(), config.eos_token_ids.begin(),
-                              config.eos_token_ids.end());
+    QWEN25_TRY(const GenerationConfig generation, GenerationConfig::Load(path / "generation_config.json"));
+    loaded.sampling = generation.sampling;
+    loaded.stop_tokens.insert(loaded.stop_tokens.end(), generation.eos_token_ids.begin(),
+                              generation.eos_token_ids.end());
   }
   if (const auto eos = loaded.tokenizer.eos_id()) loaded.stop_tokens.push_back(*eos);
   const Result<std::string> system = ReadSystem(path, loaded.tokenizer);
@@ -109,16 +123,6 @@ Result<LoadedModel> LoadModel(const ModelFlags& flags, std::shared_ptr<ThreadPoo
   if (!system.ok() && system.status().code() != StatusCode::kNotFound) {
     fmt::print(stderr, "note: {}\n", system.status().message());
   }
-  const bool narrow = model.layers[0].down_proj.packed.format != WeightFormat::kFloat32;
-  loaded.engine = std::make_unique<InferenceEngine>(
-      std::move(model),
-      InferenceEngine::Options{.threads = std::move(threads),
-                               .max_context_tokens = flags.max_context,
-                               .kv_format = flags.kv == "float16" || (flags.kv == "auto" && narrow)
-                                                ? KvFormat::kFloat16
-                                                : KvFormat::kFloat32,
-                               .routing = routing,
-                               .keep_summaries = flags.keep_summaries});
   return loaded;
 }
 

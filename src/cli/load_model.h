@@ -24,7 +24,7 @@ struct ModelFlags {
   std::string routing = "auto";    // or RoutingPolicy::Parse; auto: the model's own
   bool keep_summaries = false;     // no flag: InferenceEngine::Options
 };
-void AddModelFlags(CLI::App& verb, ModelFlags& flags);
+void AddModelFlags(CLI::App& verb, ModelFlags& flags, bool required = true);
 
 // A model folder or file, ready.
 struct LoadedModel {
@@ -37,6 +37,10 @@ struct LoadedModel {
 // Errors name the file and what to do. The tokenizer must not have more entries than the model has rows.
 // `threads`: those of another engine, for a draft model; null: its own.
 Result<LoadedModel> LoadModel(const ModelFlags& flags, std::shared_ptr<ThreadPool> threads = nullptr);
+
+// The same without a tokenizer.
+Result<std::unique_ptr<InferenceEngine>> LoadEngine(const ModelFlags& flags,
+                                                    std::shared_ptr<ThreadPool> threads = nullptr);
 
 // The policy that a flag names; none for "auto".
 Result<std::optional<RoutingPolicy>> ParseRoutingFlag(const std::string& text);

@@ -1,0 +1,26 @@
+// qwen25 bench recall: whether a model finds facts far back in a history, by length and depth.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "cli/load_model.h"
+
+namespace qwen25 {
+
+struct RecallBenchFlags {
+  ModelFlags model;
+  std::vector<uint64_t> lengths = {1024, 2048, 4096};
+  uint32_t depths = 20;    // places of facts in a history, evenly from its beginning to its end
+  uint32_t histories = 5;  // of each length
+  uint64_t seed = 1;
+  std::string output;      // heat map, SVG; empty: none
+  std::string write_data;  // instead: training documents into this shard
+  uint64_t documents = 1000, document_tokens = 1024;
+  bool json = false;
+};
+
+Status RunRecallBench(const RecallBenchFlags& flags);
+
+}  // namespace qwen25

@@ -1,0 +1,51 @@
+#include "cli/recall_map.h"
+
+#include <fmt/format.h>
+
+#include "train/chart.h"
+
+namespace qwen25 {
+namespace {
+
+constexpr double kLeft = 90, kTop = 48, kCell = 30, kRight = 20, kBottom = 44;
+
+// Green where all is recalled, red where nothing is.
+std::string Color(double accuracy) {
+  return fmt::format("hsl({:.0f} 55% {:.0f}%)", 120 * accuracy * accuracy, 48 + 8 * accuracy);
+}
+
+}  // namespace
+
+std::string RenderRecallMap(const RecallMap& map) {
+  const size_t depths = map.rows.empty() ? 0 : map.rows[0].accuracy.size();
+  const double width = kLeft + kCell * static_cast<double>(depths) + kRight;
+  const double height = kTop + kCell * static_cast<double>(map.rows.size()) + kBottom;
+  std::string out = fmt::format(
+      "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{0:.0f}\" height=\"{1:.0f}\" viewBox=\"0 0 {0:.0f} "
+      "{1:.0f}\" font-family=\"system-ui,DejaVu Sans,sans-serif\" font-size=\"11\">\n"
+      "<rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n"
+      "<text x=\"{2}\" y=\"24\" font-size=\"14\" font-weight=\"600\">{3}</text>\n",
+      width, height, kLeft, EscapeMarkup(map.title));
+  for (size_t row = 0; row < map.rows.size(); ++row) {
+    const double y = kTop + kCell * static_cast<double>(row);
+    out += fmt::format("<text x=\"{:.0f}\" y=\"{:.0f}\" text-anchor=\"end\">{}</text>\n", kLeft - 8,
+                       y + kCell / 2 + 4, FormatTick(static_cast<double>(map.rows[row].length)));
+    for (size_t i = 0; i < map.rows[row].accuracy.size(); ++i) {
+      const double accuracy = map.rows[row].accuracy[i], x = kLeft + kCell * static_cast<double>(i);
+      out += fmt::format(
+          "<rect x=\"{:.0f}\" y=\"{:.0f}\" width=\"{}\" height=\"{}\" fill=\"{}\"><title>{:.0f} "
+          "%</title></rect>"
+          "<text x=\"{:.0f}\" y=\"{:.0f}\" text-anchor=\"middle\">{:.0f}</text>\n",
+          x, y, kCell - 1, kCell - 1, Color(accuracy), 100 * accuracy, x + kCell / 2, y + kCell / 2 + 4,
+          100 * accuracy);
+    }
+  }
+  out += fmt::format(
+      "<text x=\"{:.0f}\" y=\"{:.0f}\">depth of the fact: beginning of the history to its end; % recalled, "
+      "by "
+      "length in tokens</text>\n</svg>\n",
+      kLeft, height - 16);
+  return out;
+}
+
+}  // namespace qwen25

@@ -1,0 +1,73 @@
+#include "data/recall_task.h"
+
+#include <numeric>
+#include <utility>
+
+#include "base/check.h"
+
+namespace qwen25 {
+namespace {
+
+using V = RecallVocabulary;
+constexpr size_t kFactTokens = 3;
+
+}  // namespace
+
+int32_t RecallTask::NextFiller() {
+  constexpr uint64_t kSurprises = 20;  // one token in so many does not follow from the one before
+  filler_ = rng_.Below(kSurprises) == 0 ? static_cast<int32_t>(rng_.Below(V::kNumFillers))
+                                        : (filler_ + 1) % V::kNumFillers;
+  return V::kFirstFiller + filler_;
+}
+
+std::vector<int32_t> RecallTask::ShuffledKeys() {
+  std::vector<int32_t> keys(V::kNumKeys);
+  std::iota(keys.begin(), keys.end(), V::kFirstKey);
+  for (size_t i = keys.size(); i > 1; --i) std::swap(keys[i - 1], keys[rng_.Below(i)]);
+  return keys;
+}
+
+std::vector<int32_t> RecallTask::Document(size_t length) {
+  QWEN25_CHECK(length >= 16);
+  std::vector<int32_t> keys = ShuffledKeys(), document;
+  std::vector<RecallFact> facts;
+  const auto add = [&](int32_t mark, const RecallFact& fact) {
+    document.insert(document.end(), {mark, fact.key, fact.value});
+  };
+  while (document.size() + kFactTokens + 1 <= length) {
+    const uint64_t draw = rng_.Below(48);
+    if ((draw == 0 || facts.empty()) && !keys.empty()) {
+      facts.push_back(
+          {keys.back(), V::kFirstValue + static_cast<int32_t>(rng_.Below(V::kNumValues)), document.size()});
+      keys.pop_back();
+      add(V::kFact, facts.back());
+    } else if (draw <= 2) {
+      add(V::kAsk, facts[rng_.Below(facts.size())]);
+    } else {
+      document.push_back(NextFiller());
+    }
+  }
+  while (document.size() + 1 < length) document.push_back(NextFiller());
+  document.push_back(V::kEnd);
+  return document;
+}
+
+std::vector<int32_t> RecallTask::History(size_t length, const std::vector<size_t>& positions,
+                                         std::vector<RecallFact>& facts) {
+  QWEN25_CHECK(positions.size() <= static_cast<size_t>(V::kNumKeys));
+  const std::vector<int32_t> keys = ShuffledKeys();
+  std::vector<int32_t> history;
+  history.reserve(length);
+  facts.clear();
+  for (const size_t position : positions) {
+    QWEN25_CHECK(position >= history.size() && position + kFactTokens <= length);
+    while (history.size() < position) history.push_back(NextFiller());
+    facts.push_back(
+        {keys[facts.size()], V::kFirstValue + static_cast<int32_t>(rng_.Below(V::kNumValues)), position});
+    history.insert(history.end(), {V::kFact, facts.back().key, facts.back().value});
+  }
+  while (history.size() < length) history.push_back(NextFiller());
+  return history;
+}
+
+}  // namespace qwen25
