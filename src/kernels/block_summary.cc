@@ -59,6 +59,36 @@ HWY_INLINE void Summarize(size_t head_dim, const Number* keys, size_t lane, uint
   }
 }
 
+// With the blocks' means c_b, radii r_b and variances v_b around the mean c of the c_b: a key is at most
+// |c_b - c| + r_b away, and its variance is the mean of v_b + |c_b - c|^2 / 2.
+void SummarizePanelImpl(size_t head_dim, const uint16_t* panel, size_t lane, uint16_t* super_panel) {
+  const size_t half = head_dim / 2;
+  const auto row = [&](size_t i) { return panel + i * kPanelBlocks; };
+  const auto to = [&](size_t i) -> uint16_t& { return super_panel[i * kPanelBlocks + lane]; };
+  for (size_t i = 0; i < half; ++i) {
+    Vec sum_x = hn::Zero(kTag), sum_y = hn::Zero(kTag);
+    for (size_t b = 0; b < kPanelBlocks; b += kLanes) {
+      sum_x = hn::Add(sum_x, LoadFloats(kTag, row(i) + b));
+      sum_y = hn::Add(sum_y, LoadFloats(kTag, row(i + half) + b));
+    }
+    to(i) = FloatToFloat16(Sum(sum_x) / kPanelBlocks);
+    to(i + half) = FloatToFloat16(Sum(sum_y) / kPanelBlocks);
+    const Vec center_x = hn::Set(kTag, Float16ToFloat(to(i)));
+    const Vec center_y = hn::Set(kTag, Float16ToFloat(to(i + half)));
+    Vec greatest = hn::Zero(kTag), sum = hn::Zero(kTag);
+    for (size_t b = 0; b < kPanelBlocks; b += kLanes) {
+      const Vec dx = hn::Sub(LoadFloats(kTag, row(i) + b), center_x);
+      const Vec dy = hn::Sub(LoadFloats(kTag, row(i + half) + b), center_y);
+      const Vec square = hn::MulAdd(dy, dy, hn::Mul(dx, dx));
+      greatest = hn::Max(greatest, hn::Add(hn::Sqrt(square), LoadFloats(kTag, row(head_dim + i) + b)));
+      sum = hn::Add(sum,
+                    hn::MulAdd(hn::Set(kTag, 0.5f), square, LoadFloats(kTag, row(head_dim + half + i) + b)));
+    }
+    to(head_dim + i) = RoundUp(hn::GetLane(hn::MaxOfLanes(kTag, greatest)) * (1 + 0x1p-20f));
+    to(head_dim + half + i) = FloatToFloat16(Sum(sum) / kPanelBlocks);
+  }
+}
+
 void SummarizeBlockImpl(size_t head_dim, const KvBlock& block, size_t lane, uint16_t* panel) {
   Summarize(head_dim, block.keys, lane, panel);
 }
@@ -213,6 +243,7 @@ namespace {
 
 HWY_EXPORT(SummarizeBlockImpl);
 HWY_EXPORT(SummarizeHalfBlockImpl);
+HWY_EXPORT(SummarizePanelImpl);
 HWY_EXPORT(LoadScoreQueriesImpl);
 HWY_EXPORT(ScorePanelImpl);
 HWY_EXPORT(BlockSharesImpl);
@@ -225,6 +256,9 @@ void SummarizeBlock(size_t head_dim, const KvBlock& block, size_t lane, uint16_t
 }
 void SummarizeBlock(size_t head_dim, const HalfKvBlock& block, size_t lane, uint16_t* panel) {
   HWY_DYNAMIC_DISPATCH(SummarizeHalfBlockImpl)(head_dim, block, lane, panel);
+}
+void SummarizePanel(size_t head_dim, const uint16_t* panel, size_t lane, uint16_t* super_panel) {
+  HWY_DYNAMIC_DISPATCH(SummarizePanelImpl)(head_dim, panel, lane, super_panel);
 }
 void LoadScoreQueries(size_t head_dim, size_t num_rows, const float* queries, const BlockScoreState& state) {
   HWY_DYNAMIC_DISPATCH(LoadScoreQueriesImpl)(head_dim, num_rows, queries, state);

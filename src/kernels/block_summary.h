@@ -41,6 +41,10 @@ constexpr size_t NumbersPerPanel(size_t head_dim) {
 void SummarizeBlock(size_t head_dim, const KvBlock& block, size_t lane, uint16_t* panel);
 void SummarizeBlock(size_t head_dim, const HalfKvBlock& block, size_t lane, uint16_t* panel);
 
+// Writes the summary of a whole panel, all 64 blocks of which are summarised, to column `lane` of another:
+// that of its keys as they are seen at one distance, whichever block they stand in.
+void SummarizePanel(size_t head_dim, const uint16_t* panel, size_t lane, uint16_t* super_panel);
+
 // The queries of a tile as scores see them, in scratch memory of NumFloats.
 struct BlockScoreState {
   float* lengths;        // [R, P] |q_i|

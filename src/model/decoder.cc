@@ -19,6 +19,7 @@ Tensor LayerForward(Execution& execution, const LayerInput& input, size_t index,
   const float eps = model.config().rms_norm_eps;
   AttentionShape shape = model.attention_shape();
   shape.kv_format = input.options->kv_format;
+  const RotaryTable& rotary = input.options->rotary != nullptr ? *input.options->rotary : model.rotary();
 
   Tensor attended;
   {
@@ -27,14 +28,13 @@ Tensor LayerForward(Execution& execution, const LayerInput& input, size_t index,
         Linear(execution, normed, layer.qkv_proj, layer.qkv_bias.data == nullptr ? nullptr : &layer.qkv_bias);
     const LayerRouting* routing = input.options->routing.empty() ? nullptr : &input.options->routing[index];
     if (input.options->kv.empty()) {
-      attended = SelfAttention(execution, shape, model.rotary(), input.options->mask, qkv, *input.batch,
+      attended = SelfAttention(execution, shape, rotary, input.options->mask, qkv, *input.batch,
                                input.options->prefix_lengths, routing);
     } else {
       const size_t num_sequences = input.batch->num_sequences();
       const auto kv = input.options->kv.subspan(index * num_sequences, num_sequences);
-      AppendKv(execution, shape, model.rotary(), qkv.view(), *input.batch, kv);
-      attended =
-          AttendBlocks(execution, shape, model.rotary(), input.options->mask, qkv, *input.batch, kv, routing);
+      AppendKv(execution, shape, rotary, qkv.view(), *input.batch, kv);
+      attended = AttendBlocks(execution, shape, rotary, input.options->mask, qkv, *input.batch, kv, routing);
     }
   }
   const Tensor middle = Linear(execution, attended, layer.o_proj, nullptr, &x);

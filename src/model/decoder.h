@@ -23,6 +23,7 @@ struct DecoderOptions {
   KvFormat kv_format = KvFormat::kFloat32;
   // Which blocks each layer reads, an entry per layer; empty: all of them.
   std::span<const LayerRouting> routing;
+  const RotaryTable* rotary = nullptr;  // instead of the model's own: one that clamps
 };
 
 // The final hidden states [T, hidden], normalised, ready for the output projection.

@@ -44,6 +44,25 @@ void FillBlocks(Execution& execution, const AttentionShape& shape, const RotaryT
   });
 }
 
+// Summarises the panels that the batch completed. Rare and small: one panel in 4,096 tokens.
+void FillSuperPanels(const AttentionShape& shape, const TokenBatch& batch, std::span<const SequenceKv> kv) {
+  constexpr size_t kPanelTokens = kPanelBlocks * kBlockTokens;
+  const ListedKv listed = {shape, kv};
+  for (size_t s = 0; s < kv.size(); ++s) {
+    const size_t begin = static_cast<size_t>(batch.sequence_starts[s]);
+    const size_t end = static_cast<size_t>(batch.sequence_starts[s + 1]);
+    if (kv[s].super_summaries.empty() || begin == end) continue;
+    const size_t first = static_cast<size_t>(batch.positions[begin]) / kPanelTokens;
+    const size_t last = (static_cast<size_t>(batch.positions[end - 1]) + 1) / kPanelTokens;
+    for (size_t panel = first; panel < last; ++panel) {
+      for (size_t kv_head = 0; kv_head < shape.num_kv_heads; ++kv_head) {
+        SummarizePanel(shape.head_dim, listed.Panel(kv[s].summaries, kv_head, panel), panel % kPanelBlocks,
+                       listed.Panel(kv[s].super_summaries, kv_head, panel / kPanelBlocks));
+      }
+    }
+  }
+}
+
 size_t LongestSequence(const TokenBatch& batch) {
   int32_t longest = 1;
   for (size_t s = 0; s < batch.num_sequences(); ++s) {
@@ -78,15 +97,16 @@ class BatchAttention {
         output_(output),
         rows_(RowsPerTile(shape.HeadsPerGroup())),
         state_floats_(AttendState::NumFloats(shape.head_dim, rows_)),
-        sizes_(GreatestPosition() + 1) {}
+        sizes_(routing == nullptr ? RoutingPolicy() : routing->policy, shape.head_dim, rows_,
+               TokensPerTile(shape.HeadsPerGroup()), GreatestPosition() + 1,
+               rotary.clamps() ? rotary.max_blocks() : kNoGreatestDistance) {}
 
   void Run() {
     const size_t group = shape_.HeadsPerGroup();
     const AttentionTasks tasks(execution_.scratch.Shared(AttentionTasks::NumFloats(batch_.num_sequences())),
                                batch_, shape_.num_kv_heads, TokensPerTile(group),
                                AttentionTasks::Order::kDescending);
-    const size_t routed_floats =
-        routing_ == nullptr ? 0 : RoutedScratch::NumFloats(shape_.head_dim, rows_, sizes_);
+    const size_t routed_floats = routing_ == nullptr ? 0 : sizes_.NumFloats();
     execution_.scratch.ReservePerThread(state_floats_ + blocks_.ScratchFloats() + routed_floats);
     execution_.threads.ParallelFor(tasks.size(),
                                    [&](size_t index, size_t thread) { Attend(tasks[index], thread); });
@@ -114,12 +134,14 @@ class BatchAttention {
       }
       NoteDense(task, tile);
     } else {
-      const RoutedScratch routed_scratch(block_scratch + blocks_.ScratchFloats(), shape_.head_dim, rows_,
-                                         sizes_);
-      RoutedTile<Blocks> routed(*routing_, angles_, blocks_, task, tile, state, block_scratch, routed_scratch,
-                                sizes_);
-      routed.Attend();
-      NoteRouted(task, tile, routed.Chosen());
+      TileChoice choice(sizes_, block_scratch + blocks_.ScratchFloats());
+      AttendRouted(
+          *routing_, angles_, tile, state, blocks_.Panels(task.sequence, task.kv_head),
+          [&](const QueryTile& part, size_t block, const AttendState& part_state) {
+            blocks_.AttendTo(task, part, angles_, block, block_scratch, part_state);
+          },
+          choice);
+      NoteRouted(task, tile, choice);
     }
     HeadRows<float> log_sums = {nullptr, 0};
     if (output_.log_sums.data != nullptr) {
@@ -141,11 +163,11 @@ class BatchAttention {
     if (routing_->counts != nullptr) routing_->counts->blocks_read += blocks;
     ForReadRows(task, tile, [&](size_t, std::span<uint64_t> row) { AddBlocks(0, tile.NumBlocks(), row); });
   }
-  void NoteRouted(const AttentionTask& task, const QueryTile& tile, std::span<const uint64_t> chosen) const {
+  void NoteRouted(const AttentionTask& task, const QueryTile& tile, const TileChoice& choice) const {
     Count(tile, tile.NumBlocks() * tile.num_tokens);
-    const size_t words = chosen.size() / tile.num_tokens;
+    const std::span<const uint32_t> panels = choice.panels();
     ForReadRows(task, tile, [&](size_t t, std::span<uint64_t> row) {
-      std::ranges::copy(chosen.subspan(t * words, words), row.begin());
+      for (size_t i = 0; i < panels.size(); ++i) row[panels[i]] = choice.chosen()[t * panels.size() + i];
       AddBlocks(0, routing_->policy.sink_blocks, row);
       AddBlocks(routing_->policy.CandidatesEnd(tile.block()), tile.NumBlocks(), row);
     });
@@ -179,7 +201,7 @@ class BatchAttention {
   const LayerRouting* routing_;
   const AttendOutput& output_;
   const size_t rows_, state_floats_;
-  const RoutedSizes sizes_;
+  const ChoiceSizes sizes_;
 };
 
 }  // namespace
@@ -195,6 +217,7 @@ void AppendKv(Execution& execution, const AttentionShape& shape, const RotaryTab
   }
   WithListedBlocks(shape, kv,
                    [&](const auto& blocks) { FillBlocks(execution, shape, rotary, qkv, batch, blocks); });
+  FillSuperPanels(shape, batch, kv);
 }
 
 Tensor AttendBlocks(Execution& execution, const AttentionShape& shape, const RotaryTable& rotary,
@@ -209,7 +232,7 @@ Tensor AttendBlocks(Execution& execution, const AttentionShape& shape, const Rot
                  kv[s].summaries.size() * kPanelBlocks >= kv[s].num_tokens / kBlockTokens);
     QWEN25_CHECK(static_cast<size_t>(batch.positions[end - 1]) < kv[s].num_tokens);
     QWEN25_CHECK(kv[s].num_tokens <= kv[s].blocks.size() * kBlockTokens);
-    QWEN25_CHECK(kv[s].num_tokens <= rotary.max_blocks() * kBlockTokens);
+    QWEN25_CHECK(rotary.clamps() || kv[s].num_tokens <= rotary.max_blocks() * kBlockTokens);
   }
   Tensor out = execution.tensors.New(batch.num_tokens(), shape.num_heads * shape.head_dim);
   const double start = routing != nullptr && routing->counts != nullptr ? NowSeconds() : 0;
@@ -245,7 +268,8 @@ Tensor SelfAttention(Execution& execution, const AttentionShape& shape, const Ro
   const bool records = execution.tape != nullptr;
   Tensor out = execution.tensors.New(batch.num_tokens(), shape.num_heads * shape.head_dim);
   Tensor log_sums = records ? execution.tensors.New(batch.num_tokens(), shape.num_heads) : Tensor();
-  ReadBlocks read = {.num_kv_heads = shape.num_kv_heads, .words = RoutedSizes(LongestSequence(batch)).words};
+  ReadBlocks read = {.num_kv_heads = shape.num_kv_heads,
+                     .words = (LongestSequence(batch) + 64 * kBlockTokens - 1) / (64 * kBlockTokens)};
   Tensor read_memory;
   if (records && routing != nullptr) {
     read_memory = execution.tensors.New(batch.num_tokens(), 2 * read.num_kv_heads * read.words);

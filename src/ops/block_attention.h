@@ -63,11 +63,15 @@ struct AttentionShape {
 class RotaryTable {
  public:
   // `inverse_frequencies` [D/2]: radians per position, any scaling (YaRN, linear) already applied. Distances
-  // up to `max_positions` (rounded up to whole blocks) are prepared, in either direction.
-  RotaryTable(std::vector<double> inverse_frequencies, size_t max_positions);
+  // up to `max_positions` (rounded up to whole blocks) are prepared, in either direction. With `clamps` what
+  // lies farther away may be attended, too, and is seen at the greatest distance, block by block (as InfLLM
+  // sees what left its window, arXiv:2402.04617): a model then meets no distance that it was not trained for.
+  RotaryTable(std::vector<double> inverse_frequencies, size_t max_positions, bool clamps = false);
 
   size_t head_dim() const { return 2 * inverse_frequencies_.size(); }
   size_t max_blocks() const { return num_blocks_; }
+  bool clamps() const { return clamps_; }
+  const std::vector<double>& inverse_frequencies() const { return inverse_frequencies_; }
   // The tables, for the kernels. Valid while this object is.
   RotaryAngles angles() const {
     return {.head_dim = head_dim(),
@@ -98,6 +102,7 @@ class RotaryTable {
  private:
   std::vector<double> inverse_frequencies_;
   size_t num_blocks_;
+  bool clamps_;
   std::vector<float> offset_cos_, offset_sin_;          // [64, D/2]
   std::vector<float> block_cos_, block_sin_;            // [num_blocks_ + 1, D/2]
   std::vector<float> descending_cos_, descending_sin_;  // RotaryAngles
@@ -115,6 +120,9 @@ struct SequenceKv {
   // Summaries of these blocks, 64 of them in each panel (kernels/block_summary.h): as many numbers as a block
   // has, of 2 bytes, kv head by kv head. Filled by AppendKv as blocks become full. Empty: no routing.
   std::span<std::byte* const> summaries = {};
+  // Summaries of whole panels, 64 of them in each, for rotary tables that clamp (ops/tile_choice.h). Filled
+  // likewise. Empty: every block is scored.
+  std::span<std::byte* const> super_summaries = {};
 };
 
 // Writes the keys and values of a batch into the blocks of its sequences, keys rotated by their offset.

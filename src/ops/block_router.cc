@@ -48,6 +48,7 @@ Status ParseOption(std::string_view key, std::string_view value, RoutingPolicy& 
   if (key == "dense_below") return ParseNumber(key, value, policy.dense_below);
   if (key == "max_missed") return ParseNumber(key, value, policy.max_missed);
   if (key == "dense_layers") return ParseNumber(key, value, policy.dense_layers);
+  if (key == "far_panels") return ParseNumber(key, value, policy.far_panels);
   return InvalidArgument("routing: \"{}\" is no option; {}", key, kExample);
 }
 
@@ -85,6 +86,7 @@ Status RoutingPolicy::Validate() const {
   QWEN25_RETURN_IF_ERROR(CheckShare("max_missed", max_missed));
   QWEN25_RETURN_IF_ERROR(CheckCount("max_blocks", max_blocks, 1));
   QWEN25_RETURN_IF_ERROR(CheckCount("sink", sink_blocks, 1));
+  QWEN25_RETURN_IF_ERROR(CheckCount("far_panels", far_panels, 1));
   return CheckCount("local", local_blocks, 0);
 }
 
@@ -115,8 +117,9 @@ std::string RoutingPolicy::ToString() const {
   }
   const std::string head = kind == Kind::kTopK ? fmt::format("top_k:{}", max_blocks)
                                                : fmt::format("top_p:{},max_blocks={}", top_p, max_blocks);
-  return fmt::format("{},score={},sink={},local={},dense_below={},max_missed={},dense_layers={}", head,
-                     score_name, sink_blocks, local_blocks, dense_below, max_missed, dense_layers);
+  return fmt::format(
+      "{},score={},sink={},local={},dense_below={},max_missed={},dense_layers={},far_panels={}", head,
+      score_name, sink_blocks, local_blocks, dense_below, max_missed, dense_layers, far_panels);
 }
 
 RoutingTrace::RoutingTrace(size_t num_layers, size_t num_kv_heads, size_t num_tokens)
@@ -157,12 +160,9 @@ float ChooseBlocks(const RoutingPolicy& policy, std::span<const float> shares, f
   const bool top_p = policy.kind == RoutingPolicy::Kind::kTopP;
   // NaN compares as false: the share is then unknown and the candidates are read.
   if (top_p && read_share >= policy.top_p) return read_share;
-  const size_t first = policy.sink_blocks, count = shares.size() - first;
-  QWEN25_CHECK(shares.size() > first && order.size() >= count);
-  std::iota(order.begin(), order.begin() + static_cast<ptrdiff_t>(count), static_cast<uint32_t>(first));
-  const size_t most = std::min<size_t>(policy.max_blocks, count);
-  const auto begin = order.begin(), middle = begin + static_cast<ptrdiff_t>(most),
-             end = begin + static_cast<ptrdiff_t>(count);
+  QWEN25_CHECK(order.size() >= shares.size() && chosen.size() * 64 >= shares.size());
+  const std::span<uint32_t> blocks = order.first(shares.size());
+  std::iota(blocks.begin(), blocks.end(), 0u);
   // A strict order for NaN, too: it stands before every number.
   const auto key = [&](uint32_t block) {
     const float share = shares[block];
@@ -172,13 +172,15 @@ float ChooseBlocks(const RoutingPolicy& policy, std::span<const float> shares, f
     const float x = key(a), y = key(b);
     return x > y || (x == y && a < b);
   };
-  if (most < count) std::nth_element(begin, middle, end, before);
-  if (top_p) std::sort(begin, middle, before);
+  const std::span<uint32_t> best = blocks.first(std::min<size_t>(policy.max_blocks, blocks.size()));
+  if (best.size() < blocks.size()) std::nth_element(blocks.begin(), best.end(), blocks.end(), before);
+  if (top_p) std::ranges::sort(best, before);
   float share = read_share;
-  for (auto block = begin; block != middle; ++block) {
+  for (const uint32_t block : best) {
     if (top_p && share >= policy.top_p) break;
-    chosen[*block / 64] |= uint64_t{1} << (*block % 64);
-    share += shares[*block];
+    if (shares[block] < 0) continue;
+    chosen[block / 64] |= uint64_t{1} << (block % 64);
+    share += shares[block];
   }
   return share;
 }

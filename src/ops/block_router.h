@@ -40,13 +40,16 @@ struct RoutingPolicy {
   // The token reads everything after all where the blocks that were left out may hold more than this share of
   // its attention, by their bounds. 1: never.
   float max_missed = 1;
-  uint32_t dense_layers = 2;  // of a model, the first ones, which are always dense
+  uint32_t dense_layers = 0;  // of a model, the first ones, which are always dense
+  // Where a history goes far beyond the recall window: of the groups of 64 blocks there, those whose blocks
+  // are looked at (ops/tile_choice.h).
+  uint32_t far_panels = 8;
 
   // Errors name field, value and range.
   Status Validate() const;
   // "dense", or "top_p:0.95,max_blocks=32,score=variance,sink=1,local=4,dense_below=2048,max_missed=1,
-  // dense_layers=2", with "top_k:32" for the other kind; what is left out keeps its default. ToString() is
-  // the whole of it.
+  // dense_layers=0,far_panels=8", with "top_k:32" for the other kind; what is left out keeps its default.
+  // ToString() is the whole of it.
   static Result<RoutingPolicy> Parse(std::string_view text);
   std::string ToString() const;
 
@@ -123,8 +126,8 @@ struct LayerRouting {
 std::vector<LayerRouting> RouteLayers(const RoutingPolicy& policy, size_t num_layers, RoutingCounts* counts);
 
 // Sets the bits of the blocks that a token reads of [0, shares.size()), by their shares; `read_share` is that
-// of what it reads anyway. Blocks below policy.sink_blocks are no candidates. `order` has room for as many
-// numbers as shares. Returns the share of all that is read then.
+// of what it reads anyway. What has a negative share is no candidate. `order` has room for as many numbers as
+// shares. Returns the share of all that is read then.
 float ChooseBlocks(const RoutingPolicy& policy, std::span<const float> shares, float read_share,
                    std::span<uint32_t> order, std::span<uint64_t> chosen);
 

@@ -5,7 +5,7 @@
 //   Target(sequence, kv_head, block, ..)   a float32 block to write slots into
 //   Stored(.., target)                     takes them over; a block that is full gets its summary
 //   AttendTo(task, tile, .., block, ..)    adds one block to a tile
-//   Panel(sequence, kv_head, panel)        summaries of 64 blocks; only where there are any
+//   HasPanels(sequence), Panels(sequence, kv_head)   summaries
 #pragma once
 
 #include <algorithm>
@@ -14,6 +14,7 @@
 #include "kernels/block_summary.h"
 #include "ops/attention_tasks.h"
 #include "ops/block_attention.h"
+#include "ops/tile_choice.h"
 
 namespace qwen25 {
 
@@ -28,9 +29,16 @@ struct ListedKv {
   std::span<const SequenceKv> kv;
 
   bool HasPanels(size_t sequence) const { return !kv[sequence].summaries.empty(); }
-  uint16_t* Panel(size_t sequence, size_t kv_head, size_t panel) const {
-    return reinterpret_cast<uint16_t*>(kv[sequence].summaries[panel]) +
-           kv_head * NumbersPerPanel(shape.head_dim);
+  SequencePanels Panels(size_t sequence, size_t kv_head) const {
+    const size_t offset = kv_head * NumbersPerPanel(shape.head_dim);
+    const SequenceKv& listed = kv[sequence];
+    return {.blocks = {.pointers = listed.summaries.data(), .offset = offset},
+            .supers = {.pointers = listed.super_summaries.data(), .offset = offset},
+            .has_supers = !listed.super_summaries.empty()};
+  }
+  // Where the summary of a block, or of a panel among its super panels, is written.
+  uint16_t* Panel(std::span<std::byte* const> panels, size_t kv_head, size_t panel) const {
+    return reinterpret_cast<uint16_t*>(panels[panel]) + kv_head * NumbersPerPanel(shape.head_dim);
   }
 
  protected:
@@ -39,7 +47,7 @@ struct ListedKv {
                        const Block& stored) const {
     if (end_offset < kBlockTokens || !HasPanels(sequence)) return;
     SummarizeBlock(shape.head_dim, stored, block % kPanelBlocks,
-                   Panel(sequence, kv_head, block / kPanelBlocks));
+                   Panel(kv[sequence].summaries, kv_head, block / kPanelBlocks));
   }
 };
 
@@ -132,12 +140,22 @@ class TemporaryBlocks {
     AttendToBlock(tile, rotary, Target(task.sequence, task.kv_head, block, nullptr), block, state);
   }
   bool HasPanels(size_t) const { return panels_ != nullptr; }
-  uint16_t* Panel(size_t sequence, size_t kv_head, size_t panel) const {
-    const size_t first = Start(sequence) / (kPanelBlocks * kBlockTokens) + sequence;
-    return panels_ + ((first + panel) * shape_.num_kv_heads + kv_head) * NumbersPerPanel(shape_.head_dim);
+  SequencePanels Panels(size_t sequence, size_t kv_head) const {
+    const size_t panel_numbers = NumbersPerPanel(shape_.head_dim),
+                 stride = shape_.num_kv_heads * panel_numbers;
+    return {.blocks = {.base = panels_ + FirstPanel(sequence) * stride,
+                       .offset = kv_head * panel_numbers,
+                       .stride = stride}};
   }
 
  private:
+  size_t FirstPanel(size_t sequence) const {
+    return Start(sequence) / (kPanelBlocks * kBlockTokens) + sequence;
+  }
+  uint16_t* Panel(size_t sequence, size_t kv_head, size_t panel) const {
+    const size_t index = (FirstPanel(sequence) + panel) * shape_.num_kv_heads + kv_head;
+    return panels_ + index * NumbersPerPanel(shape_.head_dim);
+  }
   static constexpr size_t kUnit = 16;
   static size_t Round(size_t tokens) { return (tokens + kUnit - 1) / kUnit * kUnit; }
   size_t Start(size_t sequence) const { return static_cast<size_t>(batch_.sequence_starts[sequence]); }

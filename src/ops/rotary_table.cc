@@ -37,9 +37,10 @@ std::vector<float> Descending(const std::vector<float>& table, size_t num_pairs)
 
 }  // namespace
 
-RotaryTable::RotaryTable(std::vector<double> inverse_frequencies, size_t max_positions)
+RotaryTable::RotaryTable(std::vector<double> inverse_frequencies, size_t max_positions, bool clamps)
     : inverse_frequencies_(std::move(inverse_frequencies)),
-      num_blocks_((max_positions + kBlockTokens - 1) / kBlockTokens) {
+      num_blocks_((max_positions + kBlockTokens - 1) / kBlockTokens),
+      clamps_(clamps) {
   QWEN25_CHECK(!inverse_frequencies_.empty());
   FillAngles(inverse_frequencies_, kBlockTokens, 1, offset_cos_, offset_sin_);
   FillAngles(inverse_frequencies_, num_blocks_ + 1, kBlockTokens, block_cos_, block_sin_);

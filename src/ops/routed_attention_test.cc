@@ -388,7 +388,7 @@ TEST(RoutedAttentionTest, EasyTokensReadLess) {
 
 TEST(ChooseBlocksTest, TakesTheGreatestAndOfEqualOnesTheEarlier) {
   RoutingPolicy policy = SmallPolicy(RoutingPolicy::Kind::kTopK);
-  const std::vector<float> shares = {0.5f, 0.1f, 0.2f, 0.1f, 0.1f, 0.0f};
+  const std::vector<float> shares = {-1.0f, 0.1f, 0.2f, 0.1f, 0.1f, 0.0f};
   std::vector<uint32_t> order(6);
   std::vector<uint64_t> chosen(1);
   EXPECT_FLOAT_EQ(ChooseBlocks(policy, shares, 0.3f, order, chosen), 0.7f);
@@ -407,7 +407,7 @@ TEST(ChooseBlocksTest, UnknownSharesAreRead) {
   const float nan = std::numeric_limits<float>::quiet_NaN();
   std::vector<uint32_t> order(4);
   std::vector<uint64_t> chosen(1);
-  ChooseBlocks(policy, std::vector<float>{0, 0.9f, nan, 0.1f}, nan, order, chosen);
+  ChooseBlocks(policy, std::vector<float>{-1, 0.9f, nan, 0.1f}, nan, order, chosen);
   EXPECT_EQ(chosen[0], 0b0100u);
 }
 

@@ -1,0 +1,210 @@
+#include "ops/tile_choice.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "base/check.h"
+
+namespace qwen25 {
+namespace {
+
+constexpr float kNever = -std::numeric_limits<float>::infinity();
+constexpr float kLog2PanelBlocks = 6;
+static_assert(size_t{1} << 6 == kPanelBlocks);
+
+size_t DivideUp(size_t a, size_t b) {
+  return (a + b - 1) / b;
+}
+
+uint64_t ShareUnits(float share) {
+  const float known = share >= 0 && share <= 1 ? share : 1.0f;
+  return static_cast<uint64_t>(known / RoutingCounts::kShareUnit);
+}
+
+bool Bit(const uint64_t* words, size_t i) {
+  return words[i / 64] >> (i % 64) & 1;
+}
+
+// Panels of which every block is at the greatest distance from block `own` or farther.
+size_t NumFarPanels(size_t own, size_t max_distance) {
+  const size_t nearest = max_distance + kPanelBlocks - 1;
+  return own < nearest ? 0 : (own - nearest) / kPanelBlocks + 1;
+}
+
+}  // namespace
+
+ChoiceSizes::ChoiceSizes(const RoutingPolicy& policy, size_t head_dim, size_t rows, size_t tokens,
+                         size_t max_positions, size_t max_distance)
+    : head_dim(head_dim),
+      rows(rows),
+      tokens(tokens),
+      slots(DivideUp(max_positions, kPanelBlocks * kBlockTokens)),
+      supers(0) {
+  if (max_distance == kNoGreatestDistance) return;
+  supers = DivideUp(slots, kPanelBlocks) * kPanelBlocks;
+  slots = std::min(slots, max_distance / kPanelBlocks + 3 + size_t{policy.far_panels} * tokens);
+}
+
+size_t ChoiceSizes::NumFloats() const {
+  const size_t longest = std::max(blocks(), supers);
+  return BlockScoreState::NumFloats(head_dim, rows) + rows * (2 * blocks() + supers) + 2 * longest + rows +
+         slots + 4 * tokens * slots + 2 * tokens * (supers / 64) + 2;
+}
+
+TileChoice::TileChoice(const ChoiceSizes& sizes, float* memory)
+    : sizes_(sizes), score_(memory, sizes.head_dim, sizes.rows) {
+  const size_t longest = std::max(sizes.blocks(), sizes.supers);
+  scores_ = memory + BlockScoreState::NumFloats(sizes.head_dim, sizes.rows);
+  bounds_ = scores_ + sizes.rows * sizes.blocks();
+  super_scores_ = bounds_ + sizes.rows * sizes.blocks();
+  shares_ = super_scores_ + sizes.rows * sizes.supers;
+  order_ = reinterpret_cast<uint32_t*>(shares_ + longest);
+  read_logs_ = shares_ + 2 * longest;
+  panels_ = reinterpret_cast<uint32_t*>(read_logs_ + sizes.rows);
+  chosen_ = reinterpret_cast<uint64_t*>((reinterpret_cast<uintptr_t>(panels_ + sizes.slots) + 7) / 8 * 8);
+  rest_ = chosen_ + sizes.tokens * sizes.slots;
+  far_ = rest_ + sizes.tokens * sizes.slots;
+}
+
+bool TileChoice::MayRead(size_t token, size_t slot) const {
+  const size_t panel = panels_[slot];
+  return panel >= num_far_ || Bit(far_ + token * (sizes_.supers / 64), panel);
+}
+
+size_t TileChoice::ColumnsOf(size_t slot) const {
+  return std::min(kPanelBlocks, candidates_end_ - size_t{panels_[slot]} * kPanelBlocks);
+}
+
+void TileChoice::ChooseFarPanels(const RoutingPolicy& policy, const RotaryAngles& rotary,
+                                 const AttendState& state, const PanelList& supers, size_t num_far) {
+  const size_t rows = num_tokens_ * num_heads_, words = sizes_.supers / 64;
+  const ScoreRows scores = {super_scores_, sizes_.supers};
+  for (size_t first = 0; first < num_far; first += kPanelBlocks) {
+    // From so far that every column is at the greatest distance.
+    ScorePanel(rotary, rows, first + rotary.max_distance + 2 * kPanelBlocks, first,
+               std::min(kPanelBlocks, num_far - first), supers[first / kPanelBlocks], policy.score,
+               state.queries, score_, {scores.data + first, scores.stride}, {nullptr, 0});
+  }
+  RoutingPolicy few = policy;
+  few.kind = RoutingPolicy::Kind::kTopK;
+  few.max_blocks = policy.far_panels;
+  for (size_t t = 0; t < num_tokens_; ++t) {
+    ReadLogs(state, t * num_heads_, num_heads_, read_logs_);
+    for (size_t g = 0; g < num_heads_; ++g) read_logs_[g] -= kLog2PanelBlocks;  // a column is 64 blocks
+    BlockShares(num_heads_, num_far, {scores.data + t * num_heads_ * scores.stride, scores.stride},
+                read_logs_, shares_);
+    ChooseBlocks(few, {shares_, num_far}, 0, {order_, num_far}, {far_ + t * words, DivideUp(num_far, 64)});
+  }
+}
+
+void TileChoice::Choose(const RoutingPolicy& policy, const RotaryAngles& rotary, const QueryTile& tile,
+                        const AttendState& state, const SequencePanels& panels, bool with_bounds) {
+  num_tokens_ = tile.num_tokens;
+  num_heads_ = tile.num_heads;
+  candidates_end_ = policy.CandidatesEnd(tile.block());
+  sink_ = policy.sink_blocks;
+  estimated_ = certain_ = dense_again_ = 0;
+  const size_t rows = tile.num_rows(), num_panels = DivideUp(candidates_end_, kPanelBlocks);
+  LoadScoreQueries(tile.head_dim, rows, state.queries, score_);
+
+  num_far_ = 0;
+  if (panels.has_supers) {
+    const size_t far =
+        std::min(NumFarPanels(tile.block(), rotary.max_distance), candidates_end_ / kPanelBlocks);
+    if (far > policy.far_panels) {
+      num_far_ = far;
+      ChooseFarPanels(policy, rotary, state, panels.supers, far);
+    }
+  }
+  num_slots_ = 0;
+  for (size_t panel = 0; panel < num_panels; ++panel) {
+    bool wanted = panel >= num_far_;
+    for (size_t t = 0; t < num_tokens_ && !wanted; ++t) {
+      wanted = Bit(far_ + t * (sizes_.supers / 64), panel);
+    }
+    if (wanted) panels_[num_slots_++] = static_cast<uint32_t>(panel);
+  }
+  QWEN25_CHECK(num_slots_ <= sizes_.slots);
+
+  const size_t stride = sizes_.blocks();
+  for (size_t slot = 0; slot < num_slots_; ++slot) {
+    const size_t at = slot * kPanelBlocks;
+    ScorePanel(rotary, rows, tile.block(), panels_[slot] * kPanelBlocks, ColumnsOf(slot),
+               panels.blocks[panels_[slot]], policy.score, state.queries, score_, {scores_ + at, stride},
+               {with_bounds ? bounds_ + at : nullptr, stride});
+  }
+  for (size_t t = 0; t < num_tokens_; ++t) {
+    Forbid(scores_, t);
+    ReadLogs(state, t * num_heads_, num_heads_, read_logs_);
+    const size_t count = num_slots_ * kPanelBlocks;
+    const float read_share = BlockShares(num_heads_, count, RowsOf(scores_, t), read_logs_, shares_);
+    ForOthers(t, [&](size_t begin, size_t end) { std::fill(shares_ + begin, shares_ + end, -1.0f); });
+    const float share = ChooseBlocks(policy, {shares_, count}, read_share, {order_, count},
+                                     {chosen_ + t * num_slots_, num_slots_});
+    estimated_ += ShareUnits(share);
+  }
+}
+
+// Calls function(begin, end) for the ranges of scored blocks that are no candidates of a token.
+template <typename Function>
+void TileChoice::ForOthers(size_t token, const Function& function) const {
+  for (size_t slot = 0; slot < num_slots_; ++slot) {
+    const size_t at = slot * kPanelBlocks, columns = ColumnsOf(slot);
+    const size_t first = size_t{panels_[slot]} * kPanelBlocks;
+    if (!MayRead(token, slot)) {
+      function(at, at + kPanelBlocks);
+      continue;
+    }
+    if (first < sink_) function(at, at + std::min(sink_ - first, columns));
+    if (columns < kPanelBlocks) function(at + columns, at + kPanelBlocks);
+  }
+}
+
+void TileChoice::Forbid(float* scores, size_t token) const {
+  const ScoreRows rows = RowsOf(scores, token);
+  ForOthers(token, [&](size_t begin, size_t end) {
+    for (size_t g = 0; g < num_heads_; ++g) {
+      std::fill(rows.data + g * rows.stride + begin, rows.data + g * rows.stride + end, kNever);
+    }
+  });
+}
+
+float TileChoice::CertainShare(size_t token, const AttendState& state) {
+  Forbid(bounds_, token);
+  const ScoreRows rows = RowsOf(bounds_, token);
+  for (size_t i = 0; i < num_slots_ * kPanelBlocks; ++i) {
+    if (!Bit(chosen_ + token * num_slots_, i)) continue;
+    for (size_t g = 0; g < num_heads_; ++g) rows.data[g * rows.stride + i] = kNever;
+  }
+  ReadLogs(state, token * num_heads_, num_heads_, read_logs_);
+  return BlockShares(num_heads_, num_slots_ * kPanelBlocks, rows, read_logs_, shares_);
+}
+
+std::span<const uint64_t> TileChoice::AddRestWhereNeeded(const RoutingPolicy& policy,
+                                                         const AttendState& state) {
+  const size_t num_words = num_tokens_ * num_slots_;
+  std::fill_n(rest_, num_words, 0);
+  bool any = false;
+  for (size_t t = 0; t < num_tokens_; ++t) {
+    const float certain = CertainShare(t, state);
+    if (policy.max_missed >= 1 || 1 - certain <= policy.max_missed) {
+      certain_ += ShareUnits(certain);
+      continue;
+    }
+    any = true;
+    ++dense_again_;
+    certain_ += ShareUnits(1);
+    for (size_t slot = 0; slot < num_slots_; ++slot) {
+      if (!MayRead(t, slot)) continue;
+      uint64_t& chosen = chosen_[t * num_slots_ + slot];
+      const size_t first = size_t{panels_[slot]} * kPanelBlocks, columns = ColumnsOf(slot);
+      uint64_t all = columns == 64 ? ~uint64_t{0} : (uint64_t{1} << columns) - 1;
+      if (first < sink_) all &= sink_ - first >= 64 ? 0 : ~uint64_t{0} << (sink_ - first);
+      rest_[t * num_slots_ + slot] = all & ~chosen;
+      chosen |= all;
+    }
+  }
+  return any ? std::span<const uint64_t>(rest_, num_words) : std::span<const uint64_t>();
+}
+
+}  // namespace qwen25

@@ -1,0 +1,106 @@
+// Which blocks the tokens of one tile read: scores, shares and choice, without the attention itself.
+//
+// Letters as in kernels/block_summary.h. A panel is the summaries of 64 consecutive blocks. Where a sequence
+// has summaries of whole panels, too (super panels: column j of one is panel j of 64), the panels that lie at
+// the greatest distance throughout are chosen first, by those, and only blocks of chosen panels are scored:
+// the cost of a choice then hardly grows with the length of the history.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "kernels/block_summary.h"
+#include "ops/block_router.h"
+
+namespace qwen25 {
+
+inline constexpr size_t kNoGreatestDistance = SIZE_MAX;
+
+// Panels of one kv head of one sequence. `pointers` (each at its panel's first kv head), or one behind the
+// other from `base`.
+struct PanelList {
+  const std::byte* const* pointers = nullptr;
+  const uint16_t* base = nullptr;
+  size_t offset = 0;  // numbers from a panel's beginning to the kv head
+  size_t stride = 0;  // numbers between panels behind `base`
+
+  const uint16_t* operator[](size_t panel) const {
+    return (pointers != nullptr ? reinterpret_cast<const uint16_t*>(pointers[panel])
+                                : base + panel * stride) +
+           offset;
+  }
+};
+
+struct SequencePanels {
+  PanelList blocks;
+  PanelList supers;  // of complete panels
+  bool has_supers = false;
+};
+
+// Room that the choices of one call need.
+struct ChoiceSizes {
+  size_t head_dim, rows, tokens;  // of a tile, at most
+  size_t slots;                   // panels whose blocks are scored for one tile, at most
+  size_t supers;                  // panels of a sequence, rounded up to 64; 0: no super panels
+
+  // `max_distance` in blocks, kNoGreatestDistance without super panels.
+  ChoiceSizes(const RoutingPolicy& policy, size_t head_dim, size_t rows, size_t tokens, size_t max_positions,
+              size_t max_distance);
+  size_t blocks() const { return slots * kPanelBlocks; }
+  size_t NumFloats() const;
+};
+
+// The choice for one tile, in scratch memory of ChoiceSizes::NumFloats.
+class TileChoice {
+ public:
+  TileChoice(const ChoiceSizes& sizes, float* memory);
+
+  // Starts a tile whose policy leaves a choice. `state` has attended to what is always read.
+  void Choose(const RoutingPolicy& policy, const RotaryAngles& rotary, const QueryTile& tile,
+              const AttendState& state, const SequencePanels& panels, bool with_bounds);
+
+  // Panels of the chosen blocks, ascending: bit b of word s of a token is block 64 * panels()[s] + b.
+  std::span<const uint32_t> panels() const { return {panels_, num_slots_}; }
+  // [tokens, panels().size()]
+  std::span<const uint64_t> chosen() const { return {chosen_, num_tokens_ * num_slots_}; }
+
+  // After attention over the chosen blocks, where Choose was given `with_bounds`: adds the rest to the choice
+  // of tokens whose left-out blocks may hold more than policy.max_missed. Blocks of far panels that were not
+  // scored are not among them. Returns what was added, [tokens, panels().size()], or nothing.
+  std::span<const uint64_t> AddRestWhereNeeded(const RoutingPolicy& policy, const AttendState& state);
+
+  // Sums over the tile's tokens, for RoutingCounts.
+  uint64_t estimated_share() const { return estimated_; }
+  uint64_t certain_share() const { return certain_; }
+  uint64_t dense_again() const { return dense_again_; }
+
+ private:
+  void ChooseFarPanels(const RoutingPolicy& policy, const RotaryAngles& rotary, const AttendState& state,
+                       const PanelList& supers, size_t num_far);
+  bool MayRead(size_t token, size_t slot) const;
+  size_t ColumnsOf(size_t slot) const;  // candidates among a panel's blocks
+  template <typename Function>
+  void ForOthers(size_t token, const Function& function) const;
+  void Forbid(float* scores, size_t token) const;  // scores of what is no candidate of a token
+  float CertainShare(size_t token, const AttendState& state);
+  ScoreRows RowsOf(float* scores, size_t token) const {
+    return {scores + token * num_heads_ * sizes_.blocks(), sizes_.blocks()};
+  }
+
+  const ChoiceSizes sizes_;
+  BlockScoreState score_;
+  float *scores_, *bounds_;   // [R, blocks]
+  float* super_scores_;       // [R, supers]
+  float* shares_;             // [blocks or supers]
+  float* read_logs_;          // [G]
+  uint32_t* order_;           // [blocks or supers]
+  uint32_t* panels_;          // [slots]
+  uint64_t *chosen_, *rest_;  // [tokens, slots]
+  uint64_t* far_;             // [tokens, supers / 64]
+
+  size_t num_tokens_ = 0, num_heads_ = 0, num_slots_ = 0, num_far_ = 0, candidates_end_ = 0, sink_ = 0;
+  uint64_t estimated_ = 0, certain_ = 0, dense_again_ = 0;
+};
+
+}  // namespace qwen25
