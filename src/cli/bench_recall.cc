@@ -16,12 +16,16 @@ namespace qwen25 {
 namespace {
 
 Status WriteDocuments(const RecallBenchFlags& flags) {
-  if (flags.document_tokens < 16) return InvalidArgument("--document-tokens must be at least 16");
+  if (flags.document_tokens < 16 || flags.fact_every < 1 || flags.question_every < 1) {
+    return InvalidArgument(
+        "--document-tokens must be at least 16, --fact-every and --question-every at least 1");
+  }
   QWEN25_TRY(IndexedDatasetWriter writer,
              IndexedDatasetWriter::Create(flags.write_data, RecallVocabulary::kSize));
   Progress progress("documents", "documents", flags.documents);
   for (uint64_t i = 0; i < flags.documents; ++i) {
-    QWEN25_RETURN_IF_ERROR(writer.AddDocument(RecallTask(flags.seed, i).Document(flags.document_tokens)));
+    QWEN25_RETURN_IF_ERROR(writer.AddDocument(
+        RecallTask(flags.seed, i).Document(flags.document_tokens, flags.fact_every, flags.question_every)));
     progress.Update(i + 1);
   }
   return writer.Finish();

@@ -17,7 +17,7 @@ struct RecallBenchFlags {
   uint64_t seed = 1;
   std::string output;      // heat map, SVG; empty: none
   std::string write_data;  // instead: training documents into this shard
-  uint64_t documents = 1000, document_tokens = 1024;
+  uint64_t documents = 1000, document_tokens = 1024, fact_every = 48, question_every = 24;
   bool json = false;
 };
 

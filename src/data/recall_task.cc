@@ -27,21 +27,21 @@ std::vector<int32_t> RecallTask::ShuffledKeys() {
   return keys;
 }
 
-std::vector<int32_t> RecallTask::Document(size_t length) {
-  QWEN25_CHECK(length >= 16);
+std::vector<int32_t> RecallTask::Document(size_t length, size_t fact_every, size_t question_every) {
+  QWEN25_CHECK(length >= 16 && fact_every > 0 && question_every > 0);
   std::vector<int32_t> keys = ShuffledKeys(), document;
   std::vector<RecallFact> facts;
   const auto add = [&](int32_t mark, const RecallFact& fact) {
     document.insert(document.end(), {mark, fact.key, fact.value});
   };
   while (document.size() + kFactTokens + 1 <= length) {
-    const uint64_t draw = rng_.Below(48);
-    if ((draw == 0 || facts.empty()) && !keys.empty()) {
+    const uint64_t draw = rng_.Below(fact_every * question_every);
+    if ((draw < question_every || facts.empty()) && !keys.empty()) {
       facts.push_back(
           {keys.back(), V::kFirstValue + static_cast<int32_t>(rng_.Below(V::kNumValues)), document.size()});
       keys.pop_back();
       add(V::kFact, facts.back());
-    } else if (draw <= 2) {
+    } else if (draw < question_every + fact_every) {
       add(V::kAsk, facts[rng_.Below(facts.size())]);
     } else {
       document.push_back(NextFiller());

@@ -36,9 +36,9 @@ class RecallTask {
  public:
   RecallTask(uint64_t seed, uint64_t stream) : rng_(seed, stream) {}
 
-  // A training document of `length` tokens (at least 16), the last of which is kEnd: a fact about every 48
-  // tokens and a question about every 24, for facts at random distances.
-  std::vector<int32_t> Document(size_t length);
+  // A training document of `length` tokens (at least 16), the last of which is kEnd: a fact about every
+  // `fact_every` tokens of filler and a question, for one of the facts so far, about every `question_every`.
+  std::vector<int32_t> Document(size_t length, size_t fact_every = 48, size_t question_every = 24);
 
   // `length` tokens of filler with facts of different keys at `positions` (ascending, 3 apart and more, at
   // most kNumKeys of them, 3 before the end and earlier).
