@@ -18,6 +18,7 @@ struct RecallBenchFlags {
   std::string output;      // heat map, SVG; empty: none
   std::string write_data;  // instead: training documents into this shard
   uint64_t documents = 1000, document_tokens = 1024, fact_every = 48, question_every = 24;
+  bool repetitions = false;
   bool json = false;
 };
 

@@ -51,6 +51,16 @@ void AddModelFlags(CLI::App& verb, ModelFlags& flags, bool required) {
       ->check(CLI::IsMember({"auto", "float32", "float16"}))
       ->capture_default_str();
   AddRoutingFlag(verb, flags.routing);
+  verb.add_option(
+          "--recall-window", flags.recall_window,
+          "Read inputs of any length: so many tokens back are seen as they stand, what is older is recalled "
+          "by its content from a file (docs/memory.md); 0: off")
+      ->capture_default_str();
+  verb.add_option("--history-gib", flags.history_gib, "With a recall window: most GiB of keys and values")
+      ->check(CLI::Range(1u, 65536u))
+      ->capture_default_str();
+  verb.add_option("--spill-directory", flags.spill_directory,
+                  "With a recall window: the folder of that file; default: the system's for temporary files");
 }
 
 void AddRoutingFlag(CLI::App& verb, std::string& routing) {
@@ -88,12 +98,16 @@ Result<std::unique_ptr<InferenceEngine>> LoadEngine(const ModelFlags& flags,
   if (flags.cache_weights) QWEN25_RETURN_IF_ERROR(model.WritePackedCache(path));
   const bool narrow = model.layers[0].down_proj.packed.format != WeightFormat::kFloat32;
   const bool half = flags.kv == "float16" || (flags.kv == "auto" && narrow);
-  return std::make_unique<InferenceEngine>(
-      std::move(model), InferenceEngine::Options{.threads = std::move(threads),
-                                                 .max_context_tokens = flags.max_context,
-                                                 .kv_format = half ? KvFormat::kFloat16 : KvFormat::kFloat32,
-                                                 .routing = routing,
-                                                 .keep_summaries = flags.keep_summaries});
+  InferenceEngine::Options options = {.threads = std::move(threads),
+                                      .max_context_tokens = flags.max_context,
+                                      .kv_format = half ? KvFormat::kFloat16 : KvFormat::kFloat32,
+                                      .routing = routing,
+                                      .keep_summaries = flags.keep_summaries,
+                                      .recall_window = flags.recall_window,
+                                      .spill_directory = flags.spill_directory,
+                                      .history_bytes = uint64_t{flags.history_gib} << 30};
+  QWEN25_RETURN_IF_ERROR(InferenceEngine::Check(model.config(), options));
+  return std::make_unique<InferenceEngine>(std::move(model), options);
 }
 
 Result<LoadedModel> LoadModel(const ModelFlags& flags, std::shared_ptr<ThreadPool> threads) {

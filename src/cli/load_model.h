@@ -23,6 +23,9 @@ struct ModelFlags {
   std::string kv = "auto";         // "float32", "float16"; auto: float16 unless the weights are float32
   std::string routing = "auto";    // or RoutingPolicy::Parse; auto: the model's own
   bool keep_summaries = false;     // no flag: InferenceEngine::Options
+  uint32_t recall_window = 0;      // the same, with flags
+  uint32_t history_gib = 16;
+  std::string spill_directory;
 };
 void AddModelFlags(CLI::App& verb, ModelFlags& flags, bool required = true);
 

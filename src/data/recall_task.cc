@@ -52,6 +52,19 @@ std::vector<int32_t> RecallTask::Document(size_t length, size_t fact_every, size
   return document;
 }
 
+std::vector<int32_t> RecallTask::Repetition(size_t length) {
+  QWEN25_CHECK(length >= 16);
+  const size_t period = 4 + rng_.Below(length / 3);
+  std::vector<int32_t> document;
+  while (document.size() + 1 < length) {
+    document.push_back(document.size() >= period
+                           ? document[document.size() - period]
+                           : V::kFirstKey + static_cast<int32_t>(rng_.Below(V::kNumKeys + V::kNumValues)));
+  }
+  document.push_back(V::kEnd);
+  return document;
+}
+
 std::vector<int32_t> RecallTask::History(size_t length, const std::vector<size_t>& positions,
                                          std::vector<RecallFact>& facts) {
   QWEN25_CHECK(positions.size() <= static_cast<size_t>(V::kNumKeys));

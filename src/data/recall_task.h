@@ -40,6 +40,10 @@ class RecallTask {
   // `fact_every` tokens of filler and a question, for one of the facts so far, about every `question_every`.
   std::vector<int32_t> Document(size_t length, size_t fact_every = 48, size_t question_every = 24);
 
+  // A training document for the beginning: random keys and values, a few of them over and over again in the
+  // same order. Models learn from it to look for what followed a token before, on which recall builds.
+  std::vector<int32_t> Repetition(size_t length);
+
   // `length` tokens of filler with facts of different keys at `positions` (ascending, 3 apart and more, at
   // most kNumKeys of them, 3 before the end and earlier).
   std::vector<int32_t> History(size_t length, const std::vector<size_t>& positions,

@@ -36,6 +36,16 @@ TEST(RecallTaskTest, IsTheSameForTheSameSeed) {
   EXPECT_NE(RecallTask(3, 4).Document(300), RecallTask(3, 5).Document(300));
 }
 
+TEST(RecallTaskTest, RepetitionsRepeat) {
+  const std::vector<int32_t> document = RecallTask(2, 1).Repetition(100);
+  ASSERT_EQ(document.size(), 100u);
+  size_t period = 1;
+  while (period < 60 && !std::equal(document.begin() + period, document.end() - 1, document.begin()))
+    ++period;
+  EXPECT_GE(period, 4u);
+  EXPECT_LT(period, 4u + 33u);
+}
+
 TEST(RecallTaskTest, FactsStandWhereTheyWereAskedFor) {
   std::vector<RecallFact> facts;
   const std::vector<int32_t> history = RecallTask(5, 0).History(1000, {0, 3, 500, 997}, facts);

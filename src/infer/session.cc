@@ -9,11 +9,6 @@ namespace {
 // that activations stay small and Ctrl-C is heard.
 constexpr size_t kPrefillChunk = 512;
 
-size_t ContextLimit(const ModelConfig& config, size_t wanted) {
-  const size_t limit = config.MaxContext();
-  return wanted == 0 ? limit : std::min(wanted, limit);
-}
-
 AttentionShape ShapeWithKv(AttentionShape shape, KvFormat format) {
   shape.kv_format = format;
   return shape;
@@ -23,7 +18,51 @@ size_t DivideUp(size_t a, size_t b) {
   return (a + b - 1) / b;
 }
 
+// Tokens that a session may hold.
+size_t ContextLimit(const ModelConfig& config, const InferenceEngine::Options& options) {
+  size_t limit = config.MaxContext();
+  if (options.recall_window > 0) {
+    const size_t number_bytes = options.kv_format == KvFormat::kFloat32 ? 4 : 2;
+    limit = static_cast<size_t>(options.history_bytes / config.KvBytesPerToken(number_bytes));
+    limit = std::clamp<size_t>(limit, options.recall_window, INT32_MAX - kBlockTokens);
+  }
+  return options.max_context_tokens == 0 ? limit : std::min(options.max_context_tokens, limit);
+}
+
+std::filesystem::path SpillDirectory(const InferenceEngine::Options& options) {
+  if (options.recall_window == 0) return {};
+  return options.spill_directory.empty() ? std::filesystem::temp_directory_path() : options.spill_directory;
+}
+
+RoutingPolicy RoutingOf(const ModelConfig& config, const InferenceEngine::Options& options) {
+  RoutingPolicy routing = options.routing.value_or(config.routing);
+  if (options.recall_window > 0 && routing.kind == RoutingPolicy::Kind::kDense) {
+    routing.kind = RoutingPolicy::Kind::kTopK;
+    routing.dense_below = static_cast<uint32_t>(std::min<size_t>(routing.dense_below, options.recall_window));
+  }
+  return routing;
+}
+
 }  // namespace
+
+Status InferenceEngine::Check(const ModelConfig& config, const Options& options) {
+  const size_t window = options.recall_window;
+  if (window == 0) return {};
+  if (window % kBlockTokens != 0 || window > config.MaxContext()) {
+    return InvalidArgument("the recall window is {} tokens, expected a multiple of {} up to the model's {}",
+                           window, kBlockTokens, config.MaxContext());
+  }
+  const RoutingPolicy routing = RoutingOf(config, options);
+  if (routing.dense_layers > 0 || routing.dense_below > window ||
+      (size_t{routing.local_blocks} + 1) * kBlockTokens > window) {
+    return InvalidArgument(
+        "routing {} does not fit a recall window of {} tokens: dense_layers must be 0, dense_below at most "
+        "the "
+        "window, and the local blocks must lie in it",
+        routing.ToString(), window);
+  }
+  return {};
+}
 
 InferenceEngine::InferenceEngine(Model model, const Options& options)
     : model_(std::move(model)),
@@ -32,18 +71,31 @@ InferenceEngine::InferenceEngine(Model model, const Options& options)
                                      options.num_threads == 0 ? DefaultNumThreads() : options.num_threads)),
       scratch_(threads_->num_threads()),
       execution_{*threads_, tensors_, scratch_, nullptr},
-      max_context_tokens_(ContextLimit(model_.config(), options.max_context_tokens)),
+      max_context_tokens_(ContextLimit(model_.config(), options)),
       kv_format_(options.kv_format),
       blocks_(ShapeWithKv(model_.attention_shape(), options.kv_format), model_.layers.size(),
-              DivideUp(std::max(options.max_total_tokens, max_context_tokens_), kBlockTokens)) {
+              DivideUp(std::max(options.max_total_tokens, max_context_tokens_), kBlockTokens),
+              SpillDirectory(options)),
+      working_bytes_(options.working_bytes) {
+  QWEN25_CHECK(Check(model_.config(), options).ok());
   model_.PackForInference(*threads_);
-  const RoutingPolicy routing = options.routing.value_or(model_.config().routing);
+  const RoutingPolicy routing = RoutingOf(model_.config(), options);
   if (routing.kind == RoutingPolicy::Kind::kDense && !options.keep_summaries) return;
   // A session has at most one panel per block; panels are as large as float16 blocks.
-  summaries_.emplace(ShapeWithKv(model_.attention_shape(), KvFormat::kFloat16), model_.layers.size(),
-                     blocks_.max_blocks());
+  const AttentionShape panel_shape = ShapeWithKv(model_.attention_shape(), KvFormat::kFloat16);
+  summaries_.emplace(panel_shape, model_.layers.size(), blocks_.max_blocks(), SpillDirectory(options));
+  if (options.recall_window > 0) {
+    super_summaries_.emplace(panel_shape, model_.layers.size(), blocks_.max_blocks());
+    clamped_rotary_.emplace(model_.rotary().inverse_frequencies(), options.recall_window, /*clamps=*/true);
+  }
   routing_counts_ = std::make_unique<RoutingCounts[]>(model_.layers.size());
   QWEN25_CHECK(SetRouting(routing).ok());
+}
+
+void InferenceEngine::ReleaseRamWhereTooMuch() {
+  if (!clamped_rotary_ || ResidentFileBytes() <= working_bytes_ + model_.packed_bytes()) return;
+  blocks_.ReleaseRam();
+  summaries_->ReleaseRam();
 }
 
 Status InferenceEngine::SetRouting(const RoutingPolicy& policy) {
@@ -69,18 +121,15 @@ void InferenceEngine::SetRoutingTrace(RoutingTrace* trace) {
 }
 
 Session::Session(InferenceEngine& engine)
+    // Room for the whole context now, so that no later step allocates.
     : engine_(engine),
-      layer_blocks_(engine.model().layers.size()),
-      layer_panels_(engine.model().layers.size()) {
-  // Room for the whole context now, so that no later step allocates.
-  const size_t max_blocks = DivideUp(engine.max_context_tokens(), kBlockTokens);
+      blocks_(&engine.blocks(), engine.model().layers.size(),
+              DivideUp(engine.max_context_tokens(), kBlockTokens)),
+      panels_(engine.summaries(), engine.model().layers.size(),
+              DivideUp(engine.max_context_tokens(), kBlockTokens * kPanelBlocks)),
+      super_panels_(engine.super_summaries(), engine.model().layers.size(),
+                    DivideUp(engine.max_context_tokens(), kBlockTokens * kPanelBlocks * kPanelBlocks)) {
   tokens_.reserve(engine.max_context_tokens());
-  block_ids_.reserve(max_blocks);
-  for (auto& blocks : layer_blocks_) blocks.reserve(max_blocks);
-  if (engine.summaries() != nullptr) {
-    panel_ids_.reserve(DivideUp(max_blocks, kPanelBlocks));
-    for (auto& panels : layer_panels_) panels.reserve(DivideUp(max_blocks, kPanelBlocks));
-  }
   logits_.reserve(engine.model().config().vocab_size);
 }
 
@@ -89,22 +138,11 @@ Session::~Session() {
 }
 
 Status Session::Reserve(size_t num_tokens) {
-  while (block_ids_.size() * kBlockTokens < num_tokens) {
-    QWEN25_TRY(const BlockPool::BlockId id, engine_.blocks().Take());
-    block_ids_.push_back(id);
-    for (size_t layer = 0; layer < layer_blocks_.size(); ++layer) {
-      layer_blocks_[layer].push_back(engine_.blocks().Data(id, layer));
-    }
-  }
-  BlockPool* summaries = engine_.summaries();
-  while (summaries != nullptr && panel_ids_.size() * kPanelBlocks < block_ids_.size()) {
-    QWEN25_TRY(const BlockPool::BlockId id, summaries->Take());
-    panel_ids_.push_back(id);
-    for (size_t layer = 0; layer < layer_panels_.size(); ++layer) {
-      layer_panels_[layer].push_back(summaries->Data(id, layer));
-    }
-  }
-  return {};
+  const size_t num_blocks = DivideUp(num_tokens, kBlockTokens),
+               num_panels = DivideUp(num_blocks, kPanelBlocks);
+  QWEN25_RETURN_IF_ERROR(blocks_.Grow(num_blocks));
+  QWEN25_RETURN_IF_ERROR(panels_.Grow(num_panels));
+  return super_panels_.Grow(DivideUp(num_panels, kPanelBlocks));
 }
 
 Status Session::Prepare(std::span<const int32_t> tokens) {
@@ -198,17 +236,20 @@ void InferenceEngine::Forward(std::span<const SessionTokens> parts, bool with_lo
       logit_rows_.push_back(static_cast<int32_t>(tokens_.size() - row));
     }
     for (size_t layer = 0; layer < model_.layers.size(); ++layer) {
-      kv_[layer * parts.size() + s] = {.blocks = session.layer_blocks_[layer],
+      kv_[layer * parts.size() + s] = {.blocks = session.blocks_.Layer(layer),
                                        .num_tokens = session.tokens_.size(),
-                                       .summaries = session.layer_panels_[layer]};
+                                       .summaries = session.panels_.Layer(layer),
+                                       .super_summaries = session.super_panels_.Layer(layer)};
     }
   }
   DecoderOptions options;
   options.kv = kv_;
   options.kv_format = kv_format_;
   options.routing = layer_routing_;
+  if (clamped_rotary_) options.rotary = &*clamped_rotary_;
   const TokenBatch batch = {.tokens = tokens_, .positions = positions_, .sequence_starts = sequence_starts_};
   const Tensor hidden = DecoderForward(execution_, model_, batch, options);
+  ReleaseRamWhereTooMuch();
   if (!with_logits) return;
   const Tensor logits = Logits(execution_, model_, hidden, logit_rows_);
   const float* rows = logits.data();
@@ -230,16 +271,10 @@ void Session::Truncate(size_t num_tokens) {
 
 void Session::ReleaseUnusedBlocks() {
   const size_t num_blocks = DivideUp(tokens_.size(), kBlockTokens);
-  while (block_ids_.size() > num_blocks) {
-    engine_.blocks().Give(block_ids_.back());
-    block_ids_.pop_back();
-    for (auto& blocks : layer_blocks_) blocks.pop_back();
-  }
-  while (panel_ids_.size() > DivideUp(num_blocks, kPanelBlocks)) {
-    engine_.summaries()->Give(panel_ids_.back());
-    panel_ids_.pop_back();
-    for (auto& panels : layer_panels_) panels.pop_back();
-  }
+  const size_t num_panels = DivideUp(num_blocks, kPanelBlocks);
+  blocks_.Shrink(num_blocks);
+  panels_.Shrink(num_panels);
+  super_panels_.Shrink(DivideUp(num_panels, kPanelBlocks));
 }
 
 }  // namespace qwen25

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -10,6 +11,7 @@
 
 #include "base/status.h"
 #include "base/thread_pool.h"
+#include "memory/block_list.h"
 #include "memory/block_pool.h"
 #include "model/decoder.h"
 #include "model/model.h"
@@ -37,15 +39,28 @@ class InferenceEngine {
     std::optional<RoutingPolicy> routing;  // none: the model's own
     // Keeps the summaries of blocks that routing needs also where `routing` is dense, for SetRouting.
     bool keep_summaries = false;
+    // Contextual memory expansion: a multiple of 64 tokens, at most as many as the model has positions. Keys
+    // so far back are seen at their true distance; what is older is recalled by the router and seen at this
+    // one, so that a session may grow to history_bytes of keys and values. They lie in a file of
+    // `spill_directory`, and about working_bytes of them in RAM. Every layer must be routed. 0: off.
+    size_t recall_window = 0;
+    std::filesystem::path spill_directory = {};  // empty: the system's for temporary files
+    uint64_t history_bytes = uint64_t{16} << 30;
+    size_t working_bytes = size_t{256} << 20;
   };
+  // What a recall window asks of model and options: kInvalidArgument names the option and the rule.
+  static Status Check(const ModelConfig& config, const Options& options);
 
+  // Options must pass Check.
   InferenceEngine(Model model, const Options& options);
 
   const Model& model() const { return model_; }
   Execution& execution() { return execution_; }
   BlockPool& blocks() { return blocks_; }
-  // Panels of block summaries, each a block of this pool; null where none are kept.
+  // Panels of block summaries, each a block of this pool, and panels of their summaries (ops/tile_choice.h);
+  // null where none are kept.
   BlockPool* summaries() { return summaries_ ? &*summaries_ : nullptr; }
+  BlockPool* super_summaries() { return super_summaries_ ? &*super_summaries_ : nullptr; }
 
   // How the tokens that follow are routed. kInvalidArgument for a policy that is not valid, or that is not
   // dense while no summaries are kept.
@@ -66,6 +81,8 @@ class InferenceEngine {
   size_t max_context_tokens() const { return max_context_tokens_; }
 
  private:
+  void ReleaseRamWhereTooMuch();
+
   Model model_;
   std::shared_ptr<ThreadPool> threads_;
   TensorPool tensors_;
@@ -74,7 +91,9 @@ class InferenceEngine {
   size_t max_context_tokens_;
   KvFormat kv_format_;
   BlockPool blocks_;
-  std::optional<BlockPool> summaries_;
+  std::optional<BlockPool> summaries_, super_summaries_;
+  std::optional<RotaryTable> clamped_rotary_;  // with a recall window
+  size_t working_bytes_;
   RoutingPolicy routing_;
   std::unique_ptr<RoutingCounts[]> routing_counts_;  // [layers]
   std::vector<LayerRouting> layer_routing_;          // [layers], or empty without summaries
@@ -138,11 +157,8 @@ class Session {
 
   InferenceEngine& engine_;
   std::vector<int32_t> tokens_;
-  std::vector<BlockPool::BlockId> block_ids_;
-  std::vector<std::vector<std::byte*>> layer_blocks_;  // [layers][blocks]
-  std::vector<BlockPool::BlockId> panel_ids_;
-  std::vector<std::vector<std::byte*>> layer_panels_;  // [layers][panels], where summaries are kept
-  std::vector<float> logits_;                          // [num_logit_rows_, vocab_size]
+  BlockList blocks_, panels_, super_panels_;
+  std::vector<float> logits_;  // [num_logit_rows_, vocab_size]
   size_t num_logit_rows_ = 0;
 };
 

@@ -7,11 +7,16 @@ namespace qwen25 {
 namespace {
 
 constexpr size_t kSlabBytes = size_t{8} << 20;
+constexpr size_t kSpillUnit = size_t{64} << 10;  // whole pages, of any size that Linux has
 
 }  // namespace
 
-BlockPool::BlockPool(const AttentionShape& shape, size_t num_layers, size_t max_blocks)
-    : num_layers_(num_layers), bytes_per_layer_(shape.BytesPerBlock()), max_blocks_(max_blocks) {}
+BlockPool::BlockPool(const AttentionShape& shape, size_t num_layers, size_t max_blocks,
+                     std::filesystem::path spill_directory)
+    : num_layers_(num_layers),
+      bytes_per_layer_(shape.BytesPerBlock()),
+      max_blocks_(max_blocks),
+      spill_directory_(std::move(spill_directory)) {}
 
 Result<BlockPool::BlockId> BlockPool::Take() {
   if (free_.empty()) {
@@ -21,7 +26,7 @@ Result<BlockPool::BlockId> BlockPool::Take() {
           "context limit",
           max_blocks_, max_blocks_ * kBlockTokens, max_blocks_ * bytes_per_block() >> 20);
     }
-    AddSlab();
+    QWEN25_RETURN_IF_ERROR(AddSlab());
   }
   const BlockId id = free_.back();
   free_.pop_back();
@@ -29,15 +34,26 @@ Result<BlockPool::BlockId> BlockPool::Take() {
   return id;
 }
 
-void BlockPool::AddSlab() {
+Status BlockPool::AddSlab() {
   const size_t count = std::clamp<size_t>(kSlabBytes / bytes_per_block(), 1, max_blocks_ - blocks_.size());
-  slabs_.emplace_back(count * bytes_per_block());
+  std::byte* data = nullptr;
+  if (spill_directory_.empty()) {
+    slabs_.emplace_back(count * bytes_per_block());
+    data = slabs_.back().data();
+  } else {
+    if (!spill_) {
+      QWEN25_TRY(spill_, SpillFile::Create(spill_directory_));
+    }
+    const size_t num_bytes = (count * bytes_per_block() + kSpillUnit - 1) / kSpillUnit * kSpillUnit;
+    QWEN25_TRY(data, spill_->Grow(num_bytes));
+  }
   free_.reserve(blocks_.size() + count);
   // The first of them is taken first.
   for (size_t i = 0; i < count; ++i) {
     free_.push_back(static_cast<BlockId>(blocks_.size() + count - 1 - i));
   }
-  for (size_t i = 0; i < count; ++i) blocks_.push_back(slabs_.back().data() + i * bytes_per_block());
+  for (size_t i = 0; i < count; ++i) blocks_.push_back(data + i * bytes_per_block());
+  return {};
 }
 
 void BlockPool::Give(BlockId id) {

@@ -1,9 +1,12 @@
 #include "memory/block_pool.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <set>
+#include <vector>
 
 #include "base/test_util.h"
+#include "memory/block_list.h"
 
 namespace qwen25 {
 namespace {
@@ -28,6 +31,52 @@ TEST(BlockPoolTest, BlocksAreZeroedDistinctAndReused) {
   ASSERT_OK_AND_ASSIGN(const auto again, pool.Take());
   EXPECT_EQ(again, ids[2]);
   for (size_t i = 0; i < kShape.BytesPerBlock(); ++i) ASSERT_EQ(pool.Data(again, 2)[i], std::byte{0});
+}
+
+TEST(BlockPoolTest, ASpilledPoolHoldsItsBlocksInAFileWithoutAName) {
+  TemporaryDirectory directory;
+  BlockPool pool(kShape, 3, 5000, directory.path());
+  std::vector<BlockPool::BlockId> ids;
+  for (int i = 0; i < 2000; ++i) {
+    ASSERT_OK_AND_ASSIGN(const auto id, pool.Take());
+    ids.push_back(id);
+    for (size_t layer = 0; layer < 3; ++layer) {
+      std::fill_n(pool.Data(id, layer), kShape.BytesPerBlock(), static_cast<std::byte>(i + layer));
+    }
+  }
+  EXPECT_TRUE(std::filesystem::is_empty(directory.path()));
+  const size_t before = ResidentFileBytes();
+  pool.ReleaseRam();
+  EXPECT_LT(ResidentFileBytes() + (size_t{16} << 20), before);
+  for (int i = 0; i < 2000; ++i) {
+    for (size_t layer = 0; layer < 3; ++layer) {
+      ASSERT_EQ(pool.Data(ids[i], layer)[kShape.BytesPerBlock() - 1], static_cast<std::byte>(i + layer));
+    }
+  }
+}
+
+TEST(BlockPoolTest, AFolderThatIsNotThereIsAnError) {
+  BlockPool pool(kShape, 1, 8, "/nonexistent/folder");
+  EXPECT_ERROR_CONTAINS(pool.Take(), "/nonexistent/folder");
+}
+
+TEST(BlockListTest, GrowsShrinksAndGivesBack) {
+  BlockPool pool(kShape, 2, 4);
+  {
+    BlockList list(&pool, 2, 4);
+    ASSERT_OK(list.Grow(3));
+    EXPECT_EQ(list.Layer(1).size(), 3u);
+    EXPECT_EQ(pool.num_used(), 3u);
+    list.Shrink(1);
+    EXPECT_EQ(list.size(), 1u);
+    EXPECT_EQ(pool.num_used(), 1u);
+    EXPECT_ERROR_CONTAINS(list.Grow(5), "all 4 KV blocks");
+    EXPECT_EQ(list.size(), 4u);
+  }
+  EXPECT_EQ(pool.num_used(), 0u);
+  BlockList none(nullptr, 2, 4);
+  ASSERT_OK(none.Grow(3));
+  EXPECT_EQ(none.size(), 0u);
 }
 
 }  // namespace

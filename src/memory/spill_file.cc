@@ -1,0 +1,82 @@
+#include "memory/spill_file.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+#include <utility>
+
+#include "base/check.h"
+
+namespace qwen25 {
+
+Result<SpillFile> SpillFile::Create(const std::filesystem::path& directory) {
+  std::string name = (directory / "qwen25_spill.XXXXXX").string();
+  const int descriptor = ::mkostemp(name.data(), O_CLOEXEC);
+  if (descriptor < 0) {
+    return ErrnoStatus(errno, "create a file in", directory.string());
+  }
+  ::unlink(name.c_str());
+  return SpillFile(directory, descriptor);
+}
+
+SpillFile::SpillFile(SpillFile&& other) noexcept
+    : directory_(std::move(other.directory_)),
+      descriptor_(std::exchange(other.descriptor_, -1)),
+      num_bytes_(std::exchange(other.num_bytes_, 0)),
+      pieces_(std::move(other.pieces_)) {
+  other.pieces_.clear();
+}
+
+SpillFile& SpillFile::operator=(SpillFile&& other) noexcept {
+  std::swap(directory_, other.directory_);
+  std::swap(descriptor_, other.descriptor_);
+  std::swap(num_bytes_, other.num_bytes_);
+  std::swap(pieces_, other.pieces_);
+  return *this;
+}
+
+SpillFile::~SpillFile() {
+  for (const Piece& piece : pieces_) ::munmap(piece.data, piece.num_bytes);
+  if (descriptor_ >= 0) ::close(descriptor_);
+}
+
+Result<std::byte*> SpillFile::Grow(size_t num_bytes) {
+  QWEN25_CHECK(num_bytes > 0 && num_bytes % static_cast<size_t>(::sysconf(_SC_PAGESIZE)) == 0);
+  const auto offset = static_cast<off_t>(num_bytes_);
+  if (const int error = ::posix_fallocate(descriptor_, offset, static_cast<off_t>(num_bytes)); error != 0) {
+    return ResourceExhausted(
+        "{}: cannot take {} MiB more behind {} MiB: {}; free space or name another folder",
+        directory_.string(), num_bytes >> 20, num_bytes_ >> 20, std::strerror(error));
+  }
+  void* data = ::mmap(nullptr, num_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor_, offset);
+  if (data == MAP_FAILED) {
+    return ResourceExhausted("{}: cannot map {} MiB: {}", directory_.string(), num_bytes >> 20,
+                             std::strerror(errno));
+  }
+  num_bytes_ += num_bytes;
+  pieces_.push_back({static_cast<std::byte*>(data), num_bytes});
+  return pieces_.back().data;
+}
+
+size_t ResidentFileBytes() {
+  const int descriptor = ::open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+  if (descriptor < 0) return 0;
+  char text[128] = {};
+  const ssize_t count = ::read(descriptor, text, sizeof(text) - 1);
+  ::close(descriptor);
+  unsigned long size = 0, resident = 0, shared = 0;
+  if (count <= 0 || std::sscanf(text, "%lu %lu %lu", &size, &resident, &shared) != 3) return 0;
+  return shared * static_cast<size_t>(::sysconf(_SC_PAGESIZE));
+}
+
+void SpillFile::Release() {
+  for (const Piece& piece : pieces_) ::madvise(piece.data, piece.num_bytes, MADV_DONTNEED);
+}
+
+}  // namespace qwen25

@@ -1,0 +1,47 @@
+// Memory that lies in a file, for what does not fit into RAM or is not worth its place there.
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <vector>
+
+#include "base/status.h"
+
+namespace qwen25 {
+
+// A file without a name: its space is free again when the process ends, however it ends. Not thread-safe.
+class SpillFile {
+ public:
+  // In `directory`, which must exist; an error with the reason otherwise.
+  static Result<SpillFile> Create(const std::filesystem::path& directory);
+  SpillFile(SpillFile&& other) noexcept;
+  SpillFile& operator=(SpillFile&& other) noexcept;
+  ~SpillFile();
+
+  // `num_bytes` (a multiple of the page size) more, zeroed, at an address that stays. The space is taken from
+  // the disk now, so that no later write can fail: kResourceExhausted when there is none left.
+  Result<std::byte*> Grow(size_t num_bytes);
+  // Gives all of its RAM back to the system, which keeps what it likes in the file cache. Reading goes on as
+  // before, and is slower where the disk has to be asked.
+  void Release();
+
+  size_t num_bytes() const { return num_bytes_; }
+
+ private:
+  struct Piece {
+    std::byte* data;
+    size_t num_bytes;
+  };
+  SpillFile(std::filesystem::path directory, int descriptor)
+      : directory_(std::move(directory)), descriptor_(descriptor) {}
+
+  std::filesystem::path directory_;
+  int descriptor_ = -1;
+  size_t num_bytes_ = 0;
+  std::vector<Piece> pieces_;
+};
+
+// RAM of this process that files back: spill files and mapped weights. 0 where the system does not tell.
+size_t ResidentFileBytes();
+
+}  // namespace qwen25
