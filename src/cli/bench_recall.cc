@@ -24,8 +24,10 @@ Status WriteDocuments(const RecallBenchFlags& flags) {
              IndexedDatasetWriter::Create(flags.write_data, RecallVocabulary::kSize));
   Progress progress("documents", "documents", flags.documents);
   for (uint64_t i = 0; i < flags.documents; ++i) {
+    RecallTask task(flags.seed, i);
     QWEN25_RETURN_IF_ERROR(writer.AddDocument(
-        RecallTask(flags.seed, i).Document(flags.document_tokens, flags.fact_every, flags.question_every)));
+        flags.repetitions ? task.Repetition(flags.document_tokens)
+                          : task.Document(flags.document_tokens, flags.fact_every, flags.question_every)));
     progress.Update(i + 1);
   }
   return writer.Finish();
