@@ -36,7 +36,7 @@ class InferenceEngine {
     size_t max_context_tokens = 0;  // of one session; 0, or more than the model has positions: these
     size_t max_total_tokens = 0;    // of all sessions together; 0: max_context_tokens
     KvFormat kv_format = KvFormat::kFloat32;
-    std::optional<RoutingPolicy> routing;  // none: the model's own
+    std::optional<RoutingPolicy> routing = {};  // none: the model's own
     // Keeps the summaries of blocks that routing needs also where `routing` is dense, for SetRouting.
     bool keep_summaries = false;
     // Contextual memory expansion: a multiple of 64 tokens, at most as many as the model has positions. Keys
