@@ -1,0 +1,150 @@
+#include "infer/embed_texts.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+#include "base/hash.h"
+
+namespace qwen25 {
+namespace {
+
+// Tokens of one forward pass, unless a single window is longer: enough rows for the products to run at full
+// speed.
+constexpr size_t kBatchTokens = 2048;
+
+struct PoolingName {
+  EmbedPooling pooling;
+  std::string_view name;
+};
+constexpr std::array kPoolings = std::to_array<PoolingName>({
+    {EmbedPooling::kBidirectionalMean, "bidirectional-mean"},
+    {EmbedPooling::kCausalMean, "causal-mean"},
+    {EmbedPooling::kCausalLast, "causal-last"},
+});
+
+// Part of a sequence.
+struct Window {
+  size_t sequence;
+  std::span<const int32_t> tokens;
+};
+
+std::vector<Window> WindowsOf(std::span<const std::vector<int32_t>> sequences, size_t max_tokens) {
+  std::vector<Window> windows;
+  for (size_t s = 0; s < sequences.size(); ++s) {
+    const std::span<const int32_t> tokens = sequences[s];
+    const size_t count = (tokens.size() + max_tokens - 1) / max_tokens;
+    for (size_t i = 0; i < count; ++i) {
+      const size_t begin = tokens.size() * i / count, end = tokens.size() * (i + 1) / count;
+      windows.push_back({s, tokens.subspan(begin, end - begin)});
+    }
+  }
+  return windows;
+}
+
+// Adds the vectors of some windows, weighted by their tokens, to their sequences' rows of `out`.
+void AddWindows(InferenceEngine& engine, EmbedPooling pooling, std::span<const Window> windows,
+                std::span<float> out) {
+  std::vector<int32_t> tokens, positions, starts;
+  for (const Window& window : windows) {
+    starts.push_back(static_cast<int32_t>(tokens.size()));
+    for (size_t i = 0; i < window.tokens.size(); ++i) positions.push_back(static_cast<int32_t>(i));
+    tokens.insert(tokens.end(), window.tokens.begin(), window.tokens.end());
+  }
+  starts.push_back(static_cast<int32_t>(tokens.size()));
+  DecoderOptions options;
+  if (pooling == EmbedPooling::kBidirectionalMean) options.mask = AttentionMask::kBidirectional;
+  const Tensor hidden =
+      DecoderForward(engine.execution(), engine.model(), {tokens, positions, starts}, options);
+  const size_t width = hidden.cols();
+  std::vector<double> pooled(width);
+  for (size_t w = 0; w < windows.size(); ++w) {
+    const auto begin = static_cast<size_t>(starts[w]), end = static_cast<size_t>(starts[w + 1]);
+    std::ranges::fill(pooled, 0.0);
+    for (size_t t = pooling == EmbedPooling::kCausalLast ? end - 1 : begin; t < end; ++t) {
+      for (size_t d = 0; d < width; ++d) pooled[d] += hidden.view().Row(t)[d];
+    }
+    double square = 0;
+    for (const double value : pooled) square += value * value;
+    if (square == 0) continue;
+    const double scale = static_cast<double>(end - begin) / std::sqrt(square);
+    float* row = out.data() + windows[w].sequence * width;
+    for (size_t d = 0; d < width; ++d) row[d] += static_cast<float>(pooled[d] * scale);
+  }
+}
+
+void Normalize(std::span<float> row) {
+  double square = 0;
+  for (const float value : row) square += double{value} * value;
+  const double scale = square == 0 ? 0 : 1 / std::sqrt(square);
+  for (float& value : row) value = static_cast<float>(value * scale);
+}
+
+}  // namespace
+
+std::string_view EmbedPoolingName(EmbedPooling pooling) {
+  return std::ranges::find(kPoolings, pooling, &PoolingName::pooling)->name;
+}
+
+Result<EmbedPooling> ParseEmbedPooling(std::string_view name) {
+  const auto found = std::ranges::find(kPoolings, name, &PoolingName::name);
+  if (found != kPoolings.end()) return found->pooling;
+  return InvalidArgument("\"{}\" is no pooling; there are bidirectional-mean, causal-mean and causal-last",
+                         name);
+}
+
+Status EmbedTokens(InferenceEngine& engine, EmbedPooling pooling, size_t max_tokens,
+                   std::span<const std::vector<int32_t>> sequences, std::span<float> out) {
+  const ModelConfig& config = engine.model().config();
+  const size_t width = config.hidden_size;
+  QWEN25_CHECK(out.size() == sequences.size() * width && max_tokens > 0);
+  for (const std::vector<int32_t>& sequence : sequences) {
+    for (const int32_t token : sequence) {
+      if (token < 0 || token >= static_cast<int32_t>(config.vocab_size)) {
+        return InvalidArgument("token {} is outside the model's vocabulary of {}", token, config.vocab_size);
+      }
+    }
+  }
+  std::ranges::fill(out, 0.0f);
+  const std::vector<Window> windows =
+      WindowsOf(sequences, std::min<size_t>(max_tokens, config.max_position_embeddings));
+  for (size_t begin = 0; begin < windows.size();) {
+    size_t end = begin, num_tokens = 0;
+    while (end < windows.size() &&
+           (end == begin || num_tokens + windows[end].tokens.size() <= kBatchTokens)) {
+      num_tokens += windows[end++].tokens.size();
+    }
+    AddWindows(engine, pooling, std::span(windows).subspan(begin, end - begin), out);
+    begin = end;
+  }
+  for (size_t s = 0; s < sequences.size(); ++s) Normalize(out.subspan(s * width, width));
+  return {};
+}
+
+uint64_t WeightsFingerprint(const Model& model) {
+  uint64_t hash = 0;
+  const auto add = [&](const Parameter& parameter) {
+    const std::array<uint64_t, 3> shape = {parameter.rows, parameter.cols,
+                                           static_cast<uint64_t>(parameter.packed.format)};
+    hash = Hash64(std::as_bytes(std::span(shape)), hash);
+    if (parameter.packed) {
+      hash = Hash64(
+          {parameter.packed.data, PackedWeightBytes(parameter.packed.format, parameter.rows, parameter.cols)},
+          hash);
+    } else if (parameter.data != nullptr) {
+      hash = Hash64(std::as_bytes(std::span(parameter.data, parameter.rows * parameter.cols)), hash);
+    }
+  };
+  add(model.embed_tokens);
+  for (const DecoderLayer& layer : model.layers) {
+    for (const Parameter* parameter :
+         {&layer.input_layernorm, &layer.qkv_proj, &layer.qkv_bias, &layer.o_proj,
+          &layer.post_attention_layernorm, &layer.gate_up_proj, &layer.down_proj}) {
+      add(*parameter);
+    }
+  }
+  add(model.norm);
+  return hash;
+}
+
+}  // namespace qwen25

@@ -1,0 +1,94 @@
+#include "infer/embed_texts.h"
+
+#include <gtest/gtest.h>
+#include <rapidcheck.h>
+
+#include <cmath>
+
+#include "base/rng.h"
+#include "base/test_util.h"
+#include "infer/tiny_model_test_util.h"
+
+namespace qwen25 {
+namespace {
+
+constexpr size_t kWidth = 32;
+
+std::unique_ptr<InferenceEngine> TinyEngine(uint64_t seed = 1) {
+  Model model(TinyConfig(100));
+  model.Initialize(seed);
+  InferenceEngine::Options options;
+  options.num_threads = 2;
+  return std::make_unique<InferenceEngine>(std::move(model), options);
+}
+
+std::vector<int32_t> RandomTokens(size_t count, uint64_t seed) {
+  Rng rng(seed);
+  std::vector<int32_t> tokens(count);
+  for (int32_t& token : tokens) token = static_cast<int32_t>(rng.Below(100));
+  return tokens;
+}
+
+std::vector<float> EmbedAlone(InferenceEngine& engine, EmbedPooling pooling,
+                              const std::vector<int32_t>& tokens, size_t max_tokens = 64) {
+  std::vector<float> out(kWidth);
+  EXPECT_OK(EmbedTokens(engine, pooling, max_tokens, {&tokens, 1}, out));
+  return out;
+}
+
+class EmbedPoolings : public testing::TestWithParam<EmbedPooling> {};
+
+TEST_P(EmbedPoolings, VectorsAreTheSameAloneAndTogether) {
+  const auto engine = TinyEngine();
+  const std::vector<std::vector<int32_t>> sequences = {
+      RandomTokens(5, 1), {}, RandomTokens(63, 2), RandomTokens(150, 3), RandomTokens(1, 4)};
+  std::vector<float> together(sequences.size() * kWidth);
+  ASSERT_OK(EmbedTokens(*engine, GetParam(), 64, sequences, together));
+  for (size_t s = 0; s < sequences.size(); ++s) {
+    const std::vector<float> row(together.begin() + static_cast<ptrdiff_t>(s * kWidth),
+                                 together.begin() + static_cast<ptrdiff_t>((s + 1) * kWidth));
+    EXPECT_EQ(row, EmbedAlone(*engine, GetParam(), sequences[s])) << "sequence " << s;
+    double square = 0;
+    for (const float value : row) square += double{value} * value;
+    EXPECT_NEAR(square, sequences[s].empty() ? 0 : 1, 1e-5);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(All, EmbedPoolings,
+                         testing::Values(EmbedPooling::kBidirectionalMean, EmbedPooling::kCausalMean,
+                                         EmbedPooling::kCausalLast));
+
+// A change of the first token reaches the last one's state in both directions only where the mask lets it.
+TEST(EmbedTexts, MasksDecideWhatATokenSees) {
+  const auto engine = TinyEngine();
+  std::vector<int32_t> tokens = RandomTokens(20, 5);
+  const auto hidden = [&](EmbedPooling pooling) {
+    const std::vector<float> out = EmbedAlone(*engine, pooling, tokens);
+    return out;
+  };
+  const auto mean = hidden(EmbedPooling::kBidirectionalMean), causal = hidden(EmbedPooling::kCausalMean);
+  EXPECT_NE(mean, causal);
+  const auto last = hidden(EmbedPooling::kCausalLast);
+  std::vector<int32_t> changed = tokens;
+  changed.front() = (changed.front() + 1) % 100;
+  EXPECT_NE(last, EmbedAlone(*engine, EmbedPooling::kCausalLast, changed));
+}
+
+TEST(EmbedTexts, OutsideInputIsChecked) {
+  const auto engine = TinyEngine();
+  std::vector<float> out(kWidth);
+  const std::vector<int32_t> tokens = {5, 100};
+  EXPECT_ERROR_CONTAINS(EmbedTokens(*engine, EmbedPooling::kCausalMean, 8, {&tokens, 1}, out), "token 100");
+  EXPECT_ERROR_CONTAINS(ParseEmbedPooling("max"), "bidirectional-mean");
+  ASSERT_OK_AND_ASSIGN(const EmbedPooling pooling, ParseEmbedPooling("causal-last"));
+  EXPECT_EQ(pooling, EmbedPooling::kCausalLast);
+}
+
+TEST(EmbedTexts, FingerprintsTellWeightsApart) {
+  const auto a = TinyEngine(1), again = TinyEngine(1), b = TinyEngine(2);
+  EXPECT_EQ(WeightsFingerprint(a->model()), WeightsFingerprint(again->model()));
+  EXPECT_NE(WeightsFingerprint(a->model()), WeightsFingerprint(b->model()));
+}
+
+}  // namespace
+}  // namespace qwen25

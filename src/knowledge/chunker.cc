@@ -1,0 +1,138 @@
+#include "knowledge/chunker.h"
+
+#include <unicode/brkiter.h>
+#include <unicode/utext.h>
+
+#include <algorithm>
+#include <memory>
+
+#include "text/utf8.h"
+
+namespace qwen25 {
+namespace {
+
+// Tokens in quarters, so that sums over parts are exact.
+size_t QuarterTokens(std::string_view text) {
+  size_t quarters = 0;
+  const char* end = text.data() + text.size();
+  for (const char* p = text.data(); p < end;) {
+    const DecodedCodePoint c = DecodeCodePoint(p, end);
+    p += c.bytes;
+    quarters += c.bytes >= 3 ? 3 : c.bytes;  // ASCII 1/4, two bytes 2/4, Han and Thai 3/4 of a token
+  }
+  return quarters;
+}
+
+struct Sentence {
+  TextRange range;
+  size_t quarters = 0;
+  bool ends_paragraph = false;
+};
+
+// Cuts an overlong sentence at spaces, or between characters where there are none.
+void AddPieces(std::string_view text, TextRange range, size_t max_quarters, std::vector<Sentence>& out) {
+  size_t begin = range.begin, quarters = 0, last_space = 0;
+  for (size_t i = range.begin; i < range.end;) {
+    const DecodedCodePoint c = DecodeCodePoint(text.data() + i, text.data() + range.end);
+    const size_t cost = c.bytes >= 3 ? 3 : c.bytes;
+    if (quarters + cost > max_quarters && i > begin) {
+      const size_t cut = last_space > begin ? last_space : i;
+      out.push_back({{begin, cut}, QuarterTokens(text.substr(begin, cut - begin)), false});
+      begin = cut;
+      quarters = QuarterTokens(text.substr(begin, i - begin));
+    }
+    quarters += cost;
+    i += c.bytes;
+    if (c.code_point == ' ' || c.code_point == '\n' || c.code_point == '\t') last_space = i;
+  }
+  if (begin < range.end) out.push_back({{begin, range.end}, quarters, false});
+}
+
+bool EndsParagraph(std::string_view sentence) {
+  const size_t last = sentence.find_last_not_of(" \t\r\n");
+  const std::string_view tail = last == std::string_view::npos ? sentence : sentence.substr(last + 1);
+  return std::ranges::count(tail, '\n') >= 2;
+}
+
+// Sentence ends by ICU's rules for all languages; blank lines end sentences, too. A text that ICU refuses is
+// one sentence, which is then cut at spaces.
+std::vector<size_t> SentenceEnds(std::string_view text) {
+  std::vector<size_t> ends;
+  UErrorCode error = U_ZERO_ERROR;
+  const std::unique_ptr<icu::BreakIterator> sentences(
+      icu::BreakIterator::createSentenceInstance(icu::Locale::getRoot(), error));
+  UText* utext = U_SUCCESS(error)
+                     ? utext_openUTF8(nullptr, text.data(), static_cast<int64_t>(text.size()), &error)
+                     : nullptr;
+  if (U_SUCCESS(error)) {
+    sentences->setText(utext, error);
+    if (U_SUCCESS(error)) {
+      sentences->first();
+      for (int32_t end = sentences->next(); end != icu::BreakIterator::DONE; end = sentences->next()) {
+        ends.push_back(static_cast<size_t>(end));
+      }
+    }
+  }
+  utext_close(utext);
+  for (size_t i = text.find("\n\n"); i != std::string_view::npos; i = text.find("\n\n", i)) {
+    while (i < text.size() && text[i] == '\n') ++i;
+    ends.push_back(i);
+  }
+  ends.push_back(text.size());
+  // White space belongs to what stands before it.
+  for (size_t& end : ends) end = std::min(text.find_first_not_of(" \t\r\n", end), text.size());
+  std::ranges::sort(ends);
+  const auto repeated = std::ranges::unique(ends);
+  ends.erase(repeated.begin(), repeated.end());
+  return ends;
+}
+
+std::vector<Sentence> SentencesOf(std::string_view text, size_t max_quarters) {
+  std::vector<Sentence> sentences;
+  size_t begin = 0;
+  for (const size_t end : SentenceEnds(text)) {
+    if (end <= begin) continue;
+    const std::string_view sentence = text.substr(begin, end - begin);
+    AddPieces(text, {begin, end}, max_quarters, sentences);
+    sentences.back().ends_paragraph = EndsParagraph(sentence);
+    begin = end;
+  }
+  return sentences;
+}
+
+}  // namespace
+
+size_t EstimateTokens(std::string_view text) {
+  return (QuarterTokens(text) + 3) / 4;
+}
+
+std::vector<TextRange> ChunkText(std::string_view text, const ChunkOptions& options) {
+  std::vector<TextRange> chunks;
+  if (text.empty()) return chunks;
+  const size_t room = std::max<size_t>(options.max_tokens, 4) * 4;
+  const size_t overlap = std::min(options.overlap_tokens * 4, room / 2);
+  if (QuarterTokens(text) <= room) return {{0, text.size()}};
+  // Sentences longer than what an overlap leaves would make no progress behind it.
+  const std::vector<Sentence> sentences = SentencesOf(text, room - overlap);
+  for (size_t first = 0, fresh = 0; fresh < sentences.size();) {
+    size_t end = first, quarters = 0, paragraph_end = 0;
+    while (end < sentences.size() && quarters + sentences[end].quarters <= room) {
+      quarters += sentences[end++].quarters;
+      if (sentences[end - 1].ends_paragraph && quarters * 2 >= room && end > fresh) paragraph_end = end;
+    }
+    if (paragraph_end != 0 && end < sentences.size()) end = paragraph_end;
+    chunks.push_back({sentences[first].range.begin, sentences[end - 1].range.end});
+    fresh = end;
+    first = end;
+    // A paragraph's end is a clean cut; elsewhere the next piece starts with the last sentences of this one.
+    if (end < sentences.size() && !sentences[end - 1].ends_paragraph) {
+      for (size_t repeated = sentences[first - 1].quarters; first > 1 && repeated <= overlap;
+           repeated += sentences[first - 1].quarters) {
+        --first;
+      }
+    }
+  }
+  return chunks;
+}
+
+}  // namespace qwen25

@@ -1,0 +1,44 @@
+// Where embeddings come from. Every source gives vectors of length one, so that their dot product is the
+// cosine.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+
+#include "base/status.h"
+
+namespace qwen25 {
+
+// What made a vector. Vectors of different embedders are never compared.
+struct EmbedderId {
+  std::string name;  // "hashed", "model", "command"
+  uint32_t dimension = 0;
+  std::string fingerprint;  // changes with everything that changes the vectors
+
+  std::string ToString() const;
+  friend bool operator==(const EmbedderId&, const EmbedderId&) = default;
+};
+
+enum class EmbedKind {
+  kPassage,  // what is found
+  kQuery,    // what is asked
+};
+
+// One source of embeddings. Used by one thread at a time.
+class Embedder {
+ public:
+  virtual ~Embedder() = default;
+
+  virtual const EmbedderId& id() const = 0;
+  // Fills out [texts.size() * dimension] with one vector of length one per text; a text with nothing in it
+  // (empty, punctuation alone) gives zeros.
+  virtual Status Embed(EmbedKind kind, std::span<const std::string> texts, std::span<float> out) = 0;
+};
+
+// Scales `vector` to length one; zeros stay zeros.
+void NormalizeVector(std::span<float> vector);
+// Both of one size.
+float DotProduct(std::span<const float> a, std::span<const float> b);
+
+}  // namespace qwen25

@@ -1,0 +1,113 @@
+#include "knowledge/hashed_embedder.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "base/hash.h"
+#include "base/rng.h"
+#include "knowledge/search_terms.h"
+#include "text/utf8.h"
+
+namespace qwen25 {
+namespace {
+
+constexpr size_t kCoordinates = 8;     // of one feature's projection
+constexpr float kGroupWeight = 0.35f;  // of one letter group; a word has about as many groups as letters
+
+// As TermsOf gives them: lower case, stemmed. Sorted.
+constexpr std::array kCommonWords = std::to_array<std::string_view>(
+    {"a",    "about", "after", "all",  "also",  "am",    "an",   "and",   "any",  "are",   "as",    "at",
+     "be",   "been",  "but",   "by",   "can",   "could", "did",  "do",    "doe",  "for",   "from",  "had",
+     "has",  "have",  "he",    "her",  "him",   "his",   "how",  "i",     "if",   "in",    "into",  "is",
+     "it",   "its",   "just",  "me",   "my",    "no",    "not",  "of",    "on",   "one",   "or",    "our",
+     "out",  "she",   "so",    "some", "than",  "that",  "the",  "their", "them", "then",  "there", "these",
+     "they", "this",  "to",    "up",   "was",   "we",    "were", "what",  "when", "where", "which", "who",
+     "whom", "why",   "will",  "with", "would", "you",   "your"});
+
+uint64_t HashText(std::string_view text, uint64_t seed) {
+  return Hash64(std::as_bytes(std::span(text)), seed);
+}
+
+void AddFeature(uint64_t hash, float weight, std::span<float> out) {
+  Rng rng(hash);
+  for (size_t i = 0; i < kCoordinates; ++i) {
+    const uint64_t bits = rng.Next();
+    out[(bits >> 1) % out.size()] += (bits & 1) != 0 ? weight : -weight;
+  }
+}
+
+float WeightOf(std::string_view term) {
+  if (std::ranges::binary_search(kCommonWords, term)) return 0.1f;
+  return term.size() < 3 ? 0.5f : 1.0f;
+}
+
+void AddTerm(const std::string& term, float weight, std::span<float> out) {
+  AddFeature(HashText(term, 1), weight, out);
+  if (term.size() < 4) return;  // its groups would be the term again
+  const std::string framed = "<" + term + ">";
+  std::vector<size_t> starts;
+  for (size_t i = 0; i < framed.size();) {
+    starts.push_back(i);
+    i += DecodeCodePoint(framed.data() + i, framed.data() + framed.size()).bytes;
+  }
+  starts.push_back(framed.size());
+  const size_t num_letters = starts.size() - 1;
+  // All groups together weigh a fixed share of the word, however long it is.
+  size_t num_groups = 0;
+  for (size_t n = 3; n <= 5 && n <= num_letters; ++n) num_groups += num_letters - n + 1;
+  const float each =
+      weight * kGroupWeight * 3 / std::sqrt(static_cast<float>(std::max<size_t>(1, num_groups)));
+  for (size_t n = 3; n <= 5; ++n) {
+    for (size_t i = 0; i + n <= num_letters; ++i) {
+      AddFeature(HashText(std::string_view(framed).substr(starts[i], starts[i + n] - starts[i]), 2), each,
+                 out);
+    }
+  }
+}
+
+}  // namespace
+
+std::string EmbedderId::ToString() const {
+  return fmt::format("{} ({} dimensions, {})", name, dimension, fingerprint);
+}
+
+void NormalizeVector(std::span<float> vector) {
+  double sum = 0;
+  for (const float value : vector) sum += double{value} * value;
+  if (sum == 0) return;
+  const auto scale = static_cast<float>(1 / std::sqrt(sum));
+  for (float& value : vector) value *= scale;
+}
+
+float DotProduct(std::span<const float> a, std::span<const float> b) {
+  double sum = 0;
+  for (size_t i = 0; i < a.size(); ++i) sum += double{a[i]} * b[i];
+  return static_cast<float>(sum);
+}
+
+HashedEmbedder::HashedEmbedder(const HashedEmbedderOptions& options)
+    : id_{"hashed", options.dimension, "ngrams-1 " + SearchTermsVersion()} {}
+
+Status HashedEmbedder::Embed(EmbedKind, std::span<const std::string> texts, std::span<float> out) {
+  QWEN25_CHECK(out.size() == texts.size() * id_.dimension);
+  std::ranges::fill(out, 0.0f);
+  for (size_t i = 0; i < texts.size(); ++i) {
+    const std::span<float> vector = out.subspan(i * id_.dimension, id_.dimension);
+    std::unordered_map<std::string, uint32_t> counts;
+    std::vector<std::string> order;  // of first appearance, so that sums have one order everywhere
+    for (std::string& term : TermsOf(texts[i])) {
+      if (++counts[term] == 1) order.push_back(std::move(term));
+    }
+    for (const std::string& term : order) {
+      AddTerm(term, WeightOf(term) * (1 + std::log(static_cast<float>(counts[term]))), vector);
+    }
+    NormalizeVector(vector);
+  }
+  return {};
+}
+
+}  // namespace qwen25

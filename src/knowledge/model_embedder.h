@@ -1,0 +1,31 @@
+// Embeddings from the language model itself.
+#pragma once
+
+#include "infer/embed_texts.h"
+#include "infer/session.h"
+#include "knowledge/embedder.h"
+#include "text/tokenizer.h"
+
+namespace qwen25 {
+
+struct ModelEmbedderOptions {
+  EmbedPooling pooling = EmbedPooling::kBidirectionalMean;
+  size_t max_tokens = 512;  // of one window; longer texts are averaged over windows
+};
+
+// The engine and tokenizer must outlive it; between calls others may use the engine.
+class ModelEmbedder : public Embedder {
+ public:
+  ModelEmbedder(InferenceEngine& engine, const Tokenizer& tokenizer, const ModelEmbedderOptions& options);
+
+  const EmbedderId& id() const override { return id_; }
+  Status Embed(EmbedKind kind, std::span<const std::string> texts, std::span<float> out) override;
+
+ private:
+  InferenceEngine& engine_;
+  const Tokenizer& tokenizer_;
+  const ModelEmbedderOptions options_;
+  EmbedderId id_;
+};
+
+}  // namespace qwen25

@@ -1,0 +1,70 @@
+// What the semantic memory keeps, and what a search gives.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/json.h"
+#include "base/status.h"
+#include "knowledge/chunker.h"
+
+namespace qwen25 {
+
+// A remembered text: one sentence that somebody wanted to be kept, or a whole document.
+struct Note {
+  int64_t id = 0;
+  std::string name_space = "default";
+  std::string text;    // UTF-8
+  std::string title;   // may be empty
+  std::string source;  // where it comes from: a path, "chat"; may be empty
+  std::vector<std::string> tags;
+  int64_t created_ms = 0;  // since 1970, UTC
+  int64_t updated_ms = 0;
+  std::optional<int64_t> superseded_by;  // the note that replaced it: it is no longer true
+  size_t num_chunks = 0;
+};
+
+// What is to be remembered.
+struct NewNote {
+  std::string text;
+  std::string name_space = "default";
+  std::string title, source;
+  std::vector<std::string> tags;
+  int64_t created_ms = 0;             // 0: now
+  std::optional<int64_t> supersedes;  // the note of the same namespace that is no longer true
+  bool replaces_source = false;       // as does every older note of the same source
+};
+
+enum class SearchMode { kWords, kVectors, kHybrid };
+
+struct NoteSearch {
+  std::string query;
+  std::vector<std::string> namespaces = {"default"};  // only these are looked at
+  SearchMode mode = SearchMode::kHybrid;
+  size_t limit = 10;
+  size_t candidates = 100;        // of each list, before they are fused
+  std::vector<std::string> tags;  // the note has all of these
+  std::string source;             // the note's, if not empty
+  bool include_superseded = false;
+};
+
+// A chunk of a note that was found. Ranks count from 1; 0: not in that list.
+struct NoteHit {
+  int64_t note = 0;
+  int64_t chunk = 0;
+  std::string name_space, title, source, text;  // the chunk's text
+  TextRange range;                              // its place in the note, in bytes
+  int64_t created_ms = 0;
+  bool superseded = false;
+  double score = 0;  // the sum over its ranks of 1 / (60 + rank)
+  size_t word_rank = 0, vector_rank = 0;
+  double bm25 = 0, cosine = 0;
+};
+
+// A note as one JSON object, and back. kInvalidArgument names `origin`, the member and what was wanted.
+Json NoteToJson(const Note& note);
+Result<Note> NoteFromJson(const Json& json, std::string_view origin);
+
+}  // namespace qwen25

@@ -1,0 +1,150 @@
+// The semantic memory: notes and documents in one SQLite file, found by words (BM25 of FTS5), by meaning
+// (vectors of an Embedder in HNSW graphs) or by both (reciprocal rank fusion). docs/memory.md.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "knowledge/embedder.h"
+#include "knowledge/note.h"
+#include "knowledge/sqlite.h"
+#include "knowledge/vector_index.h"
+
+namespace qwen25 {
+
+struct NoteStoreOptions {
+  int busy_milliseconds = 10000;  // how long another writer is waited for
+  ChunkOptions chunks;
+};
+
+struct NoteStats {
+  uint64_t notes = 0, superseded = 0, chunks = 0, embedded = 0;
+  uint64_t file_bytes = 0;                                   // with the log, without vector caches
+  std::vector<std::pair<std::string, uint64_t>> namespaces;  // with their numbers of notes
+  std::string embedder;                                      // EmbedderId::ToString, or empty
+};
+
+// Which notes: all conditions that are set must hold.
+struct NoteFilter {
+  std::string name_space;  // empty: all
+  std::string source;
+  std::vector<std::string> tags;
+  bool include_superseded = true;
+};
+
+// The store in a memory folder: notes.sqlite, and a cache of vectors per namespace. Several processes may
+// have it open; one writes at a time, the others wait. What a call has acknowledged survives a kill and a
+// power loss. Used by one thread at a time.
+//
+// Namespaces are kept apart by construction: each has its own full-text index and its own graph, so that a
+// search in one neither reads nor weighs anything of another.
+class NoteStore {
+ public:
+  // Opens or creates. `embedder` may be null: then notes are found by words, and new ones get no vectors. An
+  // embedder other than the one that made the vectors is kInvalidArgument (Reindex changes it).
+  static Result<std::unique_ptr<NoteStore>> Open(const std::filesystem::path& directory, Embedder* embedder,
+                                                 const NoteStoreOptions& options = {});
+  // Whether there is one in the folder.
+  static bool Exists(const std::filesystem::path& directory);
+  ~NoteStore();
+  NoteStore(const NoteStore&) = delete;
+  NoteStore& operator=(const NoteStore&) = delete;
+
+  // What made the vectors; nothing while there are none.
+  Result<std::optional<EmbedderId>> StoredEmbedder();
+  // A note of the caller's beside that, e.g. where the embedder's model is; empty where it was never set.
+  Result<std::string> GetSetting(const std::string& key);
+  Status SetSetting(const std::string& key, const std::string& value);
+
+  // Remembers a text and returns its id. A text that its namespace holds already, from the same source and
+  // still true, is not stored again: its id is returned.
+  Result<int64_t> Add(const NewNote& note);
+  // The same for several in one transaction: all or none.
+  Result<std::vector<int64_t>> AddAll(std::span<const NewNote> notes);
+
+  Result<Note> Get(int64_t id);
+  // By id, without texts where `with_text` is false.
+  Result<std::vector<Note>> List(const NoteFilter& filter, bool with_text = false);
+  // Removes notes; returns how many there were. `erase` leaves no trace of them in the files, which are
+  // written anew: it takes as long as copying the store.
+  Result<size_t> Forget(std::span<const int64_t> ids, bool erase);
+  // Rewrites the files without what was removed earlier.
+  Status EraseTraces();
+
+  Result<std::vector<NoteHit>> Search(const NoteSearch& search);
+
+  // Embeds every chunk again, with the embedder that this store was opened with, whatever made the vectors
+  // that are there. `progress(done, total)` may stop it by returning false; nothing is changed then.
+  static Result<std::unique_ptr<NoteStore>> Reindex(
+      const std::filesystem::path& directory, Embedder* embedder,
+      const std::function<bool(uint64_t done, uint64_t total)>& progress,
+      const NoteStoreOptions& options = {});
+
+  Result<NoteStats> Stats();
+  // Holds the file to SQLite's own checks, and every index to the notes. The error says what is wrong.
+  Status Verify();
+  // Writes the caches of vectors that changed, so that the next start need not build them.
+  Status SaveVectorCaches();
+
+ private:
+  struct NamespaceIndex {
+    std::optional<VectorIndex> vectors;
+    bool changed = false;       // since its cache was written
+    int64_t data_version = -1;  // of the database when it was brought up to date
+  };
+  struct Candidate {
+    int64_t chunk;
+    double score;
+  };
+
+  NoteStore(std::filesystem::path directory, Embedder* embedder, const NoteStoreOptions& options,
+            Database database)
+      : directory_(std::move(directory)),
+        embedder_(embedder),
+        options_(options),
+        database_(std::move(database)) {}
+
+  Status CreateSchema();
+  Status CheckEmbedder();
+  Status RebuildWordsIfNeeded();
+  Status RememberEmbedder();
+  Result<int64_t> NamespaceId(const std::string& name, bool create);  // 0: there is none
+  Result<int64_t> AddOne(const NewNote& note, std::vector<std::pair<int64_t, std::vector<float>>>& vectors);
+  Result<int64_t> FindSame(int64_t name_space, const NewNote& note);
+  Status Supersede(int64_t old_note, int64_t new_note, int64_t name_space);
+  Status AddChunks(int64_t note, int64_t name_space, const std::string& text,
+                   std::vector<std::pair<int64_t, std::vector<float>>>& vectors);
+  Status RemoveOne(int64_t id);
+  Status FillNote(Note& note, bool with_text);
+  Result<std::string> TextOf(int64_t note);
+
+  // note_search.cc
+  Status SearchNamespace(const NoteSearch& search, const std::string& name, std::vector<Candidate>& words,
+                         std::vector<Candidate>& vectors, std::span<const float> query_vector);
+  Result<std::vector<Candidate>> SearchWords(const NoteSearch& search, int64_t name_space);
+  Result<std::vector<Candidate>> SearchVectors(const NoteSearch& search, int64_t name_space,
+                                               std::span<const float> query);
+  Result<std::string> MatchExpression(const std::string& query, int64_t name_space);
+  Result<bool> Allowed(const NoteSearch& search, int64_t chunk);
+  Result<NamespaceIndex*> IndexOf(int64_t name_space);
+  Status UpdateIndex(int64_t name_space, NamespaceIndex& index);
+  std::string CachePath(int64_t name_space) const;
+
+  const std::filesystem::path directory_;
+  Embedder* const embedder_;
+  const NoteStoreOptions options_;
+  Database database_;
+  std::map<int64_t, NamespaceIndex> indexes_;  // by namespace, made when first searched
+};
+
+// Positions of one item in several rankings, as a score: the sum of 1 / (60 + rank) over the lists that hold
+// it (Cormack, Clarke and Buettcher 2009). Ranks count from 1; 0: not in the list.
+double ReciprocalRankScore(std::span<const size_t> ranks);
+
+}  // namespace qwen25

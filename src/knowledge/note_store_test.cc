@@ -1,0 +1,409 @@
+#include "knowledge/note_store.h"
+
+#include <gtest/gtest.h>
+#include <rapidcheck.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <csignal>
+#include <filesystem>
+#include <set>
+
+#include "base/file.h"
+#include "base/test_util.h"
+#include "knowledge/hashed_embedder.h"
+
+namespace qwen25 {
+namespace {
+
+std::unique_ptr<NoteStore> MustOpen(const std::filesystem::path& directory, Embedder* embedder,
+                                    const NoteStoreOptions& options = {}) {
+  auto store = NoteStore::Open(directory, embedder, options);
+  EXPECT_TRUE(store.ok()) << MessageOf(store);
+  return std::move(store).value();
+}
+
+int64_t MustAdd(NoteStore& store, const NewNote& note) {
+  const auto id = store.Add(note);
+  EXPECT_TRUE(id.ok()) << MessageOf(id);
+  return *id;
+}
+
+std::vector<int64_t> NotesFound(NoteStore& store, const NoteSearch& search) {
+  const auto hits = store.Search(search);
+  EXPECT_TRUE(hits.ok()) << MessageOf(hits);
+  std::vector<int64_t> notes;
+  for (const NoteHit& hit : *hits) notes.push_back(hit.note);
+  return notes;
+}
+
+bool AnyFileHolds(const std::filesystem::path& directory, const std::string& text) {
+  for (const auto& entry : std::filesystem::directory_iterator(directory)) {
+    const auto content = ReadFile(entry.path());
+    if (content.ok() && content->find(text) != std::string::npos) return true;
+  }
+  return false;
+}
+
+TEST(NoteStore, RemembersFindsAndForgets) {
+  const TemporaryDirectory directory;
+  HashedEmbedder embedder;
+  int64_t cat = 0;
+  {
+    const auto store = MustOpen(directory.path(), &embedder);
+    cat = MustAdd(*store,
+                  {.text = "My cat is called Mimi.", .title = "pets", .source = "chat", .tags = {"home"}});
+    MustAdd(*store, {.text = "The server room has code 4711."});
+    EXPECT_EQ(MustAdd(*store, {.text = "My cat is called Mimi.", .source = "chat"}), cat) << "stored twice";
+  }
+  const auto store = MustOpen(directory.path(), &embedder);
+  ASSERT_OK_AND_ASSIGN(const Note note, store->Get(cat));
+  EXPECT_EQ(note.text, "My cat is called Mimi.");
+  EXPECT_EQ(note.tags, std::vector<std::string>{"home"});
+  EXPECT_GT(note.created_ms, 1600000000000);
+  for (const SearchMode mode : {SearchMode::kWords, SearchMode::kVectors, SearchMode::kHybrid}) {
+    const auto found = NotesFound(*store, {.query = "what are my cats called?", .mode = mode});
+    ASSERT_FALSE(found.empty());
+    EXPECT_EQ(found[0], cat);
+  }
+  ASSERT_OK_AND_ASSIGN(const auto hits, store->Search({.query = "Mimi"}));
+  EXPECT_EQ(hits[0].word_rank, 1u);
+  EXPECT_EQ(hits[0].vector_rank, 1u);
+  EXPECT_DOUBLE_EQ(hits[0].score, 2.0 / 61);
+  EXPECT_EQ(hits[0].text, note.text);
+
+  ASSERT_OK_AND_ASSIGN(const size_t forgotten, store->Forget(std::array{cat, int64_t{99}}, /*erase=*/false));
+  EXPECT_EQ(forgotten, 1u);
+  EXPECT_ERROR_CONTAINS(store->Get(cat), "there is no note");
+  const auto left = NotesFound(*store, {.query = "what is my cat called?"});
+  EXPECT_EQ(std::ranges::count(left, cat), 0);
+  EXPECT_OK(store->Verify());
+}
+
+TEST(NoteStore, FindsAllScripts) {
+  const TemporaryDirectory directory;
+  const auto store = MustOpen(directory.path(), nullptr);
+  const std::vector<std::pair<std::string, std::string>> cases = {
+      {"我住在北京，喜欢吃饺子。", "饺子"},
+      {"私は東京タワーの近くに住んでいます。", "東京タワー"},
+      {"ฉันเลี้ยงแมวสามตัวที่บ้าน", "แมว"},
+      {"저는 부산에서 커피를 팝니다.", "커피"},
+      {"Мы встречаемся у памятника в полдень.", "Памятника"},
+      {"النافذة الزرقاء مفتوحة", "الزرقاء"},
+      {"El niño compró dos árboles", "NINO"},
+      {"वह हर सुबह चाय पीता है", "चाय"},
+      {"猫", "猫"},
+  };
+  std::vector<int64_t> ids;
+  for (const auto& [text, query] : cases) ids.push_back(MustAdd(*store, {.text = text}));
+  for (size_t i = 0; i < cases.size(); ++i) {
+    EXPECT_EQ(NotesFound(*store, {.query = cases[i].second}), std::vector<int64_t>{ids[i]})
+        << cases[i].second;
+  }
+}
+
+TEST(NoteStore, NamespacesAreKeptApart) {
+  const TemporaryDirectory directory;
+  HashedEmbedder embedder;
+  const auto store = MustOpen(directory.path(), &embedder);
+  const int64_t mine = MustAdd(*store, {.text = "the password is swordfish", .name_space = "ada"});
+  ASSERT_OK_AND_ASSIGN(const auto before, store->Search({.query = "password", .namespaces = {"ada"}}));
+  for (int i = 0; i < 20; ++i) {
+    MustAdd(*store, {.text = fmt::format("password number {} of bob", i), .name_space = "bob"});
+  }
+  ASSERT_OK_AND_ASSIGN(const auto hits, store->Search({.query = "password", .namespaces = {"ada"}}));
+  ASSERT_EQ(hits.size(), 1u);
+  EXPECT_EQ(hits[0].note, mine);
+  // Not even the statistics of other namespaces show.
+  EXPECT_EQ(hits[0].bm25, before[0].bm25);
+  EXPECT_EQ(hits[0].cosine, before[0].cosine);
+  EXPECT_TRUE(NotesFound(*store, {.query = "password", .namespaces = {"eve"}}).empty());
+  EXPECT_EQ(NotesFound(*store, {.query = "password", .namespaces = {"ada", "bob"}, .limit = 50}).size(), 21u);
+}
+
+TEST(NoteStore, UpdatesHideWhatTheyReplace) {
+  const TemporaryDirectory directory;
+  HashedEmbedder embedder;
+  const auto store = MustOpen(directory.path(), &embedder);
+  const int64_t old_home = MustAdd(*store, {.text = "I live in Lyon."});
+  const int64_t home = MustAdd(*store, {.text = "I live in Porto.", .supersedes = old_home});
+  EXPECT_EQ(NotesFound(*store, {.query = "where do I live"}), std::vector<int64_t>{home});
+  EXPECT_EQ(NotesFound(*store, {.query = "where do I live", .include_superseded = true}).size(), 2u);
+  ASSERT_OK_AND_ASSIGN(const Note old_note, store->Get(old_home));
+  EXPECT_EQ(old_note.superseded_by, home);
+  EXPECT_ERROR_CONTAINS(store->Add({.text = "x", .supersedes = 1234}), "no note 1234");
+  const int64_t first = MustAdd(*store, {.text = "chapter one", .source = "book", .replaces_source = true});
+  const int64_t second =
+      MustAdd(*store, {.text = "chapter one, revised", .source = "book", .replaces_source = true});
+  ASSERT_OK_AND_ASSIGN(const Note replaced, store->Get(first));
+  EXPECT_EQ(replaced.superseded_by, second);
+  // Forgetting the new one makes the old one true again.
+  ASSERT_OK(store->Forget(std::array{home}, false));
+  EXPECT_EQ(NotesFound(*store, {.query = "where do I live", .mode = SearchMode::kWords}),
+            std::vector<int64_t>{old_home});
+}
+
+TEST(NoteStore, FiltersBySourceAndTags) {
+  const TemporaryDirectory directory;
+  HashedEmbedder embedder;
+  const auto store = MustOpen(directory.path(), &embedder);
+  for (int i = 0; i < 300; ++i) {
+    MustAdd(*store, {.text = fmt::format("apple pie number {}", i), .source = "recipes"});
+  }
+  const int64_t tagged =
+      MustAdd(*store, {.text = "some pear cake, and once an apple", .tags = {"best", "cake"}});
+  for (const SearchMode mode : {SearchMode::kWords, SearchMode::kVectors}) {
+    EXPECT_EQ(NotesFound(*store, {.query = "apple pie", .mode = mode, .candidates = 5, .tags = {"best"}}),
+              std::vector<int64_t>{tagged});
+  }
+  EXPECT_EQ(NotesFound(*store, {.query = "apple", .limit = 7, .source = "recipes"}).size(), 7u);
+  ASSERT_OK_AND_ASSIGN(const auto listed, store->List({.tags = {"cake"}}));
+  EXPECT_EQ(listed.size(), 1u);
+}
+
+TEST(NoteStore, DocumentsComeBackWhole) {
+  const TemporaryDirectory directory;
+  const auto store = MustOpen(directory.path(), nullptr, {.chunks = {.max_tokens = 12, .overlap_tokens = 5}});
+  std::string text;
+  for (int i = 0; i < 80; ++i)
+    text += fmt::format("Sentence {} says {}.{}", i, i * i, i % 7 == 0 ? "\n\n" : " ");
+  const int64_t id = MustAdd(*store, {.text = text, .source = "document"});
+  ASSERT_OK_AND_ASSIGN(const Note note, store->Get(id));
+  EXPECT_EQ(note.text, text);
+  EXPECT_GT(note.num_chunks, 20u);
+  ASSERT_OK_AND_ASSIGN(const auto hits, store->Search({.query = "5041"}));  // 71 * 71
+  ASSERT_FALSE(hits.empty());
+  EXPECT_EQ(text.substr(hits[0].range.begin, hits[0].range.end - hits[0].range.begin), hits[0].text);
+  EXPECT_NE(hits[0].text.find("Sentence 71"), std::string::npos);
+}
+
+TEST(NoteStore, ErasingLeavesNoTrace) {
+  const TemporaryDirectory directory;
+  HashedEmbedder embedder;
+  const auto store = MustOpen(directory.path(), &embedder);
+  std::vector<NewNote> notes;
+  for (int i = 0; i < 200; ++i) notes.push_back({.text = fmt::format("An ordinary note about topic {}.", i)});
+  ASSERT_OK(store->AddAll(notes));
+  const int64_t secret = MustAdd(
+      *store,
+      {.text = "Zanzibar7 is the Quetzalcoatl place.", .title = "Xylophonist", .tags = {"Wolframite"}});
+  ASSERT_OK(store->Search({.query = "Zanzibar7"}));
+  ASSERT_OK(store->SaveVectorCaches());
+  ASSERT_TRUE(AnyFileHolds(directory.path(), "Zanzibar7"));
+  ASSERT_OK(store->Forget(std::array{secret}, /*erase=*/true));
+  for (const char* trace :
+       {"Zanzibar7", "zanzibar7", "anzibar", "uetzalcoatl", "Xylophonist", "Wolframite"}) {
+    EXPECT_FALSE(AnyFileHolds(directory.path(), trace)) << trace;
+  }
+  EXPECT_OK(store->Verify());
+  EXPECT_FALSE(NotesFound(*store, {.query = "ordinary topic 17"}).empty());
+}
+
+TEST(NoteStore, EmbeddersAreNotMixed) {
+  const TemporaryDirectory directory;
+  HashedEmbedder embedder, small({.dimension = 64});
+  { MustAdd(*MustOpen(directory.path(), &embedder), {.text = "a note about rivers"}); }
+  EXPECT_ERROR_CONTAINS(NoteStore::Open(directory.path(), &small), "memory reindex");
+  { MustAdd(*MustOpen(directory.path(), nullptr), {.text = "a note about mountains"}); }
+  ASSERT_OK_AND_ASSIGN(const auto store, NoteStore::Reindex(directory.path(), &small, nullptr));
+  ASSERT_OK_AND_ASSIGN(const NoteStats stats, store->Stats());
+  EXPECT_EQ(stats.embedded, 2u);
+  EXPECT_EQ(NotesFound(*store, {.query = "mountain", .mode = SearchMode::kVectors})[0], 2);
+  EXPECT_ERROR_CONTAINS(NoteStore::Open(directory.path(), &embedder), "64 dimensions");
+}
+
+TEST(NoteStore, DamagedAndForeignFilesAreRefused) {
+  HashedEmbedder embedder;
+  {
+    const TemporaryDirectory directory;
+    ASSERT_OK(WriteFileAtomically(directory / "notes.sqlite", std::string(5000, 'x')));
+    EXPECT_ERROR_CONTAINS(NoteStore::Open(directory.path(), &embedder), "not a sound SQLite database");
+  }
+  const TemporaryDirectory directory;
+  { MustAdd(*MustOpen(directory.path(), &embedder), {.text = "kept"}); }
+  {
+    ASSERT_OK_AND_ASSIGN(Database database, Database::Open(directory / "notes.sqlite", 100));
+    ASSERT_OK(database.Execute("PRAGMA user_version=7"));
+  }
+  EXPECT_ERROR_CONTAINS(NoteStore::Open(directory.path(), &embedder), "newer qwen25 (schema 7");
+  {
+    const TemporaryDirectory foreign;
+    {
+      ASSERT_OK_AND_ASSIGN(Database database, Database::Open(foreign / "notes.sqlite", 100));
+      ASSERT_OK(database.Execute("CREATE TABLE t (x)"));
+    }
+    EXPECT_ERROR_CONTAINS(NoteStore::Open(foreign.path(), &embedder), "another program");
+  }
+  // A damaged page in the middle: found by Verify, and never a crash.
+  const TemporaryDirectory damaged;
+  {
+    const auto store = MustOpen(damaged.path(), &embedder);
+    std::vector<NewNote> notes;
+    for (int i = 0; i < 100; ++i)
+      notes.push_back({.text = fmt::format("note {} about subject {}", i, i * 7)});
+    ASSERT_OK(store->AddAll(notes));
+  }
+  ASSERT_OK_AND_ASSIGN(std::string bytes, ReadFile(damaged / "notes.sqlite"));
+  for (size_t page = 8; page < 12; ++page)
+    std::fill_n(bytes.begin() + static_cast<ptrdiff_t>(page * 4096), 4096, '\x5a');
+  ASSERT_OK(WriteFileAtomically(damaged / "notes.sqlite", bytes));
+  const auto store = NoteStore::Open(damaged.path(), &embedder);
+  if (store.ok()) {
+    EXPECT_FALSE((*store)->Verify().ok());
+  }
+}
+
+TEST(NoteStore, ASecondWriterWaitsOrIsTold) {
+  const TemporaryDirectory directory;
+  HashedEmbedder embedder;
+  const auto store = MustOpen(directory.path(), &embedder, {.busy_milliseconds = 1});
+  MustAdd(*store, {.text = "first"});
+  ASSERT_OK_AND_ASSIGN(Database other, Database::Open(directory / "notes.sqlite", 1));
+  {
+    ASSERT_OK_AND_ASSIGN(const Transaction writing, Transaction::Begin(other));
+    EXPECT_ERROR_CONTAINS(store->Add({.text = "second"}), "another process is writing");
+    EXPECT_EQ(NotesFound(*store, {.query = "first"}).size(), 1u);  // readers go on
+  }
+  MustAdd(*store, {.text = "second"});
+}
+
+TEST(NoteStore, SeesWhatAnotherWroteAndRemoved) {
+  const TemporaryDirectory directory;
+  HashedEmbedder embedder;
+  const auto a = MustOpen(directory.path(), &embedder), b = MustOpen(directory.path(), &embedder);
+  const int64_t first = MustAdd(*a, {.text = "blue whale"});
+  EXPECT_EQ(NotesFound(*b, {.query = "whales", .mode = SearchMode::kVectors}), std::vector<int64_t>{first});
+  const int64_t second = MustAdd(*a, {.text = "grey whale"});
+  EXPECT_EQ(NotesFound(*b, {.query = "whales", .mode = SearchMode::kVectors}).size(), 2u);
+  ASSERT_OK(b->Forget(std::array{first}, false));
+  EXPECT_EQ(NotesFound(*a, {.query = "whales", .mode = SearchMode::kVectors}), std::vector<int64_t>{second});
+}
+
+TEST(NoteStore, RefusesWhatIsNoText) {
+  const TemporaryDirectory directory;
+  const auto store = MustOpen(directory.path(), nullptr);
+  EXPECT_ERROR_CONTAINS(store->Add({.text = " \n"}), "nothing to remember");
+  EXPECT_ERROR_CONTAINS(store->Add({.text = "\xff\xfe", .source = "image.png"}), "image.png");
+  EXPECT_ERROR_CONTAINS(store->Add({.text = std::string("a\0b", 3)}), "UTF-8");
+  EXPECT_ERROR_CONTAINS(store->Add({.text = "x", .name_space = ""}), "namespace");
+  EXPECT_ERROR_CONTAINS(store->Search({.query = "x", .mode = SearchMode::kVectors}), "needs an embedder");
+  ASSERT_OK_AND_ASSIGN(const auto nothing, store->Search({.query = "\" OR * NEAR("}));
+  EXPECT_TRUE(nothing.empty());
+  // All or none.
+  const std::vector<NewNote> notes = {{.text = "good"}, {.text = ""}};
+  EXPECT_FALSE(store->AddAll(notes).ok());
+  ASSERT_OK_AND_ASSIGN(const NoteStats stats, store->Stats());
+  EXPECT_EQ(stats.notes, 0u);
+}
+
+// Random operations, held to a plain list of texts.
+TEST(NoteStore, BehavesLikeAListOfTexts) {
+  EXPECT_TRUE(rc::check([](const std::vector<std::tuple<uint8_t, uint8_t>>& operations) {
+    const TemporaryDirectory directory;
+    HashedEmbedder embedder({.dimension = 32});
+    auto store = MustOpen(directory.path(), &embedder);
+    struct Expected {
+      std::string text;
+      bool superseded = false;
+      int64_t by = 0;
+    };
+    std::map<int64_t, Expected> expected;
+    for (const auto& [what, which] : operations) {
+      const std::string word = fmt::format("w{}", which % 9);
+      const auto pick = [&]() -> int64_t {
+        return expected.empty()
+                   ? 0
+                   : std::next(expected.begin(), which % static_cast<int>(expected.size()))->first;
+      };
+      if (what % 6 <= 2) {
+        NewNote note{.text = fmt::format("{} about {}", word, expected.size() + 100 * which)};
+        const int64_t old_note = what % 6 == 2 ? pick() : 0;
+        if (old_note != 0) note.supersedes = old_note;
+        const bool known = std::ranges::any_of(expected, [&](const auto& entry) {
+          return entry.second.text == note.text && !entry.second.superseded;
+        });
+        if (known) continue;
+        const int64_t id = MustAdd(*store, note);
+        expected[id] = {note.text};
+        if (old_note != 0) expected[old_note].superseded = true, expected[old_note].by = id;
+      } else if (what % 6 == 3 && pick() != 0) {
+        const int64_t id = pick();
+        RC_ASSERT(store->Forget(std::array{id}, which % 4 == 0).ok());
+        expected.erase(id);
+        for (auto& [other, entry] : expected) {
+          if (entry.by == id) entry.superseded = false, entry.by = 0;
+        }
+      } else if (what % 6 == 4) {
+        store.reset();
+        store = MustOpen(directory.path(), &embedder);
+      } else {
+        std::set<int64_t> wanted, everything;
+        for (const auto& [id, entry] : expected) {
+          if (!entry.superseded) everything.insert(id);
+          if (!entry.superseded && entry.text.starts_with(word + " ")) wanted.insert(id);
+        }
+        const auto words = NotesFound(*store, {.query = word, .mode = SearchMode::kWords, .limit = 1000});
+        RC_ASSERT((std::set<int64_t>(words.begin(), words.end()) == wanted));
+        const auto vectors = NotesFound(*store, {.query = word, .mode = SearchMode::kVectors, .limit = 1000});
+        RC_ASSERT((std::set<int64_t>(vectors.begin(), vectors.end()) == everything));
+      }
+    }
+    const auto listed = store->List({}, /*with_text=*/true);
+    RC_ASSERT(listed.ok() && listed->size() == expected.size());
+    for (const Note& note : *listed) RC_ASSERT(note.text == expected.at(note.id).text);
+    RC_ASSERT(store->Verify().ok());
+  }));
+}
+
+// A writer that is killed at any moment loses nothing that it has acknowledged.
+TEST(NoteStore, AcknowledgedNotesSurviveAKill) {
+  const TemporaryDirectory directory;
+  { MustOpen(directory.path(), nullptr); }
+  size_t total = 0;
+  for (int round = 0; round < 12; ++round) {
+    int acknowledged[2];
+    ASSERT_EQ(::pipe(acknowledged), 0);
+    const pid_t writer = ::fork();
+    ASSERT_GE(writer, 0);
+    if (writer == 0) {
+      HashedEmbedder embedder({.dimension = 16});
+      const auto store = NoteStore::Open(directory.path(), &embedder);
+      if (!store.ok()) ::_exit(1);
+      for (int i = 0;; ++i) {
+        const auto id = (*store)->Add({.text = fmt::format("round {} note {}", round, i)});
+        if (!id.ok() || ::write(acknowledged[1], &*id, sizeof(int64_t)) != sizeof(int64_t)) ::_exit(1);
+      }
+    }
+    ::close(acknowledged[1]);
+    std::vector<int64_t> ids;
+    for (int64_t id = 0; ids.size() < static_cast<size_t>(1 + 3 * round) &&
+                         ::read(acknowledged[0], &id, sizeof id) == sizeof id;) {
+      ids.push_back(id);
+    }
+    ::kill(writer, SIGKILL);
+    for (int64_t id = 0; ::read(acknowledged[0], &id, sizeof id) == sizeof id;) ids.push_back(id);
+    ::close(acknowledged[0]);
+    ::waitpid(writer, nullptr, 0);
+    ASSERT_FALSE(ids.empty());
+    total += ids.size();
+    HashedEmbedder embedder({.dimension = 16});
+    const auto store = MustOpen(directory.path(), &embedder);
+    EXPECT_OK(store->Verify());
+    for (size_t i = 0; i < ids.size(); ++i) {
+      ASSERT_OK_AND_ASSIGN(const Note note, store->Get(ids[i]));
+      EXPECT_EQ(note.text, fmt::format("round {} note {}", round, i));
+    }
+    ASSERT_OK_AND_ASSIGN(const NoteStats stats, store->Stats());
+    EXPECT_GE(stats.notes, total);
+  }
+}
+
+TEST(ReciprocalRank, SumsOverTheListsThatHoldIt) {
+  EXPECT_DOUBLE_EQ(ReciprocalRankScore(std::array<size_t, 2>{1, 0}), 1.0 / 61);
+  EXPECT_DOUBLE_EQ(ReciprocalRankScore(std::array<size_t, 2>{3, 10}), 1.0 / 63 + 1.0 / 70);
+}
+
+}  // namespace
+}  // namespace qwen25

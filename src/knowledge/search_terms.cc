@@ -1,0 +1,196 @@
+#include "knowledge/search_terms.h"
+
+#include <unicode/brkiter.h>
+#include <unicode/bytestream.h>
+#include <unicode/normalizer2.h>
+#include <unicode/stringpiece.h>
+#include <unicode/uchar.h>
+#include <unicode/uscript.h>
+#include <unicode/uversion.h>
+
+#include <algorithm>
+#include <memory>
+
+#include "base/check.h"
+#include "text/utf8.h"
+
+namespace qwen25 {
+namespace {
+
+// Raised when the code below gives other terms for the same text.
+constexpr const char* kRules = "1";
+
+enum class Kind { kNone, kWord, kPairs, kDictionary };
+
+Kind KindOf(char32_t c) {
+  if (c < 0x80) return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ? Kind::kWord : Kind::kNone;
+  const auto code = static_cast<UChar32>(c);
+  const uint32_t category = U_GET_GC_MASK(code);
+  if ((category & (U_GC_L_MASK | U_GC_M_MASK | U_GC_N_MASK)) == 0) return Kind::kNone;
+  UErrorCode error = U_ZERO_ERROR;
+  switch (uscript_getScript(code, &error)) {
+    case USCRIPT_HAN:
+    case USCRIPT_HIRAGANA:
+    case USCRIPT_KATAKANA:
+    case USCRIPT_HANGUL:
+    case USCRIPT_BOPOMOFO:
+      return Kind::kPairs;
+    case USCRIPT_THAI:
+    case USCRIPT_LAO:
+    case USCRIPT_KHMER:
+    case USCRIPT_MYANMAR:
+      return Kind::kDictionary;
+    default:
+      return c == 0x30FC ? Kind::kPairs : Kind::kWord;  // the long vowel mark of Katakana
+  }
+}
+
+std::string Fold(std::string_view text) {
+  if (std::ranges::all_of(text, [](char c) { return static_cast<unsigned char>(c) < 0x80; })) {
+    std::string folded(text);
+    for (char& c : folded) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c;
+    return folded;
+  }
+  UErrorCode error = U_ZERO_ERROR;
+  const icu::Normalizer2* fold = icu::Normalizer2::getNFKCCasefoldInstance(error);
+  QWEN25_CHECK(U_SUCCESS(error));
+  std::string folded;
+  icu::StringByteSink<std::string> sink(&folded);
+  const std::string repaired = RepairUtf8(text);
+  fold->normalizeUTF8(0, icu::StringPiece(repaired.data(), static_cast<int32_t>(repaired.size())), sink,
+                      nullptr, error);
+  QWEN25_CHECK(U_SUCCESS(error));
+  return folded;
+}
+
+// The letter without its accent, of Latin letters.
+char32_t WithoutAccent(char32_t c) {
+  if (c < 0xC0 || (c > 0x24F && (c < 0x1E00 || c > 0x1EFF))) return c;
+  UErrorCode error = U_ZERO_ERROR;
+  const icu::Normalizer2* nfd = icu::Normalizer2::getNFDInstance(error);
+  icu::UnicodeString decomposition;
+  if (U_FAILURE(error) || !nfd->getDecomposition(static_cast<UChar32>(c), decomposition)) return c;
+  return static_cast<char32_t>(decomposition.char32At(0));
+}
+
+bool EndsWith(const std::string& word, std::string_view end) {
+  return word.size() > end.size() && word.compare(word.size() - end.size(), end.size(), end) == 0;
+}
+
+// Harman's S stemmer.
+void Stem(std::string& word) {
+  if (word.size() < 4 || word.back() != 's') return;
+  if (EndsWith(word, "ies") && !EndsWith(word, "eies") && !EndsWith(word, "aies")) {
+    word.replace(word.size() - 3, 3, "y");
+  } else if (EndsWith(word, "es") && !EndsWith(word, "aes") && !EndsWith(word, "ees") &&
+             !EndsWith(word, "oes")) {
+    word.pop_back();
+  } else if (!EndsWith(word, "us") && !EndsWith(word, "ss")) {
+    word.pop_back();
+  }
+}
+
+// One dictionary run, cut into words.
+void AddDictionaryWords(const std::string& run, std::vector<std::string>& terms) {
+  thread_local std::unique_ptr<icu::BreakIterator> words = [] {
+    UErrorCode error = U_ZERO_ERROR;
+    std::unique_ptr<icu::BreakIterator> made(
+        icu::BreakIterator::createWordInstance(icu::Locale::getRoot(), error));
+    return U_SUCCESS(error) ? std::move(made) : nullptr;
+  }();
+  const icu::UnicodeString text = icu::UnicodeString::fromUTF8(run);
+  if (words == nullptr) {  // an ICU without break data: the run as a whole is better than nothing
+    terms.push_back(run);
+    return;
+  }
+  words->setText(text);
+  for (int32_t begin = words->first(), end = words->next(); end != icu::BreakIterator::DONE;
+       begin = end, end = words->next()) {
+    std::string word;
+    text.tempSubStringBetween(begin, end).toUTF8String(word);
+    if (!word.empty()) terms.push_back(std::move(word));
+  }
+}
+
+// `single`: also the last character of a longer run.
+void AddPairs(const std::string& run, std::vector<std::string>& terms, bool single) {
+  std::vector<size_t> starts;
+  for (size_t i = 0; i < run.size(); i += DecodeCodePoint(run.data() + i, run.data() + run.size()).bytes) {
+    starts.push_back(i);
+  }
+  starts.push_back(run.size());
+  for (size_t i = 0; i + 2 < starts.size(); ++i)
+    terms.push_back(run.substr(starts[i], starts[i + 2] - starts[i]));
+  if (single || starts.size() == 2) terms.push_back(run.substr(starts[starts.size() - 2]));
+}
+
+// Calls visit(kind, run) for every run of one kind.
+template <typename Visit>
+void ForRuns(const std::string& folded, Visit visit) {
+  std::string run;
+  Kind kind = Kind::kNone;
+  const auto flush = [&] {
+    if (!run.empty()) visit(kind, run);
+    run.clear();
+  };
+  const char* end = folded.data() + folded.size();
+  for (const char* p = folded.data(); p < end;) {
+    const DecodedCodePoint decoded = DecodeCodePoint(p, end);
+    p += decoded.bytes;
+    const char32_t c = decoded.code_point;
+    if ((c == '\'' || c == 0x2019) && kind == Kind::kWord && !run.empty()) continue;  // don't -> dont
+    const bool accent = c >= 0x300 && c <= 0x36F;  // what NFKC could not compose with its letter
+    if (accent && kind == Kind::kWord && !run.empty()) continue;
+    const Kind next = KindOf(c);
+    if (next != kind) flush();
+    kind = next;
+    if (kind != Kind::kNone) AppendUtf8(kind == Kind::kWord ? WithoutAccent(c) : c, run);
+  }
+  flush();
+}
+
+}  // namespace
+
+std::vector<std::string> TermsOf(std::string_view text) {
+  std::vector<std::string> terms;
+  ForRuns(Fold(text), [&](Kind kind, std::string& run) {
+    if (kind == Kind::kPairs) {
+      AddPairs(run, terms, /*single=*/true);
+    } else if (kind == Kind::kDictionary) {
+      AddDictionaryWords(run, terms);
+    } else {
+      Stem(run);
+      terms.push_back(run);
+    }
+  });
+  return terms;
+}
+
+std::vector<SearchTerm> QueryTermsOf(std::string_view query) {
+  std::vector<SearchTerm> found;
+  ForRuns(Fold(query), [&](Kind kind, std::string& run) {
+    std::vector<std::string> terms;
+    bool prefix = false;
+    if (kind == Kind::kPairs) {
+      AddPairs(run, terms, /*single=*/false);
+      const auto first = DecodeCodePoint(run.data(), run.data() + run.size());
+      prefix = first.bytes == run.size();
+    } else if (kind == Kind::kDictionary) {
+      AddDictionaryWords(run, terms);
+    } else {
+      Stem(run);
+      terms.push_back(run);
+    }
+    for (std::string& term : terms) {
+      const SearchTerm wanted{std::move(term), prefix};
+      if (std::ranges::find(found, wanted) == found.end()) found.push_back(wanted);
+    }
+  });
+  return found;
+}
+
+std::string SearchTermsVersion() {
+  return std::string(kRules) + " icu " + U_ICU_VERSION;
+}
+
+}  // namespace qwen25

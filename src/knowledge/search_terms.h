@@ -1,0 +1,31 @@
+// Text as the terms that full-text search counts, for every script.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace qwen25 {
+
+struct SearchTerm {
+  std::string text;     // never empty, no spaces
+  bool prefix = false;  // of a query: every term that begins so
+
+  friend bool operator==(const SearchTerm&, const SearchTerm&) = default;
+};
+
+// The terms of `text`, in order. The text is folded (NFKC, lower case), Latin letters lose their accents and
+// plurals their ending ("stories" is "story"; Harman 1991, the S stemmer). Words are runs of letters, marks
+// and digits, with apostrophes left out. Chinese, Japanese and Korean have no reliable spaces: each run gives
+// its overlapping pairs of characters and its last one alone, which finds every word of a query whatever its
+// neighbours. Thai, Lao, Khmer and Burmese runs are cut by ICU's dictionaries.
+std::vector<std::string> TermsOf(std::string_view text);
+
+// The terms that a query looks for: distinct, without the single character behind each pair; a lone CJK
+// character is a prefix.
+std::vector<SearchTerm> QueryTermsOf(std::string_view query);
+
+// The version of what decides terms beyond this code: an index made by another one is made again.
+std::string SearchTermsVersion();
+
+}  // namespace qwen25

@@ -1,0 +1,59 @@
+#include "knowledge/search_terms.h"
+
+#include <gtest/gtest.h>
+#include <rapidcheck.h>
+
+#include <algorithm>
+
+namespace qwen25 {
+namespace {
+
+using Terms = std::vector<std::string>;
+
+TEST(SearchTerms, WordsAreFoldedAndStemmed) {
+  EXPECT_EQ(TermsOf("The Stories of CAFÉS, 3.14 and Alice's don’t"),
+            (Terms{"the", "story", "of", "cafe", "3", "14", "and", "alice", "dont"}));
+  EXPECT_EQ(TermsOf("glass bus, oxen"), (Terms{"glass", "bus", "oxen"}));
+  EXPECT_EQ(TermsOf("Straße ﬁne Ⅷ"), (Terms{"strasse", "fine", "viii"}));
+  EXPECT_EQ(TermsOf("Ёлка йод"), (Terms{"ёлка", "йод"}));  // accents of other scripts make other letters
+  EXPECT_TRUE(TermsOf("... -- !").empty());
+  EXPECT_TRUE(TermsOf("").empty());
+}
+
+TEST(SearchTerms, RunsWithoutSpacesGivePairs) {
+  EXPECT_EQ(TermsOf("我喜欢猫"), (Terms{"我喜", "喜欢", "欢猫", "猫"}));
+  EXPECT_EQ(TermsOf("Linux内核"), (Terms{"linux", "内核", "核"}));
+  EXPECT_EQ(QueryTermsOf("喜欢"), (std::vector<SearchTerm>{{"喜欢", false}}));
+  EXPECT_EQ(QueryTermsOf("猫"), (std::vector<SearchTerm>{{"猫", true}}));
+  EXPECT_EQ(QueryTermsOf("cats and CATS"), (std::vector<SearchTerm>{{"cat", false}, {"and", false}}));
+}
+
+TEST(SearchTerms, ThaiIsCutIntoWords) {
+  const Terms terms = TermsOf("ฉันรักแมว");  // I love cats
+  EXPECT_NE(std::ranges::find(terms, "แมว"), terms.end()) << "no term for the cat";
+  EXPECT_GE(terms.size(), 2u);
+}
+
+// Every word of a text, asked for alone, is among the text's terms, or begins one where it is a prefix.
+TEST(SearchTerms, QueriesFindTheirText) {
+  EXPECT_TRUE(rc::check([](const std::vector<uint8_t>& choices) {
+    const std::vector<std::string> parts = {"dog",      "Hunde", "é", " ",  "東京", "タワー",
+                                            "한국",     "แมว",   "'", ".",  "x1",   "\xff",
+                                            "\xe4\xb8", "İ",     "s", "ss", "ies"};
+    std::string text;
+    for (const uint8_t choice : choices) text += parts[choice % parts.size()];
+    const Terms terms = TermsOf(text);
+    for (const std::string& term : terms) {
+      RC_ASSERT(!term.empty());
+      RC_ASSERT(term.find_first_of(" \"\n") == std::string::npos);
+    }
+    for (const SearchTerm& wanted : QueryTermsOf(text)) {
+      RC_ASSERT(std::ranges::any_of(terms, [&](const std::string& term) {
+        return wanted.prefix ? term.starts_with(wanted.text) : term == wanted.text;
+      }));
+    }
+  }));
+}
+
+}  // namespace
+}  // namespace qwen25

@@ -1,0 +1,152 @@
+#include "knowledge/sqlite.h"
+
+namespace qwen25 {
+namespace {
+
+// What SQLite says about `connection`, in this project's codes.
+Status SqliteStatus(sqlite3* connection, int code, const std::string& path, std::string_view action) {
+  const char* message = connection != nullptr ? sqlite3_errmsg(connection) : sqlite3_errstr(code);
+  switch (code & 0xFF) {
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+      return Corrupt(
+          "{}: {} found that this is not a sound SQLite database ({}); restore the file from a backup or "
+          "from "
+          "`qwen25 memory export`, or move it away to start anew",
+          path, action, message);
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+      return ResourceExhausted("{}: another process is writing to it ({}); try again when it is done", path,
+                               action);
+    case SQLITE_FULL:
+      return ResourceExhausted("{}: the disk is full ({}); what was committed before is safe", path, action);
+    case SQLITE_READONLY:
+      return {StatusCode::kIo,
+              fmt::format("{}: cannot write, the file or its folder is read-only ({})", path, action)};
+    case SQLITE_CANTOPEN:
+      return {StatusCode::kIo,
+              fmt::format("{}: cannot open or create the file ({}: {})", path, action, message)};
+    default:
+      return {StatusCode::kIo, fmt::format("{}: {} failed: {}", path, action, message)};
+  }
+}
+
+}  // namespace
+
+void Statement::MakeReady() {
+  if (sqlite3_stmt_busy(statement_.get()) != 0) sqlite3_reset(statement_.get());
+}
+
+Statement& Statement::Bind(int index, int64_t value) {
+  MakeReady();
+  QWEN25_CHECK(sqlite3_bind_int64(statement_.get(), index, value) == SQLITE_OK);
+  return *this;
+}
+
+Statement& Statement::Bind(int index, std::string_view text) {
+  MakeReady();
+  // A null pointer would bind NULL.
+  const char* data = text.data() == nullptr ? "" : text.data();
+  QWEN25_CHECK(sqlite3_bind_text64(statement_.get(), index, data, text.size(), SQLITE_STATIC, SQLITE_UTF8) ==
+               SQLITE_OK);
+  return *this;
+}
+
+Statement& Statement::BindBlob(int index, std::span<const std::byte> bytes) {
+  MakeReady();
+  QWEN25_CHECK(sqlite3_bind_blob64(statement_.get(), index, bytes.data(), bytes.size(), SQLITE_STATIC) ==
+               SQLITE_OK);
+  return *this;
+}
+
+Statement& Statement::BindNull(int index) {
+  MakeReady();
+  QWEN25_CHECK(sqlite3_bind_null(statement_.get(), index) == SQLITE_OK);
+  return *this;
+}
+
+Result<bool> Statement::Step() {
+  const int code = sqlite3_step(statement_.get());
+  if (code == SQLITE_ROW) return true;
+  Status status;
+  if (code != SQLITE_DONE) {
+    sqlite3* connection = sqlite3_db_handle(statement_.get());
+    const std::string_view sql = sqlite3_sql(statement_.get());
+    status = SqliteStatus(connection, code, *path_, sql.substr(0, sql.find_first_of("(\n")));
+  }
+  sqlite3_reset(statement_.get());
+  if (!status.ok()) return status;
+  return false;
+}
+
+Status Statement::Run() {
+  QWEN25_TRY(const bool row, Step());
+  if (row) sqlite3_reset(statement_.get());
+  return {};
+}
+
+std::string_view Statement::Text(int column) const {
+  const auto* text = reinterpret_cast<const char*>(sqlite3_column_text(statement_.get(), column));
+  return {text == nullptr ? "" : text, static_cast<size_t>(sqlite3_column_bytes(statement_.get(), column))};
+}
+
+std::span<const std::byte> Statement::Blob(int column) const {
+  const void* data = sqlite3_column_blob(statement_.get(), column);
+  return {static_cast<const std::byte*>(data),
+          static_cast<size_t>(sqlite3_column_bytes(statement_.get(), column))};
+}
+
+Result<Database> Database::Open(const std::filesystem::path& path, int busy_milliseconds) {
+  sqlite3* connection = nullptr;
+  const int code = sqlite3_open_v2(path.c_str(), &connection,
+                                   SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, nullptr);
+  Database database(connection, path.string());
+  if (code != SQLITE_OK) return SqliteStatus(connection, code, path.string(), "open");
+  sqlite3_extended_result_codes(connection, 0);
+  sqlite3_busy_timeout(connection, busy_milliseconds);
+  QWEN25_RETURN_IF_ERROR(
+      database.Execute("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA secure_delete=ON; PRAGMA "
+                       "foreign_keys=ON; PRAGMA cache_size=-65536"));
+  return database;
+}
+
+Status Database::Execute(const std::string& sql) {
+  const int code = sqlite3_exec(connection_.get(), sql.c_str(), nullptr, nullptr, nullptr);
+  if (code == SQLITE_OK) return {};
+  return SqliteStatus(connection_.get(), code, *path_, sql.substr(0, sql.find_first_of("(\n;")));
+}
+
+Result<Statement> Database::Prepare(const std::string& sql) {
+  sqlite3_stmt* statement = nullptr;
+  const int code =
+      sqlite3_prepare_v2(connection_.get(), sql.c_str(), static_cast<int>(sql.size()), &statement, nullptr);
+  if (code != SQLITE_OK) {
+    return SqliteStatus(connection_.get(), code, *path_, sql.substr(0, sql.find_first_of("(\n;")));
+  }
+  return Statement(statement, path_.get());
+}
+
+Result<int64_t> Database::QueryInt(const std::string& sql, int64_t fallback) {
+  QWEN25_TRY(Statement statement, Prepare(sql));
+  QWEN25_TRY(const bool row, statement.Step());
+  if (!row || statement.IsNull(0)) return fallback;
+  return statement.Int(0);
+}
+
+Result<Transaction> Transaction::Begin(Database& database) {
+  QWEN25_RETURN_IF_ERROR(database.Execute("BEGIN IMMEDIATE"));
+  return Transaction(&database);
+}
+
+Transaction::~Transaction() {
+  // After some errors SQLite has rolled back by itself, and says so; either way nothing is left.
+  if (database_ != nullptr) static_cast<void>(database_->Execute("ROLLBACK"));
+}
+
+Status Transaction::Commit() {
+  QWEN25_RETURN_IF_ERROR(database_->Execute("COMMIT"));
+  database_ = nullptr;
+  return {};
+}
+
+}  // namespace qwen25

@@ -1,0 +1,95 @@
+// SQLite behind Status: a connection, prepared statements, transactions.
+#pragma once
+
+#include <sqlite3.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "base/status.h"
+
+namespace qwen25 {
+
+// One prepared statement. Parameters count from 1, columns from 0, as in SQLite. Binding a parameter of one
+// that still had rows to give starts it anew.
+class Statement {
+ public:
+  Statement& Bind(int index, int64_t value);
+  // The memory must stay until the statement has run.
+  Statement& Bind(int index, std::string_view text);
+  Statement& BindBlob(int index, std::span<const std::byte> bytes);
+  Statement& BindNull(int index);
+
+  // True: there is a row to read. False: the statement is done, and ready for new parameters.
+  Result<bool> Step();
+  // Runs a statement that gives no rows.
+  Status Run();
+
+  int64_t Int(int column) const { return sqlite3_column_int64(statement_.get(), column); }
+  double Double(int column) const { return sqlite3_column_double(statement_.get(), column); }
+  bool IsNull(int column) const { return sqlite3_column_type(statement_.get(), column) == SQLITE_NULL; }
+  // Valid until the next Step.
+  std::string_view Text(int column) const;
+  std::span<const std::byte> Blob(int column) const;
+
+ private:
+  friend class Database;
+  Statement(sqlite3_stmt* statement, const std::string* path) : statement_(statement), path_(path) {}
+
+  void MakeReady();
+
+  struct Finalize {
+    void operator()(sqlite3_stmt* statement) const { sqlite3_finalize(statement); }
+  };
+  std::unique_ptr<sqlite3_stmt, Finalize> statement_;
+  const std::string* path_;
+};
+
+// One connection; movable, used by one thread at a time.
+class Database {
+ public:
+  // Opens the file, or creates it where it is missing. A second process that writes is waited for at most
+  // `busy_milliseconds`. What is committed is on disk: write-ahead log, synchronous=FULL. Deleted content is
+  // overwritten (secure_delete).
+  static Result<Database> Open(const std::filesystem::path& path, int busy_milliseconds);
+
+  // One or more statements without parameters.
+  Status Execute(const std::string& sql);
+  Result<Statement> Prepare(const std::string& sql);
+  int64_t last_insert_id() const { return sqlite3_last_insert_rowid(connection_.get()); }
+  int64_t num_changes() const { return sqlite3_changes64(connection_.get()); }
+  // The first column of the first row; `fallback` where there is none.
+  Result<int64_t> QueryInt(const std::string& sql, int64_t fallback = 0);
+  const std::string& path() const { return *path_; }
+
+ private:
+  struct Close {
+    void operator()(sqlite3* connection) const { sqlite3_close_v2(connection); }
+  };
+  Database(sqlite3* connection, std::string path)
+      : connection_(connection), path_(std::make_unique<std::string>(std::move(path))) {}
+
+  std::unique_ptr<sqlite3, Close> connection_;
+  std::unique_ptr<std::string> path_;  // statements point to it
+};
+
+// All or nothing: rolled back unless committed. Takes the write lock at its start.
+class Transaction {
+ public:
+  static Result<Transaction> Begin(Database& database);
+  Transaction(Transaction&& other) noexcept : database_(std::exchange(other.database_, nullptr)) {}
+  Transaction& operator=(Transaction&&) = delete;
+  ~Transaction();
+  Status Commit();
+
+ private:
+  explicit Transaction(Database* database) : database_(database) {}
+  Database* database_;
+};
+
+}  // namespace qwen25
