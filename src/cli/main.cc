@@ -33,6 +33,8 @@ int main(int argc, char** argv) {
   qwen25::AddQuantizeVerb(app, run);
   qwen25::AddLogitsVerb(app, run);
   qwen25::AddRoutingVerb(app, run);
+  qwen25::AddEmbedVerb(app, run);
+  qwen25::AddMemoryVerb(app, run);
   qwen25::AddBenchVerb(app, run);
   CLI11_PARSE(app, argc, argv);
 

@@ -25,5 +25,7 @@ void AddQuantizeVerb(CLI::App& app, RunVerb& run);
 void AddLogitsVerb(CLI::App& app, RunVerb& run);
 void AddRoutingVerb(CLI::App& app, RunVerb& run);
 void AddBenchVerb(CLI::App& app, RunVerb& run);
+void AddEmbedVerb(CLI::App& app, RunVerb& run);
+void AddMemoryVerb(CLI::App& app, RunVerb& run);
 
 }  // namespace qwen25

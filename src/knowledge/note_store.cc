@@ -365,6 +365,14 @@ Result<std::vector<int64_t>> NoteStore::AddAll(std::span<const NewNote> notes) {
   return ids;
 }
 
+Status NoteStore::MarkSuperseded(int64_t old_note, int64_t new_note) {
+  QWEN25_TRY(Transaction transaction, Transaction::Begin(database_));
+  QWEN25_TRY(const int64_t name_space,
+             database_.QueryInt(fmt::format("SELECT namespace FROM notes WHERE id = {}", new_note)));
+  QWEN25_RETURN_IF_ERROR(Supersede(old_note, new_note, name_space));
+  return transaction.Commit();
+}
+
 Result<std::string> NoteStore::TextOf(int64_t note) {
   QWEN25_TRY(
       Statement chunks,

@@ -68,6 +68,9 @@ class NoteStore {
   // The same for several in one transaction: all or none.
   Result<std::vector<int64_t>> AddAll(std::span<const NewNote> notes);
 
+  // `old_note` is no longer true, `new_note` of the same namespace is.
+  Status MarkSuperseded(int64_t old_note, int64_t new_note);
+
   Result<Note> Get(int64_t id);
   // By id, without texts where `with_text` is false.
   Result<std::vector<Note>> List(const NoteFilter& filter, bool with_text = false);

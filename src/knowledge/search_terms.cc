@@ -189,6 +189,27 @@ std::vector<SearchTerm> QueryTermsOf(std::string_view query) {
   return found;
 }
 
+size_t SnippetBegin(std::string_view text, std::string_view query, size_t max_bytes) {
+  const std::vector<SearchTerm> wanted = QueryTermsOf(query);
+  if (text.size() <= max_bytes || wanted.empty()) return 0;
+  // Steps short enough that a term just behind the end of one stretch is inside the next.
+  const size_t step = std::max<size_t>(1, max_bytes / 8);
+  size_t best = 0, best_count = 0;
+  for (size_t next = 0, begin = 0; next + max_bytes / 2 < text.size(); next += step) {
+    begin = next == 0 ? 0 : text.find_first_of(" \n", next);
+    if (begin == std::string_view::npos || begin >= next + step) begin = next;  // a script without spaces
+    while (begin < text.size() && (static_cast<unsigned char>(text[begin]) & 0xC0) == 0x80) ++begin;
+    const std::vector<std::string> terms = TermsOf(text.substr(begin, max_bytes));
+    const auto count = static_cast<size_t>(std::ranges::count_if(wanted, [&](const SearchTerm& term) {
+      return std::ranges::any_of(terms, [&](const std::string& found) {
+        return term.prefix ? found.starts_with(term.text) : found == term.text;
+      });
+    }));
+    if (count > best_count) best = begin, best_count = count;
+  }
+  return best;
+}
+
 std::string SearchTermsVersion() {
   return std::string(kRules) + " icu " + U_ICU_VERSION;
 }

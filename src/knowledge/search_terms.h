@@ -25,6 +25,10 @@ std::vector<std::string> TermsOf(std::string_view text);
 // character is a prefix.
 std::vector<SearchTerm> QueryTermsOf(std::string_view query);
 
+// Where in `text` a query's terms are densest: the first byte, at a word, of the stretch of at most
+// `max_bytes` with the most different terms; the earliest of equals.
+size_t SnippetBegin(std::string_view text, std::string_view query, size_t max_bytes);
+
 // The version of what decides terms beyond this code: an index made by another one is made again.
 std::string SearchTermsVersion();
 

@@ -34,6 +34,18 @@ TEST(SearchTerms, ThaiIsCutIntoWords) {
   EXPECT_GE(terms.size(), 2u);
 }
 
+TEST(SearchTerms, SnippetsStartWhereTheTermsAre) {
+  std::string text;
+  for (int i = 0; i < 200; ++i) text += "word" + std::to_string(i) + " ";
+  const size_t begin = SnippetBegin(text, "word150 word153", 80);
+  EXPECT_NE(text.substr(begin, 80).find("word150 word151 word152 word153"), std::string::npos);
+  EXPECT_EQ(SnippetBegin(text, "nothing", 80), 0u);
+  EXPECT_EQ(SnippetBegin("short", "short", 80), 0u);
+  std::string chinese;
+  for (int i = 0; i < 100; ++i) chinese += i == 70 ? "会议" : "其他";
+  EXPECT_NE(chinese.substr(SnippetBegin(chinese, "会议", 60), 60).find("会议"), std::string::npos);
+}
+
 // Every word of a text, asked for alone, is among the text's terms, or begins one where it is a prefix.
 TEST(SearchTerms, QueriesFindTheirText) {
   EXPECT_TRUE(rc::check([](const std::vector<uint8_t>& choices) {
