@@ -286,7 +286,6 @@ Status RunExport(const NoteFlags& flags) {
   QWEN25_TRY(const LoadedNotes notes, OpenNotes(flags.directory(), flags.embedder, false));
   QWEN25_TRY(const std::vector<Note> list,
              notes.store->List({.name_space = flags.name_space, .source = flags.source, .tags = flags.tags}));
-  std::string lines;
   std::optional<AtomicFile> file;
   if (flags.file != "-") {
     QWEN25_TRY(AtomicFile opened, AtomicFile::Open(flags.file));
@@ -325,14 +324,10 @@ Status RunImport(const NoteFlags& flags) {
     if (!flags.name_space.empty()) note.name_space = flags.name_space;
     list.push_back(std::move(note));
   }
-  // A note that supersedes others must be there before them; it says nothing about them itself.
-  std::map<int64_t, std::vector<size_t>> superseded;
-  for (size_t i = 0; i < list.size(); ++i) {
-    if (list[i].superseded_by) superseded[*list[i].superseded_by].push_back(i);
-  }
   const InterruptGuard guard;
   Progress progress("import", "notes", list.size());
-  std::map<int64_t, int64_t> new_ids;  // of notes in the file
+  std::map<int64_t, int64_t> new_ids;                   // of notes in the file
+  std::map<int64_t, std::vector<int64_t>> waiting_for;  // notes that one which is still to come supersedes
   for (size_t i = 0; i < list.size(); ++i) {
     if (InterruptGuard::requested())
       return Cancelled("stopped after {} of {} notes; they stay", i, list.size());
@@ -344,15 +339,22 @@ Status RunImport(const NoteFlags& flags) {
     added.source = note.source;
     added.tags = note.tags;
     added.created_ms = note.created_ms;
-    QWEN25_TRY(new_ids[note.id], notes.store->Add(added));
-    progress.Update(i + 1);
-  }
-  for (const auto& [by, which] : superseded) {
-    const auto found = new_ids.find(by);
-    if (found == new_ids.end()) continue;
-    for (const size_t i : which) {
-      QWEN25_RETURN_IF_ERROR(notes.store->MarkSuperseded(new_ids[list[i].id], found->second));
+    QWEN25_TRY(const int64_t id, notes.store->Add(added));
+    new_ids[note.id] = id;
+    // As soon as both are there: the same text may come again and be true then. Equal texts become one note.
+    const auto mark = [&](int64_t old_note, int64_t new_note) -> Status {
+      return old_note == new_note ? Status() : notes.store->MarkSuperseded(old_note, new_note);
+    };
+    for (const int64_t waiting : waiting_for[note.id]) QWEN25_RETURN_IF_ERROR(mark(waiting, id));
+    if (note.superseded_by) {
+      const auto by = new_ids.find(*note.superseded_by);
+      if (by == new_ids.end()) {
+        waiting_for[*note.superseded_by].push_back(id);
+      } else {
+        QWEN25_RETURN_IF_ERROR(mark(id, by->second));
+      }
     }
+    progress.Update(i + 1);
   }
   progress.Finish();
   fmt::print("{} notes\n", list.size());

@@ -15,6 +15,40 @@ constexpr double kFusionConstant = 60;  // of Cormack et al.
 // rarer ones: they cost the most to look up and say the least.
 constexpr int64_t kMinChunksToDrop = 1000;
 constexpr double kMaxShare = 0.1;
+// A cache is written when more than one in this many of its vectors changed.
+constexpr size_t kChangesPerSave = 16;
+
+// Which chunks a search may give.
+class ChunkFilter {
+ public:
+  static Result<ChunkFilter> Make(Database& database, const NoteSearch& search) {
+    QWEN25_TRY(Statement note,
+               database.Prepare("SELECT n.id, n.source, n.superseded_by FROM chunks c JOIN notes n "
+                                "ON n.id = c.note WHERE c.id = ?"));
+    QWEN25_TRY(Statement tag, database.Prepare("SELECT 1 FROM tags WHERE note = ? AND tag = ?"));
+    return ChunkFilter(search, std::move(note), std::move(tag));
+  }
+
+  Result<bool> Allows(int64_t chunk) {
+    QWEN25_TRY(const bool row, note_.Bind(1, chunk).Step());
+    if (!row) return false;
+    if (!search_.include_superseded && !note_.IsNull(2)) return false;
+    if (!search_.source.empty() && note_.Text(1) != search_.source) return false;
+    const int64_t note = note_.Int(0);
+    for (const std::string& wanted : search_.tags) {
+      QWEN25_TRY(const bool tagged, tag_.Bind(1, note).Bind(2, wanted).Step());
+      if (!tagged) return false;
+    }
+    return true;
+  }
+
+ private:
+  ChunkFilter(const NoteSearch& search, Statement note, Statement tag)
+      : search_(search), note_(std::move(note)), tag_(std::move(tag)) {}
+
+  const NoteSearch& search_;
+  Statement note_, tag_;
+};
 
 std::string Quoted(const SearchTerm& term) {
   return "\"" + term.text + (term.prefix ? "\"*" : "\"");  // terms hold letters, marks and digits alone
@@ -50,22 +84,6 @@ Result<std::string> NoteStore::MatchExpression(const std::string& query, int64_t
   return fmt::format("{}", fmt::join(wanted, " OR "));
 }
 
-Result<bool> NoteStore::Allowed(const NoteSearch& search, int64_t chunk) {
-  QWEN25_TRY(Statement note,
-             database_.Prepare("SELECT n.id, n.source, n.superseded_by FROM chunks c JOIN notes n "
-                               "ON n.id = c.note WHERE c.id = ?"));
-  QWEN25_TRY(const bool row, note.Bind(1, chunk).Step());
-  if (!row) return false;
-  if (!search.include_superseded && !note.IsNull(2)) return false;
-  if (!search.source.empty() && note.Text(1) != search.source) return false;
-  for (const std::string& tag : search.tags) {
-    QWEN25_TRY(Statement has, database_.Prepare("SELECT 1 FROM tags WHERE note = ? AND tag = ?"));
-    QWEN25_TRY(const bool tagged, has.Bind(1, note.Int(0)).Bind(2, tag).Step());
-    if (!tagged) return false;
-  }
-  return true;
-}
-
 Result<std::vector<NoteStore::Candidate>> NoteStore::SearchWords(const NoteSearch& search,
                                                                  int64_t name_space) {
   std::vector<Candidate> found;
@@ -76,12 +94,13 @@ Result<std::vector<NoteStore::Candidate>> NoteStore::SearchWords(const NoteSearc
                                            "MATCH ? ORDER BY rank",
                                            name_space)));
   match.Bind(1, expression);
+  QWEN25_TRY(ChunkFilter filter, ChunkFilter::Make(database_, search));
   while (found.size() < search.candidates) {
     QWEN25_TRY(const bool row, match.Step());
     if (!row) break;
     const Candidate candidate{match.Int(0),
                               -match.Double(1)};  // FTS5 gives the negative, so that best is least
-    QWEN25_TRY(const bool allowed, Allowed(search, candidate.chunk));
+    QWEN25_TRY(const bool allowed, filter.Allows(candidate.chunk));
     if (allowed) found.push_back(candidate);
   }
   return found;
@@ -118,7 +137,6 @@ Status NoteStore::UpdateIndex(int64_t name_space, NamespaceIndex& index) {
   if (index.vectors->num_removed() + gone.size() > index.vectors->size() + fresh.size() && !gone.empty()) {
     // More dead than alive: a new graph is smaller and faster.
     index.vectors.emplace(dimension);
-    index.changed = true;
     return UpdateIndex(name_space, index);
   }
   for (const int64_t id : gone) index.vectors->Remove(id);
@@ -139,7 +157,7 @@ Status NoteStore::UpdateIndex(int64_t name_space, NamespaceIndex& index) {
     }
     QWEN25_RETURN_IF_ERROR(index.vectors->Add(id, decoded));
   }
-  index.changed = index.changed || !gone.empty() || !fresh.empty();
+  index.num_changes += gone.size() + fresh.size();
   index.data_version = version;
   return {};
 }
@@ -154,12 +172,13 @@ Result<std::vector<NoteStore::Candidate>> NoteStore::SearchVectors(const NoteSea
                                                                    int64_t name_space,
                                                                    std::span<const float> query) {
   QWEN25_TRY(NamespaceIndex * index, IndexOf(name_space));
+  QWEN25_TRY(ChunkFilter filter, ChunkFilter::Make(database_, search));
   // Filters act on what the graph gives, so more is asked for until enough is left.
   for (size_t asked = search.candidates;; asked *= 4) {
     const std::vector<VectorHit> hits = index->vectors->Search(query, asked);
     std::vector<Candidate> found;
     for (const VectorHit& hit : hits) {
-      QWEN25_TRY(const bool allowed, Allowed(search, hit.id));
+      QWEN25_TRY(const bool allowed, filter.Allows(hit.id));
       if (allowed) found.push_back({hit.id, hit.score});
       if (found.size() == search.candidates) break;
     }
@@ -249,10 +268,10 @@ Result<std::vector<NoteHit>> NoteStore::Search(const NoteSearch& search) {
 
 Status NoteStore::SaveVectorCaches() {
   for (auto& [name_space, index] : indexes_) {
-    if (!index.vectors || !index.changed) continue;
+    if (!index.vectors || index.num_changes * kChangesPerSave <= index.vectors->size()) continue;
     QWEN25_TRY(const uint64_t hash, index.vectors->Save(CachePath(name_space)));
     QWEN25_RETURN_IF_ERROR(SetSetting(fmt::format("vectors_{}", name_space), fmt::format("{:016x}", hash)));
-    index.changed = false;
+    index.num_changes = 0;
   }
   return {};
 }

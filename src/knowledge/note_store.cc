@@ -300,7 +300,12 @@ Result<int64_t> NoteStore::AddOne(const NewNote& note,
   QWEN25_RETURN_IF_ERROR(CheckNewNote(note));
   QWEN25_TRY(const int64_t name_space, NamespaceId(note.name_space, /*create=*/true));
   QWEN25_TRY(const int64_t same, FindSame(name_space, note));
-  if (same != 0) return same;
+  if (same != 0) {
+    if (note.supersedes && *note.supersedes != same) {
+      QWEN25_RETURN_IF_ERROR(Supersede(*note.supersedes, same, name_space));
+    }
+    return same;
+  }
   const int64_t now = NowMilliseconds();
   const auto hash = ContentHash(note.text);
   QWEN25_TRY(
@@ -359,7 +364,7 @@ Result<std::vector<int64_t>> NoteStore::AddAll(std::span<const NewNote> notes) {
     for (; begin < end; ++begin) {
       if (found == indexes_.end() || !found->second.vectors) continue;
       QWEN25_RETURN_IF_ERROR(found->second.vectors->Add(vectors[begin].first, vectors[begin].second));
-      found->second.changed = true;
+      ++found->second.num_changes;
     }
   }
   return ids;
@@ -508,6 +513,7 @@ Status NoteStore::EraseTraces() {
         database_.Execute(fmt::format("INSERT INTO words_{0} (words_{0}) VALUES ('optimize')", id)));
     std::error_code ignored;
     std::filesystem::remove(CachePath(id), ignored);
+    std::filesystem::remove(CachePath(id) + ".tmp", ignored);  // of a process that was killed while saving
     indexes_.erase(id);
   }
   QWEN25_RETURN_IF_ERROR(database_.Execute("VACUUM"));

@@ -8,7 +8,6 @@
 #include <memory>
 #include <span>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
 #include "knowledge/embedder.h"
@@ -92,13 +91,14 @@ class NoteStore {
   Result<NoteStats> Stats();
   // Holds the file to SQLite's own checks, and every index to the notes. The error says what is wrong.
   Status Verify();
-  // Writes the caches of vectors that changed, so that the next start need not build them.
+  // Writes the caches of vectors that changed much, so that the next start need not build them; a few changes
+  // are made up for faster than a cache is written.
   Status SaveVectorCaches();
 
  private:
   struct NamespaceIndex {
     std::optional<VectorIndex> vectors;
-    bool changed = false;       // since its cache was written
+    size_t num_changes = 0;     // since its cache was written
     int64_t data_version = -1;  // of the database when it was brought up to date
   };
   struct Candidate {
@@ -134,7 +134,6 @@ class NoteStore {
   Result<std::vector<Candidate>> SearchVectors(const NoteSearch& search, int64_t name_space,
                                                std::span<const float> query);
   Result<std::string> MatchExpression(const std::string& query, int64_t name_space);
-  Result<bool> Allowed(const NoteSearch& search, int64_t chunk);
   Result<NamespaceIndex*> IndexOf(int64_t name_space);
   Status UpdateIndex(int64_t name_space, NamespaceIndex& index);
   std::string CachePath(int64_t name_space) const;

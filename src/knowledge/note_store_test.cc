@@ -139,7 +139,12 @@ TEST(NoteStore, UpdatesHideWhatTheyReplace) {
       MustAdd(*store, {.text = "chapter one, revised", .source = "book", .replaces_source = true});
   ASSERT_OK_AND_ASSIGN(const Note replaced, store->Get(first));
   EXPECT_EQ(replaced.superseded_by, second);
+  // A text that is known already can still say that another is no longer true.
+  const int64_t stale = MustAdd(*store, {.text = "I live in Rome."});
+  EXPECT_EQ(MustAdd(*store, {.text = "I live in Porto.", .supersedes = stale}), home);
+  EXPECT_EQ(NotesFound(*store, {.query = "where do I live"}), std::vector<int64_t>{home});
   // Forgetting the new one makes the old one true again.
+  ASSERT_OK(store->Forget(std::array{stale}, false));
   ASSERT_OK(store->Forget(std::array{home}, false));
   EXPECT_EQ(NotesFound(*store, {.query = "where do I live", .mode = SearchMode::kWords}),
             std::vector<int64_t>{old_home});
