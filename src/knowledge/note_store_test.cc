@@ -142,7 +142,8 @@ TEST(NoteStore, UpdatesHideWhatTheyReplace) {
   // A text that is known already can still say that another is no longer true.
   const int64_t stale = MustAdd(*store, {.text = "I live in Rome."});
   EXPECT_EQ(MustAdd(*store, {.text = "I live in Porto.", .supersedes = stale}), home);
-  EXPECT_EQ(NotesFound(*store, {.query = "where do I live"}), std::vector<int64_t>{home});
+  EXPECT_EQ(NotesFound(*store, {.query = "where do I live", .mode = SearchMode::kWords}),
+            std::vector<int64_t>{home});
   // Forgetting the new one makes the old one true again.
   ASSERT_OK(store->Forget(std::array{stale}, false));
   ASSERT_OK(store->Forget(std::array{home}, false));
