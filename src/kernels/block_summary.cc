@@ -219,16 +219,74 @@ float BlockSharesImpl(size_t num_heads, size_t num_blocks, ScoreRows scores, con
     read_share += read * inverse;
     const Vec factor = hn::Set(kTag, inverse);
     for (size_t j = 0; j < cols; j += kLanes) {
-      hn::StoreU(hn::MulAdd(hn::LoadU(kTag, row + j), factor, hn::LoadU(kTag, shares + j)), kTag, shares + j);
+      const Vec share = hn::Mul(hn::LoadU(kTag, row + j), factor);
+      hn::StoreU(share, kTag, row + j);
+      hn::StoreU(hn::Add(share, hn::LoadU(kTag, shares + j)), kTag, shares + j);
     }
   }
   return read_share;
 }
 
+void WeighSharesImpl(size_t num_heads, size_t num_blocks, ScoreRows scores, const float* weights,
+                     float* HWY_RESTRICT shares) {
+  const size_t cols = WholeVectors(num_blocks);
+  for (size_t j = 0; j < cols; j += kLanes) {
+    Vec sum = hn::Zero(kTag);
+    for (size_t g = 0; g < num_heads; ++g) {
+      sum = hn::MulAdd(hn::Set(kTag, weights[g]), hn::LoadU(kTag, scores.data + g * scores.stride + j), sum);
+    }
+    hn::StoreU(sum, kTag, shares + j);
+  }
+}
+
+HWY_INLINE float TotalOf(const AttendState& state, size_t row) {
+  return Sum(hn::LoadU(kTag, state.totals + row * 16));
+}
+
+void SaveOutputsImpl(size_t head_dim, size_t num_rows, const AttendState& state,
+                     const AttendSnapshot& snapshot) {
+  for (size_t row = 0; row < num_rows; ++row) {
+    const float total = TotalOf(state, row), inverse = 1 / total;
+    const float* from = state.sums + row * head_dim;
+    float* to = snapshot.outputs + row * head_dim;
+    ForVectors(0, head_dim, [&](auto tag, size_t i) HWY_ATTR {
+      hn::StoreU(hn::Mul(hn::LoadU(tag, from + i), hn::Set(tag, inverse)), tag, to + i);
+    });
+    snapshot.logs[row] = state.shifts[row] + std::log2(total);
+  }
+}
+
+void NoveltiesImpl(size_t head_dim, size_t first_row, size_t count, const AttendSnapshot& snapshot,
+                   const AttendState& state, float* novelties) {
+  for (size_t i = 0; i < count; ++i) {
+    const size_t row = first_row + i;
+    const float total = TotalOf(state, row), inverse = 1 / total;
+    const float *before = snapshot.outputs + row * head_dim, *sums = state.sums + row * head_dim;
+    Vec difference = hn::Zero(kTag), square = hn::Zero(kTag);
+    size_t d = 0;
+    for (; d + kLanes <= head_dim; d += kLanes) {
+      const Vec now = hn::Mul(hn::LoadU(kTag, sums + d), hn::Set(kTag, inverse));
+      const Vec change = hn::Sub(now, hn::LoadU(kTag, before + d));
+      difference = hn::MulAdd(change, change, difference);
+      square = hn::MulAdd(now, now, square);
+    }
+    float difference_sum = Sum(difference), square_sum = Sum(square);
+    for (; d < head_dim; ++d) {
+      const float now = sums[d] * inverse, change = now - before[d];
+      difference_sum += change * change;
+      square_sum += now * now;
+    }
+    // The share of what was read since: 1 - Z / Z'.
+    const float share = 1 - std::exp2(snapshot.logs[row] - state.shifts[row] - std::log2(total));
+    const float novelty = std::sqrt(difference_sum / square_sum) / share;
+    novelties[i] = novelty >= 0 && novelty < 1 ? novelty : 1.0f;
+  }
+}
+
 void ReadLogsImpl(const AttendState& state, size_t first_row, size_t count, float* read_logs) {
   for (size_t i = 0; i < count; ++i) {
     const size_t row = first_row + i;
-    read_logs[i] = state.shifts[row] + std::log2(Sum(hn::LoadU(kTag, state.totals + row * 16)));
+    read_logs[i] = state.shifts[row] + std::log2(TotalOf(state, row));
   }
 }
 
@@ -247,6 +305,9 @@ HWY_EXPORT(SummarizePanelImpl);
 HWY_EXPORT(LoadScoreQueriesImpl);
 HWY_EXPORT(ScorePanelImpl);
 HWY_EXPORT(BlockSharesImpl);
+HWY_EXPORT(WeighSharesImpl);
+HWY_EXPORT(SaveOutputsImpl);
+HWY_EXPORT(NoveltiesImpl);
 HWY_EXPORT(ReadLogsImpl);
 
 }  // namespace
@@ -272,6 +333,16 @@ void ScorePanel(const RotaryAngles& rotary, size_t num_rows, size_t query_block,
 float BlockShares(size_t num_heads, size_t num_blocks, ScoreRows scores, const float* read_logs,
                   float* shares) {
   return HWY_DYNAMIC_DISPATCH(BlockSharesImpl)(num_heads, num_blocks, scores, read_logs, shares);
+}
+void WeighShares(size_t num_heads, size_t num_blocks, ScoreRows scores, const float* weights, float* shares) {
+  HWY_DYNAMIC_DISPATCH(WeighSharesImpl)(num_heads, num_blocks, scores, weights, shares);
+}
+void SaveOutputs(size_t head_dim, size_t num_rows, const AttendState& state, const AttendSnapshot& snapshot) {
+  HWY_DYNAMIC_DISPATCH(SaveOutputsImpl)(head_dim, num_rows, state, snapshot);
+}
+void Novelties(size_t head_dim, size_t first_row, size_t count, const AttendSnapshot& snapshot,
+               const AttendState& state, float* novelties) {
+  HWY_DYNAMIC_DISPATCH(NoveltiesImpl)(head_dim, first_row, count, snapshot, state, novelties);
 }
 void ReadLogs(const AttendState& state, size_t first_row, size_t count, float* read_logs) {
   HWY_DYNAMIC_DISPATCH(ReadLogsImpl)(state, first_row, count, read_logs);

@@ -80,9 +80,30 @@ void ScorePanel(const RotaryAngles& rotary, size_t num_rows, size_t query_block,
 // The share of each block in the attention of one token, by the scores of its G heads, averaged over them:
 //   share_b = mean_g 64 * 2^scores[g,b] / Z_g,  Z_g = 2^read_logs[g] + sum_b 64 * 2^scores[g,b]
 // where read_logs [G] is the logarithm (base 2) of the sum of exponentials that was already computed. Returns
-// the share of the latter. scores [G, scores.stride] are overwritten; shares [num_blocks rounded up to 16].
+// the share of the latter. scores [G, scores.stride] become each head's own shares, divided by G; shares
+// [num_blocks rounded up to 16].
 float BlockShares(size_t num_heads, size_t num_blocks, ScoreRows scores, const float* read_logs,
                   float* shares);
+
+// shares [num_blocks rounded up to 16] = sum over heads of weights[g] * what BlockShares left in `scores`.
+void WeighShares(size_t num_heads, size_t num_blocks, ScoreRows scores, const float* weights, float* shares);
+
+// What a tile had computed when it was saved, in memory of NumFloats.
+struct AttendSnapshot {
+  float* outputs;  // [R, D]
+  float* logs;     // [R] read_logs
+
+  static constexpr size_t NumFloats(size_t head_dim, size_t rows) { return rows * (head_dim + 1); }
+  AttendSnapshot(float* memory, size_t head_dim, size_t rows)
+      : outputs(memory), logs(outputs + rows * head_dim) {}
+};
+void SaveOutputs(size_t head_dim, size_t num_rows, const AttendState& state, const AttendSnapshot& snapshot);
+// How much what was read since then differs from what was read before, for rows [first_row, first_row +
+// count): |v - o| / |o'|, where o and o' are the outputs before and after and v is what was read between them
+// alone; at most 1, and 1 where nothing was read or a number is not finite. What is left out of an attention,
+// with a share s of it, changes the output by about s times this.
+void Novelties(size_t head_dim, size_t first_row, size_t count, const AttendSnapshot& snapshot,
+               const AttendState& state, float* novelties);
 
 // read_logs of rows [first_row, first_row + count) of a tile that attends.
 void ReadLogs(const AttendState& state, size_t first_row, size_t count, float* read_logs);

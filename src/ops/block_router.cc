@@ -43,6 +43,7 @@ Status ParseScore(std::string_view text, BlockScore& score) {
 Status ParseOption(std::string_view key, std::string_view value, RoutingPolicy& policy) {
   if (key == "score") return ParseScore(value, policy.score);
   if (key == "max_blocks") return ParseNumber(key, value, policy.max_blocks);
+  if (key == "probe") return ParseNumber(key, value, policy.probe_blocks);
   if (key == "sink") return ParseNumber(key, value, policy.sink_blocks);
   if (key == "local") return ParseNumber(key, value, policy.local_blocks);
   if (key == "dense_below") return ParseNumber(key, value, policy.dense_below);
@@ -87,6 +88,7 @@ Status RoutingPolicy::Validate() const {
   QWEN25_RETURN_IF_ERROR(CheckCount("max_blocks", max_blocks, 1));
   QWEN25_RETURN_IF_ERROR(CheckCount("sink", sink_blocks, 1));
   QWEN25_RETURN_IF_ERROR(CheckCount("far_panels", far_panels, 1));
+  QWEN25_RETURN_IF_ERROR(CheckCount("probe", probe_blocks, 0));
   return CheckCount("local", local_blocks, 0);
 }
 
@@ -115,8 +117,9 @@ std::string RoutingPolicy::ToString() const {
   for (const ScoreName& known : kScoreNames) {
     if (known.score == score) score_name = known.name;
   }
-  const std::string head = kind == Kind::kTopK ? fmt::format("top_k:{}", max_blocks)
-                                               : fmt::format("top_p:{},max_blocks={}", top_p, max_blocks);
+  const std::string head =
+      kind == Kind::kTopK ? fmt::format("top_k:{}", max_blocks)
+                          : fmt::format("top_p:{},max_blocks={},probe={}", top_p, max_blocks, probe_blocks);
   return fmt::format(
       "{},score={},sink={},local={},dense_below={},max_missed={},dense_layers={},far_panels={}", head,
       score_name, sink_blocks, local_blocks, dense_below, max_missed, dense_layers, far_panels);

@@ -5,8 +5,11 @@
 // those that its policy picks by their estimated share of the attention, averaged over the query heads of a
 // kv head, which choose together so that each block is read once for all of them:
 //   top_k: the k with the greatest shares
-//   top_p: the fewest that, with what is read anyway, reach the share p; easy tokens read less, hard ones
-//   more
+//   top_p: the fewest without which the output changes by at most a share of 1 - p, by estimate. The
+//          probe_blocks best ones are read first; what is left out then counts by how much they differed
+//          from what had been read: where further blocks say nothing new, as in a repetitive text, they
+//          stay unread. Easy tokens read less, hard ones more. Without probes it is the share of the
+//          attention alone that counts.
 // Ties go to the earlier block. What was read has exact attention; the choice has no gradient. Nothing is
 // learned for it, so that any checkpoint can use it, and training passes through the blocks that were read.
 //
@@ -34,6 +37,7 @@ struct RoutingPolicy {
   BlockScore score = BlockScore::kVariance;
   uint32_t max_blocks = 32;     // top_k: how many; top_p: at most
   float top_p = 0.95f;          // 0 to 1
+  uint32_t probe_blocks = 2;    // of top_p, the first of max_blocks
   uint32_t sink_blocks = 1;     // at least 1
   uint32_t local_blocks = 4;    // before the own one
   uint32_t dense_below = 2048;  // tokens: earlier positions read everything, since choosing would not pay
@@ -47,8 +51,9 @@ struct RoutingPolicy {
 
   // Errors name field, value and range.
   Status Validate() const;
-  // "dense", or "top_p:0.95,max_blocks=32,score=variance,sink=1,local=4,dense_below=2048,max_missed=1,
-  // dense_layers=0,far_panels=8", with "top_k:32" for the other kind; what is left out keeps its default.
+  // "dense", or "top_p:0.95,max_blocks=32,probe=2,score=variance,sink=1,local=4,dense_below=2048,
+  // max_missed=1,dense_layers=0,far_panels=8", with "top_k:32" for the other kind; what is left out keeps its
+  // default.
   // ToString() is the whole of it.
   static Result<RoutingPolicy> Parse(std::string_view text);
   std::string ToString() const;

@@ -51,9 +51,10 @@ inline QueryTile TileOfRun(const QueryTile& tile, size_t first_token, size_t num
 }
 
 // Attends a tile, whose queries are loaded, by a policy that leaves a choice. Blocks are walked in a fixed
-// order for each row: those that are always read, ascending, then the chosen ones, ascending, then, where too
-// much may be missed, the rest. `attend_to(tile, block, state)` adds one block to a tile; `choice` then holds
-// what was read of the candidates.
+// order for each row: those that are always read, ascending, then the probes or all that is chosen,
+// ascending, then what is chosen in the probes' light, and, where too much may be missed, the rest.
+// `attend_to(tile, block, state)` adds one block to a tile; `choice` then holds what was read of the
+// candidates.
 template <typename AttendTo>
 void AttendRouted(const LayerRouting& routing, const RotaryAngles& rotary, const QueryTile& tile,
                   const AttendState& state, const SequencePanels& panels, const AttendTo& attend_to,
@@ -67,11 +68,12 @@ void AttendRouted(const LayerRouting& routing, const RotaryAngles& rotary, const
   const auto attend_to_run = [&](size_t block, size_t first, size_t count) {
     attend_to(TileOfRun(tile, first, count), block, state.FromRow(first * tile.num_heads, tile.head_dim));
   };
-  ForChosenBlocks(choice.chosen(), choice.panels(), tile.num_tokens, attend_to_run);
-  if (with_bounds) {
-    const std::span<const uint64_t> rest = choice.AddRestWhereNeeded(policy, state);
-    if (!rest.empty()) ForChosenBlocks(rest, choice.panels(), tile.num_tokens, attend_to_run);
-  }
+  const auto attend_to_all = [&](std::span<const uint64_t> blocks) {
+    if (!blocks.empty()) ForChosenBlocks(blocks, choice.panels(), tile.num_tokens, attend_to_run);
+  };
+  attend_to_all(choice.chosen());
+  attend_to_all(choice.AddToProbes(policy, state));
+  if (with_bounds) attend_to_all(choice.AddRestWhereNeeded(policy, state));
   if (routing.counts == nullptr) return;
   uint64_t read = 0;
   for (const uint64_t word : choice.chosen()) read += static_cast<uint64_t>(std::popcount(word));

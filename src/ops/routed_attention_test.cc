@@ -337,6 +337,27 @@ TEST(RoutedSelfAttentionTest, WithoutAChoiceGradientsHaveTheBitsOfDense) {
   EXPECT_EQ(dense.dqkv, routed.dqkv);
 }
 
+TEST(RoutedAttentionTest, ARepetitiveTextReadsLess) {
+  // The same 48 keys and values over and over, against ever new ones.
+  Problem repeated(16, 2, 1, 1600, 6), fresh(16, 2, 1, 1600, 6);
+  for (size_t t = 48; t < 1600; ++t) {
+    std::copy_n(repeated.qkv.data() + (t % 48) * repeated.num_cols(), repeated.num_cols(),
+                repeated.qkv.data() + t * repeated.num_cols());
+  }
+  const auto read = [](const Problem& problem, uint32_t probes) {
+    RoutingTrace trace(1, 1, problem.length);
+    LayerRouting routing = {.policy = SmallPolicy(RoutingPolicy::Kind::kTopP), .trace = &trace};
+    routing.policy.max_blocks = 64;
+    routing.policy.probe_blocks = probes;
+    problem.Run({problem.length}, &routing);
+    size_t count = 0;
+    for (size_t t = 1200; t < problem.length; ++t) count += trace.NumRead(0, 0, t) - 3;  // the chosen ones
+    return count;
+  };
+  EXPECT_LT(2 * read(repeated, 2), read(fresh, 2));
+  EXPECT_LT(2 * read(repeated, 2), read(repeated, 0));
+}
+
 TEST(RoutedAttentionTest, ReadsEverythingWhereTooMuchMayBeMissed) {
   const Problem problem(16, 4, 1, 900, 2);
   RoutingTrace trace(1, 1, problem.length);
@@ -368,7 +389,8 @@ TEST(RoutedAttentionTest, CertainShareIsBelowWhatWasRead) {
 }
 
 TEST(RoutedAttentionTest, EasyTokensReadLess) {
-  // Where all attention is at hand, top_p adds nothing; where it is spread, it goes up to max_blocks.
+  // Where all attention is at hand, top_p adds nothing; where it is spread, it goes up to max_blocks, unless
+  // the two probes say nothing new.
   Problem near(16, 2, 1, 800, 6), spread(16, 2, 1, 800, 6);
   for (size_t t = 0; t < 800; ++t) {
     for (size_t i = 0; i < near.num_cols(); ++i) {
@@ -376,14 +398,16 @@ TEST(RoutedAttentionTest, EasyTokensReadLess) {
       spread.qkv[t * near.num_cols() + i] = 0.1f;
     }
   }
-  const auto read = [](const Problem& problem) {
+  const auto read = [](const Problem& problem, uint32_t probes) {
     RoutingTrace trace(1, 1, problem.length);
-    const LayerRouting routing = {.policy = SmallPolicy(RoutingPolicy::Kind::kTopP), .trace = &trace};
+    LayerRouting routing = {.policy = SmallPolicy(RoutingPolicy::Kind::kTopP), .trace = &trace};
+    routing.policy.probe_blocks = probes;
     problem.Run({problem.length}, &routing);
     return trace.NumRead(0, 0, problem.length - 1);
   };
-  EXPECT_EQ(read(near), 3u);
-  EXPECT_EQ(read(spread), 6u);
+  for (const uint32_t probes : {0, 2}) EXPECT_EQ(read(near, probes), 3u);
+  EXPECT_EQ(read(spread, 0), 6u);
+  EXPECT_EQ(read(spread, 2), 5u);
 }
 
 TEST(ChooseBlocksTest, TakesTheGreatestAndOfEqualOnesTheEarlier) {

@@ -1,6 +1,7 @@
 #include "ops/tile_choice.h"
 
 #include <algorithm>
+#include <bit>
 #include <limits>
 
 #include "base/check.h"
@@ -48,13 +49,17 @@ ChoiceSizes::ChoiceSizes(const RoutingPolicy& policy, size_t head_dim, size_t ro
 size_t ChoiceSizes::NumFloats() const {
   const size_t longest = std::max(blocks(), supers);
   return BlockScoreState::NumFloats(head_dim, rows) + rows * (2 * blocks() + supers) + 2 * longest + rows +
-         slots + 4 * tokens * slots + 2 * tokens * (supers / 64) + 2;
+         slots + 4 * tokens * slots + 2 * tokens * (supers / 64) + 2 +
+         AttendSnapshot::NumFloats(head_dim, rows) + tokens;
 }
 
 TileChoice::TileChoice(const ChoiceSizes& sizes, float* memory)
-    : sizes_(sizes), score_(memory, sizes.head_dim, sizes.rows) {
+    : sizes_(sizes),
+      score_(memory, sizes.head_dim, sizes.rows),
+      snapshot_(memory + BlockScoreState::NumFloats(sizes.head_dim, sizes.rows), sizes.head_dim, sizes.rows) {
   const size_t longest = std::max(sizes.blocks(), sizes.supers);
-  scores_ = memory + BlockScoreState::NumFloats(sizes.head_dim, sizes.rows);
+  token_shares_ = snapshot_.logs + sizes.rows;
+  scores_ = token_shares_ + sizes.tokens;
   bounds_ = scores_ + sizes.rows * sizes.blocks();
   super_scores_ = bounds_ + sizes.rows * sizes.blocks();
   shares_ = super_scores_ + sizes.rows * sizes.supers;
@@ -103,7 +108,7 @@ void TileChoice::Choose(const RoutingPolicy& policy, const RotaryAngles& rotary,
   num_heads_ = tile.num_heads;
   candidates_end_ = policy.CandidatesEnd(tile.block());
   sink_ = policy.sink_blocks;
-  estimated_ = certain_ = dense_again_ = 0;
+  certain_ = dense_again_ = 0;
   const size_t rows = tile.num_rows(), num_panels = DivideUp(candidates_end_, kPanelBlocks);
   LoadScoreQueries(tile.head_dim, rows, state.queries, score_);
 
@@ -133,16 +138,65 @@ void TileChoice::Choose(const RoutingPolicy& policy, const RotaryAngles& rotary,
                panels.blocks[panels_[slot]], policy.score, state.queries, score_, {scores_ + at, stride},
                {with_bounds ? bounds_ + at : nullptr, stride});
   }
+  probes_ = policy.kind == RoutingPolicy::Kind::kTopP && policy.probe_blocks < policy.max_blocks
+                ? policy.probe_blocks
+                : 0;
+  RoutingPolicy first = policy;
+  if (probes_ > 0) {
+    first.kind = RoutingPolicy::Kind::kTopK;
+    first.max_blocks = probes_;
+    SaveOutputs(tile.head_dim, rows, state, snapshot_);
+  }
   for (size_t t = 0; t < num_tokens_; ++t) {
     Forbid(scores_, t);
     ReadLogs(state, t * num_heads_, num_heads_, read_logs_);
     const size_t count = num_slots_ * kPanelBlocks;
     const float read_share = BlockShares(num_heads_, count, RowsOf(scores_, t), read_logs_, shares_);
     ForOthers(t, [&](size_t begin, size_t end) { std::fill(shares_ + begin, shares_ + end, -1.0f); });
-    const float share = ChooseBlocks(policy, {shares_, count}, read_share, {order_, count},
-                                     {chosen_ + t * num_slots_, num_slots_});
-    estimated_ += ShareUnits(share);
+    const std::span<uint64_t> chosen = {chosen_ + t * num_slots_, num_slots_};
+    if (probes_ > 0 && read_share >= policy.top_p) {
+      std::ranges::fill(chosen, 0);
+      token_shares_[t] = read_share;
+    } else {
+      token_shares_[t] = ChooseBlocks(first, {shares_, count}, read_share, {order_, count}, chosen);
+    }
   }
+}
+
+// The share of the blocks in `bits`, by the shares of each head.
+float TileChoice::ShareOf(ScoreRows shares, const uint64_t* bits) const {
+  float sum = 0;
+  for (size_t slot = 0; slot < num_slots_; ++slot) {
+    for (uint64_t word = bits[slot]; word != 0; word &= word - 1) {
+      const size_t i = slot * kPanelBlocks + static_cast<size_t>(std::countr_zero(word));
+      for (size_t g = 0; g < num_heads_; ++g) sum += shares.data[g * shares.stride + i];
+    }
+  }
+  return sum;
+}
+
+std::span<const uint64_t> TileChoice::AddToProbes(const RoutingPolicy& policy, const AttendState& state) {
+  if (probes_ == 0) return {};
+  RoutingPolicy others = policy;
+  others.max_blocks = policy.max_blocks - probes_;
+  const size_t count = num_slots_ * kPanelBlocks;
+  for (size_t t = 0; t < num_tokens_; ++t) {
+    uint64_t *chosen = chosen_ + t * num_slots_, *added = rest_ + t * num_slots_;
+    std::fill_n(added, num_slots_, 0);
+    if (std::all_of(chosen, chosen + num_slots_, [](uint64_t word) { return word == 0; })) continue;
+    Novelties(sizes_.head_dim, t * num_heads_, num_heads_, snapshot_, state, read_logs_);
+    WeighShares(num_heads_, count, RowsOf(scores_, t), read_logs_, shares_);
+    ForOthers(t, [&](size_t begin, size_t end) { std::fill(shares_ + begin, shares_ + end, -1.0f); });
+    float left = 0;  // by which the output may still change
+    for (size_t i = 0; i < count; ++i) {
+      if (Bit(chosen, i)) shares_[i] = -1;
+      if (!(shares_[i] < 0)) left += shares_[i];
+    }
+    ChooseBlocks(others, {shares_, count}, 1 - left, {order_, count}, {added, num_slots_});
+    token_shares_[t] += ShareOf(RowsOf(scores_, t), added);
+    for (size_t i = 0; i < num_slots_; ++i) chosen[i] |= added[i];
+  }
+  return {rest_, num_tokens_ * num_slots_};
 }
 
 // Calls function(begin, end) for the ranges of scored blocks that are no candidates of a token.
@@ -178,6 +232,12 @@ float TileChoice::CertainShare(size_t token, const AttendState& state) {
   }
   ReadLogs(state, token * num_heads_, num_heads_, read_logs_);
   return BlockShares(num_heads_, num_slots_ * kPanelBlocks, rows, read_logs_, shares_);
+}
+
+uint64_t TileChoice::estimated_share() const {
+  uint64_t sum = 0;
+  for (size_t t = 0; t < num_tokens_; ++t) sum += ShareUnits(token_shares_[t]);
+  return sum;
 }
 
 std::span<const uint64_t> TileChoice::AddRestWhereNeeded(const RoutingPolicy& policy,

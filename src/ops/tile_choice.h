@@ -65,13 +65,18 @@ class TileChoice {
   // [tokens, panels().size()]
   std::span<const uint64_t> chosen() const { return {chosen_, num_tokens_ * num_slots_}; }
 
+  // After attention over the chosen blocks, which are then only a policy's probes: adds what it chooses in
+  // their light. Returns what was added, [tokens, panels().size()], or nothing where the policy has no
+  // probes.
+  std::span<const uint64_t> AddToProbes(const RoutingPolicy& policy, const AttendState& state);
+
   // After attention over the chosen blocks, where Choose was given `with_bounds`: adds the rest to the choice
   // of tokens whose left-out blocks may hold more than policy.max_missed. Blocks of far panels that were not
   // scored are not among them. Returns what was added, [tokens, panels().size()], or nothing.
   std::span<const uint64_t> AddRestWhereNeeded(const RoutingPolicy& policy, const AttendState& state);
 
   // Sums over the tile's tokens, for RoutingCounts.
-  uint64_t estimated_share() const { return estimated_; }
+  uint64_t estimated_share() const;
   uint64_t certain_share() const { return certain_; }
   uint64_t dense_again() const { return dense_again_; }
 
@@ -83,6 +88,7 @@ class TileChoice {
   template <typename Function>
   void ForOthers(size_t token, const Function& function) const;
   void Forbid(float* scores, size_t token) const;  // scores of what is no candidate of a token
+  float ShareOf(ScoreRows shares, const uint64_t* bits) const;
   float CertainShare(size_t token, const AttendState& state);
   ScoreRows RowsOf(float* scores, size_t token) const {
     return {scores + token * num_heads_ * sizes_.blocks(), sizes_.blocks()};
@@ -90,6 +96,8 @@ class TileChoice {
 
   const ChoiceSizes sizes_;
   BlockScoreState score_;
+  AttendSnapshot snapshot_;
+  float* token_shares_;       // [tokens] of what is read, by estimate
   float *scores_, *bounds_;   // [R, blocks]
   float* super_scores_;       // [R, supers]
   float* shares_;             // [blocks or supers]
@@ -100,7 +108,8 @@ class TileChoice {
   uint64_t* far_;             // [tokens, supers / 64]
 
   size_t num_tokens_ = 0, num_heads_ = 0, num_slots_ = 0, num_far_ = 0, candidates_end_ = 0, sink_ = 0;
-  uint64_t estimated_ = 0, certain_ = 0, dense_again_ = 0;
+  size_t probes_ = 0;
+  uint64_t certain_ = 0, dense_again_ = 0;
 };
 
 }  // namespace qwen25
