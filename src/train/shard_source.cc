@@ -73,6 +73,16 @@ class ValidationShards : public BatchSource {
 
 }  // namespace
 
+Result<std::vector<fs::path>> TokenizerFilesIn(const fs::path& folder) {
+  std::vector<fs::path> files;
+  for (const char* name : kTokenizerFiles) {
+    std::error_code ignored;
+    if (const fs::path file = folder / name; fs::exists(file, ignored)) files.push_back(file);
+  }
+  if (files.empty()) return NotFound("{}: there is no tokenizer.json in the folder", folder.string());
+  return files;
+}
+
 Result<TrainData> OpenTrainData(const TrainOptions& options, uint32_t vocab_size) {
   QWEN25_RETURN_IF_ERROR(options.Validate());
   LoaderOptions loader_options;
@@ -100,16 +110,7 @@ Result<TrainData> OpenTrainData(const TrainOptions& options, uint32_t vocab_size
     data.validation = std::make_unique<ValidationShards>(std::move(validation));
   }
   if (!options.tokenizer.empty()) {
-    for (const char* name : kTokenizerFiles) {
-      std::error_code ignored;
-      if (const fs::path file = fs::path(options.tokenizer) / name; fs::exists(file, ignored)) {
-        data.tokenizer_files.push_back(file);
-      }
-    }
-    if (data.tokenizer_files.empty()) {
-      return NotFound("{}: there is no tokenizer.json in the folder that data.tokenizer names",
-                      options.tokenizer);
-    }
+    QWEN25_TRY(data.tokenizer_files, TokenizerFilesIn(options.tokenizer));
   }
   return data;
 }

@@ -1,6 +1,9 @@
 // The data of a run from token shards on disk.
 #pragma once
 
+#include <filesystem>
+#include <vector>
+
 #include "base/status.h"
 #include "train/train_options.h"
 #include "train/trainer.h"
@@ -11,5 +14,8 @@ namespace qwen25 {
 // the names that Hugging Face uses beside it). `vocab_size`: ids must be below; 0: not checked here. Token
 // lengths for bits per byte are for the caller to add, who knows the tokenizer.
 Result<TrainData> OpenTrainData(const TrainOptions& options, uint32_t vocab_size = 0);
+
+// The tokenizer's files in a model or tokenizer folder. kNotFound where there are none.
+Result<std::vector<std::filesystem::path>> TokenizerFilesIn(const std::filesystem::path& folder);
 
 }  // namespace qwen25

@@ -34,6 +34,9 @@ void VisitOptions(Options& o, Visitor&& visit) {
   visit("model.eos_token_id", o.eos_token_id, kExecution);
   visit("model.routing", o.routing, kExecution);
   visit("model.routing_from_step", o.routing_from_step, kResult);
+  visit("objective.kind", o.objective, kResult);
+  visit("objective.temperature", o.temperature, kResult);
+  visit("objective.causal", o.causal, kResult);
   visit("data.train", o.train_data, kExecution);  // the loader compares content, not names
   visit("data.train_weights", o.train_weights, kResult);
   visit("data.validation", o.validation_data, kExecution);
@@ -67,11 +70,23 @@ void VisitOptions(Options& o, Visitor&& visit) {
   visit("schedule.decay_fraction", o.schedule.decay_fraction, kResult);
 }
 
+constexpr std::pair<Objective, std::string_view> kObjectives[] = {
+    {Objective::kNextToken, "next-token"},
+    {Objective::kContrastive, "contrastive"},
+};
+
+std::string_view NameOf(Objective objective) {
+  return ObjectiveName(objective);
+}
 std::string_view NameOf(OptimizerKind kind) {
   return OptimizerKindName(kind);
 }
 std::string_view NameOf(ScheduleKind kind) {
   return ScheduleKindName(kind);
+}
+Status SetByName(std::string_view name, Objective& out) {
+  QWEN25_TRY(out, ParseObjective(name));
+  return {};
 }
 Status SetByName(std::string_view name, OptimizerKind& out) {
   QWEN25_TRY(out, ParseOptimizerKind(name));
@@ -209,7 +224,37 @@ Status CheckMultiple(const char* name, uint64_t value, uint32_t sequence_length)
                          sequence_length);
 }
 
+// The rules of contrastive training.
+Status CheckContrastive(const TrainOptions& options) {
+  if (!(options.temperature > 0) || !std::isfinite(options.temperature)) {
+    return InvalidArgument("objective.temperature is {}, expected a positive number", options.temperature);
+  }
+  if (options.micro_batch_tokens != options.tokens_per_step) {
+    return InvalidArgument(
+        "batch.micro_batch_tokens is {} and batch.tokens_per_step {}; contrastive training runs a step at "
+        "once, so they must be equal",
+        options.micro_batch_tokens, options.tokens_per_step);
+  }
+  if (options.tokens_per_step < 4 * uint64_t{options.sequence_length}) {
+    return InvalidArgument(
+        "batch.tokens_per_step is {}, expected at least 4 times batch.sequence_length ({}): room for two "
+        "pairs",
+        options.tokens_per_step, options.sequence_length);
+  }
+  return {};
+}
+
 }  // namespace
+
+std::string_view ObjectiveName(Objective objective) {
+  return std::ranges::find(kObjectives, objective, &std::pair<Objective, std::string_view>::first)->second;
+}
+
+Result<Objective> ParseObjective(std::string_view name) {
+  const auto found = std::ranges::find(kObjectives, name, &std::pair<Objective, std::string_view>::second);
+  if (found != std::end(kObjectives)) return found->first;
+  return InvalidArgument("\"{}\" is no objective; there are next-token and contrastive", name);
+}
 
 Status TrainOptions::Validate() const {
   if (train_data.empty()) return InvalidArgument("data.train is empty, expected at least one token shard");
@@ -237,6 +282,7 @@ Status TrainOptions::Validate() const {
   }
   QWEN25_RETURN_IF_ERROR(CheckMultiple("batch.tokens_per_step", tokens_per_step, sequence_length));
   QWEN25_RETURN_IF_ERROR(CheckMultiple("batch.micro_batch_tokens", micro_batch_tokens, sequence_length));
+  if (objective == Objective::kContrastive) QWEN25_RETURN_IF_ERROR(CheckContrastive(*this));
   constexpr uint64_t kMaxTokens = uint64_t{1} << 31;  // rows of a batch are counted in 32 bits
   if (tokens_per_step > kMaxTokens) {
     return InvalidArgument("batch.tokens_per_step is {}, expected at most {}", tokens_per_step, kMaxTokens);
@@ -269,8 +315,8 @@ Status ParseRecipe(std::string_view text, std::string_view origin, TrainOptions&
     const toml::table* table = section.as_table();
     if (table == nullptr) {
       return InvalidArgument(
-          "{}:{}: {} stands outside a section; expected [model], [data], [batch], [run], "
-          "[optimizer] or [schedule] before it",
+          "{}:{}: {} stands outside a section; expected [model], [objective], [data], [batch], "
+          "[run], [optimizer] or [schedule] before it",
           origin, section.source().begin.line, section_key.str());
     }
     for (const auto& [key, node] : *table) {
@@ -338,7 +384,8 @@ Status CheckSameRun(const Json& saved, const TrainOptions& options) {
   for (const auto& [key, value] : current.items()) {
     auto found = saved.find(key);
     // An option that is younger than the checkpoint had no other value than its default.
-    if (found == saved.end() && (key == "data.train_weights" || key == "model.routing_from_step")) {
+    if (found == saved.end() &&
+        (key == "data.train_weights" || key == "model.routing_from_step" || key.starts_with("objective."))) {
       found = defaults.find(key);
     }
     // By their text: 1 and 1.0 differ there only if the types of the options changed.

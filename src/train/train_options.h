@@ -14,6 +14,15 @@
 
 namespace qwen25 {
 
+// What a model is trained for.
+enum class Objective {
+  kNextToken,    // to continue text
+  kContrastive,  // to give the texts of a pair similar vectors (train/contrastive.h)
+};
+std::string_view ObjectiveName(Objective objective);
+// kInvalidArgument lists the names there are.
+Result<Objective> ParseObjective(std::string_view name);
+
 struct TrainOptions {
   // The model: one of
   std::string preset = "nano";  // a named shape (model/config.h), with fresh weights
@@ -24,6 +33,12 @@ struct TrainOptions {
   std::string routing;          // attention routing (RoutingPolicy::Parse); empty keeps the shape's
   uint64_t routing_from_step = 0;  // attention is dense before
   std::string tokenizer;           // folder whose tokenizer files go into every checkpoint; or empty
+
+  Objective objective = Objective::kNextToken;
+  // Of kContrastive. Its steps take as many whole pairs as tokens_per_step holds, in one micro-batch, since
+  // each pair is told apart from all others of its step; sequence_length is the most that a text may have.
+  float temperature = 0.05f;
+  bool causal = false;  // a token sees only those before it; else the whole text
 
   // Token shards, without the extension (.bin, .idx).
   std::vector<std::string> train_data;

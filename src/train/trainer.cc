@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "kernels/optimizer.h"
+#include "train/contrastive.h"
 #include "train/gemm_probe.h"
 
 namespace qwen25 {
@@ -51,11 +52,6 @@ std::vector<LayerRouting> TrainedRouting(const Model& model) {
   const RoutingPolicy& routing = model.config().routing;
   if (routing.kind == RoutingPolicy::Kind::kDense) return {};
   return RouteLayers(routing, model.layers.size(), nullptr);
-}
-
-size_t CountTargets(const PackedBatch& batch) {
-  return static_cast<size_t>(
-      std::count_if(batch.targets.begin(), batch.targets.end(), [](int32_t t) { return t >= 0; }));
 }
 
 void ZeroGradients(const Model& model, ThreadPool& threads) {
@@ -171,7 +167,9 @@ Status Trainer::LoadBatches() {
   for (PackedBatch& batch : batches_) {
     const uint64_t wanted = std::min(left, options_.micro_batch_tokens);
     QWEN25_RETURN_IF_ERROR(data_.train->Next(wanted, batch));
-    if (batch.tokens.size() != wanted) {
+    const bool complete = options_.objective == Objective::kContrastive ? batch.sequence_starts.size() > 4
+                                                                        : batch.tokens.size() == wanted;
+    if (!complete) {
       return InvalidArgument("the training data ended after {} of {} tokens of a micro-batch",
                              batch.tokens.size(), wanted);
     }
@@ -188,10 +186,26 @@ double Trainer::FlopsOf(const PackedBatch& batch) const {
   return 3 * tokens * model_.config().ForwardFlopsPerToken(context / tokens);
 }
 
+size_t Trainer::CountTerms(const PackedBatch& batch) const {
+  if (options_.objective == Objective::kContrastive) return batch.view().num_sequences() / 2;
+  return static_cast<size_t>(std::ranges::count_if(batch.targets, [](int32_t t) { return t >= 0; }));
+}
+
+LossSum Trainer::LossOf(Execution& execution, const PackedBatch& batch, float grad_scale) const {
+  DecoderOptions decoder;
+  decoder.recompute_layers = execution.tape != nullptr && options_.recompute;
+  if (options_.objective == Objective::kContrastive) {
+    if (!options_.causal) decoder.mask = AttentionMask::kBidirectional;
+    return PairLoss(execution, model_, batch, options_.temperature, grad_scale, decoder);
+  }
+  if (state_.step >= options_.routing_from_step) decoder.routing = routing_;
+  return DecoderLoss(execution, model_, batch.view(), batch.targets, grad_scale, decoder);
+}
+
 Result<double> Trainer::BackwardAll() {
-  size_t num_targets = 0;
-  for (const PackedBatch& batch : batches_) num_targets += CountTargets(batch);
-  if (num_targets == 0) {
+  size_t num_terms = 0;
+  for (const PackedBatch& batch : batches_) num_terms += CountTerms(batch);
+  if (num_terms == 0) {
     return InvalidArgument(
         "step {}: none of the {} tokens has a next one in its document to predict; the documents "
         "of the training data are too short",
@@ -199,16 +213,11 @@ Result<double> Trainer::BackwardAll() {
   }
   ZeroGradients(model_, threads_);
   Execution execution{threads_, tensors_, scratch_, &tape_};
-  DecoderOptions decoder;
-  decoder.recompute_layers = options_.recompute;
-  if (state_.step >= options_.routing_from_step) decoder.routing = routing_;
   // Every micro-batch adds the gradient of its sum of losses, as its part of the step's mean.
-  const auto grad_scale = static_cast<float>(1.0 / static_cast<double>(num_targets));
+  const auto grad_scale = static_cast<float>(1.0 / static_cast<double>(num_terms));
   double sum = 0;
-  for (const PackedBatch& batch : batches_) {
-    sum += DecoderLoss(execution, model_, batch.view(), batch.targets, grad_scale, decoder).sum;
-  }
-  return sum / static_cast<double>(num_targets);
+  for (const PackedBatch& batch : batches_) sum += LossOf(execution, batch, grad_scale).sum;
+  return sum / static_cast<double>(num_terms);
 }
 
 Result<StepMetrics> Trainer::Step() {
@@ -231,9 +240,13 @@ Result<StepMetrics> Trainer::Step() {
 
   const double end = NowSeconds();
   double flops = 0;
-  for (const PackedBatch& batch : batches_) flops += FlopsOf(batch);
+  uint64_t num_tokens = 0;
+  for (const PackedBatch& batch : batches_) {
+    flops += FlopsOf(batch);
+    num_tokens += batch.tokens.size();
+  }
   ++state_.step;
-  state_.tokens += options_.tokens_per_step;
+  state_.tokens += num_tokens;
   state_.seconds = seconds_before_session_ + (end - session_start_);
   plan_.Observe(state_.step, state_.seconds);
   return StepMetrics{.step = state_.step,
@@ -241,7 +254,7 @@ Result<StepMetrics> Trainer::Step() {
                      .loss = loss,
                      .learning_rate = options_.optimizer.learning_rate * factor,
                      .gradient_norm = gradient_norm,
-                     .tokens_per_second = static_cast<double>(options_.tokens_per_step) / (end - start),
+                     .tokens_per_second = static_cast<double>(num_tokens) / (end - start),
                      .flop_utilization = peak_flops_ > 0 ? flops / (end - start) / peak_flops_ : 0,
                      .seconds = state_.seconds};
 }
@@ -255,8 +268,6 @@ Result<ValidationMetrics> Trainer::Validate() {
   const size_t batch_tokens =
       std::max<size_t>(1, kValidationBatchTokens / options_.sequence_length) * options_.sequence_length;
   Execution execution{threads_, tensors_, scratch_};
-  DecoderOptions decoder;
-  if (state_.step >= options_.routing_from_step) decoder.routing = routing_;
   double sum = 0;
   for (uint64_t used = 0; used < limit;) {
     QWEN25_RETURN_IF_ERROR(data_.validation->Next(batch_tokens, validation_batch_));
@@ -264,7 +275,7 @@ Result<ValidationMetrics> Trainer::Validate() {
     if (batch.tokens.empty()) break;
     used += batch.tokens.size();
     QWEN25_RETURN_IF_ERROR(CheckTokens(batch, "validation"));
-    const LossSum loss = DecoderLoss(execution, model_, batch.view(), batch.targets, 0.0f, decoder);
+    const LossSum loss = LossOf(execution, batch, 0.0f);
     sum += loss.sum;
     metrics.validation_tokens += loss.num_tokens;
     for (const int32_t target : batch.targets) {

@@ -71,8 +71,9 @@ class Trainer {
   static Result<std::unique_ptr<Trainer>> Create(const TrainOptions& options, TrainData data,
                                                  ThreadPool& threads);
 
-  // One optimiser step on the next tokens_per_step tokens. Allocates nothing in a steady state. A loss or
-  // gradient that is not finite is an error that names the step; weights are then as they were before it.
+  // One optimiser step on the next tokens_per_step tokens, or, of pairs, as many of them as these hold.
+  // Allocates nothing in a steady state. A loss or gradient that is not finite is an error that names the
+  // step; weights are then as they were before it.
   Result<StepMetrics> Step();
   // The mean loss over the validation data (or its first options.validation_tokens tokens, in whole batches);
   // what is counted: metrics.h.
@@ -100,6 +101,10 @@ class Trainer {
   Status LoadBatches();
   Result<double> BackwardAll();
   Status CheckTokens(const PackedBatch& batch, const char* what) const;
+  // One pass over a batch by the objective; with a tape, gradients of grad_scale times the sum.
+  LossSum LossOf(Execution& execution, const PackedBatch& batch, float grad_scale) const;
+  // What the loss of a batch is summed over: tokens to predict, or pairs.
+  size_t CountTerms(const PackedBatch& batch) const;
   double FlopsOf(const PackedBatch& batch) const;
   Result<ValidationMetrics> ValidateAndReport(const TrainCallbacks& callbacks);
   Status SaveFinalModel(const std::filesystem::path& folder) const;
