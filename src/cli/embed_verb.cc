@@ -4,6 +4,7 @@
 
 #include "base/file.h"
 #include "base/progress.h"
+#include "cli/embed_training.h"
 #include "cli/embedder_flags.h"
 #include "cli/interrupt.h"
 #include "cli/read_texts.h"
@@ -20,7 +21,9 @@ struct EmbedFlags {
   std::string model;
   std::vector<std::string> texts;
   std::string file, output;
-  bool lines = false, query = false, similarity = false, text = false;
+  bool lines = false, query = false, similarity = false, text = false, make_pairs = false;
+  EmbedTrainingFlags training;
+  uint64_t seed = 1;
 };
 
 Result<std::vector<std::string>> ReadInputs(const EmbedFlags& flags) {
@@ -93,6 +96,15 @@ Status Report(const EmbedFlags& flags, const std::vector<std::string>& texts, st
 }
 
 Status RunEmbed(EmbedFlags flags) {
+  if (flags.make_pairs) return WritePairs(flags.texts, flags.output, flags.seed);
+  if (!flags.training.pairs.empty()) {
+    flags.training.model = flags.model;
+    flags.training.output = flags.output;
+    flags.training.pooling = flags.embedder.pooling;
+    flags.training.settings.insert(flags.training.settings.begin(), fmt::format("run.seed={}", flags.seed));
+    if (flags.model.empty()) return InvalidArgument("--train needs -m FOLDER, the model to start from");
+    return TrainEmbeddings(flags.training);
+  }
   if (!flags.model.empty()) flags.embedder.embedder = "model:" + flags.model;
   if (flags.embedder.embedder == "none") return InvalidArgument("--embedder none makes no vectors");
   QWEN25_TRY(const std::vector<std::string> texts, ReadInputs(flags));
@@ -131,10 +143,27 @@ void AddEmbedVerb(CLI::App& app, RunVerb& run) {
   verb->add_flag("--similarity", flags->similarity, "Print the cosines between all texts instead");
   verb->add_flag("--text", flags->text, "Put each text beside its vector");
   verb->add_option("-o,--output", flags->output, "A .npy file, or any other for JSON lines");
+  verb->add_flag("--make-pairs", flags->make_pairs,
+                 "Make training pairs of the files and folders given, by the inverse cloze task; -o names "
+                 "the file");
+  EmbedTrainingFlags& training = flags->training;
+  verb->add_option("--train", training.pairs,
+                   "Train -m's model on these pairs, {\"query\": ..., \"passage\": ...} per line; -o names "
+                   "the folder of the run");
+  verb->add_option("--validation", training.validation_pairs, "Other pairs; default: one in 20 is held out");
+  verb->add_option("--max-steps", training.max_steps, "Length of the training in steps,");
+  verb->add_option("--max-minutes", training.max_minutes, "or in minutes");
+  verb->add_option("--set", training.settings,
+                   "Any setting of a recipe as KEY=VALUE: objective.temperature, batch.tokens_per_step, ...");
+  verb->add_flag("--resume", training.resume, "Go on from the newest checkpoint of the run");
+  verb->add_option("--threads", training.num_threads, "Of the training; default: every core");
+  verb->add_option("--seed", flags->seed, "Of pairs and their order")->capture_default_str();
   AddEmbedderFlags(*verb, flags->embedder);
   verb->footer(
       "Examples:\n  qwen25 embed -m Qwen2.5-0.5B \"a text\" \"another one\" --similarity\n"
-      "  qwen25 embed --embedder hashed -f passages.jsonl -o passages.npy");
+      "  qwen25 embed --embedder hashed -f passages.jsonl -o passages.npy\n"
+      "  qwen25 embed --make-pairs documents.jsonl ~/notes -o pairs.jsonl\n"
+      "  qwen25 embed --train pairs.jsonl -m runs/demo/model --max-minutes 10 -o runs/embed");
   verb->callback([flags, &run] { run = [flags] { return RunEmbed(*flags); }; });
 }
 

@@ -13,6 +13,7 @@
 #include "base/progress.h"
 #include "cli/embedder_flags.h"
 #include "cli/interrupt.h"
+#include "cli/read_texts.h"
 #include "knowledge/search_terms.h"
 #include "text/utf8.h"
 
@@ -66,27 +67,6 @@ std::string Snippet(const std::string& text, const std::string& query) {
   return (begin == 0 ? "" : "...") + OneLine(std::string_view(text).substr(begin), kSnippetBytes);
 }
 
-bool IsTextFile(const fs::path& path) {
-  static const std::vector<std::string> kEndings = {".txt", ".md",  ".markdown", ".rst",
-                                                    ".org", ".tex", ".text"};
-  return std::ranges::find(kEndings, path.extension().string()) != kEndings.end();
-}
-
-// The files that `path` names: itself, or the text files of the folder and the folders below it.
-Result<std::vector<fs::path>> FilesOf(const fs::path& path) {
-  std::vector<fs::path> files;
-  std::error_code error;
-  if (!fs::is_directory(path, error)) return std::vector<fs::path>{path};
-  for (auto entry =
-           fs::recursive_directory_iterator(path, fs::directory_options::skip_permission_denied, error);
-       !error && entry != fs::recursive_directory_iterator(); entry.increment(error)) {
-    if (entry->is_regular_file() && IsTextFile(entry->path())) files.push_back(entry->path());
-  }
-  if (error) return ErrnoStatus(error.value(), "read the folder", path.string());
-  std::ranges::sort(files);
-  return files;
-}
-
 // What `memory add` was given. A word that names no file is a text to remember, unless it looks like a path.
 Status AddInputs(const NoteFlags& flags, const NewNote& common, NoteStore& store) {
   size_t added = 0;
@@ -114,7 +94,7 @@ Status AddInputs(const NoteFlags& flags, const NewNote& common, NoteStore& store
       QWEN25_RETURN_IF_ERROR(remember(std::move(note)));
       continue;
     }
-    QWEN25_TRY(const std::vector<fs::path> files, FilesOf(input));
+    QWEN25_TRY(const std::vector<fs::path> files, TextFilesIn(input));
     if (files.empty()) return NotFound("{}: holds no text files (.txt, .md, .rst, .org, .tex)", input);
     Progress progress("add", "files", files.size());
     for (size_t i = 0; i < files.size(); ++i) {

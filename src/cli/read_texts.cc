@@ -1,5 +1,7 @@
 #include "cli/read_texts.h"
 
+#include <algorithm>
+
 #include "base/file.h"
 #include "data/jsonl.h"
 
@@ -17,6 +19,28 @@ Result<std::vector<std::string>> ReadTexts(const std::string& path) {
     if (!document) return texts;
     texts.push_back(std::move(document->text));
   }
+}
+
+bool IsTextFile(const std::filesystem::path& path) {
+  static const std::vector<std::string> kEndings = {".txt", ".md",  ".markdown", ".rst",
+                                                    ".org", ".tex", ".text"};
+  return std::ranges::find(kEndings, path.extension().string()) != kEndings.end();
+}
+
+Result<std::vector<std::filesystem::path>> TextFilesIn(const std::filesystem::path& path) {
+  namespace fs = std::filesystem;
+  std::vector<fs::path> files;
+  std::error_code error;
+  if (!fs::is_directory(path, error)) return std::vector<fs::path>{path};
+  for (auto entry =
+           fs::recursive_directory_iterator(path, fs::directory_options::skip_permission_denied, error);
+       !error && entry != fs::recursive_directory_iterator(); entry.increment(error)) {
+    std::error_code ignored;
+    if (entry->is_regular_file(ignored) && IsTextFile(entry->path())) files.push_back(entry->path());
+  }
+  if (error) return ErrnoStatus(error.value(), "read the folder", path.string());
+  std::ranges::sort(files);
+  return files;
 }
 
 }  // namespace qwen25

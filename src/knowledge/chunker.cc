@@ -87,15 +87,12 @@ std::vector<size_t> SentenceEnds(std::string_view text) {
   return ends;
 }
 
-std::vector<Sentence> SentencesOf(std::string_view text, size_t max_quarters) {
+// Sentences of at most max_quarters.
+std::vector<Sentence> ShortSentencesOf(std::string_view text, size_t max_quarters) {
   std::vector<Sentence> sentences;
-  size_t begin = 0;
-  for (const size_t end : SentenceEnds(text)) {
-    if (end <= begin) continue;
-    const std::string_view sentence = text.substr(begin, end - begin);
-    AddPieces(text, {begin, end}, max_quarters, sentences);
-    sentences.back().ends_paragraph = EndsParagraph(sentence);
-    begin = end;
+  for (const TextRange& range : SentencesOf(text)) {
+    AddPieces(text, range, max_quarters, sentences);
+    sentences.back().ends_paragraph = EndsParagraph(text.substr(range.begin, range.end - range.begin));
   }
   return sentences;
 }
@@ -106,6 +103,17 @@ size_t EstimateTokens(std::string_view text) {
   return (QuarterTokens(text) + 3) / 4;
 }
 
+std::vector<TextRange> SentencesOf(std::string_view text) {
+  std::vector<TextRange> sentences;
+  size_t begin = 0;
+  for (const size_t end : SentenceEnds(text)) {
+    if (end <= begin) continue;
+    sentences.push_back({begin, end});
+    begin = end;
+  }
+  return sentences;
+}
+
 std::vector<TextRange> ChunkText(std::string_view text, const ChunkOptions& options) {
   std::vector<TextRange> chunks;
   if (text.empty()) return chunks;
@@ -113,7 +121,7 @@ std::vector<TextRange> ChunkText(std::string_view text, const ChunkOptions& opti
   const size_t overlap = std::min(options.overlap_tokens * 4, room / 2);
   if (QuarterTokens(text) <= room) return {{0, text.size()}};
   // Sentences longer than what an overlap leaves would make no progress behind it.
-  const std::vector<Sentence> sentences = SentencesOf(text, room - overlap);
+  const std::vector<Sentence> sentences = ShortSentencesOf(text, room - overlap);
   for (size_t first = 0, fresh = 0; fresh < sentences.size();) {
     size_t end = first, quarters = 0, paragraph_end = 0;
     while (end < sentences.size() && quarters + sentences[end].quarters <= room) {

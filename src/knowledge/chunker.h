@@ -24,6 +24,10 @@ struct TextRange {
 // characters of Han, Kana or Thai.
 size_t EstimateTokens(std::string_view text);
 
+// The sentences, by ICU's rules for all languages, and blank lines end them, too. They cover the text; white
+// space belongs to the sentence before it.
+std::vector<TextRange> SentencesOf(std::string_view text);
+
 // Pieces of at most max_tokens that cover the whole text, in order; neighbours may overlap. A piece ends at
 // the end of a paragraph where one is near (behind half of its room), else of a sentence, else of a word;
 // never inside a character. A text that fits is one piece; an empty one none.
