@@ -9,6 +9,7 @@
 #include "base/rng.h"
 #include "cli/bench_inference.h"
 #include "cli/bench_recall.h"
+#include "cli/bench_retrieval.h"
 #include "cli/bench_routing.h"
 #include "cli/bench_speculation.h"
 #include "cli/verb.h"
@@ -213,6 +214,24 @@ void AddRecallBench(CLI::App& verb, RunVerb& run) {
   what->callback([flags, &run] { run = [flags] { return RunRecallBench(*flags); }; });
 }
 
+void AddRetrievalBench(CLI::App& verb, RunVerb& run) {
+  auto flags = std::make_shared<RetrievalBenchFlags>();
+  CLI::App* what = verb.add_subcommand(
+      "retrieval", "How well notes are found: by words, by vectors and by both, and how fast");
+  what->add_option("set", flags->set,
+                   "Folder with notes.jsonl and questions.jsonl (bench/make_retrieval_sets.py makes some)")
+      ->required();
+  what->add_option("--memory", flags->memory,
+                   "Put the notes there and find them again next time; default: a temporary folder");
+  what->add_option("--questions", flags->max_questions, "Ask only so many");
+  what->add_flag("--json", flags->json, "Print one JSON object");
+  AddEmbedderFlags(*what, flags->embedder);
+  what->footer(
+      "Examples:\n  qwen25 bench retrieval sets/books --embedder hashed\n"
+      "  qwen25 bench retrieval sets/dialogues --embedder model:Qwen2.5-0.5B --pooling causal-mean");
+  what->callback([flags, &run] { run = [flags] { return RunRetrievalBench(*flags); }; });
+}
+
 void AddSpeculationBench(CLI::App& verb, RunVerb& run) {
   auto flags = std::make_shared<SpeculationBenchFlags>();
   CLI::App* what = verb.add_subcommand(
@@ -270,6 +289,7 @@ void AddBenchVerb(CLI::App& app, RunVerb& run) {
   AddSpeculationBench(*verb, run);
   AddRoutingBench(*verb, run);
   AddRecallBench(*verb, run);
+  AddRetrievalBench(*verb, run);
 }
 
 }  // namespace qwen25
