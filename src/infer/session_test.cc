@@ -23,10 +23,16 @@ ModelConfig SmallConfig() {
   return config;
 }
 
-Result<Model> PackedModel(WeightFormat format) {
+// `gated`: with head routing.
+Result<Model> PackedModel(WeightFormat format, bool gated = false) {
   ThreadPool threads(2);
+  ModelConfig config = SmallConfig();
+  if (gated) {
+    config.num_key_value_heads = 3;
+    config.head_routing = HeadRouting{.shared_groups = 1, .top_k = 1};
+  }
   return Model::Pack(
-      SmallConfig(), format, threads,
+      config, format, threads,
       [](const NamedParameter& named, size_t begin, size_t end, float* out) -> Status {
         const size_t cols = named.parameter.cols;
         for (size_t row = begin; row < end; ++row) {
@@ -50,16 +56,20 @@ std::vector<float> LogitsOf(Session& session) {
   return {session.logits().begin(), session.logits().end()};
 }
 
-// Weights and how keys and values are kept.
-using Formats = std::pair<WeightFormat, KvFormat>;
+// How weights, and keys and values, are kept; and whether there are gates.
+struct Formats {
+  WeightFormat weights;
+  KvFormat kv;
+  bool gated = false;
+};
 
 class SessionTest : public testing::TestWithParam<Formats> {
  protected:
   void SetUp() override {
-    ASSERT_OK_AND_ASSIGN(Model model, PackedModel(GetParam().first));
+    ASSERT_OK_AND_ASSIGN(Model model, PackedModel(GetParam().weights, GetParam().gated));
     engine_ = std::make_unique<InferenceEngine>(
         std::move(model),
-        InferenceEngine::Options{.num_threads = 2, .max_total_tokens = 8192, .kv_format = GetParam().second});
+        InferenceEngine::Options{.num_threads = 2, .max_total_tokens = 8192, .kv_format = GetParam().kv});
   }
   std::vector<float> Alone(const std::vector<int32_t>& tokens) {
     Session session(*engine_);
@@ -117,8 +127,12 @@ INSTANTIATE_TEST_SUITE_P(Formats, SessionTest,
                          testing::Values(Formats{WeightFormat::kFloat32, KvFormat::kFloat32},
                                          Formats{WeightFormat::kBFloat16, KvFormat::kFloat16},
                                          Formats{WeightFormat::kInt8, KvFormat::kFloat16},
-                                         Formats{WeightFormat::kInt4, KvFormat::kFloat32}),
-                         [](const auto& info) { return std::string(WeightFormatName(info.param.first)); });
+                                         Formats{WeightFormat::kInt4, KvFormat::kFloat32},
+                                         Formats{WeightFormat::kInt8, KvFormat::kFloat16, /*gated=*/true}),
+                         [](const auto& info) {
+                           return std::string(WeightFormatName(info.param.weights)) +
+                                  (info.param.gated ? "_gated" : "");
+                         });
 
 TEST(SessionFormatsTest, QuantisedLogitsAreNearThoseOfFloat32) {
   const std::vector<int32_t> tokens = RandomTokens(100, 5);

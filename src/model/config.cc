@@ -82,11 +82,36 @@ Status ReadTokenIds(const Json& json, std::string_view origin, ModelConfig& conf
   return {};
 }
 
+// 1e-06, not its float neighbour.
+double Rounded(float value) {
+  return std::stod(fmt::format("{}", value));
+}
+
+// Behind the model_type of a model with head routing.
+constexpr std::string_view kHeadRoutingSuffix = "_head_routing";
+
+// Takes it away; whether it was there.
+bool WithoutSuffix(std::string& model_type) {
+  if (!model_type.ends_with(kHeadRoutingSuffix)) return false;
+  model_type.resize(model_type.size() - kHeadRoutingSuffix.size());
+  return true;
+}
+
+Status ReadHeadRouting(const Json& json, std::string_view origin, HeadRouting& routing) {
+  if (!json.is_object()) return InvalidArgument("{}: \"head_routing\" is not an object", origin);
+  QWEN25_RETURN_IF_ERROR(ReadField(json, "shared_groups", origin, routing.shared_groups));
+  QWEN25_RETURN_IF_ERROR(ReadField(json, "top_k", origin, routing.top_k));
+  return ReadField(json, "balance_loss", origin, routing.balance_loss);
+}
+
 // What only this program knows.
 Status ReadOwn(const Json& json, std::string_view origin, ModelConfig& config) {
   const auto own = json.find("qwen25");
   if (own == json.end()) return {};
   if (!own->is_object()) return InvalidArgument("{}: \"qwen25\" is not an object", origin);
+  if (const auto heads = own->find("head_routing"); heads != own->end()) {
+    QWEN25_RETURN_IF_ERROR(ReadHeadRouting(*heads, origin, config.head_routing.emplace()));
+  }
   std::string routing;
   QWEN25_RETURN_IF_ERROR(ReadField(*own, "routing", origin, routing));
   if (routing.empty()) return {};
@@ -101,6 +126,7 @@ Status CheckSupported(const Json& json, std::string_view origin) {
   std::string model_type, activation = "silu";
   bool sliding_window = false, mlp_bias = false;
   QWEN25_RETURN_IF_ERROR(ReadField(json, "model_type", origin, model_type));
+  WithoutSuffix(model_type);
   QWEN25_RETURN_IF_ERROR(ReadField(json, "hidden_act", origin, activation));
   QWEN25_RETURN_IF_ERROR(ReadField(json, "use_sliding_window", origin, sliding_window));
   QWEN25_RETURN_IF_ERROR(ReadField(json, "mlp_bias", origin, mlp_bias));
@@ -144,6 +170,7 @@ Result<ModelConfig> ModelConfig::FromJson(const Json& json, std::string_view ori
   config.tie_word_embeddings = false;
   config.rope_theta = 10000;
   QWEN25_RETURN_IF_ERROR(ReadField(json, "model_type", origin, config.model_type));
+  const bool has_gates = WithoutSuffix(config.model_type);
   config.attention_bias = config.model_type == "qwen2";
   for (const char* required :
        {"vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"}) {
@@ -181,6 +208,11 @@ Result<ModelConfig> ModelConfig::FromJson(const Json& json, std::string_view ori
   QWEN25_RETURN_IF_ERROR(ReadRope(json, origin, config));
   QWEN25_RETURN_IF_ERROR(ReadTokenIds(json, origin, config));
   QWEN25_RETURN_IF_ERROR(ReadOwn(json, origin, config));
+  if (has_gates != config.head_routing.has_value()) {
+    return InvalidArgument(
+        "{}: \"model_type\" ends in \"{}\" or \"qwen25\" holds \"head_routing\", expected both or neither",
+        origin, kHeadRoutingSuffix);
+  }
   QWEN25_RETURN_IF_ERROR(config.Validate(origin));
   return config;
 }
@@ -193,7 +225,7 @@ Result<ModelConfig> ModelConfig::Load(const std::filesystem::path& config_json) 
 Json ModelConfig::ToJson() const {
   Json json;
   json["architectures"] = {model_type == "llama" ? "LlamaForCausalLM" : "Qwen2ForCausalLM"};
-  json["model_type"] = model_type;
+  json["model_type"] = head_routing ? model_type + std::string(kHeadRoutingSuffix) : model_type;
   json["vocab_size"] = vocab_size;
   json["hidden_size"] = hidden_size;
   json["intermediate_size"] = intermediate_size;
@@ -203,7 +235,7 @@ Json ModelConfig::ToJson() const {
   json["head_dim"] = head_dim;
   json["max_position_embeddings"] = max_position_embeddings;
   json["hidden_act"] = "silu";
-  json["rms_norm_eps"] = std::stod(fmt::format("{}", rms_norm_eps));  // 1e-06, not its float neighbour
+  json["rms_norm_eps"] = Rounded(rms_norm_eps);
   json["rope_theta"] = rope_theta;
   if (rope_scaling) json["rope_scaling"] = RopeScalingToJson(*rope_scaling, max_position_embeddings);
   json["tie_word_embeddings"] = tie_word_embeddings;
@@ -219,7 +251,12 @@ Json ModelConfig::ToJson() const {
   if (eos_token_ids.size() > 1) json["eos_token_id"] = eos_token_ids;
   json["initializer_range"] = 0.02;
   json["use_cache"] = true;
-  if (routing != RoutingPolicy()) json["qwen25"] = {{"routing", routing.ToString()}};
+  if (routing != RoutingPolicy()) json["qwen25"]["routing"] = routing.ToString();
+  if (head_routing) {
+    json["qwen25"]["head_routing"] = {{"shared_groups", head_routing->shared_groups},
+                                      {"top_k", head_routing->top_k},
+                                      {"balance_loss", Rounded(head_routing->balance_loss)}};
+  }
   return json;
 }
 
@@ -276,6 +313,10 @@ Status ModelConfig::Validate(std::string_view origin) const {
                              origin, rope_scaling->beta_fast, rope_scaling->beta_slow);
     }
   }
+  if (head_routing) {
+    const Status status = head_routing->Validate(num_key_value_heads);
+    if (!status.ok()) return InvalidArgument("{}: {}", origin, status.message());
+  }
   for (int32_t id : eos_token_ids) {
     if (id < 0 || static_cast<uint32_t>(id) >= vocab_size) {
       return InvalidArgument("{}: \"eos_token_id\" {} is outside the vocabulary of {}", origin, id,
@@ -295,7 +336,8 @@ size_t ModelConfig::MaxContext() const {
 
 uint64_t ModelConfig::NumNonEmbeddingParameters() const {
   const uint64_t hidden = hidden_size;
-  const uint64_t attention = QkvDim() * hidden + (attention_bias ? QkvDim() : 0) + hidden * QueryDim();
+  const uint64_t gate = head_routing ? HeadGateRows(num_key_value_heads) * hidden : 0;
+  const uint64_t attention = QkvDim() * hidden + (attention_bias ? QkvDim() : 0) + hidden * QueryDim() + gate;
   return num_hidden_layers * (attention + 3 * hidden * intermediate_size + 2 * hidden) + hidden;
 }
 
@@ -306,8 +348,10 @@ uint64_t ModelConfig::NumParameters() const {
 double ModelConfig::ForwardFlopsPerToken(double context) const {
   const double hidden = hidden_size;
   const double weights = hidden * static_cast<double>(QkvDim()) + static_cast<double>(QueryDim()) * hidden +
-                         3 * hidden * intermediate_size;
-  const double attention = 4 * static_cast<double>(QueryDim()) * context;
+                         3 * hidden * intermediate_size +
+                         (head_routing ? hidden * static_cast<double>(HeadGateRows(num_key_value_heads)) : 0);
+  const double running = head_routing ? head_routing->RunningShare(num_key_value_heads) : 1;
+  const double attention = 4 * running * static_cast<double>(QueryDim()) * context;
   return num_hidden_layers * (2 * weights + attention) + 2 * hidden * vocab_size;
 }
 

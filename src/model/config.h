@@ -11,6 +11,7 @@
 #include "base/json.h"
 #include "base/status.h"
 #include "ops/block_router.h"
+#include "ops/head_gate.h"
 
 namespace qwen25 {
 
@@ -46,6 +47,10 @@ struct ModelConfig {
   std::optional<int32_t> bos_token_id;
   std::vector<int32_t> eos_token_ids;  // generation stops at any of them
   RoutingPolicy routing;               // that it was trained with; in files "qwen25": {"routing": ToString()}
+  // Gates that choose query heads. In files "qwen25": {"head_routing": {"shared_groups", "top_k",
+  // "balance_loss"}}; model_type has "_head_routing" added there, so that programs which would ignore the
+  // gates refuse the file.
+  std::optional<HeadRouting> head_routing = {};
 
   // Reads an official config.json. Unknown architectures, activations and rotary kinds are refused by name.
   static Result<ModelConfig> FromJson(const Json& json, std::string_view origin);

@@ -26,16 +26,23 @@ Tensor LayerForward(Execution& execution, const LayerInput& input, size_t index,
     const Tensor normed = RmsNorm(execution, x, layer.input_layernorm, eps);
     const Tensor qkv =
         Linear(execution, normed, layer.qkv_proj, layer.qkv_bias.data == nullptr ? nullptr : &layer.qkv_bias);
+    const std::optional<HeadRouting>& heads = model.config().head_routing;
+    const Tensor head_weights = heads
+                                    ? HeadGate(execution, *heads, Linear(execution, normed, layer.head_gate),
+                                               input.options->head_balance_scale)
+                                    : Tensor();
     const LayerRouting* routing = input.options->routing.empty() ? nullptr : &input.options->routing[index];
     if (input.options->kv.empty()) {
       attended = SelfAttention(execution, shape, rotary, input.options->mask, qkv, *input.batch,
-                               input.options->prefix_lengths, routing);
+                               input.options->prefix_lengths, routing, head_weights);
     } else {
       const size_t num_sequences = input.batch->num_sequences();
       const auto kv = input.options->kv.subspan(index * num_sequences, num_sequences);
       AppendKv(execution, shape, rotary, qkv.view(), *input.batch, kv);
-      attended = AttendBlocks(execution, shape, rotary, input.options->mask, qkv, *input.batch, kv, routing);
+      attended = AttendBlocks(execution, shape, rotary, input.options->mask, qkv, *input.batch, kv, routing,
+                              head_weights);
     }
+    if (heads) attended = WeighHeads(execution, attended, head_weights);
   }
   const Tensor middle = Linear(execution, attended, layer.o_proj, nullptr, &x);
   attended.Reset();
@@ -69,7 +76,11 @@ Tensor DecoderForward(Execution& execution, const Model& model, const TokenBatch
 LossSum DecoderLoss(Execution& execution, const Model& model, const TokenBatch& batch,
                     std::span<const int32_t> targets, float grad_scale, const DecoderOptions& options,
                     std::span<float> row_losses) {
-  const Tensor hidden = DecoderForward(execution, model, batch, options);
+  DecoderOptions with_balance = options;
+  if (model.config().head_routing) {
+    with_balance.head_balance_scale = grad_scale * model.config().head_routing->balance_loss;
+  }
+  const Tensor hidden = DecoderForward(execution, model, batch, with_balance);
   const LossSum loss = CrossEntropy(execution, hidden, model.lm_head, targets, grad_scale, row_losses);
   if (execution.tape != nullptr) execution.tape->BackwardTo(0, execution);
   return loss;

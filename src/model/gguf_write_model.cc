@@ -139,6 +139,11 @@ GgmlType GgufTypeFor(const NamedParameter& named, const ModelConfig& config, Ggm
 Status WriteGgufModel(const std::filesystem::path& path, const WeightsReader& source, GgmlType type,
                       bool search_scales, GgufMetadata metadata, ThreadPool& threads,
                       const GgufProgress& progress) {
+  if (source.config().head_routing) {
+    return Unsupported(
+        "{}: the model has head routing, whose gates no GGUF program runs; it runs here from its folder",
+        path.string());
+  }
   const std::vector<NamedParameter> parameters = Model::ParametersOf(source.config());
   QWEN25_RETURN_IF_ERROR(source.Check(parameters));
   metadata.SetU32("general.file_type", FileTypeOf(type));

@@ -66,6 +66,7 @@ Parts TakeAll(const ModelConfig& config, Layout& layout) {
     layer.input_layernorm = layout.Take(1, hidden);
     layer.qkv_proj = layout.Take(config.QkvDim(), hidden);
     if (config.attention_bias) layer.qkv_bias = layout.Take(1, config.QkvDim());
+    if (config.head_routing) layer.head_gate = layout.Take(HeadGateRows(config.num_key_value_heads), hidden);
     layer.o_proj = layout.Take(hidden, config.QueryDim());
     layer.post_attention_layernorm = layout.Take(1, hidden);
     layer.gate_up_proj = layout.Take(size_t{2} * config.intermediate_size, hidden);
@@ -101,6 +102,10 @@ std::vector<NamedParameter> NameAll(const ModelConfig& config, const Parts& part
       vector("self_attn.q_proj.bias", Slice(layer.qkv_bias, 0, q));
       vector("self_attn.k_proj.bias", Slice(layer.qkv_bias, q, kv));
       vector("self_attn.v_proj.bias", Slice(layer.qkv_bias, q + kv, kv));
+    }
+    // Too small to be orthogonalised: its rows compete.
+    if (config.head_routing) {
+      add(prefix + "self_attn.head_gate.weight", ParameterKind::kEmbedding, layer.head_gate);
     }
     matrix("self_attn.o_proj.weight", layer.o_proj);
     vector("post_attention_layernorm.weight", layer.post_attention_layernorm);
@@ -176,8 +181,9 @@ std::vector<Model::FusedMatrix> Model::FusedMatrices() {
   };
   take(embed_tokens);
   for (DecoderLayer& layer : layers) {
-    for (Parameter* whole : {&layer.qkv_proj, &layer.o_proj, &layer.gate_up_proj, &layer.down_proj})
-      take(*whole);
+    take(layer.qkv_proj);
+    if (config_.head_routing) take(layer.head_gate);
+    for (Parameter* whole : {&layer.o_proj, &layer.gate_up_proj, &layer.down_proj}) take(*whole);
   }
   if (!config_.tie_word_embeddings) take(lm_head);
   return matrices;
@@ -212,6 +218,8 @@ std::vector<WeightFormat> Model::ChooseFormats(const WeightsReader& source,
     // Errors of the logits are not averaged by anything behind them: half of what 4 bits cost comes from here
     // (docs/benchmarks.md), and GGUF's 4-bit files keep 6 to 8 bits here, too.
     if (format == WeightFormat::kInt4 && matrix.whole == output) common = WeightFormat::kInt8;
+    // A gate decides by small differences and is small itself.
+    if (matrix.parts[0]->name.ends_with("head_gate.weight")) common = WeightFormat::kFloat32;
     formats.push_back(common);
   }
   return formats;

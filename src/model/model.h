@@ -39,6 +39,7 @@ struct DecoderLayer {
   Parameter input_layernorm;           // [1, hidden]
   Parameter qkv_proj;                  // [QkvDim, hidden]: rows of q, then k, then v
   Parameter qkv_bias;                  // [1, QkvDim]; data is null where the model has none
+  Parameter head_gate;                 // [HeadGateRows, hidden], with head routing; float32 in any format
   Parameter o_proj;                    // [hidden, QueryDim]
   Parameter post_attention_layernorm;  // [1, hidden]
   Parameter gate_up_proj;              // [2 * intermediate, hidden]: rows of gate, then up

@@ -23,6 +23,12 @@ ModelConfig Make(const Shape& shape, uint32_t max_positions, float eps = 1e-6f) 
   return config;
 }
 
+// With gates that run 6 of 8 groups of query heads for each token, two of them always.
+ModelConfig WithHeadRouting(ModelConfig config) {
+  config.head_routing = HeadRouting{.shared_groups = 2, .top_k = 4};
+  return config;
+}
+
 // An official size: with the special tokens of the official vocabulary (base checkpoints).
 ModelConfig Official(const Shape& shape, uint32_t max_positions, float eps) {
   ModelConfig config = Make(shape, max_positions, eps);
@@ -40,13 +46,13 @@ const std::vector<Preset>& Presets() {
        Make({6, 8, 2, 32, 256, 704, 4096, true}, 2048)},
       {"small", "overnight on a workstation", Make({12, 12, 4, 64, 768, 2048, 16384, true}, 4096)},
       {"narrow-128", "the depth and head count of the flagship, small enough for a laptop",
-       Make({128, 128, 8, 8, 256, 704, 4096, true}, 2048)},
+       WithHeadRouting(Make({128, 128, 8, 8, 256, 704, 4096, true}, 2048))},
       {"narrow-256", "the roadmap's depth, small enough for a laptop",
-       Make({256, 128, 8, 8, 256, 704, 4096, true}, 2048)},
+       WithHeadRouting(Make({256, 128, 8, 8, 256, 704, 4096, true}, 2048))},
       {"flagship", "128 layers x 128 heads: planning and sharded training",
-       Make({128, 128, 8, 128, 16384, 53248, 152064, false}, 131072)},
+       WithHeadRouting(Make({128, 128, 8, 128, 16384, 53248, 152064, false}, 131072))},
       {"flagship-256", "256 layers x 128 heads: the roadmap",
-       Make({256, 128, 8, 128, 16384, 53248, 152064, false}, 131072)},
+       WithHeadRouting(Make({256, 128, 8, 128, 16384, 53248, 152064, false}, 131072))},
       {"0.5b", "Qwen2.5-0.5B", Official({24, 14, 2, 64, 896, 4864, 151936, true}, 32768, 1e-6f)},
       {"1.5b", "Qwen2.5-1.5B", Official({28, 12, 2, 128, 1536, 8960, 151936, true}, 131072, 1e-6f)},
       {"3b", "Qwen2.5-3B", Official({36, 16, 2, 128, 2048, 11008, 151936, true}, 32768, 1e-6f)},

@@ -21,6 +21,11 @@ void CheckShape(const AttentionShape& shape, const RotaryTable& rotary, size_t q
   QWEN25_CHECK(qkv_rows == batch.num_tokens() && batch.positions.size() == batch.num_tokens());
 }
 
+void CheckHeadWeights(const AttentionShape& shape, const TokenBatch& batch, const Tensor& head_weights) {
+  if (!head_weights) return;
+  QWEN25_CHECK(head_weights.rows() == batch.num_tokens() && head_weights.cols() == shape.num_kv_heads);
+}
+
 // Writes the keys and values of a batch to their blocks.
 template <typename Blocks>
 void FillBlocks(Execution& execution, const AttentionShape& shape, const RotaryTable& rotary,
@@ -85,7 +90,8 @@ class BatchAttention {
   // `routing` may be null.
   BatchAttention(Execution& execution, const AttentionShape& shape, const RotaryTable& rotary,
                  MatrixView<const float> qkv, const TokenBatch& batch, const Blocks& blocks,
-                 const AlwaysVisible& always_visible, const LayerRouting* routing, const AttendOutput& output)
+                 const AlwaysVisible& always_visible, const LayerRouting* routing, const Tensor& head_weights,
+                 const AttendOutput& output)
       : execution_(execution),
         shape_(shape),
         angles_(rotary.angles()),
@@ -94,6 +100,7 @@ class BatchAttention {
         blocks_(blocks),
         always_visible_(always_visible),
         routing_(routing),
+        head_weights_(head_weights),
         output_(output),
         rows_(RowsPerTile(shape.HeadsPerGroup())),
         state_floats_(AttendState::NumFloats(shape.head_dim, rows_)),
@@ -109,7 +116,7 @@ class BatchAttention {
     const size_t routed_floats = routing_ == nullptr ? 0 : sizes_.NumFloats();
     execution_.scratch.ReservePerThread(state_floats_ + blocks_.ScratchFloats() + routed_floats);
     execution_.threads.ParallelFor(tasks.size(),
-                                   [&](size_t index, size_t thread) { Attend(tasks[index], thread); });
+                                   [&](size_t index, size_t thread) { AttendTask(tasks[index], thread); });
   }
 
  private:
@@ -117,13 +124,49 @@ class BatchAttention {
     return batch_.positions.empty() ? 0 : static_cast<size_t>(*std::ranges::max_element(batch_.positions));
   }
 
+  QueryTile TileOf(const AttentionTask& task) const {
+    return {.head_dim = shape_.head_dim,
+            .num_heads = shape_.HeadsPerGroup(),
+            .num_tokens = task.num_tokens,
+            .first_position = task.first_position,
+            .always_visible = always_visible_(task.sequence)};
+  }
+
+  // The tokens of a task for which its heads run.
+  void AttendTask(const AttentionTask& task, size_t thread) const {
+    if (!head_weights_) return Attend(task, thread);
+    const auto runs = [&](size_t t) {
+      return head_weights_.view().Row(task.first_row + t)[task.kv_head] != 0;
+    };
+    const auto part = [&](size_t first, size_t count) {
+      AttentionTask run = task;
+      run.first_row += first;
+      run.first_position += first;
+      run.num_tokens = count;
+      return run;
+    };
+    ForRuns(task.num_tokens, runs, [&](size_t first, size_t count) { Attend(part(first, count), thread); });
+    ForRuns(
+        task.num_tokens, [&](size_t t) { return !runs(t); },
+        [&](size_t first, size_t count) { Skip(part(first, count)); });
+  }
+
+  void Skip(const AttentionTask& task) const {
+    const size_t width = shape_.HeadsPerGroup() * shape_.head_dim, column = shape_.QueryColumn(task.kv_head);
+    for (size_t t = 0; t < task.num_tokens; ++t) {
+      const size_t row = task.first_row + t;
+      std::fill_n(output_.out.Row(row) + column, width, 0.0f);
+      if (output_.log_sums.data == nullptr) continue;
+      std::fill_n(output_.log_sums.Row(row) + task.kv_head * shape_.HeadsPerGroup(), shape_.HeadsPerGroup(),
+                  0.0f);
+    }
+    const QueryTile tile = TileOf(task);
+    Count(tile, tile.NumBlocks() * tile.num_tokens);
+  }
+
   void Attend(const AttentionTask& task, size_t thread) const {
     const size_t group = shape_.HeadsPerGroup(), column = shape_.QueryColumn(task.kv_head);
-    const QueryTile tile = {.head_dim = shape_.head_dim,
-                            .num_heads = group,
-                            .num_tokens = task.num_tokens,
-                            .first_position = task.first_position,
-                            .always_visible = always_visible_(task.sequence)};
+    const QueryTile tile = TileOf(task);
     float* scratch = execution_.scratch.PerThread(thread);
     const AttendState state(scratch, shape_.head_dim, rows_);
     LoadQueries(tile, angles_, {qkv_.Row(task.first_row) + column, qkv_.stride}, shape_.scale, state);
@@ -173,7 +216,7 @@ class BatchAttention {
     });
   }
   void Count(const QueryTile& tile, uint64_t blocks_visible) const {
-    if (routing_->counts == nullptr) return;
+    if (routing_ == nullptr || routing_->counts == nullptr) return;
     routing_->counts->rows += tile.num_tokens;
     routing_->counts->blocks_visible += blocks_visible;
   }
@@ -199,6 +242,7 @@ class BatchAttention {
   const Blocks& blocks_;
   const AlwaysVisible& always_visible_;
   const LayerRouting* routing_;
+  const Tensor& head_weights_;
   const AttendOutput& output_;
   const size_t rows_, state_floats_;
   const ChoiceSizes sizes_;
@@ -222,8 +266,9 @@ void AppendKv(Execution& execution, const AttentionShape& shape, const RotaryTab
 
 Tensor AttendBlocks(Execution& execution, const AttentionShape& shape, const RotaryTable& rotary,
                     AttentionMask mask, const Tensor& qkv, const TokenBatch& batch,
-                    std::span<const SequenceKv> kv, const LayerRouting* routing) {
+                    std::span<const SequenceKv> kv, const LayerRouting* routing, const Tensor& head_weights) {
   CheckShape(shape, rotary, qkv.rows(), qkv.cols(), batch);
+  CheckHeadWeights(shape, batch, head_weights);
   QWEN25_CHECK(kv.size() == batch.num_sequences());
   for (size_t s = 0; s < kv.size(); ++s) {
     const size_t end = static_cast<size_t>(batch.sequence_starts[s + 1]);
@@ -240,7 +285,7 @@ Tensor AttendBlocks(Execution& execution, const AttentionShape& shape, const Rot
     return AlwaysVisible(mask, kv[s].num_tokens, kv[s].prefix_length);
   };
   WithListedBlocks(shape, kv, [&](const auto& blocks) {
-    BatchAttention(execution, shape, rotary, qkv.view(), batch, blocks, always_visible, routing,
+    BatchAttention(execution, shape, rotary, qkv.view(), batch, blocks, always_visible, routing, head_weights,
                    {.out = out.view(), .log_sums = {}})
         .Run();
   });
@@ -252,8 +297,10 @@ Tensor AttendBlocks(Execution& execution, const AttentionShape& shape, const Rot
 
 Tensor SelfAttention(Execution& execution, const AttentionShape& shape, const RotaryTable& rotary,
                      AttentionMask mask, const Tensor& qkv, const TokenBatch& batch,
-                     std::span<const int32_t> prefix_lengths, const LayerRouting* routing) {
+                     std::span<const int32_t> prefix_lengths, const LayerRouting* routing,
+                     const Tensor& head_weights) {
   CheckShape(shape, rotary, qkv.rows(), qkv.cols(), batch);
+  CheckHeadWeights(shape, batch, head_weights);
   QWEN25_CHECK(prefix_lengths.empty() || prefix_lengths.size() == batch.num_sequences());
   for (size_t s = 0; s < batch.num_sequences(); ++s) {
     const size_t begin = static_cast<size_t>(batch.sequence_starts[s]);
@@ -288,13 +335,13 @@ Tensor SelfAttention(Execution& execution, const AttentionShape& shape, const Ro
     FillBlocks(execution, shape, rotary, qkv.view(), batch, blocks);
     const auto always_visible = [&](size_t s) { return AlwaysVisible(mask, batch, s, prefix_lengths); };
     BatchAttention(
-        execution, shape, rotary, qkv.view(), batch, blocks, always_visible, routing,
+        execution, shape, rotary, qkv.view(), batch, blocks, always_visible, routing, head_weights,
         {.out = out.view(), .log_sums = log_sums ? log_sums.view() : MatrixView<float>(), .read = read})
         .Run();
   }
   if (records) {
-    execution.tape->Push(SelfAttentionRecord{qkv, out, log_sums, read_memory, read, shape, &rotary, mask,
-                                             batch, prefix_lengths});
+    execution.tape->Push(SelfAttentionRecord{qkv, out, log_sums, head_weights, read_memory, read, shape,
+                                             &rotary, mask, batch, prefix_lengths});
   }
   return out;
 }

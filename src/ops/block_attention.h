@@ -141,18 +141,24 @@ void AppendKv(Execution& execution, const AttentionShape& shape, const RotaryTab
 // rotary.max_blocks().
 //   routing  null: every row reads all blocks that it sees. Otherwise causal rows of sequences with summaries
 //            read what its policy chooses; a policy that leaves no choice gives the bits of none.
+//   head_weights  [T, K] or empty: the query heads of a kv head do not run for tokens with weight 0, and
+//   their
+//            outputs are 0 (ops/head_gate.h). Other weights do not matter here.
 Tensor AttendBlocks(Execution& execution, const AttentionShape& shape, const RotaryTable& rotary,
                     AttentionMask mask, const Tensor& qkv, const TokenBatch& batch,
-                    std::span<const SequenceKv> kv, const LayerRouting* routing = nullptr);
+                    std::span<const SequenceKv> kv, const LayerRouting* routing = nullptr,
+                    const Tensor& head_weights = {});
 
 // Training and scoring without a cache: the batch's sequences are whole (positions start at 0) and attend to
 // themselves only. Fills temporary blocks from qkv, attends, and records backward where there is a tape: it
 // adds to qkv's gradient from the gradient of the output. Never holds T x T numbers: it saves the output and
 // one logarithm per row and head, and backward computes scores and blocks again. `prefix_lengths` [S], or
-// empty. `routing` as in AttendBlocks, with the same choices for float32 blocks; backward passes through the
-// blocks that were read. The arrays behind `batch` and `prefix_lengths`, and `rotary`, must outlive the tape.
+// empty. `routing` and `head_weights` as in AttendBlocks, with the same choices for float32 blocks; backward
+// passes through the blocks that were read, and not to head_weights. The arrays behind `batch` and
+// `prefix_lengths`, and `rotary`, must outlive the tape.
 Tensor SelfAttention(Execution& execution, const AttentionShape& shape, const RotaryTable& rotary,
                      AttentionMask mask, const Tensor& qkv, const TokenBatch& batch,
-                     std::span<const int32_t> prefix_lengths = {}, const LayerRouting* routing = nullptr);
+                     std::span<const int32_t> prefix_lengths = {}, const LayerRouting* routing = nullptr,
+                     const Tensor& head_weights = {});
 
 }  // namespace qwen25

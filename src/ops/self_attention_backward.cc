@@ -121,13 +121,28 @@ class SelfAttentionBackward {
   void ForReaders(const QueryTile& tile, size_t row, size_t kv_head, size_t block,
                   const Function& function) const {
     const ReadBlocks& read = record_.read;
-    if (read.data == nullptr) {
+    if (read.data == nullptr && !record_.head_weights) {
       function(0, tile.num_tokens);
       return;
     }
     ForRuns(
-        tile.num_tokens, [&](size_t t) { return read.Row(row + t, kv_head)[block / 64] >> (block % 64) & 1; },
+        tile.num_tokens,
+        [&](size_t t) {
+          if (!Runs(row + t, kv_head)) return false;
+          return read.data == nullptr || (read.Row(row + t, kv_head)[block / 64] >> (block % 64) & 1) != 0;
+        },
         function);
+  }
+  bool Runs(size_t row, size_t kv_head) const {
+    return !record_.head_weights || record_.head_weights.view().Row(row)[kv_head] != 0;
+  }
+  // dq of tokens whose heads did not run. Of the others, block 0 writes it and further blocks add to it.
+  void ClearOthers(const QueryTile& tile, size_t row, size_t kv_head) const {
+    const HeadRows<float> gradients = QueryGradients(row, kv_head);
+    for (size_t t = 0; t < tile.num_tokens; ++t) {
+      if (Runs(row + t, kv_head)) continue;
+      std::fill_n(gradients.data + t * gradients.stride, tile.num_heads * tile.head_dim, 0.0f);
+    }
   }
 
   // One key block against all tiles that see it.
@@ -140,6 +155,7 @@ class SelfAttentionBackward {
     for (size_t position = first_query; position < Length(sequence); position += tokens_per_tile_) {
       const QueryTile tile = TileAt(sequence, position);
       const size_t row = Start(sequence) + position;
+      if (parts.queries && block == 0) ClearOthers(tile, row, kv_head);
       ForReaders(tile, row, kv_head, block, [&](size_t first, size_t count) {
         const QueryTile run = TileOfRun(tile, first, count);
         LoadTile(run, row + first, kv_head, query_state);
@@ -161,6 +177,7 @@ class SelfAttentionBackward {
     const QueryGradState query_state = QueryState(thread);
     const QueryTile tile = TileAt(task.sequence, task.first_position);
     const HeadRows<float> dqueries = QueryGradients(task.first_row, task.kv_head);
+    ClearOthers(tile, task.first_row, task.kv_head);
     LoadTile(tile, task.first_row, task.kv_head, query_state);
     for (size_t block = 0; block < tile.NumBlocks(); ++block) {
       bool loaded = false;

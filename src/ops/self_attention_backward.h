@@ -33,11 +33,12 @@ inline size_t AlwaysVisible(AttentionMask mask, const TokenBatch& batch, size_t 
 
 // What SelfAttention leaves on the tape.
 struct SelfAttentionRecord {
-  Tensor qkv;          // [T, (H + 2 K) D]
-  Tensor out;          // [T, H D]
-  Tensor log_sums;     // [T, H] logarithm (base 2) of the sum of each row's exponentials
-  Tensor read_memory;  // behind `read`
-  ReadBlocks read;     // without memory where every row read all that it sees
+  Tensor qkv;           // [T, (H + 2 K) D]
+  Tensor out;           // [T, H D]
+  Tensor log_sums;      // [T, H] logarithm (base 2) of the sum of each row's exponentials
+  Tensor head_weights;  // [T, K] or empty
+  Tensor read_memory;   // behind `read`
+  ReadBlocks read;      // without memory where every row read all that it sees
   AttentionShape shape;
   const RotaryTable* rotary;
   AttentionMask mask;
