@@ -1,0 +1,59 @@
+#include "memory/block_eviction.h"
+
+#include <algorithm>
+#include <queue>
+#include <tuple>
+#include <unordered_map>
+
+namespace qwen25 {
+namespace {
+
+constexpr uint32_t kMostUses = 15;
+
+// Larger goes first.
+using Rank = std::tuple<uint64_t, uint32_t, uint64_t>;
+
+Rank RankOf(const BlockEntry& entry, uint64_t now) {
+  // Sixteenths of a tick, so that division keeps an order.
+  const uint64_t age = (now - entry.last_used) * (kMostUses + 1);
+  return {age / (1 + std::min(entry.num_uses, kMostUses)), entry.position, ~entry.sequence};
+}
+
+}  // namespace
+
+std::vector<BlockEntry*> ChooseEvictions(const BlockCatalog& catalog, uint64_t num_bytes,
+                                         std::span<const BlockKey> new_parents,
+                                         const std::function<uint64_t(uint32_t format)>& bytes_of) {
+  std::vector<BlockEntry*> chosen;
+  if (num_bytes == 0) return chosen;
+  std::unordered_map<const BlockEntry*, size_t> num_followers;
+  const auto parent_of = [&](const BlockEntry& entry) -> BlockEntry* {
+    BlockEntry* parent = catalog.Find({entry.key.name_space, entry.key.format, entry.parent});
+    // Positions rise along a sequence: no ring of wrong parents keeps itself alive.
+    return parent != nullptr && parent->position < entry.position ? parent : nullptr;
+  };
+  for (const auto& [key, entry] : catalog.entries()) {
+    if (const BlockEntry* parent = parent_of(*entry)) ++num_followers[parent];
+  }
+  for (const BlockKey& key : new_parents) {
+    if (const BlockEntry* parent = catalog.Find(key)) ++num_followers[parent];
+  }
+  std::priority_queue<std::pair<Rank, BlockEntry*>> candidates;
+  const auto add = [&](BlockEntry* entry) {
+    if (entry->last_used == catalog.clock() || catalog.namespaces().at(entry->key.name_space).pinned) return;
+    candidates.emplace(RankOf(*entry, catalog.clock()), entry);
+  };
+  for (const auto& [key, entry] : catalog.entries()) {
+    if (!num_followers.contains(entry.get())) add(entry.get());
+  }
+  for (uint64_t bytes = 0; bytes < num_bytes && !candidates.empty();) {
+    BlockEntry* entry = candidates.top().second;
+    candidates.pop();
+    chosen.push_back(entry);
+    bytes += bytes_of(entry->key.format);
+    if (BlockEntry* parent = parent_of(*entry); parent != nullptr && --num_followers[parent] == 0) add(parent);
+  }
+  return chosen;
+}
+
+}  // namespace qwen25

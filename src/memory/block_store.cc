@@ -1,0 +1,254 @@
+#include "memory/block_store.h"
+
+#include <algorithm>
+#include <cstring>
+#include <unordered_set>
+#include <utility>
+
+#include "base/check.h"
+#include "memory/block_eviction.h"
+#include "memory/block_store_state.h"
+#include "ops/block_attention.h"
+
+namespace qwen25 {
+
+static_assert(kSlotTokens == kBlockTokens);
+
+std::string HexId(const Hash128& id) {
+  return fmt::format("{:016x}{:016x}", id.high, id.low);
+}
+
+Status CheckNamespace(std::string_view name_space) {
+  if (!name_space.empty() && name_space.size() <= 200) return {};
+  return InvalidArgument("a namespace is a name of 1 to 200 bytes, \"{}\" has {}", name_space.substr(0, 200),
+                         name_space.size());
+}
+
+BlockStore::BlockStore(std::unique_ptr<State> state) : state_(std::move(state)) {}
+BlockStore::BlockStore(BlockStore&&) noexcept = default;
+
+BlockStore& BlockStore::operator=(BlockStore&& other) noexcept {
+  std::swap(state_, other.state_);
+  return *this;
+}
+
+BlockStore::~BlockStore() {
+  if (state_ == nullptr) return;
+  state_->CountTouches();
+  // Uses that cannot be written are lost, which costs the order of eviction and nothing else.
+  if (state_->catalog->HasUnsaved()) static_cast<void>(state_->Commit({}));
+}
+
+Result<BlockStore> BlockStore::Open(const std::filesystem::path& folder, const Options& options) {
+  std::optional<BlockCipher> cipher;
+  if (options.key) {
+    QWEN25_TRY(cipher, BlockCipher::Create(*options.key));
+  }
+  QWEN25_RETURN_IF_ERROR(CreateDirectories(folder));
+  QWEN25_TRY(FolderLock lock, FolderLock::Acquire(folder));
+  auto state = std::make_unique<State>(std::move(lock));
+  state->folder = folder;
+  state->max_bytes = options.max_bytes;
+  state->cipher = std::move(cipher);
+  QWEN25_TRY(state->catalog, BlockCatalog::Open(folder, options.max_bytes, state->Cipher()));
+  QWEN25_RETURN_IF_ERROR(state->OpenFiles());
+  return BlockStore(std::move(state));
+}
+
+Status BlockStore::State::OpenFiles() {
+  for (const auto& [key, entry] : catalog->entries()) {
+    QWEN25_TRY(Slots * of, OpenSlots(BytesOf(*entry)));
+    if (entry->slot < of->owners.size() && of->owners[entry->slot] != nullptr) {
+      return Corrupt("{}: blocks {} and {} are in the same slot {} of {}; restore the folder from a backup, or "
+                     "move it away to start anew",
+                     catalog->path(), HexId(key.id), HexId(of->owners[entry->slot]->key.id), entry->slot,
+                     of->file.path());
+    }
+    of->file.MarkTaken(entry->slot);
+    Own(*of, entry.get());
+  }
+  for (auto& [slot_bytes, of] : slots) {
+    QWEN25_RETURN_IF_ERROR(of.file.EmptyFreeSlots());
+    QWEN25_RETURN_IF_ERROR(of.file.Sync());
+  }
+  // Files of which nothing is left.
+  for (const auto& item : std::filesystem::directory_iterator(folder)) {
+    if (item.path().extension() != ".kv") continue;
+    const bool used = std::ranges::any_of(slots, [&](const auto& of) { return of.second.file.path() == item.path(); });
+    std::error_code error;
+    if (!used && !std::filesystem::remove(item.path(), error) && error) {
+      return ErrnoStatus(error.value(), "remove", item.path().string());
+    }
+  }
+  return {};
+}
+
+Result<BlockStore::State::Slots*> BlockStore::State::OpenSlots(uint64_t slot_bytes) {
+  if (const auto found = slots.find(slot_bytes); found != slots.end()) return &found->second;
+  // Twice the budget: new blocks are written before old ones are given up. Address space only.
+  const uint64_t max_slots = std::min(2 * (max_bytes / slot_bytes + 1), SlotFile::kMaxSlots);
+  QWEN25_TRY(SlotFile file, SlotFile::Open(folder, slot_bytes, max_slots));
+  return &slots.emplace(slot_bytes, Slots{std::move(file), {}}).first->second;
+}
+
+void BlockStore::State::Own(Slots& of, BlockEntry* entry) {
+  if (of.owners.size() <= entry->slot) of.owners.resize(entry->slot + size_t{1});
+  of.owners[entry->slot] = entry;
+  used_bytes += of.file.slot_bytes();
+}
+
+BlockEntry* BlockStore::State::Find(std::string_view name_space, const BlockFormat& format,
+                                    const Hash128& id) const {
+  const auto number = catalog->FindNamespace(name_space);
+  const auto format_number = number ? catalog->FindFormat(format) : std::nullopt;
+  return format_number ? catalog->Find({*number, *format_number, id}) : nullptr;
+}
+
+void BlockStore::State::CountTouches() {
+  if (!any_touched.exchange(false, std::memory_order_relaxed)) return;
+  catalog->Tick();
+  for (const auto& [key, entry] : catalog->entries()) {
+    if (entry->touched.exchange(false, std::memory_order_relaxed)) catalog->Use(*entry);
+  }
+}
+
+Status BlockStore::State::Commit(BlockCatalog::Change change, Status* emptied) {
+  std::vector<std::pair<Slots*, uint32_t>> freed;
+  for (const BlockEntry* entry : change.removed) freed.emplace_back(&SlotsOf(*entry), entry->slot);
+  std::vector<BlockEntry*> added;
+  for (const auto& entry : change.added) added.push_back(entry.get());
+  QWEN25_RETURN_IF_ERROR(catalog->Commit(std::move(change)));
+  for (BlockEntry* entry : added) Own(SlotsOf(*entry), entry);
+  for (const auto& [of, slot] : freed) {
+    of->owners[slot] = nullptr;
+    used_bytes -= of->file.slot_bytes();
+    const Status status = of->file.Release(slot);
+    if (!status.ok() && emptied != nullptr) *emptied = status;
+  }
+  return {};
+}
+
+void BlockStore::State::GiveUp(Slots& of, std::span<const std::unique_ptr<BlockEntry>> entries) {
+  for (const auto& entry : entries) static_cast<void>(of.file.Release(entry->slot));
+}
+
+Result<std::vector<BlockEntry*>> BlockStore::State::MakeRoom(uint64_t slot_bytes, uint64_t num_new,
+                                                             std::span<const BlockKey> new_parents) {
+  std::vector<BlockEntry*> chosen;
+  const auto bytes_of = [&](uint32_t format) { return SlotLayout(catalog->formats().at(format)).slot_bytes; };
+  while (true) {
+    const uint64_t wanted = used_bytes + num_new * slot_bytes + catalog->FileBytes() +
+                            catalog->GrowthBound(num_new, chosen.size());
+    if (wanted <= max_bytes) return chosen;
+    uint64_t freed = 0;
+    for (const BlockEntry* entry : chosen) freed += BytesOf(*entry);
+    if (wanted <= max_bytes + freed) return chosen;
+    const size_t before = chosen.size();
+    chosen = ChooseEvictions(*catalog, wanted - max_bytes, new_parents, bytes_of);
+    freed = 0;
+    for (const BlockEntry* entry : chosen) freed += BytesOf(*entry);
+    if (wanted > max_bytes + freed || chosen.size() == before) {
+      return ResourceExhausted(
+          "{}: no room for {} more blocks of {} bytes: of {} bytes allowed, {} are in use, and only {} of them "
+          "may go (the others are pinned, or come before blocks that stay); unpin or erase a namespace, or "
+          "raise the limit",
+          folder.string(), num_new, slot_bytes, max_bytes, used_bytes + catalog->FileBytes(), freed);
+    }
+  }
+}
+
+Result<std::unique_ptr<BlockEntry>> BlockStore::State::WriteBlock(Slots& into, const BlockKey& key,
+                                                                  const BlockFormat& format,
+                                                                  const NewBlock& block,
+                                                                  std::span<std::byte> buffer) {
+  const SlotLayout layout(format);
+  SlotHeader header = {.name_space = key.name_space,
+                       .format = format,
+                       .id = block.id,
+                       .parent = block.parent,
+                       .position = block.position,
+                       .sums = std::vector<SlotSum>(size_t{format.num_layers} + 1)};
+  std::ranges::copy(block.tokens, header.tokens.begin());
+  if (cipher) header.nonce = BlockCipher::NewNonce();
+  std::ranges::fill(buffer, std::byte{0});
+  const auto add = [&](size_t part, size_t offset, std::span<const std::byte> bytes) {
+    const std::span<std::byte> out = buffer.subspan(offset, bytes.size());
+    std::ranges::copy(bytes, out.begin());
+    header.sums[part] = cipher ? cipher->Encrypt(out, header.nonce, SlotPart(part), {}) : CrcSum(out);
+  };
+  for (size_t layer = 0; layer < format.num_layers; ++layer) {
+    add(layer, layout.LayerOffset(layer), {block.layers[layer], format.layer_bytes});
+  }
+  add(format.num_layers, layout.summaries_offset, block.summaries);
+  EncodeSlotHeader(header, Cipher(), buffer);
+
+  auto entry = std::make_unique<BlockEntry>();
+  entry->key = key;
+  entry->parent = block.parent;
+  entry->position = block.position;
+  entry->last_used = catalog->clock();
+  entry->checked = std::make_unique<std::atomic<uint8_t>[]>(format.num_layers);
+  entry->slot = into.file.Take();
+  const Status written = into.file.Write(entry->slot, buffer);
+  if (written.ok()) return entry;
+  GiveUp(into, {&entry, 1});
+  return written;
+}
+
+Status BlockStore::Put(std::string_view name_space, const BlockFormat& format,
+                       std::span<const NewBlock> blocks) {
+  QWEN25_RETURN_IF_ERROR(ValidateBlockFormat(format));
+  QWEN25_RETURN_IF_ERROR(CheckNamespace(name_space));
+  BlockCatalog& catalog = *state_->catalog;
+  state_->CountTouches();
+  catalog.Tick();
+
+  BlockCatalog::Change change;
+  const uint32_t number = catalog.FindNamespace(name_space).value_or(catalog.next_namespace());
+  const uint32_t format_number = catalog.FindFormat(format).value_or(catalog.next_format());
+  if (!catalog.namespaces().contains(number)) change.namespaces[number] = {.name = std::string(name_space)};
+  if (!catalog.formats().contains(format_number)) change.formats[format_number] = format;
+
+  std::vector<const NewBlock*> fresh;
+  std::vector<BlockKey> parents;
+  std::unordered_set<Hash128, Hash128Hasher> seen;
+  for (const NewBlock& block : blocks) {
+    QWEN25_CHECK(block.tokens.size() == kBlockTokens && block.layers.size() == format.num_layers);
+    QWEN25_CHECK(block.summaries.size() == size_t{format.num_layers} * format.summary_bytes);
+    if (BlockEntry* entry = catalog.Find({number, format_number, block.id})) {
+      catalog.Use(*entry);
+    } else if (seen.insert(block.id).second) {
+      fresh.push_back(&block);
+      parents.push_back({number, format_number, block.parent});
+    }
+  }
+  if (fresh.empty()) return {};
+
+  const uint64_t slot_bytes = SlotLayout(format).slot_bytes;
+  QWEN25_TRY(change.removed, state_->MakeRoom(slot_bytes, fresh.size(), parents));
+  QWEN25_TRY(State::Slots * into, state_->OpenSlots(slot_bytes));
+  std::vector<std::byte> buffer(slot_bytes);
+  for (const NewBlock* block : fresh) {
+    auto entry = state_->WriteBlock(*into, {number, format_number, block->id}, format, *block, buffer);
+    if (!entry.ok()) {
+      state_->GiveUp(*into, change.added);
+      return entry.status();
+    }
+    (*entry)->sequence = catalog.next_sequence() + change.added.size();
+    change.added.push_back(std::move(entry).value());
+  }
+  return state_->FlushAndCommit(*into, std::move(change));
+}
+
+Status BlockStore::State::FlushAndCommit(Slots& into, BlockCatalog::Change change) {
+  std::vector<uint32_t> taken;
+  for (const auto& entry : change.added) taken.push_back(entry->slot);
+  Status status = into.file.Sync();
+  if (status.ok()) status = Commit(std::move(change));
+  if (!status.ok()) {
+    for (const uint32_t slot : taken) static_cast<void>(into.file.Release(slot));
+  }
+  return status;
+}
+
+}  // namespace qwen25

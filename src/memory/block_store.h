@@ -1,0 +1,125 @@
+// KV blocks on disk: the persistent tier of memory (DESIGN §6). Format: docs/formats/kv_blocks.md.
+//
+// Blocks lie in files of equal slots, one file per slot size, which are mapped and read without copying; an
+// LMDB database says which block is in which slot. A slot is written and flushed before the transaction that
+// names it, so that every block of the database is whole; a slot that a transaction gave up is emptied (a
+// hole in its file) after it, and again at the next Open if the process died in between.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/hash.h"
+#include "base/status.h"
+#include "memory/block_format.h"
+
+namespace qwen25 {
+
+// A block to be stored. The spans must live during Put.
+struct NewBlock {
+  Hash128 id;
+  Hash128 parent;         // id of the block before it; zeros for the first of a sequence
+  uint32_t position = 0;  // in its sequence, in blocks
+  std::span<const int32_t> tokens;             // kBlockTokens of them
+  std::span<const std::byte* const> layers;    // [num_layers], each layer_bytes
+  std::span<const std::byte> summaries;        // [num_layers * summary_bytes]
+};
+
+// One stored block, as a list of them shows it.
+struct StoredBlock {
+  Hash128 id;
+  Hash128 parent;
+  uint32_t position = 0;
+  uint64_t slot = 0;      // opaque: what Layer() and Summaries() are given; valid until the block is removed
+  uint64_t sequence = 0;  // ascending in the order in which blocks were stored
+};
+
+struct BlockStoreStats {
+  uint64_t num_blocks = 0, used_bytes = 0, max_bytes = 0;
+  uint64_t index_bytes = 0;    // of the database file
+  uint64_t num_pinned = 0;       // blocks of pinned namespaces
+  struct Namespace {
+    std::string name;
+    uint64_t num_blocks = 0, used_bytes = 0;
+    bool pinned = false;
+  };
+  std::vector<Namespace> namespaces;
+};
+
+// What Verify found.
+struct BlockStoreReport {
+  uint64_t num_checked = 0;
+  std::vector<std::string> damaged;  // one line each: namespace, id, what is wrong
+};
+
+// One process at a time. Used by one thread at a time, but for Layer(), which several may call at once while no
+// other function runs.
+class BlockStore {
+ public:
+  struct Options {
+    uint64_t max_bytes = uint64_t{16} << 30;  // of slots and database together
+    // 32 bytes: everything but names of namespaces is encrypted with it (XChaCha20-Poly1305, libsodium).
+    std::optional<std::string> key;
+  };
+
+  // Opens or creates. kResourceExhausted where another process has it open; kUnsupported for another version
+  // of the format; kInvalidArgument where the key is not the one that it was made with (or is missing, or too
+  // much); kIo with the reason for a folder that cannot be written.
+  static Result<BlockStore> Open(const std::filesystem::path& folder, const Options& options);
+  BlockStore(BlockStore&&) noexcept;
+  BlockStore& operator=(BlockStore&&) noexcept;
+  ~BlockStore();
+
+  // Writes blocks, all or none. When it returns OK they survive a kill and a power loss. A block that is
+  // there already is only used anew. Makes room, where the budget is reached, by removing the least valuable
+  // blocks (long unused, seldom used, not pinned; never a block before one that follows it). On a full disk
+  // or any other error: a message, and the store as it was.
+  Status Put(std::string_view name_space, const BlockFormat& format, std::span<const NewBlock> blocks);
+
+  bool Contains(std::string_view name_space, const BlockFormat& format, const Hash128& id) const;
+
+  // Copies a block to `layers` [num_layers] and `summaries` (may be empty), having compared its tokens and its
+  // checksums. kNotFound where it is not there or has other tokens. kCorrupt where it is damaged: it is then
+  // removed, and only it. Counts as use.
+  Status Read(std::string_view name_space, const BlockFormat& format, const Hash128& id,
+              std::span<const int32_t> tokens, std::span<std::byte* const> layers,
+              std::span<std::byte> summaries);
+
+  // All blocks of a namespace and format, in the order in which they were stored.
+  std::vector<StoredBlock> List(std::string_view name_space, const BlockFormat& format) const;
+  // Keys and values of one layer of a listed block, where they lie in the map, and its summaries and tokens.
+  // Layer() checks the sum the first time that it is asked for a block's layer; null for damaged bytes, for a
+  // block that is no longer there, and in an encrypted store, which has nothing to map. The address is valid
+  // until the block is removed or Compact() is called. Between two calls of Put it counts as one use.
+  const std::byte* Layer(const StoredBlock& block, const BlockFormat& format, size_t layer) const;
+  bool IsEncrypted() const;
+  Status Summaries(const StoredBlock& block, const BlockFormat& format, std::span<std::byte> summaries) const;
+  Result<std::vector<int32_t>> Tokens(const StoredBlock& block) const;
+
+  // Keeps blocks (a namespace's, all of them) from being removed for room.
+  Status Pin(std::string_view name_space, bool pinned);
+  // Removes a namespace's blocks for good: afterwards no file holds a trace of them.
+  Status Erase(std::string_view name_space);
+  // Rewrites the database without gaps and moves blocks into the fewest slots, so that StoredBlocks of before
+  // are no longer valid; says how many bytes came free.
+  Result<uint64_t> Compact();
+
+  BlockStoreStats Stats() const;
+  // Reads every block and compares every sum. Changes nothing. `progress(done, of)` may be null; false stops.
+  Result<BlockStoreReport> Verify(const std::function<bool(uint64_t done, uint64_t total)>& progress) const;
+
+ private:
+  struct State;
+  explicit BlockStore(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace qwen25

@@ -1,0 +1,161 @@
+// The part of BlockStore that looks at blocks.
+#include <algorithm>
+#include <cstring>
+
+#include "base/check.h"
+#include "memory/block_store.h"
+#include "memory/block_store_state.h"
+
+namespace qwen25 {
+namespace {
+
+bool IsRightHeader(const SlotHeader& header, const BlockEntry& entry, const BlockFormat& format) {
+  return header.name_space == entry.key.name_space && header.id == entry.key.id &&
+         header.parent == entry.parent && header.position == entry.position && header.format == format;
+}
+
+}  // namespace
+
+std::string BlockStore::State::Describe(const BlockEntry& entry) const {
+  return fmt::format("{}: block {} of namespace {} (slot {})",
+                     SlotFile::PathIn(folder, BytesOf(entry)).string(), HexId(entry.key.id),
+                     catalog->namespaces().at(entry.key.name_space).name, entry.slot);
+}
+
+BlockEntry* BlockStore::State::FindHandle(const StoredBlock& block) const {
+  const auto of = slots.find(block.slot / SlotFile::kMaxSlots * kSlotPage);
+  const uint64_t slot = block.slot % SlotFile::kMaxSlots;
+  if (of == slots.end() || slot >= of->second.owners.size()) return nullptr;
+  BlockEntry* entry = of->second.owners[slot];
+  return entry != nullptr && entry->key.id == block.id ? entry : nullptr;
+}
+
+Result<SlotHeader> BlockStore::State::ReadHeader(const BlockEntry& entry) const {
+  const BlockFormat& format = FormatOf(entry);
+  const SlotLayout layout(format);
+  std::vector<std::byte> bytes(layout.header_bytes);
+  const std::string name = Describe(entry);
+  if (const Status status = slots.at(layout.slot_bytes).file.Read(entry.slot, 0, bytes); !status.ok()) {
+    return Corrupt("{}: {}", name, status.message());
+  }
+  auto header = ParseSlotHeader(bytes, Cipher(), name);
+  // The index says that this program can read it: what it cannot read was not written so.
+  if (!header.ok()) return Corrupt("{}", header.status().message());
+  if (!IsRightHeader(*header, entry, format)) {
+    return Corrupt("{}: the slot holds another block ({})", name, HexId(header->id));
+  }
+  return header;
+}
+
+Status BlockStore::State::ReadPart(const BlockEntry& entry, const SlotHeader& header, size_t part,
+                                   std::span<std::byte> out) const {
+  const SlotLayout layout(header.format);
+  const bool is_layer = part < header.format.num_layers;
+  const size_t offset = is_layer ? layout.LayerOffset(part) : layout.summaries_offset;
+  QWEN25_CHECK(out.size() == (is_layer ? header.format.layer_bytes : layout.summaries_bytes));
+  Status status = slots.at(layout.slot_bytes).file.Read(entry.slot, offset, out);
+  if (!status.ok()) return Corrupt("{}: {}", Describe(entry), status.message());
+  const bool right = cipher ? cipher->Decrypt(out, header.nonce, SlotPart(part), {}, header.sums[part])
+                            : CrcSum(out) == header.sums[part];
+  if (right) return {};
+  return Corrupt("{}: the sum of {} is wrong", Describe(entry),
+                 is_layer ? fmt::format("layer {}", part) : "the summaries");
+}
+
+bool BlockStore::Contains(std::string_view name_space, const BlockFormat& format, const Hash128& id) const {
+  return state_->Find(name_space, format, id) != nullptr;
+}
+
+Status BlockStore::State::ReadBlock(const BlockEntry& entry, const SlotHeader& header,
+                                    std::span<std::byte* const> layers, std::span<std::byte> summaries) const {
+  for (size_t layer = 0; layer < layers.size(); ++layer) {
+    QWEN25_RETURN_IF_ERROR(ReadPart(entry, header, layer, {layers[layer], header.format.layer_bytes}));
+  }
+  if (summaries.empty()) return {};
+  return ReadPart(entry, header, layers.size(), summaries);
+}
+
+Status BlockStore::Read(std::string_view name_space, const BlockFormat& format, const Hash128& id,
+                        std::span<const int32_t> tokens, std::span<std::byte* const> layers,
+                        std::span<std::byte> summaries) {
+  QWEN25_CHECK(layers.size() == format.num_layers);
+  BlockEntry* entry = state_->Find(name_space, format, id);
+  if (entry == nullptr) return NotFound("there is no block {} in namespace {}", HexId(id), name_space);
+  const auto header = state_->ReadHeader(*entry);
+  Status status = header.status();
+  if (status.ok()) {
+    if (!std::ranges::equal(header->tokens, tokens)) {
+      return NotFound("block {} of namespace {} has other tokens", HexId(id), name_space);
+    }
+    status = state_->ReadBlock(*entry, *header, layers, summaries);
+  }
+  if (!status.ok()) {
+    const Status removed = state_->Commit({.removed = {entry}});
+    return Corrupt("{}; {}", status.message(),
+                   removed.ok() ? "it was removed, and can be computed again" : removed.message());
+  }
+  state_->catalog->Tick();
+  state_->catalog->Use(*entry);
+  return {};
+}
+
+std::vector<StoredBlock> BlockStore::List(std::string_view name_space, const BlockFormat& format) const {
+  std::vector<StoredBlock> blocks;
+  const auto number = state_->catalog->FindNamespace(name_space);
+  const auto format_number = state_->catalog->FindFormat(format);
+  if (!number || !format_number) return blocks;
+  const uint64_t slot_bytes = SlotLayout(format).slot_bytes;
+  for (const auto& [key, entry] : state_->catalog->entries()) {
+    if (key.name_space != *number || key.format != *format_number) continue;
+    blocks.push_back({.id = key.id,
+                      .parent = entry->parent,
+                      .position = entry->position,
+                      .slot = State::Handle(slot_bytes, entry->slot),
+                      .sequence = entry->sequence});
+  }
+  std::ranges::sort(blocks, {}, &StoredBlock::sequence);
+  return blocks;
+}
+
+bool BlockStore::IsEncrypted() const {
+  return state_->cipher.has_value();
+}
+
+const std::byte* BlockStore::Layer(const StoredBlock& block, const BlockFormat& format, size_t layer) const {
+  BlockEntry* entry = state_->FindHandle(block);
+  if (entry == nullptr || state_->cipher) return nullptr;
+  QWEN25_CHECK(layer < format.num_layers);
+  const SlotLayout layout(format);
+  const std::span<const std::byte> slot = state_->slots.at(layout.slot_bytes).file.Map(entry->slot);
+  if (slot.empty()) return nullptr;
+  const std::span<const std::byte> bytes = slot.subspan(layout.LayerOffset(layer), format.layer_bytes);
+  if (entry->checked[layer].load(std::memory_order_relaxed) == 0) {
+    const auto header = ParseSlotHeader(slot, nullptr, "");
+    if (!header.ok() || !IsRightHeader(*header, *entry, format)) return nullptr;
+    if (CrcSum(bytes) != header->sums[layer]) return nullptr;
+    entry->checked[layer].store(1, std::memory_order_relaxed);
+  }
+  if (!entry->touched.load(std::memory_order_relaxed)) {
+    entry->touched.store(true, std::memory_order_relaxed);
+    state_->any_touched.store(true, std::memory_order_relaxed);
+  }
+  return bytes.data();
+}
+
+Status BlockStore::Summaries(const StoredBlock& block, const BlockFormat& format,
+                             std::span<std::byte> summaries) const {
+  const BlockEntry* entry = state_->FindHandle(block);
+  if (entry == nullptr) return NotFound("block {} is no longer there", HexId(block.id));
+  QWEN25_TRY(const SlotHeader header, state_->ReadHeader(*entry));
+  QWEN25_CHECK(header.format == format);
+  return state_->ReadPart(*entry, header, format.num_layers, summaries);
+}
+
+Result<std::vector<int32_t>> BlockStore::Tokens(const StoredBlock& block) const {
+  const BlockEntry* entry = state_->FindHandle(block);
+  if (entry == nullptr) return NotFound("block {} is no longer there", HexId(block.id));
+  QWEN25_TRY(const SlotHeader header, state_->ReadHeader(*entry));
+  return std::vector<int32_t>(header.tokens.begin(), header.tokens.end());
+}
+
+}  // namespace qwen25

@@ -1,0 +1,183 @@
+#include "memory/block_store.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstring>
+#include <map>
+#include <thread>
+
+#include "memory/block_store_test_util.h"
+
+namespace qwen25 {
+namespace {
+
+const std::string kKey = "0123456789abcdef0123456789abcdef";
+
+// Everything that holds with and without a key.
+class BlockStoreTest : public testing::TestWithParam<bool> {
+ protected:
+  BlockStore::Options Options(uint64_t max_bytes = uint64_t{1} << 30) const {
+    return {.max_bytes = max_bytes, .key = GetParam() ? std::optional(kKey) : std::nullopt};
+  }
+  TemporaryDirectory directory_;
+};
+
+TEST_P(BlockStoreTest, GivesBackWhatWasPutAlsoAfterReopening) {
+  const TestBlock first = MakeBlock(1), second = MakeBlock(2, &first), third = MakeBlock(3);
+  {
+    BlockStore store = MustOpen(directory_.path(), Options());
+    EXPECT_FALSE(store.Contains("ada", kTestFormat, first.id));
+    ASSERT_OK(PutBlocks(store, "ada", {first, second, second}));
+    ASSERT_OK(PutBlocks(store, "ada", {second, third}));
+    EXPECT_EQ(store.Stats().num_blocks, 3u);
+    for (const TestBlock& block : {first, second, third}) EXPECT_OK(ReadAndCompare(store, "ada", block));
+  }
+  BlockStore store = MustOpen(directory_.path(), Options());
+  for (const TestBlock& block : {first, second, third}) {
+    EXPECT_TRUE(store.Contains("ada", kTestFormat, block.id));
+    EXPECT_OK(ReadAndCompare(store, "ada", block));
+  }
+  const auto listed = store.List("ada", kTestFormat);
+  ASSERT_EQ(listed.size(), 3u);
+  EXPECT_EQ(listed[1].id, second.id);
+  EXPECT_EQ(listed[1].parent, first.id);
+  EXPECT_EQ(listed[1].position, 1u);
+  EXPECT_LT(listed[0].sequence, listed[1].sequence);
+  EXPECT_LT(listed[1].sequence, listed[2].sequence);
+  ASSERT_OK_AND_ASSIGN(const auto tokens, store.Tokens(listed[2]));
+  EXPECT_EQ(tokens, third.tokens);
+  std::vector<std::byte> summaries(third.summaries.size());
+  ASSERT_OK(store.Summaries(listed[2], kTestFormat, summaries));
+  EXPECT_EQ(summaries, third.summaries);
+  ASSERT_OK_AND_ASSIGN(const BlockStoreReport report, store.Verify(nullptr));
+  EXPECT_EQ(report.num_checked, 3u);
+  EXPECT_TRUE(report.damaged.empty());
+}
+
+TEST_P(BlockStoreTest, LayersLieInTheMapUnlessEncrypted) {
+  BlockStore store = MustOpen(directory_.path(), Options());
+  std::vector<TestBlock> blocks;
+  for (uint64_t i = 1; i <= 20; ++i) blocks.push_back(MakeBlock(i));
+  ASSERT_OK(PutBlocks(store, "ada", blocks));
+  EXPECT_EQ(store.IsEncrypted(), GetParam());
+  const auto listed = store.List("ada", kTestFormat);
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&] {
+      for (size_t i = 0; i < listed.size(); ++i) {
+        for (size_t layer = 0; layer < kTestFormat.num_layers; ++layer) {
+          const std::byte* data = store.Layer(listed[i], kTestFormat, layer);
+          if (GetParam()) {
+            EXPECT_EQ(data, nullptr);
+            continue;
+          }
+          ASSERT_NE(data, nullptr);
+          EXPECT_EQ(reinterpret_cast<uintptr_t>(data) % 64, 0u);
+          EXPECT_EQ(std::memcmp(data, blocks[i].layers[layer].data(), kTestFormat.layer_bytes), 0);
+        }
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+}
+
+TEST_P(BlockStoreTest, NamespacesAndFormatsAreKeptApart) {
+  BlockStore store = MustOpen(directory_.path(), Options());
+  BlockFormat other = kTestFormat;
+  other.fingerprint.high = 99;
+  BlockFormat larger = {.fingerprint = {1, 1}, .num_layers = 300, .layer_bytes = 100, .summary_bytes = 0};
+  const TestBlock mine = MakeBlock(1), same_id = MakeBlock(1, nullptr, larger);
+  ASSERT_OK(PutBlocks(store, "ada", {mine}));
+  EXPECT_FALSE(store.Contains("bob", kTestFormat, mine.id));
+  EXPECT_FALSE(store.Contains("ada", other, mine.id));
+  EXPECT_EQ(ReadAndCompare(store, "bob", mine).code(), StatusCode::kNotFound);
+  EXPECT_EQ(ReadAndCompare(store, "ada", mine, other).code(), StatusCode::kNotFound);
+  EXPECT_TRUE(store.List("bob", kTestFormat).empty());
+  ASSERT_OK(PutBlocks(store, "bob", {mine}));
+  ASSERT_OK(PutBlocks(store, "bob", {same_id}, larger));
+  EXPECT_OK(ReadAndCompare(store, "ada", mine));
+  EXPECT_OK(ReadAndCompare(store, "bob", mine));
+  EXPECT_OK(ReadAndCompare(store, "bob", same_id, larger));
+  EXPECT_EQ(store.List("bob", kTestFormat).size(), 1u);
+  EXPECT_EQ(store.List("bob", larger).size(), 1u);
+  const BlockStoreStats stats = store.Stats();
+  ASSERT_EQ(stats.namespaces.size(), 2u);
+  EXPECT_EQ(stats.namespaces[0].name, "ada");
+  EXPECT_EQ(stats.namespaces[1].num_blocks, 2u);
+  EXPECT_EQ(stats.used_bytes,
+            stats.index_bytes + stats.namespaces[0].used_bytes + stats.namespaces[1].used_bytes);
+}
+
+TEST_P(BlockStoreTest, OtherTokensUnderTheSameIdAreNotFound) {
+  BlockStore store = MustOpen(directory_.path(), Options());
+  TestBlock block = MakeBlock(1);
+  ASSERT_OK(PutBlocks(store, "ada", {block}));
+  block.tokens[63] ^= 1;
+  const Status status = ReadAndCompare(store, "ada", block);
+  EXPECT_EQ(status.code(), StatusCode::kNotFound);
+  EXPECT_ERROR_CONTAINS(status, "other tokens");
+  block.tokens[63] ^= 1;
+  EXPECT_OK(ReadAndCompare(store, "ada", block));
+}
+
+TEST_P(BlockStoreTest, ErasesWithoutATrace) {
+  const TestBlock keep = MakeBlock(1), secret = MakeBlock(2), evicted = MakeBlock(3);
+  {
+    BlockStore store = MustOpen(directory_.path(), Options());
+    for (int i = 0; i < 3; ++i) {  // several generations of the database's pages
+      ASSERT_OK(PutBlocks(store, "the secret project", {secret, evicted}));
+      ASSERT_OK(PutBlocks(store, "ada", {keep, MakeBlock(100 + i)}));
+      EXPECT_OK(ReadAndCompare(store, "the secret project", secret));
+    }
+    const std::string_view name = "the secret project";
+    EXPECT_TRUE(AnyFileHolds(directory_.path(), std::as_bytes(std::span(name))));
+    EXPECT_EQ(AnyFileHolds(directory_.path(), secret.layers[0]), !GetParam());
+    EXPECT_EQ(AnyFileHolds(directory_.path(), std::as_bytes(std::span(&secret.id, 1))), !GetParam());
+    ASSERT_OK(store.Erase(name));
+    ASSERT_OK(store.Erase(name));
+    EXPECT_FALSE(AnyFileHolds(directory_.path(), std::as_bytes(std::span(name))));
+    for (const TestBlock& block : {secret, evicted}) {
+      EXPECT_FALSE(store.Contains(name, kTestFormat, block.id));
+      for (const auto& layer : block.layers) EXPECT_FALSE(AnyFileHolds(directory_.path(), layer));
+      EXPECT_FALSE(AnyFileHolds(directory_.path(), std::as_bytes(std::span(block.tokens))));
+      EXPECT_FALSE(AnyFileHolds(directory_.path(), std::as_bytes(std::span(&block.id, 1))));
+      EXPECT_FALSE(AnyFileHolds(directory_.path(), block.summaries));
+    }
+    EXPECT_OK(ReadAndCompare(store, "ada", keep));
+    EXPECT_EQ(store.Stats().namespaces.size(), 1u);
+    ASSERT_OK(PutBlocks(store, "ada", {MakeBlock(200)}));
+  }
+  BlockStore store = MustOpen(directory_.path(), Options());
+  EXPECT_OK(ReadAndCompare(store, "ada", keep));
+  EXPECT_EQ(store.Stats().num_blocks, 5u);
+}
+
+TEST_P(BlockStoreTest, CompactionKeepsContentAndMovesItTogether) {
+  BlockStore store = MustOpen(directory_.path(), Options());
+  std::vector<TestBlock> kept;
+  for (uint64_t i = 1; i <= 60; ++i) {
+    TestBlock block = MakeBlock(i);
+    ASSERT_OK(PutBlocks(store, i % 3 == 0 ? "ada" : "bob", {block}));
+    if (i % 3 == 0) kept.push_back(std::move(block));
+  }
+  const auto file = directory_.path() / "blocks-8192.kv";
+  EXPECT_EQ(std::filesystem::file_size(file), 60u * 8192);
+  ASSERT_OK(store.Erase("bob"));
+  ASSERT_OK_AND_ASSIGN(const uint64_t freed, store.Compact());
+  static_cast<void>(freed);
+  EXPECT_EQ(std::filesystem::file_size(file), 20u * 8192);
+  for (const TestBlock& block : kept) EXPECT_OK(ReadAndCompare(store, "ada", block));
+  store = MustOpen(directory_.path() / "elsewhere");  // closes it
+  store = MustOpen(directory_.path(), Options());
+  for (const TestBlock& block : kept) EXPECT_OK(ReadAndCompare(store, "ada", block));
+  ASSERT_OK_AND_ASSIGN(const BlockStoreReport report, store.Verify(nullptr));
+  EXPECT_EQ(report.num_checked, 20u);
+  EXPECT_TRUE(report.damaged.empty());
+}
+
+INSTANTIATE_TEST_SUITE_P(Keys, BlockStoreTest, testing::Bool(),
+                         [](const auto& info) { return info.param ? "Encrypted" : "Plain"; });
+
+}  // namespace
+}  // namespace qwen25

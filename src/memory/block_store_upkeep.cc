@@ -1,0 +1,145 @@
+// The part of BlockStore that keeps it in order: pins, erasure, compaction, numbers, verification.
+#include <algorithm>
+#include <set>
+
+#include "memory/block_store.h"
+#include "memory/block_store_state.h"
+
+namespace qwen25 {
+
+Status BlockStore::Pin(std::string_view name_space, bool pinned) {
+  QWEN25_RETURN_IF_ERROR(CheckNamespace(name_space));
+  const BlockCatalog& catalog = *state_->catalog;
+  const auto number = catalog.FindNamespace(name_space);
+  if (number ? catalog.namespaces().at(*number).pinned == pinned : !pinned) return {};
+  BlockCatalog::Change change;
+  change.namespaces[number.value_or(catalog.next_namespace())] = {std::string(name_space), pinned};
+  return state_->Commit(std::move(change));
+}
+
+Status BlockStore::Erase(std::string_view name_space) {
+  BlockCatalog& catalog = *state_->catalog;
+  const auto number = catalog.FindNamespace(name_space);
+  if (!number) return {};
+  BlockCatalog::Change change;
+  change.removed_namespaces = {*number};
+  std::set<uint32_t> unused;
+  for (const auto& [format, description] : catalog.formats()) unused.insert(format);
+  for (const auto& [key, entry] : catalog.entries()) {
+    if (key.name_space == *number) {
+      change.removed.push_back(entry.get());
+    } else {
+      unused.erase(key.format);
+    }
+  }
+  change.removed_formats.assign(unused.begin(), unused.end());
+  change.needs_compaction = true;
+  Status emptied;
+  QWEN25_RETURN_IF_ERROR(state_->Commit(std::move(change), &emptied));
+  for (auto& [slot_bytes, of] : state_->slots) {
+    QWEN25_RETURN_IF_ERROR(of.file.EmptyFreeSlots());
+    QWEN25_RETURN_IF_ERROR(of.file.Sync());
+  }
+  QWEN25_RETURN_IF_ERROR(emptied);
+  return catalog.Compact();
+}
+
+Status BlockStore::State::MoveToFront(Slots& of) {
+  BlockCatalog::Change change;
+  std::vector<uint32_t> left;
+  std::vector<std::byte> buffer(of.file.slot_bytes());
+  Status status;
+  for (size_t slot = of.owners.size(); slot-- > of.file.lowest_free() && status.ok();) {
+    if (of.owners[slot] == nullptr) continue;
+    // What cannot be read stays where it is.
+    if (!of.file.Read(static_cast<uint32_t>(slot), 0, buffer).ok()) continue;
+    const uint32_t target = of.file.Take();
+    change.moved.emplace_back(of.owners[slot], target);
+    left.push_back(static_cast<uint32_t>(slot));
+    status = of.file.Write(target, buffer);
+  }
+  if (left.empty()) return {};
+  const auto moved = change.moved;
+  if (status.ok()) status = of.file.Sync();
+  if (status.ok()) status = Commit(std::move(change));
+  if (!status.ok()) {
+    for (const auto& [entry, target] : moved) static_cast<void>(of.file.Release(target));
+    return status;
+  }
+  for (size_t i = 0; i < moved.size(); ++i) {
+    of.owners[left[i]] = nullptr;
+    of.owners[moved[i].second] = moved[i].first;
+    QWEN25_RETURN_IF_ERROR(of.file.Release(left[i]));
+  }
+  return {};
+}
+
+Result<uint64_t> BlockStore::Compact() {
+  const auto disk_bytes = [&] {
+    uint64_t sum = state_->catalog->FileBytes();
+    for (const auto& [slot_bytes, of] : state_->slots) sum += of.file.DiskBytes();
+    return sum;
+  };
+  state_->CountTouches();
+  const uint64_t before = disk_bytes();
+  for (auto& [slot_bytes, of] : state_->slots) {
+    QWEN25_RETURN_IF_ERROR(state_->MoveToFront(of));
+    QWEN25_RETURN_IF_ERROR(of.file.EmptyFreeSlots());
+    QWEN25_RETURN_IF_ERROR(of.file.Sync());
+    of.owners.resize(of.file.end_slot());
+  }
+  QWEN25_RETURN_IF_ERROR(state_->catalog->Compact());
+  const uint64_t after = disk_bytes();
+  return before > after ? before - after : 0;
+}
+
+BlockStoreStats BlockStore::Stats() const {
+  const BlockCatalog& catalog = *state_->catalog;
+  BlockStoreStats stats = {.num_blocks = catalog.entries().size(),
+                           .max_bytes = state_->max_bytes,
+                           .index_bytes = catalog.FileBytes()};
+  stats.used_bytes = state_->used_bytes + stats.index_bytes;
+  std::map<uint32_t, BlockStoreStats::Namespace> namespaces;
+  for (const auto& [number, row] : catalog.namespaces()) {
+    namespaces[number] = {.name = row.name, .pinned = row.pinned};
+  }
+  for (const auto& [key, entry] : catalog.entries()) {
+    BlockStoreStats::Namespace& of = namespaces.at(key.name_space);
+    ++of.num_blocks;
+    of.used_bytes += state_->BytesOf(*entry);
+  }
+  for (auto& [number, of] : namespaces) {
+    if (of.pinned) stats.num_pinned += of.num_blocks;
+    stats.namespaces.push_back(std::move(of));
+  }
+  return stats;
+}
+
+Result<BlockStoreReport> BlockStore::Verify(
+    const std::function<bool(uint64_t done, uint64_t total)>& progress) const {
+  std::vector<const BlockEntry*> entries;
+  for (const auto& [key, entry] : state_->catalog->entries()) entries.push_back(entry.get());
+  // As they lie on the disk.
+  std::ranges::sort(entries, {}, [&](const BlockEntry* entry) {
+    return State::Handle(state_->BytesOf(*entry), entry->slot);
+  });
+  BlockStoreReport report;
+  std::vector<std::byte> buffer;
+  for (const BlockEntry* entry : entries) {
+    const BlockFormat& format = state_->FormatOf(*entry);
+    const auto header = state_->ReadHeader(*entry);
+    Status status = header.status();
+    for (size_t part = 0; status.ok() && part <= format.num_layers; ++part) {
+      buffer.resize(part < format.num_layers ? format.layer_bytes : SlotLayout(format).summaries_bytes);
+      status = state_->ReadPart(*entry, *header, part, buffer);
+    }
+    if (!status.ok()) report.damaged.push_back(status.message());
+    ++report.num_checked;
+    if (progress && !progress(report.num_checked, entries.size())) {
+      return Cancelled("stopped after {} of {} blocks", report.num_checked, entries.size());
+    }
+  }
+  return report;
+}
+
+}  // namespace qwen25
