@@ -26,6 +26,11 @@ inline Hash128 HashBytes128(std::span<const std::byte> bytes) {
   return {hash.low64, hash.high64};
 }
 
+// One of several, in their order.
+inline Hash128 CombineHashes(std::span<const Hash128> hashes) {
+  return HashBytes128(std::as_bytes(hashes));
+}
+
 // For the unordered containers: the bits are already mixed.
 struct Hash128Hasher {
   size_t operator()(const Hash128& hash) const { return static_cast<size_t>(hash.low); }

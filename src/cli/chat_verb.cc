@@ -1,5 +1,6 @@
 #include <unistd.h>
 
+#include <charconv>
 #include <iostream>
 #include <memory>
 
@@ -8,8 +9,10 @@
 #include "cli/interrupt.h"
 #include "cli/line_reader.h"
 #include "cli/load_model.h"
+#include "cli/memory_flags.h"
 #include "cli/speculation_flags.h"
 #include "cli/verb.h"
+#include "knowledge/dialogue_log.h"
 #include "text/chat_template.h"
 
 namespace qwen25 {
@@ -19,15 +22,19 @@ struct ChatFlags {
   ModelFlags model;
   SamplingFlags sampling;
   SpeculationFlags speculation;
+  MemoryFlags memory;
   std::string system;
   size_t max_new_tokens = 1024;
+  bool start_new = false;
 };
 
 constexpr const char* kHelp =
     "  /help            this list\n"
     "  /system TEXT     set the system text and start over; without TEXT show it\n"
-    "  /reset           forget the conversation\n"
+    "  /reset           start a new dialogue; the old one stays on disk\n"
     "  /undo            take back the last question and its answer\n"
+    "  /dialogues       list the dialogues on disk\n"
+    "  /resume NUMBER   go on with one of them\n"
     "  /save FILE       write the conversation as JSON (OpenAI messages)\n"
     "  /load FILE       continue a saved conversation\n"
     "  /stats           tokens in the context, speed of the last answer\n"
@@ -40,7 +47,7 @@ class Chat {
  public:
   // `drafter` may be null.
   Chat(const ChatFlags& flags, LoadedModel& model, const SamplingOptions& sampling, Drafter* drafter)
-      : model_(model), session_(*model.engine), system_(flags.system) {
+      : model_(model), session_(*model.engine, flags.memory.name_space), system_(flags.system) {
     options_.sampling = sampling;
     options_.drafter = drafter;
     options_.max_draft_tokens = flags.speculation.draft_tokens;
@@ -49,6 +56,17 @@ class Chat {
     if (model.default_system) {
       if (const auto id = model.tokenizer.TokenId("<|im_end|>")) options_.stop_tokens.push_back(*id);
     }
+  }
+
+  // Goes on with the newest dialogue on disk, or, with `start_new`, begins another one behind it.
+  Status UseLog(const MemoryFlags& memory, bool start_new) {
+    log_.emplace(memory.Folder(), memory.name_space);
+    const uint32_t latest = log_->Latest();
+    if (latest == 0 || start_new) {
+      number_ = latest + 1;
+      return {};
+    }
+    return Resume(latest);
   }
 
   // False: the user wants to leave.
@@ -77,13 +95,23 @@ class Chat {
                                : system_);
       } else {
         system_ = argument;
-        messages_.clear();
+        StartNew();
       }
     } else if (command == "/reset") {
-      messages_.clear();
+      StartNew();
     } else if (command == "/undo") {
       if (messages_.size() < 2) return InvalidArgument("there is nothing to take back");
       messages_.resize(messages_.size() - 2);
+      return Keep();
+    } else if (command == "/dialogues") {
+      return ListDialogues();
+    } else if (command == "/resume") {
+      uint32_t number = 0;
+      const auto [end, error] = std::from_chars(argument.data(), argument.data() + argument.size(), number);
+      if (!log_ || error != std::errc() || end != argument.data() + argument.size()) {
+        return InvalidArgument("/resume needs a number that /dialogues lists");
+      }
+      return Resume(number);
     } else if (command == "/save") {
       return Save(argument);
     } else if (command == "/load") {
@@ -140,44 +168,86 @@ class Chat {
                  model_.engine->max_context_tokens());
     }
     messages_.push_back({.role = "assistant", .content = result->text});
+    const std::string known = ReuseSummary(result->reuse, result->num_prompt_tokens);
+    if (result->reuse.stored > 0) fmt::print("[{}]\n", known);
+    if (!result->reuse.store.ok()) fmt::print("[memory: {}]\n", result->reuse.store.message());
     last_stats_ = fmt::format(
-        "; last answer: {} tokens at {:.1f} tokens/s, prompt {} tokens of which {} were known",
-        result->tokens.size(), static_cast<double>(result->tokens.size()) / result->decode_seconds,
-        result->num_prompt_tokens, result->num_reused_tokens);
+        "; last answer: {} tokens at {:.1f} tokens/s behind a prompt of {:.2f} s; {}", result->tokens.size(),
+        static_cast<double>(result->tokens.size()) / result->decode_seconds, result->prompt_seconds, known);
     if (options_.drafter) last_stats_ += "; " + SpeculationSummary(result->speculation);
+    Remember();
     return {};
   }
 
   Status Save(const std::string& path) const {
     if (path.empty()) return InvalidArgument("/save needs a file name");
-    Json messages = Json::array();
-    for (const ChatMessage& message : WithSystem()) {
-      messages.push_back({{"role", message.role}, {"content", message.content}});
-    }
-    const Json document = {{"messages", messages}};
-    QWEN25_RETURN_IF_ERROR(
-        WriteFileAtomically(path, document.dump(2, ' ', false, Json::error_handler_t::replace) + "\n"));
+    const std::vector<ChatMessage> messages = WithSystem();
+    QWEN25_RETURN_IF_ERROR(WriteFileAtomically(path, RenderDialogue(messages)));
     fmt::print("saved {} messages to {}\n", messages.size(), path);
     return {};
   }
 
   Status Load(const std::string& path) {
     if (path.empty()) return InvalidArgument("/load needs a file name");
-    QWEN25_TRY(const Json document, ReadJsonFile(path));
-    if (!document.is_object() || !document.contains("messages")) {
-      return InvalidArgument("{}: expected an object with \"messages\", as /save writes it", path);
+    QWEN25_TRY(std::vector<ChatMessage> messages, ReadDialogueFile(path));
+    Use(std::move(messages));
+    for (const ChatMessage& message : messages_) {
+      fmt::print("{}{}\n", message.role == "user" ? "> " : "", message.content);
     }
-    QWEN25_TRY(std::vector<ChatMessage> messages, ParseMessages(document["messages"]));
+    return {};
+  }
+
+  void Use(std::vector<ChatMessage> messages) {
     system_.clear();
     if (!messages.empty() && messages.front().role == "system") {
       system_ = messages.front().content;
       messages.erase(messages.begin());
     }
     messages_ = std::move(messages);
-    for (const ChatMessage& message : messages_) {
-      fmt::print("{}{}\n", message.role == "user" ? "> " : "", message.content);
+  }
+
+  // The dialogue on disk is as it is here.
+  Status Keep() const { return log_ ? log_->Save(number_, WithSystem()) : Status(); }
+
+  void StartNew() {
+    messages_.clear();
+    if (log_) number_ = log_->Latest() + 1;
+  }
+
+  Status Resume(uint32_t number) {
+    const std::string system = system_;
+    QWEN25_TRY(std::vector<ChatMessage> messages, log_->Load(number));
+    Use(std::move(messages));
+    number_ = number;
+    // A system text of one's own wins, and is not put into somebody else's dialogue.
+    if (!system.empty() && system != system_) {
+      system_ = system;
+      StartNew();
+      return {};
+    }
+    fmt::print("[going on with dialogue {} of {} messages; /reset starts a new one]\n", number,
+               messages_.size());
+    if (messages_.size() >= 2) {
+      fmt::print("> {}\n{}\n", messages_[messages_.size() - 2].content, messages_.back().content);
     }
     return {};
+  }
+
+  Status ListDialogues() const {
+    if (!log_) return InvalidArgument("this chat keeps no dialogues (--no-memory)");
+    for (const DialogueLog::Entry& entry : log_->List()) {
+      fmt::print("{} {:>5}  {:>4} messages  {}\n", entry.number == number_ ? "*" : " ", entry.number,
+                 entry.num_messages, entry.first_question.substr(0, entry.first_question.find('\n')));
+    }
+    return {};
+  }
+
+  // What the answer leaves behind: the dialogue, and the keys and values that it was computed with.
+  void Remember() {
+    if (!log_) return;
+    Status status = Keep();
+    if (status.ok()) status = session_.Remember();
+    if (!status.ok()) fmt::print("[not remembered: {}]\n", status.message());
   }
 
   LoadedModel& model_;
@@ -185,14 +255,19 @@ class Chat {
   GenerateOptions options_;
   std::string system_;
   std::vector<ChatMessage> messages_;  // without the system message
+  std::optional<DialogueLog> log_;
+  uint32_t number_ = 0;  // of this dialogue in the log
   std::string last_stats_;
 };
 
 Status RunChat(const ChatFlags& flags) {
+  std::unique_ptr<BlockStore> store;  // outlives the engine
   QWEN25_TRY(LoadedModel model, LoadModel(flags.model));
+  store = AttachBlockStore(flags.memory, *model.engine);
   const SamplingOptions sampling = flags.sampling.Over(model.sampling);
   QWEN25_TRY(const LoadedDrafter drafter, LoadDrafter(flags.speculation, flags.model, model, sampling));
   Chat chat(flags, model, sampling, drafter.drafter.get());
+  if (store) QWEN25_RETURN_IF_ERROR(chat.UseLog(flags.memory, flags.start_new));
   const bool terminal = ::isatty(STDIN_FILENO) != 0;
   if (terminal) {
     fmt::print("{}\n/help lists the commands, Ctrl-D leaves.\n",
@@ -219,9 +294,12 @@ void AddChatVerb(CLI::App& app, RunVerb& run) {
       ->capture_default_str();
   AddSamplingFlags(*verb, flags->sampling);
   AddSpeculationFlags(*verb, flags->speculation);
+  AddMemoryFlags(*verb, flags->memory);
+  verb->add_flag("--new", flags->start_new, "Start a new dialogue instead of going on with the last one");
   verb->footer(std::string("Commands in the chat:\n") + kHelp +
                "\nExamples:\n  qwen25 chat -m Qwen2.5-0.5B-Instruct\n"
-               "  qwen25 chat -m Qwen2.5-7B-Instruct --weights int4 --speculate Qwen2.5-0.5B-Instruct");
+               "  qwen25 chat -m Qwen2.5-7B-Instruct --weights int4 --speculate Qwen2.5-0.5B-Instruct\n"
+               "  qwen25 chat -m Qwen2.5-0.5B-Instruct --namespace work --new");
   verb->callback([flags, &run] { run = [flags] { return RunChat(*flags); }; });
 }
 

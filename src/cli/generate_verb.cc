@@ -3,6 +3,7 @@
 #include "base/json.h"
 #include "cli/interrupt.h"
 #include "cli/load_model.h"
+#include "cli/memory_flags.h"
 #include "cli/speculation_flags.h"
 #include "cli/verb.h"
 
@@ -13,6 +14,7 @@ struct GenerateFlags {
   ModelFlags model;
   SamplingFlags sampling;
   SpeculationFlags speculation;
+  MemoryFlags memory;
   std::optional<std::string> prompt;
   std::string prompt_file;
   std::vector<std::string> stop;
@@ -26,7 +28,9 @@ Json ToJson(const GenerateResult& result, const std::string& prompt) {
   json["text"] = result.text;
   json["finish_reason"] = FinishReasonName(result.finish_reason);
   json["tokens"] = result.tokens;
-  json["usage"] = {{"prompt_tokens", result.num_prompt_tokens}, {"completion_tokens", result.tokens.size()}};
+  json["usage"] = {{"prompt_tokens", result.num_prompt_tokens},
+                   {"completion_tokens", result.tokens.size()},
+                   {"prompt_tokens_details", {{"cached_tokens", result.reuse.total()}}}};
   json["timings"] = {{"prompt_seconds", result.prompt_seconds}, {"decode_seconds", result.decode_seconds}};
   json["speculation"] = {{"forward_passes", result.speculation.num_passes},
                          {"proposed_tokens", result.speculation.num_proposed},
@@ -36,7 +40,10 @@ Json ToJson(const GenerateResult& result, const std::string& prompt) {
 
 Status RunGenerate(const GenerateFlags& flags) {
   QWEN25_TRY(const std::string prompt, ReadTextFlag(flags.prompt, flags.prompt_file, "prompt"));
+  std::unique_ptr<BlockStore> store;  // outlives the engine
   QWEN25_TRY(LoadedModel model, LoadModel(flags.model));
+  // Unlike a chat, a single text is remembered only where that was asked for.
+  if (!flags.memory.folder.empty()) store = AttachBlockStore(flags.memory, *model.engine);
   GenerateOptions options;
   options.sampling = flags.sampling.Over(model.sampling);
   options.max_new_tokens = flags.max_new_tokens;
@@ -51,7 +58,7 @@ Status RunGenerate(const GenerateFlags& flags) {
   encode.add_bos = true;  // where the tokenizer's own template puts one (Llama); Qwen2.5's puts none
   std::vector<int32_t> tokens;
   model.tokenizer.Encode(prompt, tokens, encode);
-  Session session(*model.engine);
+  Session session(*model.engine, flags.memory.name_space);
   const InterruptGuard guard;
   if (!flags.json) fmt::print("{}", prompt);
   const auto on_text = [&](std::string_view piece) {
@@ -67,12 +74,19 @@ Status RunGenerate(const GenerateFlags& flags) {
   } else {
     fmt::print("\n");
   }
+  if (const Status status = session.Remember(); !status.ok()) {
+    fmt::print(stderr, "note: not remembered: {}\n", status.message());
+  }
   if (flags.verbose) {
-    fmt::print(
-        stderr, "prompt: {} tokens, {:.1f} tokens/s; answer: {} tokens, {:.1f} tokens/s; ended by {}\n",
-        result.num_prompt_tokens, static_cast<double>(result.num_prompt_tokens) / result.prompt_seconds,
-        result.tokens.size(), static_cast<double>(result.tokens.size()) / result.decode_seconds,
-        FinishReasonName(result.finish_reason));
+    const size_t computed = result.num_prompt_tokens - result.reuse.total();
+    fmt::print(stderr,
+               "prompt: {} tokens in {:.3f} s ({}), {:.1f} tokens/s; answer: {} tokens, {:.1f} tokens/s; "
+               "ended by {}\n",
+               result.num_prompt_tokens, result.prompt_seconds,
+               ReuseSummary(result.reuse, result.num_prompt_tokens),
+               static_cast<double>(computed) / result.prompt_seconds, result.tokens.size(),
+               static_cast<double>(result.tokens.size()) / result.decode_seconds,
+               FinishReasonName(result.finish_reason));
     if (drafter.drafter) fmt::print(stderr, "speculation: {}\n", SpeculationSummary(result.speculation));
   }
   if (result.finish_reason == FinishReason::kCancelled) return Cancelled("stopped by Ctrl-C");
@@ -93,6 +107,7 @@ void AddGenerateVerb(CLI::App& app, RunVerb& run) {
   verb->add_flag("--ignore-eos", flags->ignore_eos, "Go on behind the end-of-text token");
   AddSamplingFlags(*verb, flags->sampling);
   AddSpeculationFlags(*verb, flags->speculation);
+  AddMemoryFlags(*verb, flags->memory);
   verb->add_flag("--json", flags->json, "Print one JSON object with text, tokens, usage and timings");
   verb->add_flag("-v,--verbose", flags->verbose, "Print speeds to standard error");
   verb->footer(

@@ -458,7 +458,8 @@ void AddNoteCommands(CLI::App& verb, RunVerb& run) {
   AddEmbedderFlags(*reindex, flags->embedder);
 }
 
-Status PrintNoteStats(const fs::path& directory) {
+Status PrintNoteStats(const MemoryFlags& flags) {
+  const fs::path directory = flags.Folder();
   if (!NoteStore::Exists(directory)) return {};
   QWEN25_TRY(const auto store, NoteStore::Open(directory, nullptr));
   QWEN25_TRY(const NoteStats stats, store->Stats());
@@ -469,7 +470,15 @@ Status PrintNoteStats(const fs::path& directory) {
   return {};
 }
 
-Status VerifyNotes(const fs::path& directory) {
+Status CompactNotes(const MemoryFlags& flags) {
+  const fs::path directory = flags.Folder();
+  if (!NoteStore::Exists(directory)) return {};
+  QWEN25_TRY(const auto store, NoteStore::Open(directory, nullptr));
+  return store->EraseTraces();
+}
+
+Status VerifyNotes(const MemoryFlags& flags) {
+  const fs::path directory = flags.Folder();
   if (!NoteStore::Exists(directory)) return {};
   QWEN25_TRY(const auto store, NoteStore::Open(directory, nullptr));
   QWEN25_RETURN_IF_ERROR(store->Verify());

@@ -2,8 +2,8 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
-#include <filesystem>
 
+#include "cli/memory_flags.h"
 #include "cli/verb.h"
 
 namespace qwen25 {
@@ -11,8 +11,9 @@ namespace qwen25 {
 // Adds add, search, list, show, forget, export, import and reindex to the verb.
 void AddNoteCommands(CLI::App& verb, RunVerb& run);
 
-// For `memory stats` and `memory verify`; a folder without notes is no error.
-Status PrintNoteStats(const std::filesystem::path& directory);
-Status VerifyNotes(const std::filesystem::path& directory);
+// For `memory stats`, `verify` and `compact`; a folder without notes is no error.
+Status PrintNoteStats(const MemoryFlags& flags);
+Status VerifyNotes(const MemoryFlags& flags);
+Status CompactNotes(const MemoryFlags& flags);
 
 }  // namespace qwen25

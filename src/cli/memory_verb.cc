@@ -3,6 +3,8 @@
 #include <memory>
 
 #include "cli/embedder_flags.h"
+#include "cli/memory_blocks_verb.h"
+#include "cli/memory_flags.h"
 #include "cli/memory_notes_verb.h"
 #include "cli/verb.h"
 
@@ -12,21 +14,32 @@ namespace {
 // One kind of memory in the folder: its own commands, and its share of those that all have. A kind that the
 // folder does not hold prints nothing.
 struct MemoryPart {
+  using Command = Status (*)(const MemoryFlags& flags);
   void (*add_commands)(CLI::App& verb, RunVerb& run);
-  Status (*print_stats)(const std::filesystem::path& folder);
-  Status (*verify)(const std::filesystem::path& folder);
+  Command print_stats, verify, compact;
 };
-constexpr std::array kParts = {MemoryPart{AddNoteCommands, PrintNoteStats, VerifyNotes}};
+constexpr std::array kParts = {MemoryPart{AddNoteCommands, PrintNoteStats, VerifyNotes, CompactNotes},
+                               MemoryPart{AddBlockCommands, PrintBlockStats, VerifyBlocks, CompactBlocks}};
 
-Status ForAllParts(const std::string& folder, Status (*MemoryPart::*command)(const std::filesystem::path&)) {
-  const std::filesystem::path path = folder.empty() ? DefaultMemoryDirectory() : folder;
+Status ForAllParts(const MemoryFlags& flags, MemoryPart::Command MemoryPart::*command) {
+  const std::filesystem::path path = flags.Folder();
   std::error_code ignored;
   if (!std::filesystem::is_directory(path, ignored)) {
     fmt::print("{}: nothing is remembered there yet\n", path.string());
     return {};
   }
-  for (const MemoryPart& part : kParts) QWEN25_RETURN_IF_ERROR((part.*command)(path));
-  return {};
+  // One part that is damaged does not hide the state of the others.
+  Status first_error;
+  for (const MemoryPart& part : kParts) {
+    const Status status = (part.*command)(flags);
+    if (status.ok()) continue;
+    if (first_error.ok()) {
+      first_error = status;
+    } else {
+      fmt::print(stderr, "{}\n", status.message());
+    }
+  }
+  return first_error;
 }
 
 }  // namespace
@@ -35,22 +48,23 @@ void AddMemoryVerb(CLI::App& app, RunVerb& run) {
   CLI::App* verb = app.add_subcommand("memory", "Add to the memory, search it, look after it");
   verb->require_subcommand(1);
   for (const MemoryPart& part : kParts) part.add_commands(*verb, run);
-  const auto add = [&](const char* name, const char* what,
-                       Status (*MemoryPart::*command)(const std::filesystem::path&)) {
-    auto folder = std::make_shared<std::string>();
+  const auto add = [&](const char* name, const char* what, MemoryPart::Command MemoryPart::*command) {
+    auto flags = std::make_shared<MemoryFlags>();
     CLI::App* sub = verb->add_subcommand(name, what);
-    sub->add_option("--memory", *folder,
-                    "Folder of the memory; default: $QWEN25_MEMORY, else " + DefaultMemoryDirectory());
+    AddMemoryFolderFlags(*sub, *flags);
     sub->callback(
-        [folder, &run, command] { run = [folder, command] { return ForAllParts(*folder, command); }; });
+        [flags, &run, command] { run = [flags, command] { return ForAllParts(*flags, command); }; });
   };
   add("stats", "How much is remembered", &MemoryPart::print_stats);
   add("verify", "Check every file against itself", &MemoryPart::verify);
+  add("compact", "Give back the room of what was removed", &MemoryPart::compact);
   verb->footer(
       "Examples:\n  qwen25 memory add \"The door code is 4711\" --tag home\n"
       "  qwen25 memory add ~/notes --namespace work\n"
       "  qwen25 memory search \"how do I get in?\"\n"
-      "  qwen25 memory forget 1 --erase");
+      "  qwen25 memory forget 1 --erase\n"
+      "  qwen25 memory stats && qwen25 memory verify\n"
+      "  qwen25 memory erase --namespace work");
 }
 
 }  // namespace qwen25

@@ -66,7 +66,7 @@ Result<GenerateResult> Generate(Session& session, const Tokenizer& tokenizer, st
   result.num_prompt_tokens = prompt.size();
   const double start = NowSeconds();
   const auto keep_going = [&](size_t) { return !on_text || on_text(""); };
-  QWEN25_TRY(result.num_reused_tokens, session.HoldExactly(prompt, keep_going));
+  QWEN25_TRY(result.reuse, session.HoldExactly(prompt, keep_going));
   if (options.drafter) QWEN25_RETURN_IF_ERROR(options.drafter->Start(prompt, keep_going));
   const double prompt_done = NowSeconds();
   result.prompt_seconds = prompt_done - start;

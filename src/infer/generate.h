@@ -32,7 +32,7 @@ struct GenerateResult {
   std::vector<int32_t> tokens;  // drawn, a final stop token included
   FinishReason finish_reason = FinishReason::kLength;
   size_t num_prompt_tokens = 0;
-  size_t num_reused_tokens = 0;  // of the prompt, found in the session
+  PrefixReuse reuse;  // of the prompt
   SpeculationStats speculation;
   double prompt_seconds = 0;
   double decode_seconds = 0;

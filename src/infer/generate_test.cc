@@ -74,10 +74,10 @@ TEST_F(GenerateTest, ASeedRepeatsAndASessionIsReused) {
   ASSERT_OK_AND_ASSIGN(const auto first, Generate(session, tokenizer_, prompt_, options_));
   EXPECT_EQ(first.tokens.size(), 100u);
   EXPECT_EQ(first.finish_reason, FinishReason::kLength);
-  EXPECT_EQ(first.num_reused_tokens, 0u);
+  EXPECT_EQ(first.reuse.total(), 0u);
   ASSERT_OK_AND_ASSIGN(const auto second, Generate(session, tokenizer_, prompt_, options_));
   EXPECT_EQ(second.tokens, first.tokens);
-  EXPECT_EQ(second.num_reused_tokens, prompt_.size() - 1);
+  EXPECT_EQ(second.reuse.total(), prompt_.size() - 1);
   Session other(engine_);
   ASSERT_OK_AND_ASSIGN(const auto third, Generate(other, tokenizer_, prompt_, options_));
   EXPECT_EQ(third.tokens, first.tokens);

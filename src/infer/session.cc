@@ -76,9 +76,11 @@ InferenceEngine::InferenceEngine(Model model, const Options& options)
       blocks_(ShapeWithKv(model_.attention_shape(), options.kv_format), model_.layers.size(),
               DivideUp(std::max(options.max_total_tokens, max_context_tokens_), kBlockTokens),
               SpillDirectory(options)),
-      working_bytes_(options.working_bytes) {
+      working_bytes_(options.working_bytes),
+      recall_window_(options.recall_window) {
   QWEN25_CHECK(Check(model_.config(), options).ok());
   model_.PackForInference(*threads_);
+  NameBlocks();
   const RoutingPolicy routing = RoutingOf(model_.config(), options);
   if (routing.kind == RoutingPolicy::Kind::kDense && !options.keep_summaries) return;
   // A session has at most one panel per block; panels are as large as float16 blocks.
@@ -107,6 +109,7 @@ Status InferenceEngine::SetRouting(const RoutingPolicy& policy) {
   routing_ = policy;
   if (summaries_) layer_routing_ = RouteLayers(policy, model_.layers.size(), routing_counts_.get());
   SetRoutingTrace(routing_trace_);
+  NameBlocks();
   return {};
 }
 
@@ -120,9 +123,20 @@ void InferenceEngine::SetRoutingTrace(RoutingTrace* trace) {
   for (LayerRouting& layer : layer_routing_) layer.trace = trace;
 }
 
-Session::Session(InferenceEngine& engine)
+void InferenceEngine::SummarizeBlocks(const SequenceKv& kv, size_t first, size_t end) {
+  qwen25::SummarizeBlocks(execution_, block_shape(), kv, first, end);
+}
+
+AttentionShape InferenceEngine::block_shape() const {
+  return ShapeWithKv(model_.attention_shape(), kv_format_);
+}
+
+Session::Session(InferenceEngine& engine, std::string name_space)
     // Room for the whole context now, so that no later step allocates.
     : engine_(engine),
+      name_space_(std::move(name_space)),
+      name_space_hash_(HashBytes128(std::as_bytes(std::span(name_space_)))),
+      names_begin_(NamesBegin()),
       blocks_(&engine.blocks(), engine.model().layers.size(),
               DivideUp(engine.max_context_tokens(), kBlockTokens)),
       panels_(engine.summaries(), engine.model().layers.size(),
@@ -134,15 +148,32 @@ Session::Session(InferenceEngine& engine)
 }
 
 Session::~Session() {
+  Publish();
   Truncate(0);
 }
 
 Status Session::Reserve(size_t num_tokens) {
+  // What is behind the last token of a block will be written to.
+  if (tokens_.size() % kBlockTokens != 0) QWEN25_RETURN_IF_ERROR(blocks_.MakeLastWritable());
   const size_t num_blocks = DivideUp(num_tokens, kBlockTokens),
                num_panels = DivideUp(num_blocks, kPanelBlocks);
   QWEN25_RETURN_IF_ERROR(blocks_.Grow(num_blocks));
   QWEN25_RETURN_IF_ERROR(panels_.Grow(num_panels));
-  return super_panels_.Grow(DivideUp(num_panels, kPanelBlocks));
+  return super_panels_.Grow(NumSuperPanels(num_panels));
+}
+
+size_t Session::NumSuperPanels(size_t num_panels) const {
+  return DivideUp(num_recalled() / kPanelBlocks + num_panels, kPanelBlocks);
+}
+
+SequenceKv Session::Kv(size_t layer) const {
+  return {.blocks = blocks_.Layer(layer),
+          .num_tokens = num_recalled() * kBlockTokens + tokens_.size(),
+          .summaries = panels_.Layer(layer),
+          .super_summaries = super_panels_.Layer(layer),
+          .num_recalled = num_recalled(),
+          .source = recalled_,
+          .layer = layer};
 }
 
 Status Session::Prepare(std::span<const int32_t> tokens) {
@@ -187,16 +218,6 @@ Status Session::Append(std::span<const int32_t> tokens, const Progress& progress
   return {};
 }
 
-Result<size_t> Session::HoldExactly(std::span<const int32_t> tokens, const Progress& progress) {
-  size_t common = static_cast<size_t>(
-      std::mismatch(tokens_.begin(), tokens_.end(), tokens.begin(), tokens.end()).second - tokens.begin());
-  // At least one token must run, for its logits.
-  common = std::min(common, tokens.empty() ? 0 : tokens.size() - 1);
-  Truncate(common);
-  QWEN25_RETURN_IF_ERROR(Append(tokens.subspan(common), progress));
-  return common;
-}
-
 std::span<float> Session::logits(size_t row) {
   QWEN25_CHECK(row < num_logit_rows_);
   const size_t vocabulary = logits_.size() / num_logit_rows_;
@@ -225,7 +246,8 @@ void InferenceEngine::Forward(std::span<const SessionTokens> parts, bool with_lo
   for (size_t s = 0; s < parts.size(); ++s) {
     Session& session = *parts[s].session;
     for (int32_t token : parts[s].tokens) {
-      positions_.push_back(static_cast<int32_t>(session.tokens_.size()));
+      positions_.push_back(
+          static_cast<int32_t>(session.num_recalled() * kBlockTokens + session.tokens_.size()));
       session.tokens_.push_back(token);
       tokens_.push_back(token);
     }
@@ -236,10 +258,7 @@ void InferenceEngine::Forward(std::span<const SessionTokens> parts, bool with_lo
       logit_rows_.push_back(static_cast<int32_t>(tokens_.size() - row));
     }
     for (size_t layer = 0; layer < model_.layers.size(); ++layer) {
-      kv_[layer * parts.size() + s] = {.blocks = session.blocks_.Layer(layer),
-                                       .num_tokens = session.tokens_.size(),
-                                       .summaries = session.panels_.Layer(layer),
-                                       .super_summaries = session.super_panels_.Layer(layer)};
+      kv_[layer * parts.size() + s] = session.Kv(layer);
     }
   }
   DecoderOptions options;
@@ -264,6 +283,8 @@ void InferenceEngine::Forward(std::span<const SessionTokens> parts, bool with_lo
 void Session::Truncate(size_t num_tokens) {
   QWEN25_CHECK(num_tokens <= tokens_.size());
   tokens_.resize(num_tokens);
+  names_.resize(std::min(names_.size(), num_tokens / kBlockTokens));
+  num_stored_ = std::min(num_stored_, names_.size());
   logits_.clear();
   num_logit_rows_ = 0;
   ReleaseUnusedBlocks();
@@ -274,7 +295,7 @@ void Session::ReleaseUnusedBlocks() {
   const size_t num_panels = DivideUp(num_blocks, kPanelBlocks);
   blocks_.Shrink(num_blocks);
   panels_.Shrink(num_panels);
-  super_panels_.Shrink(DivideUp(num_panels, kPanelBlocks));
+  super_panels_.Shrink(NumSuperPanels(num_panels));
 }
 
 }  // namespace qwen25

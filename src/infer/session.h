@@ -7,12 +7,16 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
+#include "base/hash.h"
 #include "base/status.h"
 #include "base/thread_pool.h"
 #include "memory/block_list.h"
 #include "memory/block_pool.h"
+#include "memory/block_store.h"
+#include "memory/recalled_blocks.h"
 #include "model/decoder.h"
 #include "model/model.h"
 
@@ -75,13 +79,30 @@ class InferenceEngine {
   // the session's tokens.
   void SetRoutingTrace(RoutingTrace* trace);
   const std::shared_ptr<ThreadPool>& shared_threads() const { return threads_; }
+
+  // Where sessions that begin from now on keep their keys and values for later ones, of this process and of
+  // those to come; null: nowhere. It must outlive the engine. Reads all weights once, to tell models apart.
+  void SetStore(BlockStore* store);
+  BlockStore* store() const { return store_; }
+  // Of the blocks in the store: of this model, with its rotary settings and formats.
+  const BlockFormat& block_format() const { return block_format_; }
+  // Of the blocks of sessions.
+  AttentionShape block_shape() const;
+  // What the names of blocks begin with (memory/block_id.h): everything that keys and values depend on beside
+  // the tokens, as it is now.
+  const Hash128& block_names_begin() const { return block_names_begin_; }
   // Appends the parts, which are known to fit. `with_logits`: sets the logits of every part's session.
   void Forward(std::span<const SessionTokens> parts, bool with_logits);
+  // Tokens; 0: none.
+  size_t recall_window() const { return recall_window_; }
   // The most tokens one session can hold.
   size_t max_context_tokens() const { return max_context_tokens_; }
+  // ops' SummarizeBlocks of one layer.
+  void SummarizeBlocks(const SequenceKv& kv, size_t first, size_t end);
 
  private:
   void ReleaseRamWhereTooMuch();
+  void NameBlocks();
 
   Model model_;
   std::shared_ptr<ThreadPool> threads_;
@@ -93,7 +114,10 @@ class InferenceEngine {
   BlockPool blocks_;
   std::optional<BlockPool> summaries_, super_summaries_;
   std::optional<RotaryTable> clamped_rotary_;  // with a recall window
-  size_t working_bytes_;
+  size_t working_bytes_, recall_window_;
+  BlockStore* store_ = nullptr;
+  BlockFormat block_format_;
+  Hash128 block_names_begin_;
   RoutingPolicy routing_;
   std::unique_ptr<RoutingCounts[]> routing_counts_;  // [layers]
   std::vector<LayerRouting> layer_routing_;          // [layers], or empty without summaries
@@ -108,14 +132,30 @@ class InferenceEngine {
 // anything changes; tokens are not cut into chunks.
 Status AppendTogether(InferenceEngine& engine, std::span<const SessionTokens> parts);
 
+// Where the beginning of a prompt came from that did not have to be computed, in tokens.
+struct PrefixReuse {
+  size_t held = 0;    // by the session itself
+  size_t shared = 0;  // by other sessions of the engine
+  size_t stored = 0;  // in the store
+  Status store = {};  // why the store could not give more, where it should have had it
+
+  size_t total() const { return held + shared + stored; }
+};
+
 // One sequence of tokens with its keys and values. The logits of a token are bit-identical for any way in
 // which the tokens before it were cut into calls.
 class Session {
  public:
-  explicit Session(InferenceEngine& engine);
+  // Keys and values are shared, and stored, within `name_space` only.
+  explicit Session(InferenceEngine& engine, std::string name_space = "default");
   ~Session();
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
+
+  // From now on attention reads these blocks, too, where the router finds them worth it. The session must
+  // have no tokens and its engine a recall window; `recalled` must outlive it. An error of the pool of
+  // summaries leaves the session as it was.
+  Status Recall(const RecalledBlocks& recalled);
 
   // Called between chunks of a long prompt with the tokens done so far; returning false stops (kCancelled).
   using Progress = std::function<bool(size_t num_done)>;
@@ -130,8 +170,13 @@ class Session {
   Status Append(std::span<const int32_t> tokens, const Progress& progress = nullptr,
                 size_t num_logit_rows = 1);
   // Makes the session hold exactly `tokens`, with logits of the last one: what it holds is kept as far as it
-  // agrees. Returns how many tokens were there already. Errors as Append, with what agreed left.
-  Result<size_t> HoldExactly(std::span<const int32_t> tokens, const Progress& progress = nullptr);
+  // agrees, and blocks that follow are taken from other sessions of the engine or from its store where these
+  // have the same tokens. Errors as Append, with what agreed left. Where there is a store, a long prompt is
+  // stored while it is read, so that stopping loses little of it.
+  Result<PrefixReuse> HoldExactly(std::span<const int32_t> tokens, const Progress& progress = nullptr);
+  // Offers all full blocks to other sessions and, where the engine has a store, writes those that are not
+  // there yet: when it returns OK they survive whatever happens to the process. Errors of BlockStore::Put.
+  Status Remember();
 
   // [vocab_size] of the last token; the caller may overwrite them. Empty before the first Append.
   std::span<float> logits() {
@@ -154,8 +199,28 @@ class Session {
   Status Prepare(std::span<const int32_t> tokens);
   Status Reserve(size_t num_tokens);
   void ReleaseUnusedBlocks();
+  // Takes known blocks of `tokens` behind those that agree (session_memory.cc).
+  Status Adopt(std::span<const int32_t> tokens, PrefixReuse& reuse);
+  Result<std::optional<BlockPool::BlockId>> FindBlock(const Hash128& name, std::span<const int32_t> tokens,
+                                                      PrefixReuse& reuse);
+  void Summarize(size_t first_block, size_t end_block);
+  SequenceKv Kv(size_t layer) const;
+  size_t num_recalled() const { return recalled_ == nullptr ? 0 : recalled_->size(); }  // places in lists
+  size_t NumSuperPanels(size_t num_panels) const;
+  Hash128 NamesBegin() const;  // of tokens that follow now
+  // Names and publishes what has become full. False where blocks have no common name: routing has changed.
+  bool Publish();
+  std::span<const int32_t> TokensOf(size_t block) const {
+    return std::span(tokens_).subspan(block * kBlockTokens, kBlockTokens);
+  }
 
   InferenceEngine& engine_;
+  const std::string name_space_;
+  const Hash128 name_space_hash_;
+  const RecalledBlocks* recalled_ = nullptr;
+  Hash128 names_begin_;         // of the tokens that it holds
+  std::vector<Hash128> names_;  // of the first full blocks
+  size_t num_stored_ = 0;       // of these, known to be in the store
   std::vector<int32_t> tokens_;
   BlockList blocks_, panels_, super_panels_;
   std::vector<float> logits_;  // [num_logit_rows_, vocab_size]

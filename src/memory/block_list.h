@@ -23,9 +23,18 @@ class BlockList {
   Status Grow(size_t count);
   // Gives back all but the first `count`.
   void Shrink(size_t count);
+  // Adds a block that the pool gave to the caller, who holds it no longer.
+  void Add(BlockPool::BlockId id);
+  // Makes the last block one that may be written to: a copy where others hold it, too. Errors as
+  // BlockPool::Take.
+  Status MakeLastWritable();
+
+  // Puts addresses before all blocks of a layer; the list must hold no blocks yet, and they do not count.
+  void Prepend(size_t layer, std::span<std::byte* const> addresses);
 
   size_t size() const { return ids_.size(); }
-  // [size()] addresses in a layer.
+  BlockPool::BlockId operator[](size_t i) const { return ids_[i]; }
+  // Addresses in a layer: those put before, then [size()] of the blocks.
   std::span<std::byte* const> Layer(size_t layer) const { return layers_[layer]; }
 
  private:

@@ -20,18 +20,72 @@ BlockPool::BlockPool(const AttentionShape& shape, size_t num_layers, size_t max_
 
 Result<BlockPool::BlockId> BlockPool::Take() {
   if (free_.empty()) {
-    if (blocks_.size() == max_blocks_) {
+    if (blocks_.size() < max_blocks_) {
+      QWEN25_RETURN_IF_ERROR(AddSlab());
+    } else if (!unheld_.empty()) {
+      const BlockId oldest = unheld_.front();
+      unheld_.pop_front();
+      Unpublish(blocks_[oldest]);
+      free_.push_back(oldest);
+    } else {
       return ResourceExhausted(
           "all {} KV blocks ({} tokens, {} MiB) are in use; end a conversation or raise the "
           "context limit",
           max_blocks_, max_blocks_ * kBlockTokens, max_blocks_ * bytes_per_block() >> 20);
     }
-    QWEN25_RETURN_IF_ERROR(AddSlab());
   }
   const BlockId id = free_.back();
   free_.pop_back();
-  std::memset(blocks_[id], 0, bytes_per_block());
+  blocks_[id].num_holders = 1;
+  std::memset(blocks_[id].data, 0, bytes_per_block());
   return id;
+}
+
+void BlockPool::Give(BlockId id) {
+  QWEN25_CHECK(id < blocks_.size() && blocks_[id].num_holders > 0);
+  Block& block = blocks_[id];
+  if (--block.num_holders > 0) return;
+  if (block.published) {
+    block.unheld = unheld_.insert(unheld_.end(), id);
+  } else {
+    free_.push_back(id);
+  }
+}
+
+void BlockPool::Publish(BlockId id, const Hash128& name, std::span<const int32_t> tokens) {
+  QWEN25_CHECK(id < blocks_.size() && blocks_[id].num_holders > 0);
+  Block& block = blocks_[id];
+  if (block.published || !published_.emplace(name, id).second) return;
+  block.published = true;
+  block.name = name;
+  block.tokens.assign(tokens.begin(), tokens.end());
+}
+
+std::optional<BlockPool::BlockId> BlockPool::Find(const Hash128& name, std::span<const int32_t> tokens) {
+  const auto found = published_.find(name);
+  if (found == published_.end()) return std::nullopt;
+  Block& block = blocks_[found->second];
+  if (!std::ranges::equal(block.tokens, tokens)) return std::nullopt;
+  if (block.num_holders++ == 0) unheld_.erase(block.unheld);
+  return found->second;
+}
+
+Result<BlockPool::BlockId> BlockPool::MakeWritable(BlockId id) {
+  QWEN25_CHECK(id < blocks_.size() && blocks_[id].num_holders > 0);
+  if (blocks_[id].num_holders == 1) {
+    if (blocks_[id].published) Unpublish(blocks_[id]);
+    return id;
+  }
+  QWEN25_TRY(const BlockId copy, Take());
+  std::memcpy(blocks_[copy].data, blocks_[id].data, bytes_per_block());
+  Give(id);
+  return copy;
+}
+
+void BlockPool::Unpublish(Block& block) {
+  published_.erase(block.name);
+  block.published = false;
+  block.tokens.clear();
 }
 
 Status BlockPool::AddSlab() {
@@ -52,13 +106,8 @@ Status BlockPool::AddSlab() {
   for (size_t i = 0; i < count; ++i) {
     free_.push_back(static_cast<BlockId>(blocks_.size() + count - 1 - i));
   }
-  for (size_t i = 0; i < count; ++i) blocks_.push_back(data + i * bytes_per_block());
+  for (size_t i = 0; i < count; ++i) blocks_.push_back({.data = data + i * bytes_per_block()});
   return {};
-}
-
-void BlockPool::Give(BlockId id) {
-  QWEN25_CHECK(id < blocks_.size() && num_used() > 0);
-  free_.push_back(id);
 }
 
 }  // namespace qwen25

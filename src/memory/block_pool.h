@@ -3,9 +3,13 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <list>
 #include <optional>
+#include <span>
+#include <unordered_map>
 #include <vector>
 
+#include "base/hash.h"
 #include "base/status.h"
 #include "memory/spill_file.h"
 #include "ops/block_attention.h"
@@ -15,6 +19,10 @@ namespace qwen25 {
 
 // Hands out blocks that each hold 64 tokens of one sequence for every layer. Memory is taken from
 // the system in slabs as blocks are first used, and kept for reuse. Not thread-safe.
+//
+// Blocks are counted: sequences with the same beginning hold the same ones. A block that is full can be
+// published under its name (block_id.h); whoever needs the same then shares it. A published block that nobody
+// holds any more stays until its memory is needed, the one that has been unused for longest going first.
 class BlockPool {
  public:
   using BlockId = uint32_t;
@@ -24,24 +32,49 @@ class BlockPool {
   BlockPool(const AttentionShape& shape, size_t num_layers, size_t max_blocks,
             std::filesystem::path spill_directory = {});
 
-  // A zeroed block; kResourceExhausted, with the sizes, when all are in use, or an error of the spill file.
+  // A zeroed block, held once; kResourceExhausted, with the sizes, when all are held, or an error of the
+  // spill file.
   Result<BlockId> Take();
+  // Ends one holding.
   void Give(BlockId id);
 
+  // Publishes a block that its holder will not write to any more. Where another block has the name already,
+  // nothing changes.
+  void Publish(BlockId id, const Hash128& name, std::span<const int32_t> tokens);
+  // The published block of that name and these tokens, now held once more.
+  std::optional<BlockId> Find(const Hash128& name, std::span<const int32_t> tokens);
+  // A block with the same content that its holder may write to: `id` itself where nobody else holds it (it is
+  // no longer published then), or a copy, for which one holding of `id` ends. Errors as Take.
+  Result<BlockId> MakeWritable(BlockId id);
+
   // One layer of a block: AttentionShape::BytesPerBlock() bytes.
-  std::byte* Data(BlockId id, size_t layer) const { return blocks_[id] + layer * bytes_per_layer_; }
+  std::byte* Data(BlockId id, size_t layer) const { return blocks_[id].data + layer * bytes_per_layer_; }
 
   // Gives the RAM of a pool that lies in a file back to the system; what is in the blocks stays.
   void ReleaseRam() {
     if (spill_) spill_->Release();
   }
 
-  size_t num_used() const { return blocks_.size() - free_.size(); }
+  // Blocks that somebody holds, and published ones that nobody does.
+  size_t num_used() const { return blocks_.size() - free_.size() - unheld_.size(); }
+  size_t num_unheld() const { return unheld_.size(); }
   size_t max_blocks() const { return max_blocks_; }
+  size_t num_layers() const { return num_layers_; }
+  size_t bytes_per_layer() const { return bytes_per_layer_; }
   size_t bytes_per_block() const { return num_layers_ * bytes_per_layer_; }
 
  private:
+  struct Block {
+    std::byte* data = nullptr;
+    uint32_t num_holders = 0;
+    bool published = false;
+    Hash128 name = {};
+    std::vector<int32_t> tokens;               // while published
+    std::list<BlockId>::iterator unheld = {};  // its place, while published and not held
+  };
+
   Status AddSlab();
+  void Unpublish(Block& block);
 
   size_t num_layers_;
   size_t bytes_per_layer_;
@@ -51,8 +84,10 @@ class BlockPool {
   std::vector<AlignedBuffer<std::byte>> slabs_;
   std::filesystem::path spill_directory_;
   std::optional<SpillFile> spill_;
-  std::vector<std::byte*> blocks_;
+  std::vector<Block> blocks_;
   std::vector<BlockId> free_;
+  std::list<BlockId> unheld_;  // published, longest unused first
+  std::unordered_map<Hash128, BlockId, Hash128Hasher> published_;
 };
 
 }  // namespace qwen25

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <numeric>
 #include <set>
 #include <vector>
 
@@ -53,6 +54,65 @@ TEST(BlockPoolTest, ASpilledPoolHoldsItsBlocksInAFileWithoutAName) {
       ASSERT_EQ(pool.Data(ids[i], layer)[kShape.BytesPerBlock() - 1], static_cast<std::byte>(i + layer));
     }
   }
+}
+
+std::vector<int32_t> BlockTokens(int32_t first) {
+  std::vector<int32_t> tokens(kBlockTokens);
+  std::iota(tokens.begin(), tokens.end(), first);
+  return tokens;
+}
+
+TEST(BlockPoolTest, PublishedBlocksAreSharedAndOutliveTheirHolders) {
+  BlockPool pool(kShape, 1, 2);
+  ASSERT_OK_AND_ASSIGN(const auto first, pool.Take());
+  const Hash128 name = {1, 2};
+  pool.Publish(first, name, BlockTokens(0));
+  EXPECT_EQ(pool.Find({2, 1}, BlockTokens(0)), std::nullopt);
+  EXPECT_EQ(pool.Find(name, BlockTokens(1)), std::nullopt) << "the tokens are compared, not only the name";
+  EXPECT_EQ(pool.Find(name, BlockTokens(0)), first);
+  pool.Give(first);
+  EXPECT_EQ(pool.num_used(), 1u);
+  pool.Give(first);
+  EXPECT_EQ(pool.num_used(), 0u);
+  EXPECT_EQ(pool.num_unheld(), 1u);
+  EXPECT_EQ(pool.Find(name, BlockTokens(0)), first);
+  pool.Give(first);
+  // Room for two: a third takes the place of the one that nobody holds.
+  ASSERT_OK(pool.Take());
+  ASSERT_OK(pool.Take());
+  EXPECT_EQ(pool.num_unheld(), 0u);
+  EXPECT_EQ(pool.Find(name, BlockTokens(0)), std::nullopt);
+  EXPECT_ERROR_CONTAINS(pool.Take(), "all 2 KV blocks");
+}
+
+TEST(BlockPoolTest, TheLongestUnusedGoesFirst) {
+  BlockPool pool(kShape, 1, 3);
+  std::vector<BlockPool::BlockId> ids;
+  for (int32_t i = 0; i < 3; ++i) {
+    ASSERT_OK_AND_ASSIGN(const auto id, pool.Take());
+    pool.Publish(id, {static_cast<uint64_t>(i), 0}, BlockTokens(i));
+    ids.push_back(id);
+  }
+  for (const auto id : ids) pool.Give(id);
+  pool.Give(*pool.Find({0, 0}, BlockTokens(0)));  // used anew
+  ASSERT_OK_AND_ASSIGN(const auto taken, pool.Take());
+  EXPECT_EQ(taken, ids[1]);
+}
+
+TEST(BlockPoolTest, SharedBlocksAreCopiedBeforeTheyAreWrittenTo) {
+  BlockPool pool(kShape, 2, 4);
+  ASSERT_OK_AND_ASSIGN(const auto id, pool.Take());
+  std::fill_n(pool.Data(id, 1), kShape.BytesPerBlock(), std::byte{7});
+  pool.Publish(id, {1, 1}, BlockTokens(0));
+  EXPECT_EQ(pool.Find({1, 1}, BlockTokens(0)), id);
+  ASSERT_OK_AND_ASSIGN(const auto copy, pool.MakeWritable(id));
+  EXPECT_NE(copy, id);
+  EXPECT_EQ(pool.Data(copy, 1)[5], std::byte{7});
+  EXPECT_EQ(pool.Find({1, 1}, BlockTokens(0)), id) << "the original stays published";
+  pool.Give(id);
+  ASSERT_OK_AND_ASSIGN(const auto same, pool.MakeWritable(id));
+  EXPECT_EQ(same, id);
+  EXPECT_EQ(pool.Find({1, 1}, BlockTokens(0)), std::nullopt) << "it may change now";
 }
 
 TEST(BlockPoolTest, AFolderThatIsNotThereIsAnError) {

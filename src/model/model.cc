@@ -284,6 +284,23 @@ void Model::PackForInference(ThreadPool& threads) {
   QWEN25_CHECK(status.ok());
 }
 
+Hash128 Model::Fingerprint(ThreadPool& threads) const {
+  QWEN25_CHECK(num_packed_bytes_ > 0);
+  constexpr size_t kPiece = size_t{1} << 20;
+  // The matrices lie one behind the other from the first on.
+  const std::span<const std::byte> packed(embed_tokens.packed.data, num_packed_bytes_);
+  const size_t num_pieces = (packed.size() + kPiece - 1) / kPiece;
+  std::vector<Hash128> hashes(num_pieces);
+  threads.ParallelFor(num_pieces, [&](size_t i, size_t) {
+    hashes[i] = HashBytes128(packed.subspan(i * kPiece, std::min(kPiece, packed.size() - i * kPiece)));
+  });
+  std::string settings = config_.ToJson().dump();
+  for (const WeightFormat format : packed_formats_) settings += WeightFormatName(format);
+  hashes.push_back(HashBytes128(std::as_bytes(weights())));
+  hashes.push_back(HashBytes128(std::as_bytes(std::span(settings))));
+  return CombineHashes(hashes);
+}
+
 Result<Model> Model::Pack(const ModelConfig& config, WeightFormat format, ThreadPool& threads,
                           const ParameterRows& rows) {
   Model model(config, Storage::kPacked);

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/dtype.h"
+#include "base/hash.h"
 #include "base/status.h"
 #include "base/thread_pool.h"
 #include "model/config.h"
@@ -95,6 +96,10 @@ class Model {
   bool packed_only() const { return packed_only_; }
   // Bytes that a decode step reads: every matrix once, as packed.
   uint64_t packed_bytes() const { return num_packed_bytes_; }
+
+  // Of a model ready for inference: changes when any weight as it is packed, a format or the configuration
+  // does.
+  Hash128 Fingerprint(ThreadPool& threads) const;
 
   const ModelConfig& config() const { return config_; }
   const RotaryTable& rotary() const { return rotary_; }

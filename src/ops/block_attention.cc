@@ -49,22 +49,27 @@ void FillBlocks(Execution& execution, const AttentionShape& shape, const RotaryT
   });
 }
 
+// Summarises the panels whose last block is one of [first_block, end_block).
+void SummarizePanels(const AttentionShape& shape, const SequenceKv& kv, size_t first_block,
+                     size_t end_block) {
+  if (kv.super_summaries.empty()) return;
+  const ListedKv listed = {shape, {&kv, 1}};
+  for (size_t panel = first_block / kPanelBlocks; panel < end_block / kPanelBlocks; ++panel) {
+    for (size_t kv_head = 0; kv_head < shape.num_kv_heads; ++kv_head) {
+      SummarizePanel(shape.head_dim, listed.Panel(kv.summaries, kv_head, panel), panel % kPanelBlocks,
+                     listed.Panel(kv.super_summaries, kv_head, panel / kPanelBlocks));
+    }
+  }
+}
+
 // Summarises the panels that the batch completed. Rare and small: one panel in 4,096 tokens.
 void FillSuperPanels(const AttentionShape& shape, const TokenBatch& batch, std::span<const SequenceKv> kv) {
-  constexpr size_t kPanelTokens = kPanelBlocks * kBlockTokens;
-  const ListedKv listed = {shape, kv};
   for (size_t s = 0; s < kv.size(); ++s) {
     const size_t begin = static_cast<size_t>(batch.sequence_starts[s]);
     const size_t end = static_cast<size_t>(batch.sequence_starts[s + 1]);
-    if (kv[s].super_summaries.empty() || begin == end) continue;
-    const size_t first = static_cast<size_t>(batch.positions[begin]) / kPanelTokens;
-    const size_t last = (static_cast<size_t>(batch.positions[end - 1]) + 1) / kPanelTokens;
-    for (size_t panel = first; panel < last; ++panel) {
-      for (size_t kv_head = 0; kv_head < shape.num_kv_heads; ++kv_head) {
-        SummarizePanel(shape.head_dim, listed.Panel(kv[s].summaries, kv_head, panel), panel % kPanelBlocks,
-                       listed.Panel(kv[s].super_summaries, kv_head, panel / kPanelBlocks));
-      }
-    }
+    if (begin == end) continue;
+    SummarizePanels(shape, kv[s], static_cast<size_t>(batch.positions[begin]) / kBlockTokens,
+                    (static_cast<size_t>(batch.positions[end - 1]) + 1) / kBlockTokens);
   }
 }
 
@@ -195,7 +200,7 @@ class BatchAttention {
 
   bool Routes(const AttentionTask& task, const QueryTile& tile) const {
     return routing_ != nullptr && tile.always_visible == 0 && blocks_.HasPanels(task.sequence) &&
-           routing_->policy.CandidatesEnd(tile.block()) > 0;
+           routing_->policy.CandidatesEnd(tile.block(), blocks_.NumRecalled(task.sequence)) > 0;
   }
 
   // Tells counts, trace and output what a tile read.
@@ -211,8 +216,10 @@ class BatchAttention {
     const std::span<const uint32_t> panels = choice.panels();
     ForReadRows(task, tile, [&](size_t t, std::span<uint64_t> row) {
       for (size_t i = 0; i < panels.size(); ++i) row[panels[i]] = choice.chosen()[t * panels.size() + i];
-      AddBlocks(0, routing_->policy.sink_blocks, row);
-      AddBlocks(routing_->policy.CandidatesEnd(tile.block()), tile.NumBlocks(), row);
+      const size_t num_recalled = blocks_.NumRecalled(task.sequence);
+      const size_t end = routing_->policy.CandidatesEnd(tile.block(), num_recalled);
+      AddBlocks(num_recalled, routing_->policy.SinkEnd(end, num_recalled), row);
+      AddBlocks(end, tile.NumBlocks(), row);
     });
   }
   void Count(const QueryTile& tile, uint64_t blocks_visible) const {
@@ -264,6 +271,18 @@ void AppendKv(Execution& execution, const AttentionShape& shape, const RotaryTab
   FillSuperPanels(shape, batch, kv);
 }
 
+void SummarizeBlocks(Execution& execution, const AttentionShape& shape, const SequenceKv& kv, size_t first,
+                     size_t end) {
+  if (kv.summaries.empty() || first >= end) return;
+  QWEN25_CHECK(end <= kv.blocks.size() && end <= kv.summaries.size() * kPanelBlocks);
+  WithListedBlocks(shape, {&kv, 1}, [&](const auto& blocks) {
+    execution.threads.ParallelFor((end - first) * shape.num_kv_heads, [&](size_t index, size_t) {
+      blocks.Summarize(0, index % shape.num_kv_heads, first + index / shape.num_kv_heads);
+    });
+  });
+  SummarizePanels(shape, kv, first, end);
+}
+
 Tensor AttendBlocks(Execution& execution, const AttentionShape& shape, const RotaryTable& rotary,
                     AttentionMask mask, const Tensor& qkv, const TokenBatch& batch,
                     std::span<const SequenceKv> kv, const LayerRouting* routing, const Tensor& head_weights) {
@@ -273,6 +292,7 @@ Tensor AttendBlocks(Execution& execution, const AttentionShape& shape, const Rot
   for (size_t s = 0; s < kv.size(); ++s) {
     const size_t end = static_cast<size_t>(batch.sequence_starts[s + 1]);
     if (end == static_cast<size_t>(batch.sequence_starts[s])) continue;
+    QWEN25_CHECK(kv[s].num_recalled == 0 || (kv[s].source != nullptr && rotary.clamps()));
     QWEN25_CHECK(kv[s].summaries.empty() ||
                  kv[s].summaries.size() * kPanelBlocks >= kv[s].num_tokens / kBlockTokens);
     QWEN25_CHECK(static_cast<size_t>(batch.positions[end - 1]) < kv[s].num_tokens);

@@ -111,6 +111,15 @@ class RotaryTable {
 // inverse_frequencies of plain rotary embedding: base^(-2 i / D).
 std::vector<double> InverseFrequencies(size_t head_dim, double base);
 
+// Blocks of other sequences, from wherever they are kept.
+class BlockSource {
+ public:
+  virtual ~BlockSource() = default;
+  // One layer of a block of a list, BytesPerBlock() bytes that stay as they are during the call that asks;
+  // null where it cannot be had: it is then left out. Called from several threads.
+  virtual const std::byte* Block(size_t layer, size_t block) const = 0;
+};
+
 // The KV blocks that the queries of one sequence may read, in ascending order of position. Block i of the
 // list holds positions [64 i, 64 i + 64); only the last one may be partly filled.
 struct SequenceKv {
@@ -123,6 +132,12 @@ struct SequenceKv {
   // Summaries of whole panels, 64 of them in each, for rotary tables that clamp (ops/tile_choice.h). Filled
   // likewise. Empty: every block is scored.
   std::span<std::byte* const> super_summaries = {};
+  // The first blocks of the list come from `source` and are of other sequences: they are read where a router
+  // chooses them, at the distance that the list gives them, which rotary tables that clamp keep in bounds.
+  // What stands for them in `blocks` does not matter.
+  size_t num_recalled = 0;
+  const BlockSource* source = nullptr;
+  size_t layer = 0;  // as `source` counts
 };
 
 // Writes the keys and values of a batch into the blocks of its sequences, keys rotated by their offset.
@@ -132,6 +147,12 @@ struct SequenceKv {
 //            must be there, and slots behind the last written token are zeroed by whoever made the block.
 void AppendKv(Execution& execution, const AttentionShape& shape, const RotaryTable& rotary,
               MatrixView<const float> qkv, const TokenBatch& batch, std::span<const SequenceKv> kv);
+
+// Fills the summaries of one sequence's blocks [first, end), which are full and came from elsewhere, and
+// those of the panels that they complete: the same as where AppendKv had filled them. The blocks before
+// `first` have theirs.
+void SummarizeBlocks(Execution& execution, const AttentionShape& shape, const SequenceKv& kv, size_t first,
+                     size_t end);
 
 // Inference: out [T, H * D] = attention of each row's queries (rotated here) over its sequence's blocks.
 // AppendKv must have run for this batch. The result of a row is bit-identical for any other rows in the batch

@@ -17,6 +17,7 @@
 // prompt was cut into chunks.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -58,13 +59,19 @@ struct RoutingPolicy {
   static Result<RoutingPolicy> Parse(std::string_view text);
   std::string ToString() const;
 
-  // Blocks [sink_blocks, CandidatesEnd) are candidates of the tokens of block `own_block`; where there is no
-  // choice between them, CandidatesEnd is 0 and the tokens read everything.
-  size_t CandidatesEnd(size_t own_block) const {
+  // Where a sequence's list begins with `num_recalled` blocks of other sequences, its own first block is the
+  // one behind them. Blocks [0, CandidatesEnd) but for the sinks [num_recalled, SinkEnd) are candidates of
+  // the tokens of block `own_block`; where there is no choice between them, CandidatesEnd is 0 and the tokens
+  // read everything.
+  size_t CandidatesEnd(size_t own_block, size_t num_recalled) const {
     if (kind == Kind::kDense || own_block * kBlockTokens < dense_below) return 0;
-    if (own_block <= size_t{sink_blocks} + local_blocks) return 0;
-    const size_t end = own_block - local_blocks;
-    return kind == Kind::kTopK && end - sink_blocks <= max_blocks ? 0 : end;
+    const bool all_own = own_block - num_recalled <= size_t{sink_blocks} + local_blocks;
+    const size_t end = all_own ? num_recalled : own_block - local_blocks;
+    const size_t count = all_own ? end : end - sink_blocks;
+    return count == 0 || (kind == Kind::kTopK && count <= max_blocks) ? 0 : end;
+  }
+  size_t SinkEnd(size_t candidates_end, size_t num_recalled) const {
+    return std::min(num_recalled + sink_blocks, candidates_end);
   }
 
   bool operator==(const RoutingPolicy&) const = default;

@@ -34,7 +34,15 @@ struct ListedKv {
     const SequenceKv& listed = kv[sequence];
     return {.blocks = {.pointers = listed.summaries.data(), .offset = offset},
             .supers = {.pointers = listed.super_summaries.data(), .offset = offset},
-            .has_supers = !listed.super_summaries.empty()};
+            .has_supers = !listed.super_summaries.empty(),
+            .num_recalled = listed.num_recalled};
+  }
+  size_t NumRecalled(size_t sequence) const { return kv[sequence].num_recalled; }
+  // A block to read; null where it has to be left out.
+  std::byte* Readable(size_t sequence, size_t block) const {
+    const SequenceKv& listed = kv[sequence];
+    if (block >= listed.num_recalled) return listed.blocks[block];
+    return const_cast<std::byte*>(listed.source->Block(listed.layer, block));
   }
   // Where the summary of a block, or of a panel among its super panels, is written.
   uint16_t* Panel(std::span<std::byte* const> panels, size_t kv_head, size_t panel) const {
@@ -55,16 +63,26 @@ struct ListedKv {
 struct ListedBlocks : ListedKv {
   size_t ScratchFloats() const { return 0; }
   KvBlock Target(size_t sequence, size_t kv_head, size_t block, float*) const {
-    auto* data = reinterpret_cast<float*>(kv[sequence].blocks[block]);
-    return {data + shape.KeyOffset(kv_head), kBlockTokens, data + shape.ValueOffset(kv_head)};
+    return Block(kv[sequence].blocks[block], kv_head);
   }
   void Stored(size_t sequence, size_t kv_head, size_t block, size_t first_offset, size_t num_tokens,
               const KvBlock& target) const {
     SummarizeIfFull(sequence, kv_head, block, first_offset + num_tokens, target);
   }
+  // Summarises a block that is full.
+  void Summarize(size_t sequence, size_t kv_head, size_t block) const {
+    SummarizeIfFull(sequence, kv_head, block, kBlockTokens, Target(sequence, kv_head, block, nullptr));
+  }
   void AttendTo(const AttentionTask& task, const QueryTile& tile, const RotaryAngles& rotary, size_t block,
                 float*, const AttendState& state) const {
-    AttendToBlock(tile, rotary, Target(task.sequence, task.kv_head, block, nullptr), block, state);
+    std::byte* data = Readable(task.sequence, block);
+    if (data != nullptr) AttendToBlock(tile, rotary, Block(data, task.kv_head), block, state);
+  }
+
+ private:
+  KvBlock Block(std::byte* data, size_t kv_head) const {
+    auto* floats = reinterpret_cast<float*>(data);
+    return {floats + shape.KeyOffset(kv_head), kBlockTokens, floats + shape.ValueOffset(kv_head)};
   }
 };
 
@@ -74,20 +92,25 @@ struct ListedHalfBlocks : ListedKv {
   KvBlock Target(size_t, size_t, size_t, float* scratch) const { return ScratchBlock(shape, scratch); }
   void Stored(size_t sequence, size_t kv_head, size_t block, size_t first_offset, size_t num_tokens,
               const KvBlock& target) const {
-    const HalfKvBlock stored = Block(sequence, kv_head, block);
+    const HalfKvBlock stored = Block(kv[sequence].blocks[block], kv_head);
     NarrowSlots(shape.head_dim, first_offset, num_tokens, target, stored);
     SummarizeIfFull(sequence, kv_head, block, first_offset + num_tokens, stored);
   }
+  // Summarises a block that is full.
+  void Summarize(size_t sequence, size_t kv_head, size_t block) const {
+    SummarizeIfFull(sequence, kv_head, block, kBlockTokens, Block(kv[sequence].blocks[block], kv_head));
+  }
   void AttendTo(const AttentionTask& task, const QueryTile& tile, const RotaryAngles& rotary, size_t block,
                 float* scratch, const AttendState& state) const {
-    AttendToBlock(tile, rotary, Block(task.sequence, task.kv_head, block), ScratchBlock(shape, scratch),
-                  block, state);
+    std::byte* data = Readable(task.sequence, block);
+    if (data == nullptr) return;
+    AttendToBlock(tile, rotary, Block(data, task.kv_head), ScratchBlock(shape, scratch), block, state);
   }
 
  private:
-  HalfKvBlock Block(size_t sequence, size_t kv_head, size_t block) const {
-    auto* data = reinterpret_cast<uint16_t*>(kv[sequence].blocks[block]);
-    return {data + shape.KeyOffset(kv_head), data + shape.ValueOffset(kv_head)};
+  HalfKvBlock Block(std::byte* data, size_t kv_head) const {
+    auto* halves = reinterpret_cast<uint16_t*>(data);
+    return {halves + shape.KeyOffset(kv_head), halves + shape.ValueOffset(kv_head)};
   }
 };
 
@@ -140,6 +163,7 @@ class TemporaryBlocks {
     AttendToBlock(tile, rotary, Target(task.sequence, task.kv_head, block, nullptr), block, state);
   }
   bool HasPanels(size_t) const { return panels_ != nullptr; }
+  size_t NumRecalled(size_t) const { return 0; }
   SequencePanels Panels(size_t sequence, size_t kv_head) const {
     const size_t panel_numbers = NumbersPerPanel(shape_.head_dim),
                  stride = shape_.num_kv_heads * panel_numbers;

@@ -60,8 +60,9 @@ void AttendRouted(const LayerRouting& routing, const RotaryAngles& rotary, const
                   const AttendState& state, const SequencePanels& panels, const AttendTo& attend_to,
                   TileChoice& choice) {
   const RoutingPolicy& policy = routing.policy;
-  const size_t candidates_end = policy.CandidatesEnd(tile.block());
-  for (size_t block = 0; block < policy.sink_blocks; ++block) attend_to(tile, block, state);
+  const size_t candidates_end = policy.CandidatesEnd(tile.block(), panels.num_recalled);
+  const size_t sink_end = policy.SinkEnd(candidates_end, panels.num_recalled);
+  for (size_t block = panels.num_recalled; block < sink_end; ++block) attend_to(tile, block, state);
   for (size_t block = candidates_end; block <= tile.block(); ++block) attend_to(tile, block, state);
   const bool with_bounds = policy.max_missed < 1 || routing.trace != nullptr;
   choice.Choose(policy, rotary, tile, state, panels, with_bounds);
@@ -77,7 +78,7 @@ void AttendRouted(const LayerRouting& routing, const RotaryAngles& rotary, const
   if (routing.counts == nullptr) return;
   uint64_t read = 0;
   for (const uint64_t word : choice.chosen()) read += static_cast<uint64_t>(std::popcount(word));
-  const uint64_t always = policy.sink_blocks + tile.block() + 1 - candidates_end;
+  const uint64_t always = sink_end - panels.num_recalled + tile.block() + 1 - candidates_end;
   RoutingCounts& counts = *routing.counts;
   counts.routed_rows += tile.num_tokens;
   counts.dense_again += choice.dense_again();

@@ -22,6 +22,11 @@ uint64_t ShareUnits(float share) {
   return static_cast<uint64_t>(known / RoutingCounts::kShareUnit);
 }
 
+// The first `count` bits of a word, 0 to 64.
+uint64_t BitsBelow(size_t count) {
+  return count >= 64 ? ~uint64_t{0} : (uint64_t{1} << count) - 1;
+}
+
 bool Bit(const uint64_t* words, size_t i) {
   return words[i / 64] >> (i % 64) & 1;
 }
@@ -80,6 +85,12 @@ size_t TileChoice::ColumnsOf(size_t slot) const {
   return std::min(kPanelBlocks, candidates_end_ - size_t{panels_[slot]} * kPanelBlocks);
 }
 
+std::pair<size_t, size_t> TileChoice::SinkColumns(size_t slot) const {
+  const size_t first = size_t{panels_[slot]} * kPanelBlocks;
+  const auto column = [&](size_t block) { return std::clamp(block, first, first + kPanelBlocks) - first; };
+  return {column(sink_begin_), column(sink_end_)};
+}
+
 void TileChoice::ChooseFarPanels(const RoutingPolicy& policy, const RotaryAngles& rotary,
                                  const AttendState& state, const PanelList& supers, size_t num_far) {
   const size_t rows = num_tokens_ * num_heads_, words = sizes_.supers / 64;
@@ -106,8 +117,9 @@ void TileChoice::Choose(const RoutingPolicy& policy, const RotaryAngles& rotary,
                         const AttendState& state, const SequencePanels& panels, bool with_bounds) {
   num_tokens_ = tile.num_tokens;
   num_heads_ = tile.num_heads;
-  candidates_end_ = policy.CandidatesEnd(tile.block());
-  sink_ = policy.sink_blocks;
+  candidates_end_ = policy.CandidatesEnd(tile.block(), panels.num_recalled);
+  sink_begin_ = panels.num_recalled;
+  sink_end_ = policy.SinkEnd(candidates_end_, panels.num_recalled);
   certain_ = dense_again_ = 0;
   const size_t rows = tile.num_rows(), num_panels = DivideUp(candidates_end_, kPanelBlocks);
   LoadScoreQueries(tile.head_dim, rows, state.queries, score_);
@@ -204,12 +216,11 @@ template <typename Function>
 void TileChoice::ForOthers(size_t token, const Function& function) const {
   for (size_t slot = 0; slot < num_slots_; ++slot) {
     const size_t at = slot * kPanelBlocks, columns = ColumnsOf(slot);
-    const size_t first = size_t{panels_[slot]} * kPanelBlocks;
     if (!MayRead(token, slot)) {
       function(at, at + kPanelBlocks);
       continue;
     }
-    if (first < sink_) function(at, at + std::min(sink_ - first, columns));
+    if (const auto [begin, end] = SinkColumns(slot); begin < end) function(at + begin, at + end);
     if (columns < kPanelBlocks) function(at + columns, at + kPanelBlocks);
   }
 }
@@ -257,9 +268,8 @@ std::span<const uint64_t> TileChoice::AddRestWhereNeeded(const RoutingPolicy& po
     for (size_t slot = 0; slot < num_slots_; ++slot) {
       if (!MayRead(t, slot)) continue;
       uint64_t& chosen = chosen_[t * num_slots_ + slot];
-      const size_t first = size_t{panels_[slot]} * kPanelBlocks, columns = ColumnsOf(slot);
-      uint64_t all = columns == 64 ? ~uint64_t{0} : (uint64_t{1} << columns) - 1;
-      if (first < sink_) all &= sink_ - first >= 64 ? 0 : ~uint64_t{0} << (sink_ - first);
+      const auto [sink_begin, sink_end] = SinkColumns(slot);
+      const uint64_t all = BitsBelow(ColumnsOf(slot)) & ~(BitsBelow(sink_end) & ~BitsBelow(sink_begin));
       rest_[t * num_slots_ + slot] = all & ~chosen;
       chosen |= all;
     }

@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <utility>
 
 #include "kernels/block_summary.h"
 #include "ops/block_router.h"
@@ -36,6 +37,7 @@ struct SequencePanels {
   PanelList blocks;
   PanelList supers;  // of complete panels
   bool has_supers = false;
+  size_t num_recalled = 0;  // blocks of other sequences, at the list's beginning
 };
 
 // Room that the choices of one call need.
@@ -84,7 +86,9 @@ class TileChoice {
   void ChooseFarPanels(const RoutingPolicy& policy, const RotaryAngles& rotary, const AttendState& state,
                        const PanelList& supers, size_t num_far);
   bool MayRead(size_t token, size_t slot) const;
-  size_t ColumnsOf(size_t slot) const;  // candidates among a panel's blocks
+  size_t ColumnsOf(size_t slot) const;  // of a panel, up to the last candidate
+  // Sinks among a panel's columns: [first, second).
+  std::pair<size_t, size_t> SinkColumns(size_t slot) const;
   template <typename Function>
   void ForOthers(size_t token, const Function& function) const;
   void Forbid(float* scores, size_t token) const;  // scores of what is no candidate of a token
@@ -107,7 +111,8 @@ class TileChoice {
   uint64_t *chosen_, *rest_;  // [tokens, slots]
   uint64_t* far_;             // [tokens, supers / 64]
 
-  size_t num_tokens_ = 0, num_heads_ = 0, num_slots_ = 0, num_far_ = 0, candidates_end_ = 0, sink_ = 0;
+  size_t num_tokens_ = 0, num_heads_ = 0, num_slots_ = 0, num_far_ = 0, candidates_end_ = 0;
+  size_t sink_begin_ = 0, sink_end_ = 0;
   size_t probes_ = 0;
   uint64_t certain_ = 0, dense_again_ = 0;
 };

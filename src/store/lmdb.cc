@@ -22,11 +22,12 @@ Status LmdbStatus(int code, const std::string& action, const std::string& path) 
       return Corrupt("{}: is no sound LMDB database (cannot {}: {}); restore it from a backup", path, action,
                      mdb_strerror(code));
     case MDB_VERSION_MISMATCH:
-      return Unsupported("{}: was written by another version of LMDB than {}.{}; use the program that wrote it",
-                         path, MDB_VERSION_MAJOR, MDB_VERSION_MINOR);
+      return Unsupported(
+          "{}: was written by another version of LMDB than {}.{}; use the program that wrote it", path,
+          MDB_VERSION_MAJOR, MDB_VERSION_MINOR);
     case MDB_MAP_FULL:
-      return ResourceExhausted("{}: cannot {}: the database has reached its largest size; raise the limit", path,
-                               action);
+      return ResourceExhausted("{}: cannot {}: the database has reached its largest size; raise the limit",
+                               path, action);
     case EACCES:
     case EROFS:
     case EPERM:

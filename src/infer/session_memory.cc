@@ -1,0 +1,182 @@
+// Sessions and blocks that others computed: of the same engine, or of a process long gone.
+#include <algorithm>
+
+#include "infer/session.h"
+#include "memory/block_id.h"
+#include "ops/stored_summary.h"
+
+namespace qwen25 {
+namespace {
+
+// Tokens of a long prompt between two writings to the store: a few seconds of work may be lost.
+constexpr size_t kStoreEvery = 4096;
+// Blocks in one transaction, so that what it holds in memory and what a killed process loses stay small.
+constexpr size_t kBlocksPerWrite = 64;
+
+}  // namespace
+
+void InferenceEngine::SetStore(BlockStore* store) {
+  store_ = store;
+  if (store == nullptr) return;
+  block_format_ = {.fingerprint = model_.Fingerprint(*threads_),
+                   .num_layers = static_cast<uint32_t>(blocks_.num_layers()),
+                   .layer_bytes = static_cast<uint32_t>(blocks_.bytes_per_layer()),
+                   .summary_bytes = static_cast<uint32_t>(SummaryBytes(block_shape()))};
+  NameBlocks();
+}
+
+void InferenceEngine::NameBlocks() {
+  // Routing changes what later layers see of earlier tokens, as a window does.
+  const std::string settings =
+      fmt::format("kv={} window={} routing={}", static_cast<int>(kv_format_), recall_window_,
+                  layer_routing_.empty() ? "dense" : routing_.ToString());
+  const Hash128 parts[] = {block_format_.fingerprint, HashBytes128(std::as_bytes(std::span(settings)))};
+  block_names_begin_ = CombineHashes(parts);
+}
+
+Hash128 Session::NamesBegin() const {
+  const Hash128 parts[] = {engine_.block_names_begin(), name_space_hash_,
+                           recalled_ == nullptr ? Hash128() : recalled_->name()};
+  return CombineHashes(parts);
+}
+
+Result<PrefixReuse> Session::HoldExactly(std::span<const int32_t> tokens, const Progress& progress) {
+  PrefixReuse reuse;
+  const auto agree = std::mismatch(tokens_.begin(), tokens_.end(), tokens.begin(), tokens.end());
+  // At least one token must run, for its logits.
+  reuse.held =
+      std::min(static_cast<size_t>(agree.second - tokens.begin()), tokens.empty() ? 0 : tokens.size() - 1);
+  Truncate(reuse.held);
+  // A few tokens are computed sooner than looked for.
+  const bool is_long = tokens.size() > reuse.held + kBlockTokens;
+  if (is_long) QWEN25_RETURN_IF_ERROR(Adopt(tokens, reuse));
+  while (true) {
+    const size_t done = tokens_.size(), left = tokens.size() - done;
+    const size_t count = engine_.store() == nullptr ? left : std::min(left, kStoreEvery);
+    const auto show = [&](size_t num_done) { return progress(done - reuse.total() + num_done); };
+    QWEN25_RETURN_IF_ERROR(
+        Append(tokens.subspan(done, count), progress ? Progress(show) : Progress(nullptr)));
+    if (count == left) break;
+    // A store that cannot take more must not stop a prompt: whoever remembers the whole is told.
+    if (const Status status = Remember(); !status.ok()) reuse.store = status;
+  }
+  if (is_long) Publish();
+  return reuse;
+}
+
+Result<std::optional<BlockPool::BlockId>> Session::FindBlock(const Hash128& name,
+                                                             std::span<const int32_t> tokens,
+                                                             PrefixReuse& reuse) {
+  BlockPool& pool = engine_.blocks();
+  if (const auto id = pool.Find(name, tokens)) {
+    reuse.shared += tokens.size();
+    return id;
+  }
+  BlockStore* store = engine_.store();
+  if (store == nullptr || !store->Contains(name_space_, engine_.block_format(), name)) {
+    return std::optional<BlockPool::BlockId>();
+  }
+  QWEN25_TRY(const BlockPool::BlockId id, pool.Take());
+  std::vector<std::byte*> layers(pool.num_layers());
+  for (size_t layer = 0; layer < layers.size(); ++layer) layers[layer] = pool.Data(id, layer);
+  const Status status = store->Read(name_space_, engine_.block_format(), name, tokens, layers, {});
+  if (!status.ok()) {
+    pool.Give(id);
+    if (status.code() != StatusCode::kNotFound) reuse.store = status;
+    return std::optional<BlockPool::BlockId>();
+  }
+  pool.Publish(id, name, tokens);
+  reuse.stored += tokens.size();
+  return std::optional(id);
+}
+
+Status Session::Adopt(std::span<const int32_t> tokens, PrefixReuse& reuse) {
+  if (tokens.empty() || tokens.size() > engine_.max_context_tokens() || !Publish()) return {};
+  const size_t first = tokens_.size() / kBlockTokens, end = (tokens.size() - 1) / kBlockTokens;
+  for (size_t block = first; block < end; ++block) {
+    const std::span<const int32_t> block_tokens = tokens.subspan(block * kBlockTokens, kBlockTokens);
+    const Hash128 name = BlockIdOf(block == 0 ? names_begin_ : names_.back(), block_tokens);
+    QWEN25_TRY(const std::optional<BlockPool::BlockId> id, FindBlock(name, block_tokens, reuse));
+    if (!id) break;
+    if (block == first) {  // a whole block takes the place of the part that was held
+      Truncate(first * kBlockTokens);
+      reuse.held = tokens_.size();
+    }
+    blocks_.Add(*id);
+    tokens_.insert(tokens_.end(), block_tokens.begin(), block_tokens.end());
+    names_.push_back(name);
+  }
+  Summarize(first, tokens_.size() / kBlockTokens);
+  return {};
+}
+
+void Session::Summarize(size_t first_block, size_t end_block) {
+  if (first_block >= end_block) return;
+  // Room for panels; the blocks are there.
+  QWEN25_CHECK(Reserve(tokens_.size()).ok());
+  for (size_t layer = 0; layer < engine_.model().layers.size(); ++layer) {
+    engine_.SummarizeBlocks(Kv(layer), num_recalled() + first_block, num_recalled() + end_block);
+  }
+}
+
+Status Session::Recall(const RecalledBlocks& recalled) {
+  QWEN25_CHECK(tokens_.empty() && recalled_ == nullptr && engine_.recall_window() > 0);
+  QWEN25_RETURN_IF_ERROR(super_panels_.Grow((recalled.num_panels() + kPanelBlocks - 1) / kPanelBlocks));
+  recalled_ = &recalled;
+  names_begin_ = NamesBegin();
+  const std::vector<std::byte*> places(recalled.size());
+  for (size_t layer = 0; layer < engine_.model().layers.size(); ++layer) {
+    blocks_.Prepend(layer, places);
+    panels_.Prepend(layer, recalled.Panels(layer));
+    recalled.SummarizePanels(layer, super_panels_.Layer(layer));
+  }
+  return {};
+}
+
+bool Session::Publish() {
+  const Hash128 begin = NamesBegin();
+  if (tokens_.empty()) names_begin_ = begin;
+  if (begin != names_begin_) return false;
+  for (size_t block = names_.size(); block < tokens_.size() / kBlockTokens; ++block) {
+    names_.push_back(BlockIdOf(block == 0 ? names_begin_ : names_.back(), TokensOf(block)));
+    engine_.blocks().Publish(blocks_[block], names_.back(), TokensOf(block));
+  }
+  return true;
+}
+
+Status Session::Remember() {
+  BlockStore* store = engine_.store();
+  if (!Publish() || store == nullptr) return {};
+  const BlockFormat& format = engine_.block_format();
+  std::vector<NewBlock> blocks;
+  std::vector<const std::byte*> layers;
+  std::vector<std::byte> summaries;
+  const size_t block_summaries = size_t{format.num_layers} * format.summary_bytes;
+  while (num_stored_ < names_.size()) {
+    const size_t count = std::min(kBlocksPerWrite, names_.size() - num_stored_);
+    blocks.clear();
+    layers.resize(count * format.num_layers);
+    for (size_t i = 0; i < layers.size(); ++i) {
+      layers[i] = engine_.blocks().Data(blocks_[num_stored_ + i / format.num_layers], i % format.num_layers);
+    }
+    summaries.resize(layers.size() * format.summary_bytes);
+    engine_.execution().threads.ParallelFor(layers.size(), [&](size_t i, size_t) {
+      SummarizeStoredBlock(engine_.block_shape(), layers[i],
+                           std::span(summaries).subspan(i * format.summary_bytes, format.summary_bytes));
+    });
+    for (size_t i = 0; i < count; ++i) {
+      const size_t block = num_stored_ + i;
+      blocks.push_back({.id = names_[block],
+                        .parent = block == 0 ? Hash128() : names_[block - 1],
+                        .position = static_cast<uint32_t>(block),
+                        .tokens = TokensOf(block),
+                        .layers = std::span(layers).subspan(i * format.num_layers, format.num_layers),
+                        .summaries = std::span(summaries).subspan(i * block_summaries, block_summaries)});
+    }
+    QWEN25_RETURN_IF_ERROR(store->Put(name_space_, format, blocks));
+    num_stored_ += count;
+  }
+  return {};
+}
+
+}  // namespace qwen25

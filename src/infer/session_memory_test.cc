@@ -1,0 +1,324 @@
+// Blocks that sessions share, and blocks that outlive them.
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <optional>
+#include <vector>
+
+#include "base/rng.h"
+#include "base/test_util.h"
+#include "infer/session.h"
+#include "infer/tiny_model_test_util.h"
+#include "memory/block_store.h"
+#include "memory/recalled_blocks.h"
+
+namespace qwen25 {
+namespace {
+
+Model TinyModel(uint64_t seed = 3, size_t positions = 1024) {
+  ModelConfig config = TinyConfig(100);
+  config.max_position_embeddings = static_cast<uint32_t>(positions);
+  Model model(config);
+  model.Initialize(seed);
+  return model;
+}
+
+std::vector<int32_t> SomeTokens(size_t count, uint64_t seed) {
+  Rng rng(seed);
+  std::vector<int32_t> tokens(count);
+  for (int32_t& token : tokens) token = static_cast<int32_t>(rng.Below(100));
+  return tokens;
+}
+
+std::vector<float> Logits(Session& session) {
+  return {session.logits().begin(), session.logits().end()};
+}
+
+// What a session on its own computes.
+std::vector<float> LogitsOf(std::span<const int32_t> tokens, const InferenceEngine::Options& options) {
+  InferenceEngine engine(TinyModel(), options);
+  Session session(engine);
+  EXPECT_OK(session.Append(tokens));
+  return Logits(session);
+}
+
+constexpr RoutingPolicy kRouted = {.kind = RoutingPolicy::Kind::kTopK,
+                                   .max_blocks = 2,
+                                   .sink_blocks = 1,
+                                   .local_blocks = 1,
+                                   .dense_below = 0};
+
+std::vector<InferenceEngine::Options> AllKinds() {
+  const InferenceEngine::Options plain = {.num_threads = 2, .max_total_tokens = 4096};
+  InferenceEngine::Options half = plain, routed = plain, window = plain;
+  half.kv_format = KvFormat::kFloat16;
+  routed.routing = kRouted;
+  routed.kv_format = KvFormat::kFloat16;
+  window.routing = kRouted;
+  window.recall_window = 256;
+  return {plain, half, routed, window};
+}
+
+TEST(SharedBlocksTest, GiveTheSameLogitsAsComputedOnes) {
+  const std::vector<int32_t> tokens = SomeTokens(500, 1);
+  for (const InferenceEngine::Options& options : AllKinds()) {
+    const std::vector<float> alone = LogitsOf(tokens, options);
+    InferenceEngine engine(TinyModel(), options);
+    Session first(engine);
+    ASSERT_OK(first.HoldExactly(std::span(tokens).first(400)));
+    const size_t used = engine.blocks().num_used();
+    Session second(engine);
+    ASSERT_OK_AND_ASSIGN(const PrefixReuse reuse, second.HoldExactly(tokens));
+    EXPECT_EQ(reuse.shared, 384u);
+    EXPECT_EQ(reuse.total(), 384u);
+    EXPECT_EQ(engine.blocks().num_used(), used + 2) << "six blocks are held by both";
+    EXPECT_EQ(Logits(second), alone);
+  }
+}
+
+TEST(SharedBlocksTest, StayAfterTheSessionThatMadeThem) {
+  const std::vector<int32_t> tokens = SomeTokens(300, 1);
+  InferenceEngine engine(TinyModel(), {.num_threads = 1});
+  std::vector<float> logits;
+  {
+    Session session(engine);
+    ASSERT_OK(session.Append(tokens));
+    logits = Logits(session);
+  }
+  EXPECT_EQ(engine.blocks().num_used(), 0u);
+  Session again(engine);
+  ASSERT_OK_AND_ASSIGN(const PrefixReuse reuse, again.HoldExactly(tokens));
+  EXPECT_EQ(reuse.shared, 256u);
+  EXPECT_EQ(Logits(again), logits);
+}
+
+TEST(SharedBlocksTest, WhoeverGoesAnotherWayDoesNotDisturbTheOthers) {
+  const std::vector<int32_t> tokens = SomeTokens(320, 1), other = SomeTokens(100, 2);
+  InferenceEngine engine(TinyModel(), {.num_threads = 1, .max_total_tokens = 4096});
+  Session a(engine), b(engine);
+  ASSERT_OK(a.HoldExactly(tokens));
+  ASSERT_OK(b.HoldExactly(tokens));
+  // b goes back into a block that both hold, and on.
+  b.Truncate(150);
+  ASSERT_OK(b.Append(other));
+  std::vector<int32_t> all(tokens.begin(), tokens.begin() + 150);
+  all.insert(all.end(), other.begin(), other.end());
+  EXPECT_EQ(Logits(b), LogitsOf(all, {.num_threads = 1}));
+  const int32_t next = 5;
+  ASSERT_OK(a.Append({&next, 1}));
+  all = tokens;
+  all.push_back(next);
+  EXPECT_EQ(Logits(a), LogitsOf(all, {.num_threads = 1}));
+}
+
+TEST(SharedBlocksTest, AHeldPartOfABlockGivesWayToAWholeOne) {
+  const std::vector<int32_t> tokens = SomeTokens(300, 1);
+  InferenceEngine engine(TinyModel(), {.num_threads = 1, .max_total_tokens = 4096});
+  Session a(engine), b(engine);
+  ASSERT_OK(a.HoldExactly(tokens));
+  ASSERT_OK(b.Append(std::span(tokens).first(100)));
+  ASSERT_OK_AND_ASSIGN(const PrefixReuse reuse, b.HoldExactly(tokens));
+  EXPECT_EQ(reuse.held, 64u);
+  EXPECT_EQ(reuse.shared, 192u);
+  EXPECT_EQ(Logits(b), Logits(a));
+}
+
+TEST(SharedBlocksTest, NamespacesAndRoutingKeepApart) {
+  const std::vector<int32_t> tokens = SomeTokens(300, 1);
+  InferenceEngine engine(TinyModel(), {.num_threads = 1, .max_total_tokens = 4096, .routing = kRouted});
+  Session mine(engine, "mine"), yours(engine, "yours");
+  ASSERT_OK(mine.HoldExactly(tokens));
+  ASSERT_OK_AND_ASSIGN(PrefixReuse reuse, yours.HoldExactly(tokens));
+  EXPECT_EQ(reuse.total(), 0u);
+  ASSERT_OK(engine.SetRouting({}));
+  Session dense(engine, "mine");
+  ASSERT_OK_AND_ASSIGN(reuse, dense.HoldExactly(tokens));
+  EXPECT_EQ(reuse.total(), 0u);
+  // A session that went through both has a name for neither.
+  ASSERT_OK(mine.Append(SomeTokens(100, 3)));
+  ASSERT_OK(mine.Remember());
+  Session late(engine, "mine");
+  ASSERT_OK_AND_ASSIGN(reuse, late.HoldExactly(mine.tokens()));
+  EXPECT_EQ(reuse.total(), 256u) << "those of `dense`, and no block behind them";
+}
+
+// An engine with a store in a folder, as a process would have them.
+struct Process {
+  Process(const std::filesystem::path& folder, const InferenceEngine::Options& options, uint64_t seed = 3,
+          size_t positions = 1024)
+      : engine(TinyModel(seed, positions), options) {
+    Result<BlockStore> opened = BlockStore::Open(folder, {});
+    EXPECT_OK(opened);
+    if (!opened.ok()) return;
+    store.emplace(std::move(opened).value());
+    engine.SetStore(&*store);
+  }
+  std::optional<BlockStore> store;
+  InferenceEngine engine;
+};
+
+TEST(StoredBlocksTest, ADialogueGoesOnAfterARestartBitByBit) {
+  const std::vector<int32_t> tokens = SomeTokens(500, 1);
+  for (const InferenceEngine::Options& options : AllKinds()) {
+    const std::vector<float> alone = LogitsOf(tokens, options);
+    TemporaryDirectory folder;
+    {
+      Process process(folder.path(), options);
+      Session session(process.engine);
+      ASSERT_OK(session.HoldExactly(std::span(tokens).first(300)));
+      ASSERT_OK(session.Append(std::span(tokens).subspan(300, 100)));
+      ASSERT_OK(session.Remember());
+    }
+    Process process(folder.path(), options);
+    Session session(process.engine);
+    ASSERT_OK_AND_ASSIGN(const PrefixReuse reuse, session.HoldExactly(tokens));
+    EXPECT_EQ(reuse.stored, 384u);
+    EXPECT_EQ(reuse.total(), 384u);
+    EXPECT_OK(reuse.store);
+    EXPECT_EQ(Logits(session), alone);
+    Session other(process.engine, "somebody else");
+    ASSERT_OK_AND_ASSIGN(const PrefixReuse none, other.HoldExactly(tokens));
+    EXPECT_EQ(none.total(), 0u);
+  }
+}
+
+TEST(StoredBlocksTest, AnotherModelOrFormatFindsNothing) {
+  const std::vector<int32_t> tokens = SomeTokens(300, 1);
+  TemporaryDirectory folder;
+  {
+    Process process(folder.path(), {.num_threads = 1});
+    Session session(process.engine);
+    ASSERT_OK(session.HoldExactly(tokens));
+    ASSERT_OK(session.Remember());
+  }
+  const auto num_stored = [&](const InferenceEngine::Options& options, uint64_t seed) {
+    Process process(folder.path(), options, seed);
+    Session session(process.engine);
+    const Result<PrefixReuse> reuse = session.HoldExactly(tokens);
+    EXPECT_OK(reuse);
+    return reuse.ok() ? reuse->stored : 0;
+  };
+  EXPECT_EQ(num_stored({.num_threads = 1}, 4), 0u);
+  EXPECT_EQ(num_stored({.num_threads = 1, .kv_format = KvFormat::kFloat16}, 3), 0u);
+  EXPECT_EQ(num_stored({.num_threads = 1, .routing = kRouted}, 3), 0u);
+  EXPECT_EQ(num_stored({.num_threads = 2}, 3), 256u);
+}
+
+TEST(StoredBlocksTest, ADamagedBlockCostsItselfAndWhatFollows) {
+  const std::vector<int32_t> tokens = SomeTokens(500, 1);
+  TemporaryDirectory folder;
+  const std::vector<float> alone = LogitsOf(tokens, {.num_threads = 1});
+  {
+    Process process(folder.path(), {.num_threads = 1});
+    Session session(process.engine);
+    ASSERT_OK(session.HoldExactly(tokens));
+    ASSERT_OK(session.Remember());
+  }
+  // One bit in the middle of the largest file.
+  std::filesystem::path largest;
+  for (const auto& entry : std::filesystem::directory_iterator(folder.path())) {
+    if (entry.path().extension() == ".kv") largest = entry.path();
+  }
+  ASSERT_FALSE(largest.empty());
+  std::fstream file(largest, std::ios::in | std::ios::out | std::ios::binary);
+  const auto middle = static_cast<std::streamoff>(std::filesystem::file_size(largest) / 2);
+  file.seekg(middle);
+  const char byte = static_cast<char>(file.get() ^ 4);
+  file.seekp(middle);
+  file.put(byte);
+  file.close();
+  Process process(folder.path(), {.num_threads = 1});
+  Session session(process.engine);
+  ASSERT_OK_AND_ASSIGN(const PrefixReuse reuse, session.HoldExactly(tokens));
+  EXPECT_EQ(reuse.stored, 192u) << "three of seven blocks stand before the damaged one";
+  EXPECT_EQ(reuse.store.code(), StatusCode::kCorrupt);
+  EXPECT_EQ(Logits(session), alone);
+  ASSERT_OK(session.Remember());
+  Session again(process.engine, "default");
+  EXPECT_EQ(process.store->Stats().num_blocks, 7u) << "what was damaged is stored anew";
+}
+
+TEST(StoredBlocksTest, AStoppedPromptGoesOnWhereItWasStored) {
+  const std::vector<int32_t> tokens = SomeTokens(6000, 1);
+  TemporaryDirectory folder;
+  {
+    Process process(folder.path(), {.num_threads = 2}, 3, 8192);
+    Session session(process.engine);
+    EXPECT_EQ(session.HoldExactly(tokens, [](size_t done) { return done < 5000; }).status().code(),
+              StatusCode::kCancelled);
+  }
+  Process process(folder.path(), {.num_threads = 2}, 3, 8192);
+  Session session(process.engine);
+  ASSERT_OK_AND_ASSIGN(const PrefixReuse reuse, session.HoldExactly(tokens));
+  EXPECT_EQ(reuse.stored, 4096u);
+}
+
+// Attention of a session finds what another one, of an earlier process, said.
+TEST(RecalledBlocksTest, AreReadAsTheBeginningOfTheList) {
+  InferenceEngine::Options options = {.num_threads = 2, .routing = kRouted, .recall_window = 256};
+  const std::vector<int32_t> old_tokens = SomeTokens(64 * 70, 1), tokens = SomeTokens(200, 2);
+  TemporaryDirectory folder;
+  {
+    Process process(folder.path(), options);
+    Session session(process.engine, "mine");
+    ASSERT_OK(session.HoldExactly(old_tokens));
+    ASSERT_OK(session.Remember());
+    Session other(process.engine, "somebody else");
+    ASSERT_OK(other.HoldExactly(SomeTokens(64 * 70, 9)));
+    ASSERT_OK(other.Remember());
+  }
+  Process process(folder.path(), options);
+  InferenceEngine& engine = process.engine;
+  const auto load = [&](const char* name_space) {
+    return RecalledBlocks::Load(*process.store, name_space, engine.block_format(), engine.block_shape(), {},
+                                engine.execution().threads);
+  };
+  ASSERT_OK_AND_ASSIGN(const auto nothing, load("nobody"));
+  EXPECT_EQ(nothing, nullptr);
+  ASSERT_OK_AND_ASSIGN(const auto recalled, load("mine"));
+  ASSERT_NE(recalled, nullptr);
+  EXPECT_EQ(recalled->num_blocks(), 70u);
+  EXPECT_EQ(recalled->size(), 128u);
+  Session with(engine, "mine"), without(engine, "mine");
+  ASSERT_OK(with.Recall(*recalled));
+  engine.ResetRoutingCounts();
+  ASSERT_OK(with.HoldExactly(tokens));
+  EXPECT_GT(engine.routing_counts()[0].routed_rows, 0u);
+  ASSERT_OK_AND_ASSIGN(const PrefixReuse reuse, without.HoldExactly(tokens));
+  EXPECT_EQ(reuse.total(), 0u) << "blocks that saw other conversations are not those that saw none";
+  EXPECT_NE(Logits(with), Logits(without));
+  for (const float logit : with.logits()) EXPECT_TRUE(std::isfinite(logit));
+  // In chunks the same, and after a restart, too.
+  Session chunks(engine, "mine");
+  ASSERT_OK(chunks.Recall(*recalled));
+  for (const int32_t token : tokens) ASSERT_OK(chunks.Append({&token, 1}));
+  EXPECT_EQ(Logits(chunks), Logits(with));
+  // The last block was read by nobody if it was erased meanwhile.
+  ASSERT_OK(process.store->Erase("mine"));
+  Session late(engine, "mine");
+  ASSERT_OK(late.Recall(*recalled));
+  ASSERT_OK(late.Append(tokens));
+  EXPECT_NE(Logits(late), Logits(with));
+}
+
+TEST(FingerprintTest, ChangesWithWeightsAndFormat) {
+  ThreadPool threads(2);
+  const auto fingerprint = [&](Model model) {
+    model.PackForInference(threads);
+    return model.Fingerprint(threads);
+  };
+  const Hash128 plain = fingerprint(TinyModel());
+  EXPECT_EQ(fingerprint(TinyModel()), plain);
+  EXPECT_NE(fingerprint(TinyModel(4)), plain);
+  Model changed = TinyModel();
+  changed.layers[1].input_layernorm.data[3] += 1e-6f;
+  EXPECT_NE(fingerprint(std::move(changed)), plain);
+  ModelConfig config = TinyModel().config();
+  config.rope_theta *= 2;
+  Model turned(config);
+  turned.Initialize(3);
+  EXPECT_NE(fingerprint(std::move(turned)), plain);
+}
+
+}  // namespace
+}  // namespace qwen25

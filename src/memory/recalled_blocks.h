@@ -1,0 +1,69 @@
+// Stored blocks of a namespace as the beginning of a session's list: what was said in other conversations,
+// recalled by attention itself.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <string_view>
+#include <unordered_set>
+#include <vector>
+
+#include "base/hash.h"
+#include "base/status.h"
+#include "base/thread_pool.h"
+#include "memory/block_store.h"
+#include "ops/block_attention.h"
+#include "tensor/aligned_buffer.h"
+
+namespace qwen25 {
+
+// The blocks that a namespace held when Load was called. Their summaries are in RAM, they themselves stay where
+// they are and are read through the map, each layer of each checked before it is first used. A block that is
+// damaged, or was removed since, is left out of attention, and nothing else is.
+//
+// One score decides: the router that chooses among a session's own blocks has these in the same list. What is
+// not in the namespace is not in the list, and so never scored.
+class RecalledBlocks : public BlockSource {
+ public:
+  using Names = std::unordered_set<Hash128, Hash128Hasher>;
+
+  // `except`: blocks to leave out, such as the session's own beginning. Null where there is nothing to recall.
+  // kUnsupported for an encrypted store. `store` must outlive the result, and not be written to while a
+  // forward pass runs.
+  static Result<std::unique_ptr<RecalledBlocks>> Load(const BlockStore& store, std::string_view name_space,
+                                                      const BlockFormat& format, const AttentionShape& shape,
+                                                      const Names& except, ThreadPool& threads);
+
+  // Places in the list, a multiple of kPanelBlocks, and the blocks that are in them.
+  size_t size() const { return num_panels_ * kPanelBlocks; }
+  size_t num_blocks() const { return blocks_.size(); }
+  size_t num_panels() const { return num_panels_; }
+  // [num_panels()] panels of summaries of a layer, AttentionShape of float16 blocks each.
+  std::span<std::byte* const> Panels(size_t layer) const {
+    return std::span(panels_).subspan(layer * num_panels_, num_panels_);
+  }
+  // Writes the summaries of these panels to the super panels of a list that begins with them.
+  void SummarizePanels(size_t layer, std::span<std::byte* const> super_panels) const;
+  // Changes with the blocks and their order.
+  const Hash128& name() const { return name_; }
+
+  const std::byte* Block(size_t layer, size_t block) const override;
+
+ private:
+  RecalledBlocks(const BlockStore& store, const BlockFormat& format, const AttentionShape& shape)
+      : store_(store), format_(format), shape_(shape) {}
+  Status LoadPanels(ThreadPool& threads);
+  Status LoadPanel(size_t panel) const;
+
+  const BlockStore& store_;
+  BlockFormat format_;
+  AttentionShape shape_;
+  std::vector<StoredBlock> blocks_;
+  Hash128 name_;
+  size_t num_panels_ = 0;
+  AlignedBuffer<std::byte> memory_;
+  std::vector<std::byte*> panels_;  // [layers, num_panels_]
+};
+
+}  // namespace qwen25

@@ -1,0 +1,80 @@
+#include "ops/stored_summary.h"
+
+#include <algorithm>
+#include <cstdint>
+
+#include "base/check.h"
+#include "kernels/block_summary.h"
+#include "tensor/aligned_buffer.h"
+
+namespace qwen25 {
+namespace {
+
+constexpr uint16_t kMinusInfinity = 0xfc00;  // in float16
+
+size_t ColumnNumbers(const AttentionShape& shape) {
+  return 2 * shape.head_dim;
+}
+
+uint16_t* HeadPanel(const AttentionShape& shape, std::byte* panel, size_t kv_head) {
+  return reinterpret_cast<uint16_t*>(panel) + kv_head * NumbersPerPanel(shape.head_dim);
+}
+
+}  // namespace
+
+size_t SummaryBytes(const AttentionShape& shape) {
+  return shape.num_kv_heads * ColumnNumbers(shape) * sizeof(uint16_t);
+}
+
+void SummarizeStoredBlock(const AttentionShape& shape, const std::byte* block, std::span<std::byte> summary) {
+  QWEN25_CHECK(summary.size() == SummaryBytes(shape));
+  const AlignedBuffer<uint16_t> panel(NumbersPerPanel(shape.head_dim));
+  auto* out = reinterpret_cast<uint16_t*>(summary.data());
+  // Read only.
+  auto* floats = reinterpret_cast<float*>(const_cast<std::byte*>(block));
+  auto* halves = reinterpret_cast<uint16_t*>(const_cast<std::byte*>(block));
+  for (size_t kv_head = 0; kv_head < shape.num_kv_heads; ++kv_head) {
+    const size_t keys = shape.KeyOffset(kv_head), values = shape.ValueOffset(kv_head);
+    if (shape.kv_format == KvFormat::kFloat32) {
+      SummarizeBlock(shape.head_dim, KvBlock{floats + keys, kBlockTokens, floats + values}, 0, panel.data());
+    } else {
+      SummarizeBlock(shape.head_dim, HalfKvBlock{halves + keys, halves + values}, 0, panel.data());
+    }
+    for (size_t i = 0; i < ColumnNumbers(shape); ++i) *out++ = panel.data()[i * kPanelBlocks];
+  }
+}
+
+void FillPanel(const AttentionShape& shape, std::span<const std::byte* const> summaries, std::byte* panel) {
+  QWEN25_CHECK(summaries.size() <= kPanelBlocks);
+  const size_t numbers = ColumnNumbers(shape);
+  for (size_t kv_head = 0; kv_head < shape.num_kv_heads; ++kv_head) {
+    uint16_t* head = HeadPanel(shape, panel, kv_head);
+    for (size_t column = 0; column < summaries.size(); ++column) {
+      const auto* from = reinterpret_cast<const uint16_t*>(summaries[column]) + kv_head * numbers;
+      for (size_t i = 0; i < numbers; ++i) head[i * kPanelBlocks + column] = from[i];
+    }
+    // Means of 0, radii and variances of minus infinity: no query scores that high.
+    for (size_t i = 0; i < numbers; ++i) {
+      std::fill(head + i * kPanelBlocks + summaries.size(), head + (i + 1) * kPanelBlocks,
+                i < shape.head_dim ? uint16_t{0} : kMinusInfinity);
+    }
+  }
+}
+
+void SummarizeStoredPanel(const AttentionShape& shape, const std::byte* panel, size_t num_blocks, size_t lane,
+                          std::byte* super_panel) {
+  QWEN25_CHECK(num_blocks >= 1 && num_blocks <= kPanelBlocks);
+  const AlignedBuffer<uint16_t> whole(NumbersPerPanel(shape.head_dim));
+  for (size_t kv_head = 0; kv_head < shape.num_kv_heads; ++kv_head) {
+    const uint16_t* head = HeadPanel(shape, const_cast<std::byte*>(panel), kv_head);
+    // Blocks that are not there count as those that are, over again.
+    for (size_t row = 0; row < ColumnNumbers(shape); ++row) {
+      for (size_t column = 0; column < kPanelBlocks; ++column) {
+        whole.data()[row * kPanelBlocks + column] = head[row * kPanelBlocks + column % num_blocks];
+      }
+    }
+    SummarizePanel(shape.head_dim, whole.data(), lane, HeadPanel(shape, super_panel, kv_head));
+  }
+}
+
+}  // namespace qwen25
