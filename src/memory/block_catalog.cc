@@ -97,7 +97,6 @@ Status CorruptRecord(const std::string& path, std::string_view what) {
       path, what);
 }
 
-
 }  // namespace
 
 Result<std::unique_ptr<BlockCatalog>> BlockCatalog::Open(const std::filesystem::path& folder,
@@ -122,7 +121,8 @@ Status BlockCatalog::Create(const std::filesystem::path& folder, const BlockCiph
   for (const auto& entry : std::filesystem::directory_iterator(folder)) {
     if (entry.path().extension() == ".kv") {
       return Corrupt(
-          "{}: is missing, and without it nobody knows what is in {}; restore it, or remove both to start anew",
+          "{}: is missing, and without it nobody knows what is in {}; restore it, or remove both to start "
+          "anew",
           (folder / kFileName).string(), entry.path().filename().string());
     }
   }
@@ -132,11 +132,11 @@ Status BlockCatalog::Create(const std::filesystem::path& folder, const BlockCiph
     QWEN25_TRY(LmdbTransaction transaction, database.BeginWrite());
     QWEN25_RETURN_IF_ERROR(transaction.Put(kMeta, kVersionKey, BytesOf(kCatalogVersion)));
     const Counters counters;
-    QWEN25_RETURN_IF_ERROR(transaction.Put(kMeta, kCountersKey,
-                                           Protect(kCountersKey, BytesOf(counters), nullptr)));
+    QWEN25_RETURN_IF_ERROR(
+        transaction.Put(kMeta, kCountersKey, Protect(kCountersKey, BytesOf(counters), nullptr)));
     if (cipher != nullptr) {
-      QWEN25_RETURN_IF_ERROR(transaction.Put(kMeta, kKeyCheckKey,
-                                             cipher->Seal(TextBytes(kKeyCheckText), kKeyCheckKey)));
+      QWEN25_RETURN_IF_ERROR(
+          transaction.Put(kMeta, kKeyCheckKey, cipher->Seal(TextBytes(kKeyCheckText), kKeyCheckKey)));
     }
     QWEN25_RETURN_IF_ERROR(transaction.Commit());
   }
@@ -182,8 +182,9 @@ Status BlockCatalog::Load() {
         record->size() > 1 + kMaxNameBytes || (*record)[0] > std::byte{1}) {
       return CorruptRecord(path(), "the record of a namespace");
     }
-    namespaces_[*number] = {.name = std::string(reinterpret_cast<const char*>(record->data()) + 1, record->size() - 1),
-                            .pinned = (*record)[0] == std::byte{1}};
+    namespaces_[*number] = {
+        .name = std::string(reinterpret_cast<const char*>(record->data()) + 1, record->size() - 1),
+        .pinned = (*record)[0] == std::byte{1}};
     return {};
   }));
   QWEN25_RETURN_IF_ERROR(transaction.ForEach(kFormats, [&](LmdbBytes key, LmdbBytes value) -> Status {
@@ -303,13 +304,12 @@ Status BlockCatalog::Write(LmdbTransaction& transaction, const Change& change,
   for (const auto& [entry, slot] : change.moved) {
     QWEN25_RETURN_IF_ERROR(WriteBlock(transaction, *entry, slot));
   }
-  return transaction.Put(kMeta, kCountersKey,
-                         Protect(kCountersKey, BytesOf(counters), nullptr));
+  return transaction.Put(kMeta, kCountersKey, Protect(kCountersKey, BytesOf(counters), nullptr));
 }
 
 Status BlockCatalog::WriteBlock(LmdbTransaction& transaction, const BlockEntry& entry, uint32_t slot) const {
-  const BlockRecord record = {entry.sequence, entry.last_used, entry.key.id,   entry.parent,
-                              entry.position, slot,            entry.num_uses, 0};
+  const BlockRecord record = {
+      entry.sequence, entry.last_used, entry.key.id, entry.parent, entry.position, slot, entry.num_uses, 0};
   const BlockName name = NameOf(entry.key, cipher_);
   return transaction.Put(kBlocks, BytesOf(name), Protect(BytesOf(name), BytesOf(record), cipher_));
 }

@@ -32,7 +32,8 @@ struct BlockKey {
 };
 struct BlockKeyHasher {
   size_t operator()(const BlockKey& key) const {
-    return static_cast<size_t>(key.id.low + (uint64_t{key.name_space} << 32 | key.format) * 0x9e3779b97f4a7c15u);
+    return static_cast<size_t>(key.id.low +
+                               (uint64_t{key.name_space} << 32 | key.format) * 0x9e3779b97f4a7c15u);
   }
 };
 
@@ -60,7 +61,7 @@ class BlockCatalog {
     std::vector<std::unique_ptr<BlockEntry>> added;
     std::vector<BlockEntry*> removed;
     std::vector<std::pair<BlockEntry*, uint32_t>> moved;  // to another slot
-    std::map<uint32_t, Namespace> namespaces;              // new, or with another `pinned`
+    std::map<uint32_t, Namespace> namespaces;             // new, or with another `pinned`
     std::vector<uint32_t> removed_namespaces;
     std::map<uint32_t, BlockFormat> formats;
     std::vector<uint32_t> removed_formats;

@@ -66,9 +66,9 @@ bool BlockCipher::Decrypt(std::span<std::byte> bytes, const Nonce& nonce, uint64
                           std::span<const std::byte> context, const Tag& tag) const {
   const FullNonce full = Join(nonce, part);
   auto* data = reinterpret_cast<unsigned char*>(bytes.data());
-  return crypto_aead_xchacha20poly1305_ietf_decrypt_detached(
-             data, nullptr, data, bytes.size(), Raw(tag), Raw(context), context.size(), full.data(),
-             content_key_.data()) == 0;
+  return crypto_aead_xchacha20poly1305_ietf_decrypt_detached(data, nullptr, data, bytes.size(), Raw(tag),
+                                                             Raw(context), context.size(), full.data(),
+                                                             content_key_.data()) == 0;
 }
 
 std::vector<std::byte> BlockCipher::Seal(std::span<const std::byte> bytes,

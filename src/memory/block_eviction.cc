@@ -51,7 +51,8 @@ std::vector<BlockEntry*> ChooseEvictions(const BlockCatalog& catalog, uint64_t n
     candidates.pop();
     chosen.push_back(entry);
     bytes += bytes_of(entry->key.format);
-    if (BlockEntry* parent = parent_of(*entry); parent != nullptr && --num_followers[parent] == 0) add(parent);
+    if (BlockEntry* parent = parent_of(*entry); parent != nullptr && --num_followers[parent] == 0)
+      add(parent);
   }
   return chosen;
 }

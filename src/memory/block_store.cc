@@ -59,10 +59,11 @@ Status BlockStore::State::OpenFiles() {
   for (const auto& [key, entry] : catalog->entries()) {
     QWEN25_TRY(Slots * of, OpenSlots(BytesOf(*entry)));
     if (entry->slot < of->owners.size() && of->owners[entry->slot] != nullptr) {
-      return Corrupt("{}: blocks {} and {} are in the same slot {} of {}; restore the folder from a backup, or "
-                     "move it away to start anew",
-                     catalog->path(), HexId(key.id), HexId(of->owners[entry->slot]->key.id), entry->slot,
-                     of->file.path());
+      return Corrupt(
+          "{}: blocks {} and {} are in the same slot {} of {}; restore the folder from a backup, or "
+          "move it away to start anew",
+          catalog->path(), HexId(key.id), HexId(of->owners[entry->slot]->key.id), entry->slot,
+          of->file.path());
     }
     of->file.MarkTaken(entry->slot);
     Own(*of, entry.get());
@@ -74,7 +75,8 @@ Status BlockStore::State::OpenFiles() {
   // Files of which nothing is left.
   for (const auto& item : std::filesystem::directory_iterator(folder)) {
     if (item.path().extension() != ".kv") continue;
-    const bool used = std::ranges::any_of(slots, [&](const auto& of) { return of.second.file.path() == item.path(); });
+    const bool used =
+        std::ranges::any_of(slots, [&](const auto& of) { return of.second.file.path() == item.path(); });
     std::error_code error;
     if (!used && !std::filesystem::remove(item.path(), error) && error) {
       return ErrnoStatus(error.value(), "remove", item.path().string());
@@ -149,7 +151,8 @@ Result<std::vector<BlockEntry*>> BlockStore::State::MakeRoom(uint64_t slot_bytes
     for (const BlockEntry* entry : chosen) freed += BytesOf(*entry);
     if (wanted > max_bytes + freed || chosen.size() == before) {
       return ResourceExhausted(
-          "{}: no room for {} more blocks of {} bytes: of {} bytes allowed, {} are in use, and only {} of them "
+          "{}: no room for {} more blocks of {} bytes: of {} bytes allowed, {} are in use, and only {} of "
+          "them "
           "may go (the others are pinned, or come before blocks that stay); unpin or erase a namespace, or "
           "raise the limit",
           folder.string(), num_new, slot_bytes, max_bytes, used_bytes + catalog->FileBytes(), freed);

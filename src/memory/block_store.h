@@ -26,11 +26,11 @@ namespace qwen25 {
 // A block to be stored. The spans must live during Put.
 struct NewBlock {
   Hash128 id;
-  Hash128 parent;         // id of the block before it; zeros for the first of a sequence
-  uint32_t position = 0;  // in its sequence, in blocks
-  std::span<const int32_t> tokens;             // kBlockTokens of them
-  std::span<const std::byte* const> layers;    // [num_layers], each layer_bytes
-  std::span<const std::byte> summaries;        // [num_layers * summary_bytes]
+  Hash128 parent;                            // id of the block before it; zeros for the first of a sequence
+  uint32_t position = 0;                     // in its sequence, in blocks
+  std::span<const int32_t> tokens;           // kBlockTokens of them
+  std::span<const std::byte* const> layers;  // [num_layers], each layer_bytes
+  std::span<const std::byte> summaries;      // [num_layers * summary_bytes]
 };
 
 // One stored block, as a list of them shows it.
@@ -44,8 +44,8 @@ struct StoredBlock {
 
 struct BlockStoreStats {
   uint64_t num_blocks = 0, used_bytes = 0, max_bytes = 0;
-  uint64_t index_bytes = 0;    // of the database file
-  uint64_t num_pinned = 0;       // blocks of pinned namespaces
+  uint64_t index_bytes = 0;  // of the database file
+  uint64_t num_pinned = 0;   // blocks of pinned namespaces
   struct Namespace {
     std::string name;
     uint64_t num_blocks = 0, used_bytes = 0;
@@ -60,8 +60,8 @@ struct BlockStoreReport {
   std::vector<std::string> damaged;  // one line each: namespace, id, what is wrong
 };
 
-// One process at a time. Used by one thread at a time, but for Layer(), which several may call at once while no
-// other function runs.
+// One process at a time. Used by one thread at a time, but for Layer(), which several may call at once while
+// no other function runs.
 class BlockStore {
  public:
   struct Options {
@@ -86,9 +86,9 @@ class BlockStore {
 
   bool Contains(std::string_view name_space, const BlockFormat& format, const Hash128& id) const;
 
-  // Copies a block to `layers` [num_layers] and `summaries` (may be empty), having compared its tokens and its
-  // checksums. kNotFound where it is not there or has other tokens. kCorrupt where it is damaged: it is then
-  // removed, and only it. Counts as use.
+  // Copies a block to `layers` [num_layers] and `summaries` (may be empty), having compared its tokens and
+  // its checksums. kNotFound where it is not there or has other tokens. kCorrupt where it is damaged: it is
+  // then removed, and only it. Counts as use.
   Status Read(std::string_view name_space, const BlockFormat& format, const Hash128& id,
               std::span<const int32_t> tokens, std::span<std::byte* const> layers,
               std::span<std::byte> summaries);

@@ -67,7 +67,8 @@ bool BlockStore::Contains(std::string_view name_space, const BlockFormat& format
 }
 
 Status BlockStore::State::ReadBlock(const BlockEntry& entry, const SlotHeader& header,
-                                    std::span<std::byte* const> layers, std::span<std::byte> summaries) const {
+                                    std::span<std::byte* const> layers,
+                                    std::span<std::byte> summaries) const {
   for (size_t layer = 0; layer < layers.size(); ++layer) {
     QWEN25_RETURN_IF_ERROR(ReadPart(entry, header, layer, {layers[layer], header.format.layer_bytes}));
   }

@@ -38,7 +38,9 @@ struct BlockStore::State {
   explicit State(FolderLock folder_lock) : lock(std::move(folder_lock)) {}
 
   const BlockCipher* Cipher() const { return cipher ? &*cipher : nullptr; }
-  const BlockFormat& FormatOf(const BlockEntry& entry) const { return catalog->formats().at(entry.key.format); }
+  const BlockFormat& FormatOf(const BlockEntry& entry) const {
+    return catalog->formats().at(entry.key.format);
+  }
   uint64_t BytesOf(const BlockEntry& entry) const { return SlotLayout(FormatOf(entry)).slot_bytes; }
   Slots& SlotsOf(const BlockEntry& entry) { return slots.at(BytesOf(entry)); }
 
@@ -73,7 +75,8 @@ struct BlockStore::State {
   // The head of an entry's slot, which is the one that it should be; kCorrupt, saying which block, otherwise.
   Result<SlotHeader> ReadHeader(const BlockEntry& entry) const;
   // Reads and checks one part of a slot into `out`, decrypted.
-  Status ReadPart(const BlockEntry& entry, const SlotHeader& header, size_t part, std::span<std::byte> out) const;
+  Status ReadPart(const BlockEntry& entry, const SlotHeader& header, size_t part,
+                  std::span<std::byte> out) const;
   // Layers, and summaries unless empty.
   Status ReadBlock(const BlockEntry& entry, const SlotHeader& header, std::span<std::byte* const> layers,
                    std::span<std::byte> summaries) const;

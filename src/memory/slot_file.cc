@@ -108,9 +108,8 @@ Status SlotFile::Empty(uint64_t begin, uint64_t end) {
 Status SlotFile::OverwriteWithZeros(uint64_t begin, uint64_t end) {
   const std::vector<std::byte> zeros(std::min<uint64_t>(end - begin, 1 << 20));
   while (begin < end) {
-    const ssize_t written =
-        ::pwrite(descriptor_, zeros.data(), std::min<uint64_t>(zeros.size(), end - begin),
-                 static_cast<off_t>(begin));
+    const ssize_t written = ::pwrite(descriptor_, zeros.data(), std::min<uint64_t>(zeros.size(), end - begin),
+                                     static_cast<off_t>(begin));
     if (written < 0) {
       if (errno == EINTR) continue;
       return ErrnoStatus(errno, "overwrite a part of", path_);

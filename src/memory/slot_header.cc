@@ -34,7 +34,8 @@ struct FixedPart {
   PrivatePart content;
   std::byte more_zeros[8];
 };
-static_assert(sizeof(FixedPart) == 400 && offsetof(FixedPart, crc) == 36 && offsetof(FixedPart, content) == 80);
+static_assert(sizeof(FixedPart) == 400 && offsetof(FixedPart, crc) == 36 &&
+              offsetof(FixedPart, content) == 80);
 static_assert(std::is_trivially_copyable_v<FixedPart>);
 
 constexpr size_t RoundUp(size_t value, size_t multiple) {
@@ -74,9 +75,8 @@ Status CheckFixedPart(const FixedPart& fixed, std::span<const std::byte> bytes, 
   if (fixed.version != kSlotVersion) {
     return Unsupported("{}: has version {}, this program knows {}", origin, fixed.version, kSlotVersion);
   }
-  const BlockFormat format = {.num_layers = fixed.num_layers,
-                              .layer_bytes = fixed.layer_bytes,
-                              .summary_bytes = fixed.summary_bytes};
+  const BlockFormat format = {
+      .num_layers = fixed.num_layers, .layer_bytes = fixed.layer_bytes, .summary_bytes = fixed.summary_bytes};
   if (const Status status = ValidateBlockFormat(format); !status.ok()) {
     return Corrupt("{}: {}", origin, status.message());
   }
@@ -153,8 +153,8 @@ void EncodeSlotHeader(const SlotHeader& header, const BlockCipher* cipher, std::
   std::memcpy(out.data() + sizeof fixed, header.sums.data(), header.sums.size() * sizeof(SlotSum));
   std::memcpy(out.data(), &fixed, sizeof fixed);
   if (cipher != nullptr) {
-    fixed.tag = cipher->Encrypt(PrivateBytes(fixed), header.nonce, kSlotHeaderPart,
-                                Context(out, format.num_layers));
+    fixed.tag =
+        cipher->Encrypt(PrivateBytes(fixed), header.nonce, kSlotHeaderPart, Context(out, format.num_layers));
     std::memcpy(out.data(), &fixed, sizeof fixed);
   }
   fixed.crc = HeaderCrc(out);

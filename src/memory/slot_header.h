@@ -54,7 +54,9 @@ struct SlotHeader {
 
 // How the cipher counts the parts of a slot: its head, then those of `sums`.
 inline constexpr uint64_t kSlotHeaderPart = 0;
-inline uint64_t SlotPart(size_t index_of_sum) { return 1 + index_of_sum; }
+inline uint64_t SlotPart(size_t index_of_sum) {
+  return 1 + index_of_sum;
+}
 
 // Writes SlotLayout::header_bytes bytes. With `cipher`, what tells about the content is encrypted.
 void EncodeSlotHeader(const SlotHeader& header, const BlockCipher* cipher, std::span<std::byte> out);

@@ -7,6 +7,8 @@
 #include <cerrno>
 
 #include "base/file.h"
+#include "base/mmap.h"
+#include "store/lmdb_check.h"
 
 namespace qwen25 {
 namespace {
@@ -22,11 +24,12 @@ Status LmdbStatus(int code, const std::string& action, const std::string& path) 
       return Corrupt("{}: is no sound LMDB database (cannot {}: {}); restore it from a backup", path, action,
                      mdb_strerror(code));
     case MDB_VERSION_MISMATCH:
-      return Unsupported("{}: was written by another version of LMDB than {}.{}; use the program that wrote it",
-                         path, MDB_VERSION_MAJOR, MDB_VERSION_MINOR);
+      return Unsupported(
+          "{}: was written by another version of LMDB than {}.{}; use the program that wrote it", path,
+          MDB_VERSION_MAJOR, MDB_VERSION_MINOR);
     case MDB_MAP_FULL:
-      return ResourceExhausted("{}: cannot {}: the database has reached its largest size; raise the limit", path,
-                               action);
+      return ResourceExhausted("{}: cannot {}: the database has reached its largest size; raise the limit",
+                               path, action);
     case EACCES:
     case EROFS:
     case EPERM:
@@ -109,6 +112,11 @@ Result<LmdbEnvironment> LmdbEnvironment::Open(const std::filesystem::path& path,
   environment.path_ = std::make_unique<std::string>(path.string());
   environment.names_.assign(tables.begin(), tables.end());
   environment.map_bytes_ = map_bytes;
+  std::error_code ignored;
+  if (std::filesystem::file_size(path, ignored) > 0 && std::filesystem::exists(path, ignored)) {
+    QWEN25_TRY(const MappedFile file, MappedFile::Open(path));
+    QWEN25_RETURN_IF_ERROR(CheckLmdbFile(file.bytes(), *environment.path_));
+  }
   QWEN25_RETURN_IF_ERROR(environment.OpenFile());
   return environment;
 }

@@ -27,7 +27,9 @@ using LmdbBytes = std::span<const std::byte>;
 class LmdbTransaction {
  public:
   LmdbTransaction(LmdbTransaction&& other) noexcept
-      : transaction_(std::exchange(other.transaction_, nullptr)), tables_(other.tables_), path_(other.path_) {}
+      : transaction_(std::exchange(other.transaction_, nullptr)),
+        tables_(other.tables_),
+        path_(other.path_) {}
   LmdbTransaction& operator=(LmdbTransaction&&) = delete;
   ~LmdbTransaction();
 
