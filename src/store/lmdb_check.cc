@@ -12,9 +12,9 @@ namespace {
 // The layout, from the sources of LMDB 0.9 (mdb.c: MDB_page, MDB_node, MDB_db, MDB_meta).
 static_assert(std::endian::native == std::endian::little && sizeof(size_t) == 8);
 constexpr uint32_t kMagic = 0xBEEFC0DE;
-constexpr uint16_t kBranch = 1, kLeaf = 2, kOverflow = 4, kMeta = 8;          // kinds of pages
-constexpr uint16_t kBigData = 1, kSubDatabase = 2;                            // kinds of nodes
-constexpr uint16_t kTableKinds = 0x02 | 0x04 | 0x08 | 0x10 | 0x20 | 0x40;     // of keys and values
+constexpr uint16_t kBranch = 1, kLeaf = 2, kOverflow = 4, kMeta = 8;       // kinds of pages
+constexpr uint16_t kBigData = 1, kSubDatabase = 2;                         // kinds of nodes
+constexpr uint16_t kTableKinds = 0x02 | 0x04 | 0x08 | 0x10 | 0x20 | 0x40;  // of keys and values
 constexpr uint16_t kIntegerKeys = 0x08;
 constexpr uint64_t kNoPage = ~uint64_t{0};
 constexpr size_t kMaxKeyBytes = 511, kMaxDepth = 30;
@@ -93,8 +93,9 @@ class Checker {
         return Bad(i, "does not begin as a database does");
       }
       if (meta.version != 1) {
-        return Unsupported("{}: was written by another version of LMDB (data format {}, this program knows 1)", path_,
-                           meta.version);
+        return Unsupported(
+            "{}: was written by another version of LMDB (data format {}, this program knows 1)", path_,
+            meta.version);
       }
       const uint32_t page_bytes = meta.free_pages.pad;
       if (!std::has_single_bit(page_bytes) || page_bytes < 512 || page_bytes > 32768 ||
@@ -137,9 +138,11 @@ class Checker {
     const std::span<const std::byte> page = file_.subspan(number * page_bytes_, page_bytes_);
     const auto head = Load<PageHead>(page, 0);
     const bool is_leaf = head.flags == kLeaf;
-    if (head.number != number || (!is_leaf && head.flags != kBranch)) return Bad(number, "is of the wrong kind");
+    if (head.number != number || (!is_leaf && head.flags != kBranch))
+      return Bad(number, "is of the wrong kind");
     if (depth > kMaxDepth) return Bad(number, "lies too deep");
-    if (head.lower < sizeof head || head.lower % 2 != 0 || head.lower > head.upper || head.upper > page_bytes_) {
+    if (head.lower < sizeof head || head.lower % 2 != 0 || head.lower > head.upper ||
+        head.upper > page_bytes_) {
       return Bad(number, "has wrong bounds");
     }
     const size_t num_nodes = (head.lower - sizeof head) / 2;
@@ -160,7 +163,8 @@ class Checker {
     return {};
   }
 
-  Status CheckBranchNode(uint64_t number, std::span<const std::byte> rest, size_t index, size_t depth, Walk& walk) {
+  Status CheckBranchNode(uint64_t number, std::span<const std::byte> rest, size_t index, size_t depth,
+                         Walk& walk) {
     const auto node = Load<NodeHead>(rest, 0);
     const uint64_t child = node.low | uint64_t{node.high} << 16 | uint64_t{node.flags} << 32;
     if (node.key_bytes > kMaxKeyBytes || sizeof node + node.key_bytes > rest.size()) {
@@ -221,7 +225,8 @@ class Checker {
 
   // Page numbers behind their count, descending.
   Status CheckFreeList(uint64_t number, std::span<const std::byte> key, std::span<const std::byte> data) {
-    if (key.size() != 8 || data.size() < 8 || data.size() % 8 != 0 || Load<uint64_t>(data, 0) > data.size() / 8 - 1) {
+    if (key.size() != 8 || data.size() < 8 || data.size() % 8 != 0 ||
+        Load<uint64_t>(data, 0) > data.size() / 8 - 1) {
       return Bad(number, "has a damaged list of free pages");
     }
     uint64_t previous = kNoPage;

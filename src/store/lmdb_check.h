@@ -1,5 +1,5 @@
-// Whether a file is one that LMDB can work on. LMDB follows every number in its file without looking, so that a
-// damaged one crashes the process that opens it.
+// Whether a file is one that LMDB can work on. LMDB follows every number in its file without looking, so that
+// a damaged one crashes the process that opens it.
 #pragma once
 
 #include <cstddef>

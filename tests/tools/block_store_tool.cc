@@ -1,13 +1,15 @@
 // What kill_memory.sh and the measurements of docs/benchmarks.md drive; not installed.
 //
-//   block_store_tool put FOLDER MIB FIRST   puts blocks with the numbers FIRST, FIRST + 1, ... until it is killed
-//                                           or fails, and prints each number when its Put has returned; reads,
-//                                           erases and compacts in between
+//   block_store_tool put FOLDER MIB FIRST   puts blocks with the numbers FIRST, FIRST + 1, ... until it is
+//   killed
+//                                           or fails, and prints each number when its Put has returned;
+//                                           reads, erases and compacts in between
 //   block_store_tool check FOLDER MIB       for every line on standard input, a number: reads the block and
 //                                           compares it with what its number says. Prints how many blocks are
 //                                           there of those asked for and in all, and which are missing; fails
 //                                           where one is damaged or different. Leaves no uses behind
-//   block_store_tool speed FOLDER MIB COUNT puts COUNT blocks of 24 layers of 32 KiB (2 heads of 128, 16 bits),
+//   block_store_tool speed FOLDER MIB COUNT puts COUNT blocks of 24 layers of 32 KiB (2 heads of 128, 16
+//   bits),
 //                                           16 at a time, opens the store anew and reads them; prints times
 //
 // QWEN25_TEST_KEY may hold a key of 32 bytes. The content of a block follows from its number, so that a check
@@ -32,7 +34,7 @@ struct Block {
   Hash128 id, parent;
   uint32_t position = 0;
   std::vector<int32_t> tokens;
-  std::vector<std::byte> data;       // all layers, then the summaries
+  std::vector<std::byte> data;  // all layers, then the summaries
   std::vector<const std::byte*> layers;
 
   NewBlock AsNew(const BlockFormat& format) const {
@@ -74,7 +76,10 @@ Block MakeBlock(uint64_t number, const BlockFormat& format) {
 // Two sizes of slots, so that there are two files.
 BlockFormat FormatOf(uint64_t number) {
   const bool is_large = number % kNumNamespaces == 3;
-  return {.fingerprint = {5, is_large}, .num_layers = 4, .layer_bytes = is_large ? 4096u : 2048u, .summary_bytes = 64};
+  return {.fingerprint = {5, is_large},
+          .num_layers = 4,
+          .layer_bytes = is_large ? 4096u : 2048u,
+          .summary_bytes = 64};
 }
 
 Status ReadAndCompare(BlockStore& store, uint64_t number, const BlockFormat& format) {
@@ -140,14 +145,16 @@ Status Check(BlockStore& store) {
 }
 
 Status MeasureSpeed(const std::string& folder, const BlockStore::Options& options, uint64_t count) {
-  const BlockFormat format = {.fingerprint = {9, 9}, .num_layers = 24, .layer_bytes = 32768, .summary_bytes = 512};
+  const BlockFormat format = {
+      .fingerprint = {9, 9}, .num_layers = 24, .layer_bytes = 32768, .summary_bytes = 512};
   constexpr uint64_t kBatch = 16;
   double put_seconds = 0;
   {
     QWEN25_TRY(BlockStore store, BlockStore::Open(folder, options));
     for (uint64_t begin = 0; begin < count; begin += kBatch) {
       std::vector<Block> blocks;
-      for (uint64_t i = begin; i < begin + kBatch; ++i) blocks.push_back(MakeBlock(i * kNumNamespaces, format));
+      for (uint64_t i = begin; i < begin + kBatch; ++i)
+        blocks.push_back(MakeBlock(i * kNumNamespaces, format));
       std::vector<NewBlock> list;
       for (const Block& block : blocks) list.push_back(block.AsNew(format));
       const double start = NowSeconds();
@@ -170,10 +177,12 @@ Status MeasureSpeed(const std::string& folder, const BlockStore::Options& option
     read_seconds += NowSeconds() - start;
   }
   const double megabytes = static_cast<double>(count) * 24 * 32768 * 1e-6;
-  std::printf("put: %.3f s, %.0f MB/s, %.1f ms for each of %llu batches\nopen: %.4f s for %llu blocks\nread: %.3f s, %.0f MB/s\n",
-              put_seconds, megabytes / put_seconds, 1e3 * put_seconds * kBatch / static_cast<double>(count),
-              static_cast<unsigned long long>(count / kBatch), open_seconds,
-              static_cast<unsigned long long>(store.Stats().num_blocks), read_seconds, megabytes / read_seconds);
+  std::printf(
+      "put: %.3f s, %.0f MB/s, %.1f ms for each of %llu batches\nopen: %.4f s for %llu blocks\nread: %.3f s, "
+      "%.0f MB/s\n",
+      put_seconds, megabytes / put_seconds, 1e3 * put_seconds * kBatch / static_cast<double>(count),
+      static_cast<unsigned long long>(count / kBatch), open_seconds,
+      static_cast<unsigned long long>(store.Stats().num_blocks), read_seconds, megabytes / read_seconds);
   return {};
 }
 
