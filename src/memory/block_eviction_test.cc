@@ -13,7 +13,6 @@ namespace {
 
 constexpr uint64_t kBlockBytes = 100;
 
-
 // The rule of block_eviction.h, looking at everything for each block that goes.
 std::vector<uint64_t> Expected(const std::vector<BlockEntry*>& entries, uint64_t num_bytes, uint64_t now,
                                const std::set<uint64_t>& new_parents) {
@@ -22,7 +21,8 @@ std::vector<uint64_t> Expected(const std::vector<BlockEntry*>& entries, uint64_t
   while (chosen.size() * kBlockBytes < num_bytes) {
     const BlockEntry* best = nullptr;
     const auto is_followed = [&](const BlockEntry* entry) {
-      return new_parents.contains(entry->key.id.low) || std::ranges::any_of(entries, [&](const BlockEntry* other) {
+      return new_parents.contains(entry->key.id.low) ||
+             std::ranges::any_of(entries, [&](const BlockEntry* other) {
                return !gone.contains(other->key.id.low) && other->key.name_space == entry->key.name_space &&
                       other->parent == entry->key.id && other->position > entry->position;
              });
@@ -33,10 +33,10 @@ std::vector<uint64_t> Expected(const std::vector<BlockEntry*>& entries, uint64_t
     for (const BlockEntry* entry : entries) {
       if (gone.contains(entry->key.id.low) || entry->last_used == now || entry->key.name_space == 2) continue;
       if (is_followed(entry)) continue;
-      const bool is_better = best == nullptr || age(entry) > age(best) ||
-                             (age(entry) == age(best) && entry->position > best->position) ||
-                             (age(entry) == age(best) && entry->position == best->position &&
-                              entry->sequence < best->sequence);
+      const bool is_better =
+          best == nullptr || age(entry) > age(best) ||
+          (age(entry) == age(best) && entry->position > best->position) ||
+          (age(entry) == age(best) && entry->position == best->position && entry->sequence < best->sequence);
       if (is_better) best = entry;
     }
     if (best == nullptr) break;
@@ -85,12 +85,14 @@ TEST(BlockEvictionTest, ChoosesAsTheSimpleRule) {
     const auto num_bytes = *rc::gen::inRange<uint64_t>(0, 30 * kBlockBytes);
     std::vector<BlockKey> new_parents;
     std::set<uint64_t> new_parent_ids;
-    for (const uint64_t id : *rc::gen::container<std::vector<uint64_t>>(2, rc::gen::inRange<uint64_t>(1, 60))) {
+    for (const uint64_t id :
+         *rc::gen::container<std::vector<uint64_t>>(2, rc::gen::inRange<uint64_t>(1, 60))) {
       new_parents.push_back({1, 1, {id, 0}});
       if (blocks.Find(new_parents.back()) != nullptr) new_parent_ids.insert(id);
     }
     std::vector<uint64_t> chosen;
-    for (const BlockEntry* entry : ChooseEvictions(blocks, num_bytes, new_parents, [](uint32_t) { return kBlockBytes; })) {
+    for (const BlockEntry* entry :
+         ChooseEvictions(blocks, num_bytes, new_parents, [](uint32_t) { return kBlockBytes; })) {
       chosen.push_back(entry->key.id.low);
     }
     RC_ASSERT(chosen == Expected(entries, num_bytes, blocks.clock(), new_parent_ids));

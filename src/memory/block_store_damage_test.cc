@@ -57,7 +57,8 @@ TEST(BlockStoreDamageTest, EveryFlippedBitIsFoundAndCostsOneBlock) {
     }
     file.Flip(8 * (kSlotBytes + 4096 + 1500));
     ASSERT_OK_AND_ASSIGN(const auto report, store.Verify(nullptr));
-    EXPECT_NE(report.damaged[0].find("namespace ada (slot 1): the sum of layer 1 is wrong"), std::string::npos)
+    EXPECT_NE(report.damaged[0].find("namespace ada (slot 1): the sum of layer 1 is wrong"),
+              std::string::npos)
         << report.damaged[0];
     if (!is_encrypted) {
       const auto listed = store.List("ada", kTestFormat);
@@ -130,7 +131,8 @@ TEST(BlockStoreDamageTest, ADamagedIndexIsRefusedOrStillRight) {
     bad[at] = static_cast<char>(bad[at] ^ (1 << rng.Below(8)));
     try_index(bad);
   }
-  for (size_t length = 1; length < good.size(); length += 1 + rng.Below(2000)) try_index(good.substr(0, length));
+  for (size_t length = 1; length < good.size(); length += 1 + rng.Below(2000))
+    try_index(good.substr(0, length));
   EXPECT_GT(num_refused, 30u);
   std::filesystem::remove(path);
   const auto without = BlockStore::Open(directory.path(), {});
@@ -150,7 +152,8 @@ void SetVersion(const std::filesystem::path& path, uint32_t version) {
 TEST(BlockStoreDamageTest, OtherVersionsAreRefused) {
   const TemporaryDirectory directory;
   MustOpen(directory.path());
-  for (const auto& [version, advice] : {std::pair(2u, "use a newer program"), std::pair(0u, "use an older program")}) {
+  for (const auto& [version, advice] :
+       {std::pair(2u, "use a newer program"), std::pair(0u, "use an older program")}) {
     SetVersion(directory / "index.mdb", version);
     const auto store = BlockStore::Open(directory.path(), {});
     EXPECT_EQ(store.status().code(), StatusCode::kUnsupported);
@@ -173,7 +176,8 @@ TEST(BlockStoreDamageTest, TheKeyMustBeTheOneItWasMadeWith) {
   const TemporaryDirectory plain, sealed;
   MustOpen(plain.path());
   MustOpen(sealed.path(), {.key = kKey});
-  const auto expect = [](const TemporaryDirectory& directory, std::optional<std::string> key, const char* text) {
+  const auto expect = [](const TemporaryDirectory& directory, std::optional<std::string> key,
+                         const char* text) {
     const auto store = BlockStore::Open(directory.path(), {.key = std::move(key)});
     EXPECT_EQ(store.status().code(), StatusCode::kInvalidArgument);
     EXPECT_ERROR_CONTAINS(store, text);

@@ -52,8 +52,8 @@ TEST(SlotHeaderTest, ReadsWhatWasWritten) {
     RC_ASSERT(bytes.size() % kSlotPage == 0);
     const auto read = ParseSlotHeader(bytes, key, "slot");
     RC_ASSERT(read.ok());
-    RC_ASSERT(read->name_space == header.name_space && read->format == header.format && read->id == header.id &&
-              read->parent == header.parent && read->position == header.position);
+    RC_ASSERT(read->name_space == header.name_space && read->format == header.format &&
+              read->id == header.id && read->parent == header.parent && read->position == header.position);
     RC_ASSERT(read->tokens == header.tokens && read->nonce == header.nonce && read->sums == header.sums);
   }));
 }
@@ -65,7 +65,8 @@ TEST(SlotHeaderTest, PartsDoNotOverlapAndLayersAreAligned) {
     RC_ASSERT(layout.LayerOffset(0) == layout.header_bytes);
     RC_ASSERT(layout.LayerOffset(1) % kSlotLayerAlignment == 0);
     RC_ASSERT(layout.layer_stride >= header.format.layer_bytes);
-    RC_ASSERT(layout.summaries_offset >= layout.LayerOffset(header.format.num_layers - 1) + header.format.layer_bytes);
+    RC_ASSERT(layout.summaries_offset >=
+              layout.LayerOffset(header.format.num_layers - 1) + header.format.layer_bytes);
     RC_ASSERT(layout.slot_bytes >= layout.summaries_offset + layout.summaries_bytes);
     RC_ASSERT(layout.slot_bytes % kSlotPage == 0 && layout.slot_bytes >= 2 * kSlotPage);
   }));

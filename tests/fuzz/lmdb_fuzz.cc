@@ -33,7 +33,8 @@ void FuzzLmdb(std::span<const uint8_t> bytes) {
   const auto as_bytes = [](const std::string& text) { return std::as_bytes(std::span(text)); };
   const std::string large(3000 + sum % 2, 'v');
   for (const std::string& key : keys) static_cast<void>(transaction->Delete(keys.size() % 2, as_bytes(key)));
-  for (const char* key : {"", "k", "zz"}) static_cast<void>(transaction->Put(0, as_bytes(key), as_bytes(large)));
+  for (const char* key : {"", "k", "zz"})
+    static_cast<void>(transaction->Put(0, as_bytes(key), as_bytes(large)));
   const Status committed = transaction->Commit();
   QWEN25_CHECK(committed.ok() || !committed.message().empty());
 }

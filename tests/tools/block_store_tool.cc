@@ -144,9 +144,10 @@ Status Check(BlockStore& store) {
   std::_Exit(0);  // what was read here must not count as used
 }
 
-Status MeasureSpeed(const std::string& folder, const BlockStore::Options& options, uint64_t count) {
+Status MeasureSpeed(const std::string& folder, const BlockStore::Options& options, uint64_t count,
+                    uint32_t layer_bytes) {
   const BlockFormat format = {
-      .fingerprint = {9, 9}, .num_layers = 24, .layer_bytes = 32768, .summary_bytes = 512};
+      .fingerprint = {9, 9}, .num_layers = 24, .layer_bytes = layer_bytes, .summary_bytes = 512};
   constexpr uint64_t kBatch = 16;
   double put_seconds = 0;
   {
@@ -170,13 +171,14 @@ Status MeasureSpeed(const std::string& folder, const BlockStore::Options& option
     const Block block = MakeBlock(i * kNumNamespaces, format);
     std::vector<std::byte> read(block.data.size());
     std::vector<std::byte*> layers;
-    for (size_t layer = 0; layer < format.num_layers; ++layer) layers.push_back(read.data() + layer * 32768);
+    for (size_t layer = 0; layer < format.num_layers; ++layer)
+      layers.push_back(read.data() + layer * layer_bytes);
     start = NowSeconds();
     QWEN25_RETURN_IF_ERROR(store.Read(NamespaceOf(0), format, block.id, block.tokens, layers,
-                                      std::span(read).subspan(size_t{24} * 32768)));
+                                      std::span(read).subspan(size_t{24} * layer_bytes)));
     read_seconds += NowSeconds() - start;
   }
-  const double megabytes = static_cast<double>(count) * 24 * 32768 * 1e-6;
+  const double megabytes = static_cast<double>(count) * 24 * layer_bytes * 1e-6;
   std::printf(
       "put: %.3f s, %.0f MB/s, %.1f ms for each of %llu batches\nopen: %.4f s for %llu blocks\nread: %.3f s, "
       "%.0f MB/s\n",
@@ -190,7 +192,9 @@ Status Run(const std::vector<std::string>& args) {
   if (args.size() < 3) return InvalidArgument("usage: block_store_tool put|check|speed FOLDER MIB [...]");
   BlockStore::Options options = {.max_bytes = std::stoull(args[2]) << 20};
   if (const char* key = std::getenv("QWEN25_TEST_KEY")) options.key = key;
-  if (args[0] == "speed" && args.size() == 4) return MeasureSpeed(args[1], options, std::stoull(args[3]));
+  if (args[0] == "speed" && args.size() == 5) {
+    return MeasureSpeed(args[1], options, std::stoull(args[3]), static_cast<uint32_t>(std::stoul(args[4])));
+  }
   QWEN25_TRY(BlockStore store, BlockStore::Open(args[1], options));
   if (args[0] == "put" && args.size() == 4) return PutUntilKilled(store, std::stoull(args[3]));
   if (args[0] == "check") return Check(store);
