@@ -3,7 +3,7 @@
 
 #include "infer/session.h"
 #include "memory/block_id.h"
-#include "ops/stored_summary.h"
+#include "memory/block_summaries.h"
 
 namespace qwen25 {
 namespace {
@@ -18,10 +18,7 @@ constexpr size_t kBlocksPerWrite = 64;
 void InferenceEngine::SetStore(BlockStore* store) {
   store_ = store;
   if (store == nullptr) return;
-  block_format_ = {.fingerprint = model_.Fingerprint(*threads_),
-                   .num_layers = static_cast<uint32_t>(blocks_.num_layers()),
-                   .layer_bytes = static_cast<uint32_t>(blocks_.bytes_per_layer()),
-                   .summary_bytes = static_cast<uint32_t>(SummaryBytes(block_shape()))};
+  block_format_ = StoredBlockFormat(model_.Fingerprint(*threads_), block_shape(), blocks_.num_layers());
   NameBlocks();
 }
 
@@ -160,10 +157,7 @@ Status Session::Remember() {
       layers[i] = engine_.blocks().Data(blocks_[num_stored_ + i / format.num_layers], i % format.num_layers);
     }
     summaries.resize(layers.size() * format.summary_bytes);
-    engine_.execution().threads.ParallelFor(layers.size(), [&](size_t i, size_t) {
-      SummarizeStoredBlock(engine_.block_shape(), layers[i],
-                           std::span(summaries).subspan(i * format.summary_bytes, format.summary_bytes));
-    });
+    SummarizeLayers(engine_.execution().threads, engine_.block_shape(), layers, summaries);
     for (size_t i = 0; i < count; ++i) {
       const size_t block = num_stored_ + i;
       blocks.push_back({.id = names_[block],

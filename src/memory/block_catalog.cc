@@ -118,14 +118,15 @@ Result<std::unique_ptr<BlockCatalog>> BlockCatalog::Open(const std::filesystem::
 
 // Under another name first, so that a file with the right name is complete.
 Status BlockCatalog::Create(const std::filesystem::path& folder, const BlockCipher* cipher) {
-  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
-    if (entry.path().extension() == ".kv") {
-      return Corrupt(
-          "{}: is missing, and without it nobody knows what is in {}; restore it, or remove both to start "
-          "anew",
-          (folder / kFileName).string(), entry.path().filename().string());
-    }
+  std::error_code error;
+  for (std::filesystem::directory_iterator item(folder, error), end; !error && item != end;
+       item.increment(error)) {
+    if (item->path().extension() != ".kv") continue;
+    return Corrupt(
+        "{}: is missing, and without it nobody knows what is in {}; restore it, or remove both to start anew",
+        (folder / kFileName).string(), item->path().filename().string());
   }
+  if (error) return ErrnoStatus(error.value(), "read", folder.string());
   {
     QWEN25_TRY(LmdbEnvironment database,
                LmdbEnvironment::Open(folder / kTemporaryName, uint64_t{64} << 20, kTableNames));
@@ -140,7 +141,6 @@ Status BlockCatalog::Create(const std::filesystem::path& folder, const BlockCiph
     }
     QWEN25_RETURN_IF_ERROR(transaction.Commit());
   }
-  std::error_code error;
   std::filesystem::rename(folder / kTemporaryName, folder / kFileName, error);
   if (error) return ErrnoStatus(error.value(), "create", (folder / kFileName).string());
   return SyncDirectory(folder);

@@ -57,7 +57,7 @@ Result<BlockStore> BlockStore::Open(const std::filesystem::path& folder, const O
 
 Status BlockStore::State::OpenFiles() {
   for (const auto& [key, entry] : catalog->entries()) {
-    QWEN25_TRY(Slots * of, OpenSlots(BytesOf(*entry)));
+    QWEN25_TRY(auto* of, OpenSlots(BytesOf(*entry)));
     if (entry->slot < of->owners.size() && of->owners[entry->slot] != nullptr) {
       return Corrupt(
           "{}: blocks {} and {} are in the same slot {} of {}; restore the folder from a backup, or "
@@ -73,15 +73,14 @@ Status BlockStore::State::OpenFiles() {
     QWEN25_RETURN_IF_ERROR(of.file.Sync());
   }
   // Files of which nothing is left.
-  for (const auto& item : std::filesystem::directory_iterator(folder)) {
-    if (item.path().extension() != ".kv") continue;
-    const bool used =
-        std::ranges::any_of(slots, [&](const auto& of) { return of.second.file.path() == item.path(); });
-    std::error_code error;
-    if (!used && !std::filesystem::remove(item.path(), error) && error) {
-      return ErrnoStatus(error.value(), "remove", item.path().string());
-    }
+  std::error_code error;
+  for (std::filesystem::directory_iterator item(folder, error), end; !error && item != end;
+       item.increment(error)) {
+    const std::filesystem::path path = item->path();
+    const auto is_it = [&](const auto& of) { return of.second.file.path() == path; };
+    if (path.extension() == ".kv" && std::ranges::none_of(slots, is_it)) std::filesystem::remove(path, error);
   }
+  if (error) return ErrnoStatus(error.value(), "clean up", folder.string());
   return {};
 }
 
@@ -229,7 +228,11 @@ Status BlockStore::Put(std::string_view name_space, const BlockFormat& format,
 
   const uint64_t slot_bytes = SlotLayout(format).slot_bytes;
   QWEN25_TRY(change.removed, state_->MakeRoom(slot_bytes, fresh.size(), parents));
-  QWEN25_TRY(State::Slots * into, state_->OpenSlots(slot_bytes));
+  QWEN25_TRY(auto* into, state_->OpenSlots(slot_bytes));
+  if (into->file.end_slot() + fresh.size() > SlotFile::kMaxSlots) {
+    return ResourceExhausted("{}: has {} slots already, and {} are the most", into->file.path(),
+                             into->file.end_slot(), SlotFile::kMaxSlots);
+  }
   std::vector<std::byte> buffer(slot_bytes);
   for (const NewBlock* block : fresh) {
     auto entry = state_->WriteBlock(*into, {number, format_number, block->id}, format, *block, buffer);

@@ -156,10 +156,12 @@ TEST_P(BlockStoreTest, ErasesWithoutATrace) {
 TEST_P(BlockStoreTest, CompactionKeepsContentAndMovesItTogether) {
   BlockStore store = MustOpen(directory_.path(), Options());
   std::vector<TestBlock> kept;
-  for (uint64_t i = 1; i <= 60; ++i) {
-    TestBlock block = MakeBlock(i);
-    ASSERT_OK(PutBlocks(store, i % 3 == 0 ? "ada" : "bob", {block}));
-    if (i % 3 == 0) kept.push_back(std::move(block));
+  for (uint64_t i = 1; i <= 60; i += 6) {
+    kept.push_back(MakeBlock(i));
+    kept.push_back(MakeBlock(i + 1));
+    ASSERT_OK(
+        PutBlocks(store, "bob", {MakeBlock(i + 2), MakeBlock(i + 3), MakeBlock(i + 4), MakeBlock(i + 5)}));
+    ASSERT_OK(PutBlocks(store, "ada", {kept[kept.size() - 2], kept.back()}));
   }
   const auto file = directory_.path() / "blocks-8192.kv";
   EXPECT_EQ(std::filesystem::file_size(file), 60u * 8192);
@@ -174,6 +176,91 @@ TEST_P(BlockStoreTest, CompactionKeepsContentAndMovesItTogether) {
   ASSERT_OK_AND_ASSIGN(const BlockStoreReport report, store.Verify(nullptr));
   EXPECT_EQ(report.num_checked, 20u);
   EXPECT_TRUE(report.damaged.empty());
+}
+
+TEST_P(BlockStoreTest, KeepsToItsBudgetAndToTheOrderOfValue) {
+  constexpr uint64_t kMaxBytes = 400 << 10;
+  std::vector<TestBlock> put;
+  Rng rng(6);
+  for (int opening = 0; opening < 3; ++opening) {
+    BlockStore store = MustOpen(directory_.path(), Options(kMaxBytes));
+    ASSERT_OK(store.Pin("pinned", true));
+    ASSERT_OK(PutBlocks(store, "pinned", {MakeBlock(5000), MakeBlock(5001)}));
+    for (int i = 0; i < 20; ++i) {
+      const bool follows = !put.empty() && rng.Below(2) == 0;
+      const TestBlock parent =
+          follows ? put[put.size() - 1 - rng.Below(std::min<size_t>(put.size(), 4))] : TestBlock();
+      std::vector<TestBlock> batch = {MakeBlock(put.size() + 1, follows ? &parent : nullptr)};
+      batch.push_back(MakeBlock(put.size() + 2, &batch[0]));
+      ASSERT_OK(PutBlocks(store, "ada", batch));
+      put.insert(put.end(), batch.begin(), batch.end());
+      EXPECT_LE(store.Stats().used_bytes, kMaxBytes);
+      for (const TestBlock& block : batch) EXPECT_TRUE(store.Contains("ada", kTestFormat, block.id));
+      // The first sequence is used again and again.
+      EXPECT_OK(ReadAndCompare(store, "ada", put[1]));
+    }
+    EXPECT_OK(ReadAndCompare(store, "pinned", MakeBlock(5000)));
+    EXPECT_OK(ReadAndCompare(store, "pinned", MakeBlock(5001)));
+    const BlockStoreStats stats = store.Stats();
+    EXPECT_LT(stats.num_blocks, put.size());
+    EXPECT_GT(stats.num_blocks, 15u);
+    EXPECT_EQ(stats.num_pinned, 2u);
+    // Every block that is there has the one before it.
+    for (const StoredBlock& block : store.List("ada", kTestFormat)) {
+      EXPECT_TRUE(block.position == 0 || store.Contains("ada", kTestFormat, block.parent));
+    }
+    ASSERT_OK_AND_ASSIGN(const BlockStoreReport report, store.Verify(nullptr));
+    EXPECT_TRUE(report.damaged.empty());
+  }
+}
+
+TEST_P(BlockStoreTest, SaysWhenNothingMayGo) {
+  BlockStore store = MustOpen(directory_.path(), Options(300 << 10));
+  ASSERT_OK(store.Pin("ada", true));
+  std::vector<TestBlock> put;
+  Status status;
+  while (status.ok() && put.size() < 100) {
+    put.push_back(MakeBlock(put.size() + 1));
+    status = PutBlocks(store, "ada", {put.back()});
+  }
+  EXPECT_EQ(status.code(), StatusCode::kResourceExhausted);
+  EXPECT_ERROR_CONTAINS(status, "unpin or erase a namespace, or raise the limit");
+  put.pop_back();
+  EXPECT_EQ(store.Stats().num_blocks, put.size());
+  for (const TestBlock& block : put) EXPECT_OK(ReadAndCompare(store, "ada", block));
+  std::vector<TestBlock> many;
+  for (uint64_t i = 0; i < 100; ++i) many.push_back(MakeBlock(1000 + i));
+  EXPECT_EQ(PutBlocks(store, "bob", many).code(), StatusCode::kResourceExhausted);
+  EXPECT_EQ(store.Stats().num_blocks, put.size());
+  EXPECT_EQ(store.Stats().namespaces.size(), 1u);
+  ASSERT_OK(store.Pin("ada", false));
+  ASSERT_OK(PutBlocks(store, "bob", {many[0]}));
+  EXPECT_FALSE(store.Contains("ada", kTestFormat, put[0].id));
+  EXPECT_TRUE(store.Contains("ada", kTestFormat, put.back().id));
+}
+
+TEST_P(BlockStoreTest, LayersThatWereReadCountAsUsed) {
+  BlockStore store = MustOpen(directory_.path(), Options(300 << 10));
+  const TestBlock wanted = MakeBlock(1);
+  ASSERT_OK(PutBlocks(store, "ada", {wanted}));
+  for (uint64_t i = 2; i < 40; ++i) {
+    if (!GetParam()) {
+      EXPECT_NE(store.Layer(store.List("ada", kTestFormat)[0], kTestFormat, 1), nullptr);
+    } else {
+      EXPECT_OK(ReadAndCompare(store, "ada", wanted));
+    }
+    ASSERT_OK(PutBlocks(store, "ada", {MakeBlock(i)}));
+  }
+  EXPECT_TRUE(store.Contains("ada", kTestFormat, wanted.id));
+  EXPECT_FALSE(store.Contains("ada", kTestFormat, MakeBlock(2).id));
+}
+
+TEST_P(BlockStoreTest, RefusesNamesAndFormatsBeyondTheLimits) {
+  BlockStore store = MustOpen(directory_.path(), Options());
+  EXPECT_ERROR_CONTAINS(store.Put("", kTestFormat, {}), "a name of 1 to 200 bytes");
+  EXPECT_ERROR_CONTAINS(store.Pin(std::string(201, 'x'), true), "has 201");
+  EXPECT_ERROR_CONTAINS(store.Put("ada", {.num_layers = 2000, .layer_bytes = 1}, {}), "2000 layers");
+  EXPECT_ERROR_CONTAINS(store.Put("ada", {.num_layers = 1, .layer_bytes = 1u << 30}, {}), "1073741824 bytes");
 }
 
 INSTANTIATE_TEST_SUITE_P(Keys, BlockStoreTest, testing::Bool(),

@@ -19,16 +19,13 @@ namespace qwen25 {
 inline constexpr BlockFormat kTestFormat = {
     .fingerprint = {11, 22}, .num_layers = 3, .layer_bytes = 1024, .summary_bytes = 64};
 
-// Everything that a block holds. Spans of AsNew() point into it.
+// Everything that a block holds.
 struct TestBlock {
   Hash128 id, parent;
   uint32_t position = 0;
   std::vector<int32_t> tokens;
   std::vector<std::vector<std::byte>> layers;
   std::vector<std::byte> summaries;
-  std::vector<const std::byte*> layer_data;
-
-  NewBlock AsNew() const { return {id, parent, position, tokens, layer_data, summaries}; }
 };
 
 inline std::vector<std::byte> RandomBytes(Rng& rng, size_t count) {
@@ -52,14 +49,18 @@ inline TestBlock MakeBlock(uint64_t number, const TestBlock* parent = nullptr,
     block.layers.push_back(RandomBytes(rng, format.layer_bytes));
   }
   block.summaries = RandomBytes(rng, size_t{format.num_layers} * format.summary_bytes);
-  for (const auto& layer : block.layers) block.layer_data.push_back(layer.data());
   return block;
 }
 
 inline Status PutBlocks(BlockStore& store, std::string_view name_space, const std::vector<TestBlock>& blocks,
                         const BlockFormat& format = kTestFormat) {
+  std::vector<std::vector<const std::byte*>> layers(blocks.size());
   std::vector<NewBlock> list;
-  for (const TestBlock& block : blocks) list.push_back(block.AsNew());
+  for (size_t i = 0; i < blocks.size(); ++i) {
+    const TestBlock& block = blocks[i];
+    for (const auto& layer : block.layers) layers[i].push_back(layer.data());
+    list.push_back({block.id, block.parent, block.position, block.tokens, layers[i], block.summaries});
+  }
   return store.Put(name_space, format, list);
 }
 

@@ -161,6 +161,15 @@ void EncodeSlotHeader(const SlotHeader& header, const BlockCipher* cipher, std::
   std::memcpy(out.data(), &fixed, sizeof fixed);
 }
 
+void RepairSlotHeaderCrc(std::span<std::byte> bytes) {
+  FixedPart fixed;
+  if (bytes.size() < sizeof fixed) return;
+  std::memcpy(&fixed, bytes.data(), sizeof fixed);
+  if (fixed.header_bytes < sizeof fixed || fixed.header_bytes > bytes.size()) return;
+  fixed.crc = HeaderCrc(bytes.first(fixed.header_bytes));
+  std::memcpy(bytes.data(), &fixed, sizeof fixed);
+}
+
 Result<SlotHeader> ParseSlotHeader(std::span<const std::byte> bytes, const BlockCipher* cipher,
                                    std::string_view origin) {
   FixedPart fixed;

@@ -61,6 +61,9 @@ inline uint64_t SlotPart(size_t index_of_sum) {
 // Writes SlotLayout::header_bytes bytes. With `cipher`, what tells about the content is encrypted.
 void EncodeSlotHeader(const SlotHeader& header, const BlockCipher* cipher, std::span<std::byte> out);
 
+// Gives a head of any content the checksum that it says it should have, where it is long enough. For tests.
+void RepairSlotHeaderCrc(std::span<std::byte> bytes);
+
 // Parses a head that may be anything, given with at least the bytes that it says it has. The message begins
 // with `origin`. kUnsupported for another version, or for an encrypted one without `cipher`.
 Result<SlotHeader> ParseSlotHeader(std::span<const std::byte> bytes, const BlockCipher* cipher,

@@ -7,6 +7,8 @@
 #include <cerrno>
 
 #include "base/file.h"
+#include "base/mmap.h"
+#include "store/lmdb_check.h"
 
 namespace qwen25 {
 namespace {
@@ -110,6 +112,11 @@ Result<LmdbEnvironment> LmdbEnvironment::Open(const std::filesystem::path& path,
   environment.path_ = std::make_unique<std::string>(path.string());
   environment.names_.assign(tables.begin(), tables.end());
   environment.map_bytes_ = map_bytes;
+  std::error_code ignored;
+  if (std::filesystem::file_size(path, ignored) > 0 && std::filesystem::exists(path, ignored)) {
+    QWEN25_TRY(const MappedFile file, MappedFile::Open(path));
+    QWEN25_RETURN_IF_ERROR(CheckLmdbFile(file.bytes(), *environment.path_));
+  }
   QWEN25_RETURN_IF_ERROR(environment.OpenFile());
   return environment;
 }

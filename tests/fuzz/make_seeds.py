@@ -155,6 +155,89 @@ def config_seeds():
         yield json.dumps(config, indent=2).encode()
 
 
+def crc32c(data):
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = (crc >> 1) ^ (0x82F63B78 if crc & 1 else 0)
+    return crc ^ 0xFFFFFFFF
+
+
+def slot(num_layers, layer_bytes, summary_bytes, flags=0):
+    """The head of a slot of a block file (docs/formats/kv_blocks.md)."""
+    header_bytes = -(-(400 + 16 * (num_layers + 1)) // 4096) * 4096
+    before = b"q25block" + struct.pack("<7I", 1, header_bytes, flags, 3, num_layers, layer_bytes, summary_bytes)
+    after = bytes(16 + 16 + 8) + struct.pack("<6Q2I", 1, 2, 3, 4, 5, 6, 7, 64) + struct.pack("<64i", *range(64)) + bytes(8)
+    after += b"".join(struct.pack("<I12x", 1000 + i) for i in range(num_layers + 1))
+    after += bytes(header_bytes - 40 - len(after))
+    return before + struct.pack("<I", crc32c(before + bytes(4) + after)) + after
+
+
+def slot_seeds():
+    yield slot(1, 64, 0)
+    yield slot(24, 32768, 512)
+    yield slot(300, 1000, 4)
+    yield slot(2, 128, 16, flags=1)
+
+
+PAGE = 4096
+NO_PAGE = 2**64 - 1
+
+
+def lmdb_page(number, flags, nodes):
+    """A page of LMDB 0.9 (mdb.c: MDB_page); nodes from the end of the page downwards."""
+    places, body, upper = [], b"", PAGE
+    for node in nodes:
+        node += b"\0" * (len(node) % 2)
+        upper -= len(node)
+        places.append(upper)
+        body = node + body
+    head = struct.pack("<QHHHH", number, 0, flags, 16 + 2 * len(places), upper)
+    head += b"".join(struct.pack("<H", place) for place in places)
+    return head + bytes(upper - len(head)) + body
+
+
+def lmdb_leaf(key, value, flags=0, size=None):
+    size = len(value) if size is None else size
+    return struct.pack("<HHHH", size & 0xFFFF, size >> 16, flags, len(key)) + key + value
+
+
+def lmdb_branch(key, page):
+    return struct.pack("<HHHH", page & 0xFFFF, page >> 16 & 0xFFFF, page >> 32, len(key)) + key
+
+
+def lmdb_table(flags=0, depth=0, branches=0, leaves=0, large=0, entries=0, root=NO_PAGE, pad=0):
+    return struct.pack("<IHHQQQQQ", pad, flags, depth, branches, leaves, large, entries, root)
+
+
+def lmdb(main, pages, free=lmdb_table(8, pad=PAGE)):
+    """Two heads, then pages from number 2 on."""
+    meta = struct.pack("<IIQQ", 0xBEEFC0DE, 1, 0, 1 << 20) + free + main + struct.pack("<Q", 1 + len(pages))
+    heads = [lmdb_page(i, 8, [])[:16] + meta + struct.pack("<Q", i + 5) for i in range(2)]
+    return b"".join(head + bytes(PAGE - len(head)) for head in heads) + b"".join(pages)
+
+
+def lmdb_seeds():
+    def two_tables(a, b):
+        return lmdb_page(2, 2, [lmdb_leaf(b"a", a, 2), lmdb_leaf(b"b", b, 2)])
+
+    main = lmdb_table(0, 1, 0, 1, 0, 2, 2)
+    yield lmdb(lmdb_table(), [])
+    yield lmdb(main, [two_tables(lmdb_table(), lmdb_table())])
+    leaf = lmdb_page(3, 2, [lmdb_leaf(b"key %d" % i, b"value" * i) for i in range(8)])
+    yield lmdb(main, [two_tables(lmdb_table(0, 1, 0, 1, 0, 8, 3), lmdb_table()), leaf])
+    large = struct.pack("<QHHI", 4, 0, 4, 1) + b"x" * (PAGE - 16)
+    free_page = lmdb_page(5, 2, [lmdb_leaf(struct.pack("<Q", 3), struct.pack("<QQ", 1, 6))])
+    yield lmdb(main, [two_tables(lmdb_table(0, 1, 0, 1, 1, 1, 3), lmdb_table()),
+                      lmdb_page(3, 2, [lmdb_leaf(b"large", struct.pack("<Q", 4), 1, 4000)]), large, free_page, bytes(PAGE)],
+               lmdb_table(8, 1, 0, 1, 0, 1, 5, PAGE))
+    yield lmdb(main, [two_tables(lmdb_table(), lmdb_table(0, 2, 1, 2, 0, 4, 3)),
+                      lmdb_page(3, 1, [lmdb_branch(b"", 4), lmdb_branch(b"m", 5)]),
+                      lmdb_page(4, 2, [lmdb_leaf(b"c", b"1"), lmdb_leaf(b"d", b"2")]),
+                      lmdb_page(5, 2, [lmdb_leaf(b"m", b"3"), lmdb_leaf(b"n", b"4")])])
+
+
 def words(document):
     """Every key and every text in a JSON document."""
     if isinstance(document, dict):
@@ -177,9 +260,12 @@ def main(folder):
         "safetensors": ["__metadata__", "dtype", "shape", "data_offsets", *DTYPE_BYTES],
         "gguf": ["GGUF", "general.alignment", "general.architecture", "split.count", "token_embd.weight"],
         "tokenizer": [word for d in (byte_level(), sentence_piece()) for word in words(d) if len(word) > 2],
+        "slot": ["q25block"],
+        "lmdb": ["a", "b"],
         "config": [word for seed in config_seeds() for word in words(json.loads(seed))],
     }
-    targets = {"safetensors": safetensors_seeds, "gguf": gguf_seeds, "tokenizer": tokenizer_seeds, "config": config_seeds}
+    targets = {"safetensors": safetensors_seeds, "gguf": gguf_seeds, "tokenizer": tokenizer_seeds, "config": config_seeds,
+               "slot": slot_seeds, "lmdb": lmdb_seeds}
     for target, seeds in targets.items():
         (folder / target).mkdir(parents=True, exist_ok=True)
         for number, seed in enumerate(seeds()):

@@ -15,16 +15,16 @@ void FuzzSafetensors(std::span<const uint8_t> bytes);
 void FuzzGguf(std::span<const uint8_t> bytes);
 void FuzzTokenizer(std::span<const uint8_t> bytes);
 void FuzzConfig(std::span<const uint8_t> bytes);
+void FuzzSlot(std::span<const uint8_t> bytes);
+void FuzzLmdb(std::span<const uint8_t> bytes);
 
 struct FuzzTarget {
   std::string_view name;  // of its folder of seeds, too
   FuzzFunction function;
 };
 inline constexpr FuzzTarget kFuzzTargets[] = {
-    {"safetensors", FuzzSafetensors},
-    {"gguf", FuzzGguf},
-    {"tokenizer", FuzzTokenizer},
-    {"config", FuzzConfig},
+    {"safetensors", FuzzSafetensors}, {"gguf", FuzzGguf}, {"tokenizer", FuzzTokenizer},
+    {"config", FuzzConfig},           {"slot", FuzzSlot}, {"lmdb", FuzzLmdb},
 };
 
 }  // namespace qwen25
