@@ -5,6 +5,7 @@
 
 #include "base/file.h"
 #include "base/json.h"
+#include "cli/chat_notes.h"
 #include "cli/interrupt.h"
 #include "cli/line_reader.h"
 #include "cli/load_model.h"
@@ -19,6 +20,7 @@ struct ChatFlags {
   ModelFlags model;
   SamplingFlags sampling;
   SpeculationFlags speculation;
+  ChatNotesFlags notes;
   std::string system;
   size_t max_new_tokens = 1024;
 };
@@ -40,7 +42,10 @@ class Chat {
  public:
   // `drafter` may be null.
   Chat(const ChatFlags& flags, LoadedModel& model, const SamplingOptions& sampling, Drafter* drafter)
-      : model_(model), session_(*model.engine), system_(flags.system) {
+      : model_(model),
+        session_(*model.engine),
+        notes_(flags.notes, model.tokenizer, model.engine->max_context_tokens()),
+        system_(flags.system) {
     options_.sampling = sampling;
     options_.drafter = drafter;
     options_.max_draft_tokens = flags.speculation.draft_tokens;
@@ -68,8 +73,9 @@ class Chat {
 
  private:
   Status Command(const std::string& command, const std::string& argument) {
+    if (const auto status = notes_.Command(command, argument)) return *status;
     if (command == "/help") {
-      fmt::print("{}", kHelp);
+      fmt::print("{}{}", kChatNotesHelp, kHelp);
     } else if (command == "/system") {
       if (argument.empty()) {
         fmt::print("{}\n", system_.empty()
@@ -120,7 +126,7 @@ class Chat {
   }
 
   Status Ask(const std::string& question) {
-    messages_.push_back({.role = "user", .content = question});
+    messages_.push_back({.role = "user", .content = notes_.WithNotes(question, messages_)});
     EncodeOptions encode;
     encode.add_bos = true;
     const std::vector<int32_t> tokens = model_.tokenizer.Encode(Prompt(), encode);
@@ -183,6 +189,7 @@ class Chat {
   LoadedModel& model_;
   Session session_;
   GenerateOptions options_;
+  ChatNotes notes_;
   std::string system_;
   std::vector<ChatMessage> messages_;  // without the system message
   std::string last_stats_;
@@ -219,7 +226,8 @@ void AddChatVerb(CLI::App& app, RunVerb& run) {
       ->capture_default_str();
   AddSamplingFlags(*verb, flags->sampling);
   AddSpeculationFlags(*verb, flags->speculation);
-  verb->footer(std::string("Commands in the chat:\n") + kHelp +
+  AddChatNotesFlags(*verb, flags->notes);
+  verb->footer(std::string("Commands in the chat:\n") + kChatNotesHelp + kHelp +
                "\nExamples:\n  qwen25 chat -m Qwen2.5-0.5B-Instruct\n"
                "  qwen25 chat -m Qwen2.5-7B-Instruct --weights int4 --speculate Qwen2.5-0.5B-Instruct");
   verb->callback([flags, &run] { run = [flags] { return RunChat(*flags); }; });
