@@ -6,6 +6,7 @@
 
 #include "base/file.h"
 #include "base/json.h"
+#include "cli/chat_notes.h"
 #include "cli/interrupt.h"
 #include "cli/line_reader.h"
 #include "cli/load_model.h"
@@ -13,6 +14,7 @@
 #include "cli/speculation_flags.h"
 #include "cli/verb.h"
 #include "knowledge/dialogue_log.h"
+#include "memory/recalled_blocks.h"
 #include "text/chat_template.h"
 
 namespace qwen25 {
@@ -23,9 +25,10 @@ struct ChatFlags {
   SamplingFlags sampling;
   SpeculationFlags speculation;
   MemoryFlags memory;
+  ChatNotesFlags notes;
   std::string system;
   size_t max_new_tokens = 1024;
-  bool start_new = false;
+  bool start_new = false, recall_dialogues = false;
 };
 
 constexpr const char* kHelp =
@@ -47,7 +50,10 @@ class Chat {
  public:
   // `drafter` may be null.
   Chat(const ChatFlags& flags, LoadedModel& model, const SamplingOptions& sampling, Drafter* drafter)
-      : model_(model), session_(*model.engine, flags.memory.name_space), system_(flags.system) {
+      : model_(model),
+        session_(*model.engine, flags.memory.name_space),
+        notes_(flags.notes, flags.memory, model.tokenizer, model.engine->max_context_tokens()),
+        system_(flags.system) {
     options_.sampling = sampling;
     options_.drafter = drafter;
     options_.max_draft_tokens = flags.speculation.draft_tokens;
@@ -56,6 +62,18 @@ class Chat {
     if (model.default_system) {
       if (const auto id = model.tokenizer.TokenId("<|im_end|>")) options_.stop_tokens.push_back(*id);
     }
+  }
+
+  // From now on attention reads what the namespace's dialogues left behind; a new one must begin.
+  Status RecallDialogues(const BlockStore& store, const std::string& name_space) {
+    InferenceEngine& engine = *model_.engine;
+    if (engine.recall_window() == 0) {
+      return InvalidArgument("--recall-dialogues needs --recall-window: how far back the model sees as it is");
+    }
+    QWEN25_TRY(recalled_, RecalledBlocks::Load(store, name_space, engine.block_format(), engine.block_shape(),
+                                               {}, engine.execution().threads));
+    fmt::print("[{} blocks of earlier dialogues can be recalled]\n", recalled_ ? recalled_->num_blocks() : 0);
+    return recalled_ ? session_.Recall(*recalled_) : Status();
   }
 
   // Goes on with the newest dialogue on disk, or, with `start_new`, begins another one behind it.
@@ -86,8 +104,9 @@ class Chat {
 
  private:
   Status Command(const std::string& command, const std::string& argument) {
+    if (const auto status = notes_.Command(command, argument)) return *status;
     if (command == "/help") {
-      fmt::print("{}", kHelp);
+      fmt::print("{}{}", kChatNotesHelp, kHelp);
     } else if (command == "/system") {
       if (argument.empty()) {
         fmt::print("{}\n", system_.empty()
@@ -148,7 +167,7 @@ class Chat {
   }
 
   Status Ask(const std::string& question) {
-    messages_.push_back({.role = "user", .content = question});
+    messages_.push_back({.role = "user", .content = notes_.WithNotes(question, messages_)});
     EncodeOptions encode;
     encode.add_bos = true;
     const std::vector<int32_t> tokens = model_.tokenizer.Encode(Prompt(), encode);
@@ -251,8 +270,10 @@ class Chat {
   }
 
   LoadedModel& model_;
+  std::unique_ptr<RecalledBlocks> recalled_;  // outlives the session
   Session session_;
   GenerateOptions options_;
+  ChatNotes notes_;
   std::string system_;
   std::vector<ChatMessage> messages_;  // without the system message
   std::optional<DialogueLog> log_;
@@ -267,7 +288,12 @@ Status RunChat(const ChatFlags& flags) {
   const SamplingOptions sampling = flags.sampling.Over(model.sampling);
   QWEN25_TRY(const LoadedDrafter drafter, LoadDrafter(flags.speculation, flags.model, model, sampling));
   Chat chat(flags, model, sampling, drafter.drafter.get());
-  if (store) QWEN25_RETURN_IF_ERROR(chat.UseLog(flags.memory, flags.start_new));
+  if (store) {
+    QWEN25_RETURN_IF_ERROR(chat.UseLog(flags.memory, flags.start_new || flags.recall_dialogues));
+    if (flags.recall_dialogues) {
+      QWEN25_RETURN_IF_ERROR(chat.RecallDialogues(*store, flags.memory.name_space));
+    }
+  }
   const bool terminal = ::isatty(STDIN_FILENO) != 0;
   if (terminal) {
     fmt::print("{}\n/help lists the commands, Ctrl-D leaves.\n",
@@ -295,8 +321,12 @@ void AddChatVerb(CLI::App& app, RunVerb& run) {
   AddSamplingFlags(*verb, flags->sampling);
   AddSpeculationFlags(*verb, flags->speculation);
   AddMemoryFlags(*verb, flags->memory);
+  AddChatNotesFlags(*verb, flags->notes);
   verb->add_flag("--new", flags->start_new, "Start a new dialogue instead of going on with the last one");
-  verb->footer(std::string("Commands in the chat:\n") + kHelp +
+  verb->add_flag("--recall-dialogues", flags->recall_dialogues,
+                 "Start a new dialogue in which attention also reads the keys and values of earlier ones, "
+                 "where they matter; needs --recall-window (docs/memory.md)");
+  verb->footer(std::string("Commands in the chat:\n") + kChatNotesHelp + kHelp +
                "\nExamples:\n  qwen25 chat -m Qwen2.5-0.5B-Instruct\n"
                "  qwen25 chat -m Qwen2.5-7B-Instruct --weights int4 --speculate Qwen2.5-0.5B-Instruct\n"
                "  qwen25 chat -m Qwen2.5-0.5B-Instruct --namespace work --new");

@@ -76,12 +76,12 @@ bool FromSetting(const std::string& setting, EmbedderFlags& flags) {
 
 }  // namespace
 
-Result<LoadedNotes> OpenNotes(const std::filesystem::path& directory, EmbedderFlags flags,
-                              bool need_vectors) {
+Result<LoadedNotes> OpenNotes(const std::filesystem::path& directory, EmbedderFlags flags, bool need_vectors,
+                              const NoteStoreOptions& options) {
   const bool asked = !flags.embedder.empty();
   if (!asked && !need_vectors) flags.embedder = "none";
   if (!asked && need_vectors && NoteStore::Exists(directory)) {
-    QWEN25_TRY(const auto store, NoteStore::Open(directory, nullptr));
+    QWEN25_TRY(const auto store, NoteStore::Open(directory, nullptr, options));
     QWEN25_TRY(const std::optional<EmbedderId> stored, store->StoredEmbedder());
     QWEN25_TRY(const std::string setting, store->GetSetting("embedder_flags"));
     if (stored && !FromSetting(setting, flags)) {
@@ -92,7 +92,7 @@ Result<LoadedNotes> OpenNotes(const std::filesystem::path& directory, EmbedderFl
   }
   LoadedNotes notes;
   QWEN25_TRY(notes.embedder, LoadEmbedder(flags));
-  QWEN25_TRY(notes.store, NoteStore::Open(directory, notes.embedder.embedder.get()));
+  QWEN25_TRY(notes.store, NoteStore::Open(directory, notes.embedder.embedder.get(), options));
   if (notes.embedder.embedder != nullptr) {
     QWEN25_TRY(const std::string setting, notes.store->GetSetting("embedder_flags"));
     if (setting != EmbedderSetting(flags)) {

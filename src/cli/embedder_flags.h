@@ -38,7 +38,8 @@ struct LoadedNotes {
 };
 // Opens the notes of a memory folder with the embedder that is asked for, else with the one that its vectors
 // were made with, else with "hashed". `need_vectors` false: without one, unless it is asked for.
-Result<LoadedNotes> OpenNotes(const std::filesystem::path& directory, EmbedderFlags flags, bool need_vectors);
+Result<LoadedNotes> OpenNotes(const std::filesystem::path& directory, EmbedderFlags flags, bool need_vectors,
+                              const NoteStoreOptions& options = {});
 
 // QWEN25_MEMORY, else qwen25/memory in the user's folder for data (XDG).
 std::string DefaultMemoryDirectory();

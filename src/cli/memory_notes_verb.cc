@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <ctime>
 #include <fstream>
 #include <iostream>
 #include <iterator>
@@ -13,9 +12,8 @@
 #include "base/progress.h"
 #include "cli/embedder_flags.h"
 #include "cli/interrupt.h"
+#include "cli/note_lines.h"
 #include "cli/read_texts.h"
-#include "knowledge/search_terms.h"
-#include "text/utf8.h"
 
 namespace qwen25 {
 namespace {
@@ -35,37 +33,6 @@ struct NoteFlags {
 
   fs::path directory() const { return memory.empty() ? DefaultMemoryDirectory() : memory; }
 };
-
-std::string LocalTime(int64_t milliseconds) {
-  const std::time_t seconds = milliseconds / 1000;
-  struct tm local {};
-  ::localtime_r(&seconds, &local);
-  char text[32];
-  std::strftime(text, sizeof text, "%Y-%m-%d %H:%M", &local);
-  return text;
-}
-
-// One line of at most `room` bytes.
-std::string OneLine(std::string_view text, size_t room) {
-  std::string line;
-  for (const char c : text) {
-    const bool space = c == '\n' || c == '\r' || c == '\t' || c == ' ';
-    if (space && (line.empty() || line.back() == ' ')) continue;
-    line += space ? ' ' : c;
-    if (line.size() > room) break;
-  }
-  if (line.size() <= room) return line;
-  line.resize(room - 3);
-  line.resize(line.size() - IncompleteUtf8Suffix(line));
-  return line + "...";
-}
-
-constexpr size_t kSnippetBytes = 300;
-
-std::string Snippet(const std::string& text, const std::string& query) {
-  const size_t begin = SnippetBegin(text, query, kSnippetBytes);
-  return (begin == 0 ? "" : "...") + OneLine(std::string_view(text).substr(begin), kSnippetBytes);
-}
 
 // What `memory add` was given. A word that names no file is a text to remember, unless it looks like a path.
 Status AddInputs(const NoteFlags& flags, const NewNote& common, NoteStore& store) {

@@ -1,7 +1,6 @@
 #include "knowledge/hashed_embedder.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <string_view>
 #include <unordered_map>
@@ -18,16 +17,6 @@ namespace {
 constexpr size_t kCoordinates = 8;     // of one feature's projection
 constexpr float kGroupWeight = 0.35f;  // of one letter group; a word has about as many groups as letters
 
-// As TermsOf gives them: lower case, stemmed. Sorted.
-constexpr std::array kCommonWords = std::to_array<std::string_view>(
-    {"a",    "about", "after", "all",  "also",  "am",    "an",   "and",   "any",  "are",   "as",    "at",
-     "be",   "been",  "but",   "by",   "can",   "could", "did",  "do",    "doe",  "for",   "from",  "had",
-     "has",  "have",  "he",    "her",  "him",   "his",   "how",  "i",     "if",   "in",    "into",  "is",
-     "it",   "its",   "just",  "me",   "my",    "no",    "not",  "of",    "on",   "one",   "or",    "our",
-     "out",  "she",   "so",    "some", "than",  "that",  "the",  "their", "them", "then",  "there", "these",
-     "they", "this",  "to",    "up",   "was",   "we",    "were", "what",  "when", "where", "which", "who",
-     "whom", "why",   "will",  "with", "would", "you",   "your"});
-
 uint64_t HashText(std::string_view text, uint64_t seed) {
   return Hash64(std::as_bytes(std::span(text)), seed);
 }
@@ -38,11 +27,6 @@ void AddFeature(uint64_t hash, float weight, std::span<float> out) {
     const uint64_t bits = rng.Next();
     out[(bits >> 1) % out.size()] += (bits & 1) != 0 ? weight : -weight;
   }
-}
-
-float WeightOf(std::string_view term) {
-  if (std::ranges::binary_search(kCommonWords, term)) return 0.1f;
-  return term.size() < 3 ? 0.5f : 1.0f;
 }
 
 void AddTerm(const std::string& term, float weight, std::span<float> out) {
@@ -103,7 +87,7 @@ Status HashedEmbedder::Embed(EmbedKind, std::span<const std::string> texts, std:
       if (++counts[term] == 1) order.push_back(std::move(term));
     }
     for (const std::string& term : order) {
-      AddTerm(term, WeightOf(term) * (1 + std::log(static_cast<float>(counts[term]))), vector);
+      AddTerm(term, TermWeight(term) * (1 + std::log(static_cast<float>(counts[term]))), vector);
     }
     NormalizeVector(vector);
   }

@@ -9,6 +9,7 @@
 #include <unicode/uversion.h>
 
 #include <algorithm>
+#include <array>
 #include <memory>
 
 #include "base/check.h"
@@ -19,6 +20,16 @@ namespace {
 
 // Raised when the code below gives other terms for the same text.
 constexpr const char* kRules = "1";
+
+// As TermsOf gives them: lower case, stemmed. Sorted.
+constexpr std::array kCommonWords = std::to_array<std::string_view>(
+    {"a",    "about", "after", "all",  "also",  "am",    "an",   "and",   "any",  "are",   "as",    "at",
+     "be",   "been",  "but",   "by",   "can",   "could", "did",  "do",    "doe",  "for",   "from",  "had",
+     "has",  "have",  "he",    "her",  "him",   "his",   "how",  "i",     "if",   "in",    "into",  "is",
+     "it",   "its",   "just",  "me",   "my",    "no",    "not",  "of",    "on",   "one",   "or",    "our",
+     "out",  "she",   "so",    "some", "than",  "that",  "the",  "their", "them", "then",  "there", "these",
+     "they", "this",  "to",    "up",   "was",   "we",    "were", "what",  "when", "where", "which", "who",
+     "whom", "why",   "will",  "with", "would", "you",   "your"});
 
 enum class Kind { kNone, kWord, kPairs, kDictionary };
 
@@ -187,6 +198,11 @@ std::vector<SearchTerm> QueryTermsOf(std::string_view query) {
     }
   });
   return found;
+}
+
+float TermWeight(std::string_view term) {
+  if (std::ranges::binary_search(kCommonWords, term)) return 0.1f;
+  return term.size() < 3 ? 0.5f : 1.0f;
 }
 
 size_t SnippetBegin(std::string_view text, std::string_view query, size_t max_bytes) {

@@ -25,6 +25,10 @@ std::vector<std::string> TermsOf(std::string_view text);
 // character is a prefix.
 std::vector<SearchTerm> QueryTermsOf(std::string_view query);
 
+// How much a term says without knowing any corpus: 0.1 for common words of English, 0.5 for what is shorter
+// than three bytes, else 1.
+float TermWeight(std::string_view term);
+
 // Where in `text` a query's terms are densest: the first byte, at a word, of the stretch of at most
 // `max_bytes` with the most different terms; the earliest of equals.
 size_t SnippetBegin(std::string_view text, std::string_view query, size_t max_bytes);

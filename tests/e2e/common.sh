@@ -3,7 +3,7 @@ set -euo pipefail
 qwen25=$1
 source_folder=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 work=$(mktemp -d)
-export QWEN25_MEMORY=$work/memory  # not the user's
+export QWEN25_MEMORY=$work/memory  # never the memory of whoever runs the tests
 trap 'rm -rf "$work"' EXIT
 
 fail() {

@@ -2,7 +2,6 @@
 # Notes from the command line: added, found, superseded, exported, imported, forgotten without a trace, and kept by a
 # writer that is killed: notes.sh PROGRAM
 source "$(dirname "$0")/common.sh" "$@"
-export QWEN25_MEMORY=$work/memory
 
 quietly "$qwen25" memory add "The garage code is 4711." --tag home
 quietly "$qwen25" memory add "Die Katze heißt Mimi." "会议在星期三下午三点举行。"

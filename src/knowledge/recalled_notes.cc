@@ -1,0 +1,121 @@
+#include "knowledge/recalled_notes.h"
+
+#include <algorithm>
+#include <chrono>
+#include <unordered_set>
+
+#include "knowledge/search_terms.h"
+#include "text/utf8.h"
+
+namespace qwen25 {
+namespace {
+
+// Hits looked at for each note wanted: the fused order and that of relevance differ.
+constexpr size_t kLookedAt = 4;
+// Of FindToForget.
+constexpr size_t kMaxCandidates = 5;
+constexpr double kCertain = 0.5, kLead = 0.2;
+
+std::string DayOf(int64_t milliseconds) {
+  const std::chrono::sys_days day = std::chrono::floor<std::chrono::days>(
+      std::chrono::sys_time<std::chrono::milliseconds>(std::chrono::milliseconds(milliseconds)));
+  const std::chrono::year_month_day date(day);
+  return fmt::format("{:04}-{:02}-{:02}", static_cast<int>(date.year()), static_cast<unsigned>(date.month()),
+                     static_cast<unsigned>(date.day()));
+}
+
+Result<std::vector<RecalledNote>> Ranked(NoteStore& store, const std::string& query,
+                                         const std::vector<std::string>& namespaces, size_t limit) {
+  NoteSearch search;
+  search.query = query;
+  search.namespaces = namespaces;
+  search.limit = limit;
+  QWEN25_TRY(std::vector<NoteHit> hits, store.Search(search));
+  std::vector<RecalledNote> notes;
+  for (NoteHit& hit : hits) {
+    const double relevance = RelevanceOf(query, hit);
+    notes.push_back({std::move(hit), relevance});
+  }
+  std::ranges::stable_sort(notes, std::greater(), &RecalledNote::relevance);
+  return notes;
+}
+
+}  // namespace
+
+double RelevanceOf(std::string_view query, const NoteHit& hit) {
+  const std::vector<std::string> terms = TermsOf(hit.text);
+  const std::unordered_set<std::string_view> found(terms.begin(), terms.end());
+  double all = 0, covered = 0;
+  for (const SearchTerm& term : QueryTermsOf(query)) {
+    const double weight = TermWeight(term.text);
+    all += weight;
+    const bool there = term.prefix ? std::ranges::any_of(terms,
+                                                         [&](const std::string& word) {
+                                                           return word.starts_with(term.text);
+                                                         })
+                                   : found.contains(term.text);
+    if (there) covered += weight;
+  }
+  // Common words alone ask for nothing.
+  const double coverage = covered / std::max(all, 1.0);
+  if (hit.vector_rank == 0) return coverage;
+  return (coverage + std::clamp(hit.cosine, 0.0, 1.0)) / 2;
+}
+
+Result<std::vector<RecalledNote>> RecallNotes(NoteStore& store, const std::string& question,
+                                              const RecallOptions& options) {
+  std::vector<RecalledNote> recalled;
+  if (options.limit == 0) return recalled;
+  QWEN25_TRY(std::vector<RecalledNote> ranked, Ranked(store, question, options.namespaces,
+                                                      kLookedAt * options.limit + options.except.size()));
+  size_t tokens = 0;
+  for (RecalledNote& note : ranked) {
+    if (recalled.size() == options.limit || note.relevance < options.floor) break;
+    if (options.except.contains(note.hit.note)) continue;
+    const size_t more = EstimateTokens(note.hit.text);
+    if (tokens + more > options.max_tokens) continue;
+    tokens += more;
+    recalled.push_back(std::move(note));
+  }
+  return recalled;
+}
+
+std::string NoteLine(const NoteHit& hit, std::span<const std::string> control_texts) {
+  std::string text = hit.text;
+  for (const std::string& control : control_texts) {
+    const size_t first = control.empty() ? 0 : DecodeCodePoint(control.data(), control.data() + control.size()).bytes;
+    if (first == 0 || first == control.size()) continue;
+    for (size_t at = 0; (at = text.find(control, at)) != std::string::npos; at += first + 1) {
+      text.insert(at + first, 1, ' ');
+    }
+  }
+  const size_t begin = text.find_first_not_of(" \t\r\n"), end = text.find_last_not_of(" \t\r\n");
+  text = begin == std::string::npos ? "" : text.substr(begin, end + 1 - begin);
+  return fmt::format("- (note {}, {}) {}\n", hit.note, DayOf(hit.created_ms), text);
+}
+
+std::string QuestionWithNotes(std::string_view question, std::span<const std::string> note_lines) {
+  if (note_lines.empty()) return std::string(question);
+  return fmt::format("Notes from memory that may help:\n{}\n{}", fmt::join(note_lines, ""), question);
+}
+
+Result<ForgetChoice> FindToForget(NoteStore& store, const std::string& words,
+                                  const std::vector<std::string>& namespaces) {
+  QWEN25_TRY(std::vector<RecalledNote> ranked,
+             Ranked(store, words, namespaces, kLookedAt * kMaxCandidates));
+  ForgetChoice choice;
+  std::set<int64_t> seen;
+  for (RecalledNote& note : ranked) {
+    if (note.relevance < kRelevanceFloor || choice.candidates.size() == kMaxCandidates) break;
+    if (seen.insert(note.hit.note).second) choice.candidates.push_back(std::move(note));
+  }
+  if (choice.candidates.empty()) return choice;
+  const RecalledNote& best = choice.candidates[0];
+  QWEN25_TRY(const Note note, store.Get(best.hit.note));
+  choice.certain =
+      note.num_chunks == 1 && best.relevance >= kCertain &&
+      (choice.candidates.size() == 1 || best.relevance - choice.candidates[1].relevance >= kLead);
+  return choice;
+}
+
+}  // namespace qwen25
