@@ -13,6 +13,7 @@
 #include "base/progress.h"
 #include "cli/interrupt.h"
 #include "knowledge/note_store.h"
+#include "knowledge/recalled_notes.h"
 #include "knowledge/retrieval_set.h"
 
 namespace qwen25 {
@@ -57,6 +58,14 @@ struct ModeResult {
   std::map<std::string, RetrievalScore> scores;  // by kind, and kAll
   std::vector<double> milliseconds;
   std::vector<double> answered, unanswered;  // best scores of questions with and without an answer
+};
+
+// What a chat would put before the questions.
+struct ChatResult {
+  struct Kind {
+    size_t questions = 0, notes = 0, any = 0, right = 0;
+  };
+  Kind answerable, unanswerable;
 };
 
 double Percentile(std::vector<double> values, double share) {
@@ -107,8 +116,7 @@ class RetrievalBench {
       : flags_(flags), set_(set), store_(store) {}
 
   Status Run(const Mode& mode, ModeResult& result) {
-    const size_t count = flags_.max_questions == 0 ? set_.questions.size()
-                                                   : std::min(flags_.max_questions, set_.questions.size());
+    const size_t count = num_questions();
     Progress progress(mode.name, "questions", count);
     // The first of each namespace reads or builds its graph; that is not part of searching.
     for (const RetrievalQuestion& question : set_.questions) {
@@ -132,7 +140,31 @@ class RetrievalBench {
     return {};
   }
 
+  Status RunChat(ChatResult& result) {
+    for (size_t i = 0; i < num_questions(); ++i) {
+      if (InterruptGuard::requested())
+        return Cancelled("stopped after {} of {} questions", i, num_questions());
+      const RetrievalQuestion& question = set_.questions[i];
+      RecallOptions options;
+      options.namespaces = {question.name_space};
+      QWEN25_TRY(const std::vector<RecalledNote> notes, RecallNotes(store_, question.query, options));
+      std::vector<NoteHit> hits;
+      for (const RecalledNote& note : notes) hits.push_back(note.hit);
+      ChatResult::Kind& kind = question.relevant.empty() ? result.unanswerable : result.answerable;
+      ++kind.questions;
+      kind.notes += hits.size();
+      kind.any += hits.empty() ? 0 : 1;
+      kind.right +=
+          std::ranges::any_of(RanksOf(question, hits), [](size_t rank) { return rank != 0; }) ? 1 : 0;
+    }
+    return {};
+  }
+
  private:
+  size_t num_questions() const {
+    return flags_.max_questions == 0 ? set_.questions.size()
+                                     : std::min(flags_.max_questions, set_.questions.size());
+  }
   NoteSearch SearchOf(const RetrievalQuestion& question, SearchMode mode) const {
     NoteSearch search;
     search.query = question.query;
@@ -178,6 +210,21 @@ void PrintTable(const std::map<std::string, ModeResult>& results) {
     fmt::print("| {} | {:.2f} | {:.2f} | {} |\n", mode.name, Percentile(result.milliseconds, 0.5),
                Percentile(result.milliseconds, 0.99), above);
   }
+}
+
+void PrintChat(const ChatResult& result) {
+  fmt::print("\n| in a chat | number | notes per question | with any | with a right one |\n");
+  fmt::print("| --- | ---: | ---: | ---: | ---: |\n");
+  const auto row = [](const char* name, const ChatResult::Kind& kind) {
+    if (kind.questions == 0) return;
+    const auto share = [&](size_t count) {
+      return static_cast<double>(count) / static_cast<double>(kind.questions);
+    };
+    fmt::print("| {} | {} | {:.2f} | {:.3f} | {:.3f} |\n", name, kind.questions, share(kind.notes),
+               share(kind.any), share(kind.right));
+  };
+  row("answerable", result.answerable);
+  row("unanswerable", result.unanswerable);
 }
 
 void PrintJson(const std::map<std::string, ModeResult>& results, const std::string& embedder,
@@ -231,9 +278,12 @@ Status RunRetrievalBench(const RetrievalBenchFlags& flags) {
     PrintJson(results, name, stats);
     return {};
   }
+  ChatResult chat;
+  QWEN25_RETURN_IF_ERROR(bench.RunChat(chat));
   fmt::print("{} notes, {} chunks, {:.1f} MB; {}; added in {:.1f} s\n\n", stats.notes, stats.chunks,
              static_cast<double>(stats.file_bytes) / 1e6, name, added - start);
   PrintTable(results);
+  PrintChat(chat);
   return {};
 }
 

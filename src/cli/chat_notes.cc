@@ -18,7 +18,8 @@ constexpr size_t kLineBytes = 80;
 std::optional<int64_t> AsId(const std::string& text) {
   int64_t id = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), id);
-  return error == std::errc() && end == text.data() + text.size() && id > 0 ? std::optional(id) : std::nullopt;
+  return error == std::errc() && end == text.data() + text.size() && id > 0 ? std::optional(id)
+                                                                            : std::nullopt;
 }
 
 std::string LineOf(const NoteHit& hit) {
@@ -92,7 +93,8 @@ Status ChatNotes::Forget(std::string argument) {
   if (erase) argument.erase(0, std::min(argument.size(), kErase.size() + 1));
   if (argument.empty()) return InvalidArgument("/forget needs the number of a note, or words that mean one");
   NoteStore* store = Store(false);
-  if (store == nullptr) return NotFound("there is nothing to forget: {}", on_ ? "no notes" : "the memory is off");
+  if (store == nullptr)
+    return NotFound("there is nothing to forget: {}", on_ ? "no notes" : "the memory is off");
   if (const auto id = AsId(argument)) {
     QWEN25_TRY(const Note note, OwnNote(*store, *id));
     return ForgetNote(note, erase);

@@ -1,5 +1,5 @@
-// The semantic memory in `qwen25 chat`: what is remembered and forgotten on request, and which notes go with a
-// question.
+// The semantic memory in `qwen25 chat`: what is remembered and forgotten on request, and which notes go with
+// a question.
 #pragma once
 
 #include <CLI/CLI.hpp>

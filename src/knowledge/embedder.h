@@ -31,6 +31,8 @@ class Embedder {
   virtual ~Embedder() = default;
 
   virtual const EmbedderId& id() const = 0;
+  // What a rank among its vectors counts in a hybrid search, where a rank among words counts 1.
+  virtual double fusion_weight() const { return 1; }
   // Fills out [texts.size() * dimension] with one vector of length one per text; a text with nothing in it
   // (empty, punctuation alone) gives zeros.
   virtual Status Embed(EmbedKind kind, std::span<const std::string> texts, std::span<float> out) = 0;

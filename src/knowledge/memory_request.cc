@@ -105,9 +105,9 @@ constexpr Phrase kPhrases[] = {
     {Kind::kRemember, "覚えておいて:"},
     {Kind::kForget, "忘れて:"},
 };
-constexpr const char* kPolite[] = {"please,",    "bitte,",       "s'il te plaît,", "s'il vous plaît,",
-                                   "por favor,", "per favore,",  "alsjeblieft,",   "alstublieft,",
-                                   "proszę,",    "пожалуйста,", "请",             "請"};
+constexpr const char* kPolite[] = {
+    "please,",      "bitte,",       "s'il te plaît,", "s'il vous plaît,", "por favor,", "per favore,",
+    "alsjeblieft,", "alstublieft,", "proszę,",        "пожалуйста,",      "请",         "請"};
 
 char32_t Lower(char32_t c) {
   return c == 0x2019 ? U'\'' : static_cast<char32_t>(u_tolower(static_cast<UChar32>(c)));

@@ -50,12 +50,27 @@ TEST(MemoryRequest, OtherLanguages) {
 }
 
 TEST(MemoryRequest, OrdinaryLinesStayOrdinary) {
-  for (const char* line :
-       {"", "   ", "remember", "Remember that", "remember that.", "Forget that!", "forget that, let us go on",
-        "Remember that time in Paris?", "Do you remember that I like tea?", "I remember that day well",
-        "remember thatched roofs burn", "Please explain how memory works", "remember me", "Forget it.",
-        "She said: remember that I love you", "What should I remember that others forget?", "please",
-        "Vergiss es.", "记住了吗？", "\xff\xfe remember that", "remember \xff that x"}) {
+  for (const char* line : {"",
+                           "   ",
+                           "remember",
+                           "Remember that",
+                           "remember that.",
+                           "Forget that!",
+                           "forget that, let us go on",
+                           "Remember that time in Paris?",
+                           "Do you remember that I like tea?",
+                           "I remember that day well",
+                           "remember thatched roofs burn",
+                           "Please explain how memory works",
+                           "remember me",
+                           "Forget it.",
+                           "She said: remember that I love you",
+                           "What should I remember that others forget?",
+                           "please",
+                           "Vergiss es.",
+                           "记住了吗？",
+                           "\xff\xfe remember that",
+                           "remember \xff that x"}) {
     ExpectNone(line);
   }
 }

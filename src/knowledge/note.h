@@ -58,7 +58,7 @@ struct NoteHit {
   TextRange range;                              // its place in the note, in bytes
   int64_t created_ms = 0;
   bool superseded = false;
-  double score = 0;  // the sum over its ranks of 1 / (60 + rank)
+  double score = 0;  // the sum over its ranks of weight / (60 + rank)
   size_t word_rank = 0, vector_rank = 0;
   double bm25 = 0, cosine = 0;
 };

@@ -1,6 +1,5 @@
 // Searching, and keeping the graphs in step with the table of vectors.
 #include <algorithm>
-#include <array>
 #include <cstring>
 
 #include "base/dtype.h"
@@ -56,10 +55,8 @@ std::string Quoted(const SearchTerm& term) {
 
 }  // namespace
 
-double ReciprocalRankScore(std::span<const size_t> ranks) {
-  double score = 0;
-  for (const size_t rank : ranks) score += rank == 0 ? 0 : 1 / (kFusionConstant + static_cast<double>(rank));
-  return score;
+double ReciprocalRankScore(size_t rank, double weight) {
+  return rank == 0 ? 0 : weight / (kFusionConstant + static_cast<double>(rank));
 }
 
 std::string NoteStore::CachePath(int64_t name_space) const {
@@ -237,10 +234,12 @@ Result<std::vector<NoteHit>> NoteStore::Search(const NoteSearch& search) {
     hit.vector_rank = i + 1;
     hit.cosine = vectors[i].score;
   }
+  const double vector_weight =
+      embedder_ == nullptr || search.mode == SearchMode::kVectors ? 1 : embedder_->fusion_weight();
   std::vector<NoteHit> hits;
   for (auto& [chunk, hit] : fused) {
     hit.chunk = chunk;
-    hit.score = ReciprocalRankScore(std::array{hit.word_rank, hit.vector_rank});
+    hit.score = ReciprocalRankScore(hit.word_rank) + ReciprocalRankScore(hit.vector_rank, vector_weight);
     hits.push_back(std::move(hit));
   }
   std::ranges::stable_sort(hits, std::greater(), &NoteHit::score);

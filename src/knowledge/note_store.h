@@ -145,8 +145,8 @@ class NoteStore {
   std::map<int64_t, NamespaceIndex> indexes_;  // by namespace, made when first searched
 };
 
-// Positions of one item in several rankings, as a score: the sum of 1 / (60 + rank) over the lists that hold
-// it (Cormack, Clarke and Buettcher 2009). Ranks count from 1; 0: not in the list.
-double ReciprocalRankScore(std::span<const size_t> ranks);
+// What a place in one ranking adds to the score of an item: weight / (60 + rank) (Cormack, Clarke and
+// Buettcher 2009, where every weight is 1). Ranks count from 1; 0: not in the list.
+double ReciprocalRankScore(size_t rank, double weight = 1);
 
 }  // namespace qwen25

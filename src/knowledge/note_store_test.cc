@@ -71,7 +71,7 @@ TEST(NoteStore, RemembersFindsAndForgets) {
   ASSERT_OK_AND_ASSIGN(const auto hits, store->Search({.query = "Mimi"}));
   EXPECT_EQ(hits[0].word_rank, 1u);
   EXPECT_EQ(hits[0].vector_rank, 1u);
-  EXPECT_DOUBLE_EQ(hits[0].score, 2.0 / 61);
+  EXPECT_DOUBLE_EQ(hits[0].score, (1 + embedder.fusion_weight()) / 61);
   EXPECT_EQ(hits[0].text, note.text);
 
   ASSERT_OK_AND_ASSIGN(const size_t forgotten, store->Forget(std::array{cat, int64_t{99}}, /*erase=*/false));
@@ -121,6 +121,49 @@ TEST(NoteStore, NamespacesAreKeptApart) {
   EXPECT_EQ(hits[0].cosine, before[0].cosine);
   EXPECT_TRUE(NotesFound(*store, {.query = "password", .namespaces = {"eve"}}).empty());
   EXPECT_EQ(NotesFound(*store, {.query = "password", .namespaces = {"ada", "bob"}, .limit = 50}).size(), 21u);
+}
+
+// What one namespace needs is destroyed: a search in the other cannot have looked at it.
+TEST(NoteStore, OtherNamespacesAreNeverRead) {
+  const TemporaryDirectory directory;
+  HashedEmbedder embedder;
+  {
+    const auto store = MustOpen(directory.path(), &embedder);
+    for (const char* name : {"ada", "bob"}) {
+      for (int i = 0; i < 20; ++i) {
+        MustAdd(*store, {.text = fmt::format("password number {} of {}", i, name), .name_space = name});
+      }
+    }
+  }
+  const auto search = [&](NoteStore& store, const char* name) {
+    return store.Search({.query = "password 7", .namespaces = {name}});
+  };
+  std::vector<NoteHit> before;
+  {
+    const auto store = MustOpen(directory.path(), &embedder);
+    ASSERT_OK_AND_ASSIGN(before, search(*store, "ada"));
+  }
+  EXPECT_TRUE(std::filesystem::exists(directory / "notes.vectors-1.hnsw"));
+  EXPECT_FALSE(std::filesystem::exists(directory / "notes.vectors-2.hnsw")) << "nobody searched there";
+  {
+    ASSERT_OK_AND_ASSIGN(Database database, Database::Open(directory / "notes.sqlite", 100));
+    ASSERT_OK(database.Execute(
+        "UPDATE embeddings SET vector = x'00' WHERE chunk IN (SELECT id FROM chunks WHERE namespace = 2);"
+        "DROP TABLE words_2; DROP TABLE vocabulary_2"));
+  }
+  const auto store = MustOpen(directory.path(), &embedder);
+  ASSERT_OK_AND_ASSIGN(const std::vector<NoteHit> after, search(*store, "ada"));
+  ASSERT_EQ(after.size(), before.size());
+  for (size_t i = 0; i < after.size(); ++i) {
+    EXPECT_EQ(after[i].note, before[i].note);
+    EXPECT_EQ(after[i].score, before[i].score);
+    EXPECT_EQ(after[i].cosine, before[i].cosine);
+  }
+  EXPECT_FALSE(search(*store, "bob").ok()) << "the destruction was to be felt there";
+  EXPECT_ERROR_CONTAINS(
+      store->Search({.query = "password 7", .namespaces = {"bob"}, .mode = SearchMode::kVectors}),
+      "the vector of chunk");
+  EXPECT_FALSE(store->Search({.query = "password 7", .namespaces = {"ada", "bob"}}).ok());
 }
 
 TEST(NoteStore, UpdatesHideWhatTheyReplace) {
@@ -406,9 +449,10 @@ TEST(NoteStore, AcknowledgedNotesSurviveAKill) {
   }
 }
 
-TEST(ReciprocalRank, SumsOverTheListsThatHoldIt) {
-  EXPECT_DOUBLE_EQ(ReciprocalRankScore(std::array<size_t, 2>{1, 0}), 1.0 / 61);
-  EXPECT_DOUBLE_EQ(ReciprocalRankScore(std::array<size_t, 2>{3, 10}), 1.0 / 63 + 1.0 / 70);
+TEST(ReciprocalRank, CountsFromOneAndNotAtAllOutsideTheList) {
+  EXPECT_DOUBLE_EQ(ReciprocalRankScore(1), 1.0 / 61);
+  EXPECT_DOUBLE_EQ(ReciprocalRankScore(10, 0.5), 0.5 / 70);
+  EXPECT_DOUBLE_EQ(ReciprocalRankScore(0), 0);
 }
 
 }  // namespace

@@ -10,7 +10,7 @@
 namespace qwen25 {
 namespace {
 
-// Hits looked at for each note wanted: the fused order and that of relevance differ.
+// Hits looked at for each note wanted: some of the best are not relevant.
 constexpr size_t kLookedAt = 4;
 // Of FindToForget.
 constexpr size_t kMaxCandidates = 5;
@@ -24,8 +24,8 @@ std::string DayOf(int64_t milliseconds) {
                      static_cast<unsigned>(date.day()));
 }
 
-Result<std::vector<RecalledNote>> Ranked(NoteStore& store, const std::string& query,
-                                         const std::vector<std::string>& namespaces, size_t limit) {
+Result<std::vector<RecalledNote>> Found(NoteStore& store, const std::string& query,
+                                        const std::vector<std::string>& namespaces, size_t limit) {
   NoteSearch search;
   search.query = query;
   search.namespaces = namespaces;
@@ -36,7 +36,6 @@ Result<std::vector<RecalledNote>> Ranked(NoteStore& store, const std::string& qu
     const double relevance = RelevanceOf(query, hit);
     notes.push_back({std::move(hit), relevance});
   }
-  std::ranges::stable_sort(notes, std::greater(), &RecalledNote::relevance);
   return notes;
 }
 
@@ -49,11 +48,10 @@ double RelevanceOf(std::string_view query, const NoteHit& hit) {
   for (const SearchTerm& term : QueryTermsOf(query)) {
     const double weight = TermWeight(term.text);
     all += weight;
-    const bool there = term.prefix ? std::ranges::any_of(terms,
-                                                         [&](const std::string& word) {
-                                                           return word.starts_with(term.text);
-                                                         })
-                                   : found.contains(term.text);
+    const bool there =
+        term.prefix
+            ? std::ranges::any_of(terms, [&](const std::string& word) { return word.starts_with(term.text); })
+            : found.contains(term.text);
     if (there) covered += weight;
   }
   // Common words alone ask for nothing.
@@ -66,12 +64,12 @@ Result<std::vector<RecalledNote>> RecallNotes(NoteStore& store, const std::strin
                                               const RecallOptions& options) {
   std::vector<RecalledNote> recalled;
   if (options.limit == 0) return recalled;
-  QWEN25_TRY(std::vector<RecalledNote> ranked, Ranked(store, question, options.namespaces,
-                                                      kLookedAt * options.limit + options.except.size()));
+  QWEN25_TRY(std::vector<RecalledNote> found,
+             Found(store, question, options.namespaces, kLookedAt * options.limit + options.except.size()));
   size_t tokens = 0;
-  for (RecalledNote& note : ranked) {
-    if (recalled.size() == options.limit || note.relevance < options.floor) break;
-    if (options.except.contains(note.hit.note)) continue;
+  for (RecalledNote& note : found) {
+    if (recalled.size() == options.limit) break;
+    if (note.relevance < options.floor || options.except.contains(note.hit.note)) continue;
     const size_t more = EstimateTokens(note.hit.text);
     if (tokens + more > options.max_tokens) continue;
     tokens += more;
@@ -83,7 +81,8 @@ Result<std::vector<RecalledNote>> RecallNotes(NoteStore& store, const std::strin
 std::string NoteLine(const NoteHit& hit, std::span<const std::string> control_texts) {
   std::string text = hit.text;
   for (const std::string& control : control_texts) {
-    const size_t first = control.empty() ? 0 : DecodeCodePoint(control.data(), control.data() + control.size()).bytes;
+    const size_t first =
+        control.empty() ? 0 : DecodeCodePoint(control.data(), control.data() + control.size()).bytes;
     if (first == 0 || first == control.size()) continue;
     for (size_t at = 0; (at = text.find(control, at)) != std::string::npos; at += first + 1) {
       text.insert(at + first, 1, ' ');
@@ -101,11 +100,11 @@ std::string QuestionWithNotes(std::string_view question, std::span<const std::st
 
 Result<ForgetChoice> FindToForget(NoteStore& store, const std::string& words,
                                   const std::vector<std::string>& namespaces) {
-  QWEN25_TRY(std::vector<RecalledNote> ranked,
-             Ranked(store, words, namespaces, kLookedAt * kMaxCandidates));
+  QWEN25_TRY(std::vector<RecalledNote> found, Found(store, words, namespaces, kLookedAt * kMaxCandidates));
+  std::ranges::stable_sort(found, std::greater(), &RecalledNote::relevance);
   ForgetChoice choice;
   std::set<int64_t> seen;
-  for (RecalledNote& note : ranked) {
+  for (RecalledNote& note : found) {
     if (note.relevance < kRelevanceFloor || choice.candidates.size() == kMaxCandidates) break;
     if (seen.insert(note.hit.note).second) choice.candidates.push_back(std::move(note));
   }

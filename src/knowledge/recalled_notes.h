@@ -15,7 +15,8 @@ namespace qwen25 {
 
 // How much of the query a hit answers, from 0 to 1: the mean of the share of the query's terms that stand in
 // the chunk (each weighing TermWeight) and of the cosine, where the hit has one. Ranks say which note is the
-// best; this says whether it is any good, which BM25 cannot: its scores depend on the size of the store.
+// best; this says whether it is any good, which BM25 cannot: its scores depend on the size of the store. It
+// is no better order than theirs.
 double RelevanceOf(std::string_view query, const NoteHit& hit);
 
 // Below this a note is not put before a question. docs/benchmarks.md: what it lets through.
@@ -34,7 +35,7 @@ struct RecallOptions {
   std::set<int64_t> except;  // notes that are not wanted
 };
 
-// The notes for a question: the best of a hybrid search that are relevant, best first.
+// The notes for a question: the best of a hybrid search that are relevant, in its order.
 Result<std::vector<RecalledNote>> RecallNotes(NoteStore& store, const std::string& question,
                                               const RecallOptions& options);
 

@@ -52,7 +52,9 @@ class CosineSpace : public hnswlib::SpaceInterface<float> {
 struct VectorIndex::Graph {
   explicit Graph(uint32_t dimension)
       : space(dimension), hnsw(&space, kFirstCapacity, kLinks, kBuildCandidates) {}
-  Graph(uint32_t dimension, const std::string& path) : space(dimension), hnsw(&space, path) {}
+  // With no capacity given, hnswlib gives a graph without vectors none, and it could never grow.
+  Graph(uint32_t dimension, const std::string& path)
+      : space(dimension), hnsw(&space, path, /*nmslib=*/false, kFirstCapacity) {}
 
   CosineSpace space;
   hnswlib::HierarchicalNSW<float> hnsw;

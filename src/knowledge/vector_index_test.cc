@@ -82,5 +82,14 @@ TEST(VectorIndex, CacheIsCheckedAgainstItsHash) {
   EXPECT_ERROR_CONTAINS(VectorIndex::Load(directory / "v", kDimension, hash), "not the index");
 }
 
+TEST(VectorIndex, AnEmptyCacheCanGrow) {
+  const TemporaryDirectory directory;
+  ASSERT_OK_AND_ASSIGN(const uint64_t hash, VectorIndex(kDimension).Save(directory / "v"));
+  ASSERT_OK_AND_ASSIGN(VectorIndex loaded, VectorIndex::Load(directory / "v", kDimension, hash));
+  Rng rng(5);
+  for (int64_t id = 1; id <= 1100; ++id) ASSERT_OK(loaded.Add(id, RandomUnit(rng)));
+  EXPECT_EQ(loaded.Search(RandomUnit(rng), 10).size(), 10u);
+}
+
 }  // namespace
 }  // namespace qwen25

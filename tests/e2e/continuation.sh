@@ -91,12 +91,12 @@ wait "$holder" || fail "the first chat failed"
 # Encrypted, a wrong key, and no key.
 head -c 32 /dev/urandom >"$work/key"
 head -c 32 /dev/urandom >"$work/other_key"
-chat secret "$first\n" --memory "$work/secret" --memory-key "$work/key"
-chat again "$second\n" --memory "$work/secret" --memory-key "$work/key"
+chat secret "$first\n$second\n" --memory "$work/vault" --memory-key "$work/key"
+chat again "$third\n" --memory "$work/vault" --memory-key "$work/key"
 shows again "of them from memory]"
 for flag in "--memory-key $work/other_key" ""; do
   # shellcheck disable=SC2086
-  chat wrong "$second\n" --memory "$work/secret" $flag
+  chat wrong "$third\n" --memory "$work/vault" $flag
   shows wrong "going on without memory"
 done
 
