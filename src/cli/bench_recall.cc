@@ -10,7 +10,9 @@
 #include "cli/interrupt.h"
 #include "cli/recall_map.h"
 #include "data/recall_task.h"
+#include "memory/spill_file.h"
 #include "store/indexed_dataset.h"
+#include "train/chart.h"
 
 namespace qwen25 {
 namespace {
@@ -33,13 +35,28 @@ Status WriteDocuments(const RecallBenchFlags& flags) {
   return writer.Finish();
 }
 
+// A point of a history that is being read.
+struct GrowthPoint {
+  uint64_t tokens;
+  double seconds;           // since its beginning
+  uint64_t resident_bytes;  // of the whole process
+};
+
 // One length.
 struct LengthResult {
   uint64_t length;
   std::vector<uint32_t> right;  // [depths], of flags.histories
   double seconds_per_token = 0;
+  double seconds_per_question = 0;  // two tokens behind the whole history, median
   double read_share = 1;
+  uint64_t resident_bytes = 0;      // of the whole process, the most that was seen while reading
+  std::vector<GrowthPoint> growth;  // of the first history
 };
+
+double Median(std::vector<double> values) {
+  std::ranges::sort(values);
+  return values[values.size() / 2];
+}
 
 class RecallBench {
  public:
@@ -55,6 +72,8 @@ class RecallBench {
       QWEN25_RETURN_IF_ERROR(RunHistory(history, result, seconds, show));
     }
     result.seconds_per_token = seconds / static_cast<double>(length * flags_.histories);
+    result.seconds_per_question = Median(std::move(question_seconds_));
+    question_seconds_.clear();
     uint64_t visible = 0, read = 0;
     for (const RoutingCounts& counts : engine_.routing_counts()) {
       visible += counts.blocks_visible;
@@ -85,12 +104,17 @@ class RecallBench {
     const double start = NowSeconds();
     QWEN25_RETURN_IF_ERROR(session.Append(history, [&](size_t done) {
       show(done);
+      const uint64_t resident = ReadResidentMemory().all_bytes;
+      result.resident_bytes = std::max(result.resident_bytes, resident);
+      if (number == 0) result.growth.push_back({done, NowSeconds() - start, resident});
       return !InterruptGuard::requested();
     }));
     seconds += NowSeconds() - start;
     for (size_t i = 0; i < facts.size(); ++i) {
       const int32_t question[] = {RecallVocabulary::kAsk, facts[i].key};
+      const double asked = NowSeconds();
       QWEN25_RETURN_IF_ERROR(session.Append(question));
+      question_seconds_.push_back(NowSeconds() - asked);
       const std::span<float> logits = session.logits();
       result.right[i] += std::ranges::max_element(logits) - logits.begin() == facts[i].value;
       session.Truncate(history.size());
@@ -100,6 +124,7 @@ class RecallBench {
 
   const RecallBenchFlags& flags_;
   InferenceEngine& engine_;
+  std::vector<double> question_seconds_;  // of the length that is running
 };
 
 double Accuracy(const LengthResult& result, uint32_t histories) {
@@ -117,20 +142,55 @@ void Print(const RecallBenchFlags& flags, const std::vector<LengthResult>& resul
                                  {"accuracy", Accuracy(result, flags.histories)},
                                  {"right", result.right},
                                  {"read_share", result.read_share},
-                                 {"seconds_per_token", result.seconds_per_token}});
+                                 {"seconds_per_token", result.seconds_per_token},
+                                 {"seconds_per_question", result.seconds_per_question},
+                                 {"resident_bytes", result.resident_bytes}});
     }
     fmt::print("{}\n", json.dump());
     return;
   }
-  fmt::print("policy {}\n{:>10}{:>11}{:>9}{:>14}  by depth, of {}\n", policy, "length", "accuracy", "read",
-             "us per token", flags.histories);
+  fmt::print("policy {}\n{:>10}{:>11}{:>9}{:>14}{:>17}{:>7}  by depth, of {}\n", policy, "length", "accuracy",
+             "read", "us per token", "ms per question", "MiB", flags.histories);
   for (const LengthResult& result : results) {
     std::string depths;
     for (const uint32_t count : result.right) depths += fmt::format(" {}", count);
-    fmt::print("{:>10}{:>9.1f} %{:>7.1f} %{:>14.1f} {}\n", result.length,
+    fmt::print("{:>10}{:>9.1f} %{:>7.1f} %{:>14.1f}{:>17.2f}{:>7} {}\n", result.length,
                100 * Accuracy(result, flags.histories), 100 * result.read_share,
-               1e6 * result.seconds_per_token, depths);
+               1e6 * result.seconds_per_token, 1e3 * result.seconds_per_question, result.resident_bytes >> 20,
+               depths);
   }
+}
+
+// What a token costs and how much memory the process takes, over the longest history.
+std::string RenderGrowth(const std::vector<LengthResult>& results) {
+  const std::vector<GrowthPoint>& growth =
+      std::ranges::max_element(results, {}, [](const LengthResult& r) { return r.length; })->growth;
+  constexpr uint64_t kPoints = 100;
+  const uint64_t interval = growth.back().tokens / kPoints;
+  ChartSeries cost = {.name = "µs per token"}, memory = {.name = "MiB in RAM", .color = 1};
+  GrowthPoint last = {};
+  uint64_t most = 0;  // since `last`
+  for (const GrowthPoint& point : growth) {
+    most = std::max(most, point.resident_bytes);
+    if (point.tokens - last.tokens < interval) continue;
+    const auto x = static_cast<double>(point.tokens);
+    cost.points.push_back(
+        {x, 1e6 * (point.seconds - last.seconds) / static_cast<double>(point.tokens - last.tokens)});
+    memory.points.push_back({x, static_cast<double>(most) / (1 << 20)});
+    last = point;
+    most = 0;
+  }
+  // Both scales end at about the same height.
+  const auto value = [](const ChartPoint& point) { return point.y; };
+  const double factor =
+      std::ranges::max(memory.points, {}, value).y / std::ranges::max(cost.points, {}, value).y;
+  for (ChartPoint& point : memory.points) point.y /= factor;
+  return RenderSvg({.title = "Reading a history: cost of a token, memory of the process",
+                    .x_label = "tokens of history",
+                    .y_label = "µs per token",
+                    .series = {cost, memory},
+                    .right_axis = {.label = "MiB in RAM", .factor = factor},
+                    .y_from_zero = true});
 }
 
 }  // namespace
@@ -154,6 +214,9 @@ Status RunRecallBench(const RecallBenchFlags& flags) {
   std::vector<LengthResult> results(flags.lengths.size());
   for (size_t i = 0; i < results.size(); ++i) QWEN25_RETURN_IF_ERROR(bench.Run(flags.lengths[i], results[i]));
   Print(flags, results, engine->routing().ToString());
+  if (!flags.growth_output.empty()) {
+    QWEN25_RETURN_IF_ERROR(WriteFileAtomically(flags.growth_output, RenderGrowth(results)));
+  }
   if (flags.output.empty()) return {};
   RecallMap map{.title = fmt::format("Facts recalled, {}", engine->routing().ToString())};
   for (const LengthResult& result : results) {

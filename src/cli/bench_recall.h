@@ -15,8 +15,9 @@ struct RecallBenchFlags {
   uint32_t depths = 20;    // places of facts in a history, evenly from its beginning to its end
   uint32_t histories = 5;  // of each length
   uint64_t seed = 1;
-  std::string output;      // heat map, SVG; empty: none
-  std::string write_data;  // instead: training documents into this shard
+  std::string output;         // heat map, SVG; empty: none
+  std::string growth_output;  // cost of a token and memory over the longest history, SVG; empty: none
+  std::string write_data;     // instead: training documents into this shard
   uint64_t documents = 1000, document_tokens = 1024, fact_every = 48, question_every = 24;
   bool repetitions = false;
   bool json = false;

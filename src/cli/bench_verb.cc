@@ -197,6 +197,8 @@ void AddRecallBench(CLI::App& verb, RunVerb& run) {
   what->add_option("--histories", flags->histories, "Histories of each length")->capture_default_str();
   what->add_option("--seed", flags->seed, "Of the histories or documents")->capture_default_str();
   what->add_option("-o,--output", flags->output, "Heat map to write, SVG");
+  what->add_option("--growth", flags->growth_output,
+                   "Chart of a token's cost and of memory over the longest history to write, SVG");
   what->add_option("--write-data", flags->write_data, "Instead, write training documents into this shard");
   what->add_option("--documents", flags->documents, "How many")->capture_default_str();
   what->add_option("--document-tokens", flags->document_tokens, "Tokens of each")->capture_default_str();

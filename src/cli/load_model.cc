@@ -59,6 +59,10 @@ void AddModelFlags(CLI::App& verb, ModelFlags& flags, bool required) {
   verb.add_option("--history-gib", flags.history_gib, "With a recall window: most GiB of keys and values")
       ->check(CLI::Range(1u, 65536u))
       ->capture_default_str();
+  verb.add_option("--working-mib", flags.working_mib,
+                  "With a recall window: about so many MiB of them in RAM")
+      ->check(CLI::Range(1u, 1u << 24))
+      ->capture_default_str();
   verb.add_option("--spill-directory", flags.spill_directory,
                   "With a recall window: the folder of that file; default: the system's for temporary files");
 }
@@ -105,7 +109,8 @@ Result<std::unique_ptr<InferenceEngine>> LoadEngine(const ModelFlags& flags,
                                       .keep_summaries = flags.keep_summaries,
                                       .recall_window = flags.recall_window,
                                       .spill_directory = flags.spill_directory,
-                                      .history_bytes = uint64_t{flags.history_gib} << 30};
+                                      .history_bytes = uint64_t{flags.history_gib} << 30,
+                                      .working_bytes = size_t{flags.working_mib} << 20};
   QWEN25_RETURN_IF_ERROR(InferenceEngine::Check(model.config(), options));
   return std::make_unique<InferenceEngine>(std::move(model), options);
 }

@@ -25,6 +25,7 @@ struct ModelFlags {
   bool keep_summaries = false;     // no flag: InferenceEngine::Options
   uint32_t recall_window = 0;      // the same, with flags
   uint32_t history_gib = 16;
+  uint32_t working_mib = 256;
   std::string spill_directory;
 };
 void AddModelFlags(CLI::App& verb, ModelFlags& flags, bool required = true);

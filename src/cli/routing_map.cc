@@ -66,17 +66,21 @@ std::vector<double> MapCells(const RoutingTrace& trace, size_t layer, size_t sid
   return read;
 }
 
-// Equal neighbours of a row become one rectangle.
-std::string LayerMap(const RoutingTrace& trace, size_t layer, const std::string& caption) {
-  const size_t num_blocks = (trace.num_tokens() + kBlockTokens - 1) / kBlockTokens;
-  const size_t side = std::min(kMapCells, num_blocks);
+size_t MapSide(const RoutingTrace& trace) {
+  return std::min(kMapCells, (trace.num_tokens() + kBlockTokens - 1) / kBlockTokens);
+}
+double MapPixels(size_t side) {
+  return std::max(kCellPixels * static_cast<double>(side), 192.0);
+}
+
+// One <svg> element. Equal neighbours of a row become one rectangle.
+std::string LayerMap(const RoutingTrace& trace, size_t layer) {
+  const size_t side = MapSide(trace);
   const std::vector<double> cells = MapCells(trace, layer, side);
-  const double pixels = std::max(kCellPixels, 192.0 / static_cast<double>(side));
-  const double size = pixels * static_cast<double>(side);
   std::string out = fmt::format(
-      "<figure><svg class=\"map\" width=\"{0:.0f}\" height=\"{0:.0f}\" viewBox=\"0 0 {1} {1}\" "
+      "<svg class=\"map\" width=\"{0:.0f}\" height=\"{0:.0f}\" viewBox=\"0 0 {1} {1}\" "
       "shape-rendering=\"crispEdges\" role=\"img\">\n",
-      size, side);
+      MapPixels(side), side);
   const auto level = [&](size_t row, size_t col) {
     return static_cast<int>(std::ceil(cells[row * side + col] * kLevels));
   };
@@ -88,7 +92,11 @@ std::string LayerMap(const RoutingTrace& trace, size_t layer, const std::string&
                          end - col, static_cast<double>(level(row, col)) / kLevels);
     }
   }
-  return out + fmt::format("\n</svg><figcaption>{}</figcaption></figure>\n", EscapeMarkup(caption));
+  return out + "\n</svg>";
+}
+
+std::string LayerCaption(const RoutingMapInput& input, size_t layer) {
+  return fmt::format("layer {}{}", layer, IsRouted(input, layer) ? "" : ", dense");
 }
 
 std::string BudgetChart(const std::vector<double>& read) {
@@ -154,10 +162,40 @@ std::string RenderRoutingMap(const RoutingMapInput& input) {
   out += BudgetText(input, read);
   out += "<h2>Who reads what</h2>\n<p>Tokens downwards, the blocks that they read to the right.</p>\n";
   for (size_t layer = 0; layer < input.trace->num_layers(); ++layer) {
-    out += LayerMap(*input.trace, layer,
-                    fmt::format("layer {}{}", layer, IsRouted(input, layer) ? "" : ", dense"));
+    out += fmt::format("<figure>{}<figcaption>{}</figcaption></figure>\n", LayerMap(*input.trace, layer),
+                       EscapeMarkup(LayerCaption(input, layer)));
   }
   return out + "</body></html>\n";
+}
+
+std::string RenderRoutingFigure(const RoutingMapInput& input) {
+  constexpr size_t kColumns = 3;
+  constexpr double kMargin = 16, kCaption = 24;
+  const Chart sizes;
+  const size_t layers = input.trace->num_layers();
+  const double step = MapPixels(MapSide(*input.trace)) + kMargin;
+  const double width =
+      std::max(sizes.width, kMargin + step * static_cast<double>(std::min(kColumns, layers)));
+  const double height =
+      sizes.height + (step + kCaption) * static_cast<double>((layers + kColumns - 1) / kColumns) + kMargin;
+  std::string out = fmt::format(
+      "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{0:.0f}\" height=\"{1:.0f}\" viewBox=\"0 0 {0:.0f} "
+      "{1:.0f}\" font-family=\"system-ui,DejaVu Sans,sans-serif\" font-size=\"12\">\n"
+      "<style>svg.map "
+      "rect{{fill:#2563c9}}.page{{fill:#ffffff}}.ground{{fill:#f3f5f7}}.caption{{fill:#656d76}}\n"
+      "@media (prefers-color-scheme:dark){{svg.map rect{{fill:#6ea8fe}}.page{{fill:#0d1117}}"
+      ".ground{{fill:#161b22}}.caption{{fill:#9aa4af}}}}</style>\n"
+      "<rect class=\"page\" width=\"100%\" height=\"100%\"/>\n{2}",
+      width, height, BudgetChart(BlocksReadPerToken(input)));
+  for (size_t layer = 0; layer < layers; ++layer) {
+    const double x = kMargin + step * static_cast<double>(layer % kColumns);
+    const double y = sizes.height + kCaption + (step + kCaption) * static_cast<double>(layer / kColumns);
+    out += fmt::format(
+        "<text class=\"caption\" x=\"{0:.0f}\" y=\"{1:.0f}\">{2}</text><g transform=\"translate({0:.0f} "
+        "{3:.0f})\"><rect class=\"ground\" width=\"{4:.0f}\" height=\"{4:.0f}\"/>{5}</g>\n",
+        x, y - 6, EscapeMarkup(LayerCaption(input, layer)), y, step - kMargin, LayerMap(*input.trace, layer));
+  }
+  return out + "</svg>\n";
 }
 
 }  // namespace qwen25

@@ -37,6 +37,9 @@ struct RoutingMapInput {
 // no other files.
 std::string RenderRoutingMap(const RoutingMapInput& input);
 
+// The chart of blocks read per token and the maps alone, as one <svg> element.
+std::string RenderRoutingFigure(const RoutingMapInput& input);
+
 // Blocks that each token read, averaged over kv heads and routed layers [tokens].
 std::vector<double> BlocksReadPerToken(const RoutingMapInput& input);
 

@@ -125,7 +125,9 @@ Status RunRouting(RoutingFlags flags) {
     input.layers[i].dense_seconds = dense[i].seconds;
   }
   if (!flags.output.empty()) {
-    QWEN25_RETURN_IF_ERROR(WriteFileAtomically(flags.output, RenderRoutingMap(input)));
+    const bool figure = flags.output.ends_with(".svg");
+    QWEN25_RETURN_IF_ERROR(
+        WriteFileAtomically(flags.output, figure ? RenderRoutingFigure(input) : RenderRoutingMap(input)));
   }
   if (flags.json) {
     fmt::print("{}\n", ToJson(input).dump());
@@ -146,7 +148,9 @@ void AddRoutingVerb(CLI::App& app, RunVerb& run) {
   verb->add_option("-t,--text", flags->text, "The text");
   verb->add_option("--text-file", flags->text_file, "Read it from a file; - is standard input");
   verb->add_option("--max-tokens", flags->max_tokens, "Only the first of them; 0: all");
-  verb->add_option("-o,--output", flags->output, "HTML page to write; empty: none")->capture_default_str();
+  verb->add_option("-o,--output", flags->output,
+                   "HTML page to write, or .svg: its pictures alone; empty: none")
+      ->capture_default_str();
   verb->add_flag("--json", flags->json, "Print one JSON object");
   verb->footer(
       "Examples:\n"

@@ -95,7 +95,7 @@ InferenceEngine::InferenceEngine(Model model, const Options& options)
 }
 
 void InferenceEngine::ReleaseRamWhereTooMuch() {
-  if (!clamped_rotary_ || ResidentFileBytes() <= working_bytes_ + model_.packed_bytes()) return;
+  if (!clamped_rotary_ || ReadResidentMemory().file_bytes <= working_bytes_ + model_.packed_bytes()) return;
   blocks_.ReleaseRam();
   summaries_->ReleaseRam();
 }

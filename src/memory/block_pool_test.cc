@@ -46,9 +46,9 @@ TEST(BlockPoolTest, ASpilledPoolHoldsItsBlocksInAFileWithoutAName) {
     }
   }
   EXPECT_TRUE(std::filesystem::is_empty(directory.path()));
-  const size_t before = ResidentFileBytes();
+  const size_t before = ReadResidentMemory().file_bytes;
   pool.ReleaseRam();
-  EXPECT_LT(ResidentFileBytes() + (size_t{16} << 20), before);
+  EXPECT_LT(ReadResidentMemory().file_bytes + (size_t{16} << 20), before);
   for (int i = 0; i < 2000; ++i) {
     for (size_t layer = 0; layer < 3; ++layer) {
       ASSERT_EQ(pool.Data(ids[i], layer)[kShape.BytesPerBlock() - 1], static_cast<std::byte>(i + layer));

@@ -41,7 +41,11 @@ class SpillFile {
   std::vector<Piece> pieces_;
 };
 
-// RAM of this process that files back: spill files and mapped weights. 0 where the system does not tell.
-size_t ResidentFileBytes();
+// RAM of this process; zeros where the system does not tell.
+struct ResidentMemory {
+  size_t all_bytes = 0;
+  size_t file_bytes = 0;  // of all, what files back: spill files and mapped weights
+};
+ResidentMemory ReadResidentMemory();
 
 }  // namespace qwen25

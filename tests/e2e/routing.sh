@@ -1,0 +1,52 @@
+#!/usr/bin/env bash
+# What is said about routing: recall of facts with a recall window, its pictures, the map of a text: routing.sh PROGRAM
+source "$(dirname "$0")/common.sh" "$@"
+
+quietly "$qwen25" bench recall --write-data "$work/facts" --documents 40 --document-tokens 256 --fact-every 16
+write_small_config "$work/config.json"
+sed -i 's/"vocab_size": 512/"vocab_size": 1024/' "$work/config.json"
+quietly "$qwen25" train --data "$work/facts" --set model.preset= --set "model.config=$work/config.json" \
+  --sequence-length 256 --tokens-per-step 1024 --micro-batch-tokens 1024 --max-steps 5 --set run.measure_peak=false \
+  --set model.routing=top_k:2,local=0,dense_below=0 --set model.routing_from_step=2 -o "$work/run"
+
+# Far beyond the 512 positions of the model, with 1 MiB of some 12 in RAM.
+"$qwen25" bench recall -m "$work/run/model" --length 600,20000 --depths 5 --histories 2 --recall-window 256 --working-mib 1 \
+  --spill-directory "$work" -o "$work/recall.svg" --growth "$work/growth.svg" --json >"$work/json" 2>"$work/log" ||
+  { cat "$work/log" >&2; fail "bench recall"; }
+python3 - "$work" <<'PYTHON' || fail "the figures: $(cat "$work/json")"
+import json, sys
+from xml.etree import ElementTree
+work = sys.argv[1]
+short, long = json.load(open(work + "/json"))["results"]
+assert short["length"] == 600 and long["length"] == 20000
+for row in short, long:
+    assert len(row["right"]) == 5 and all(0 <= right <= 2 for right in row["right"]), row
+    assert row["seconds_per_token"] > 0 and row["seconds_per_question"] > 0, row
+    assert 0 < row["resident_bytes"] < 1 << 30, row
+assert long["read_share"] < 0.1 < short["read_share"], (short, long)
+recall, growth = (ElementTree.parse(f"{work}/{name}.svg").getroot() for name in ("recall", "growth"))
+assert "".join(recall.itertext()).count("%") >= 10
+assert "MiB in RAM" in "".join(growth.itertext())
+PYTHON
+
+# A text: the page, and its pictures alone.
+prepare_data
+write_small_config "$work/config.json"
+quietly "$qwen25" train --data "$work/data/train" --tokenizer "$work/tokenizer" --set model.preset= \
+  --set "model.config=$work/config.json" --sequence-length 64 --tokens-per-step 512 --micro-batch-tokens 512 \
+  --max-steps 5 --set run.measure_peak=false -o "$work/text"
+for name in map.svg map.html; do
+  quietly "$qwen25" routing -m "$work/text/model" --text-file "$source_folder/README.md" --max-tokens 500 \
+    --routing top_p:0.5,local=0,dense_below=0 -o "$work/$name"
+done
+python3 - "$work" <<'PYTHON' || fail "the pictures of a text"
+import sys
+from xml.etree import ElementTree
+work = sys.argv[1]
+figure = ElementTree.parse(work + "/map.svg").getroot()
+text = "".join(figure.itertext())
+assert "Blocks of 64 tokens" in text and all(f"layer {layer}" in text for layer in range(3)), text
+page = open(work + "/map.html").read()
+assert page.startswith("<!DOCTYPE html>") and page.count("<figcaption>") == 3
+PYTHON
+printf 'routing: facts asked far beyond the positions of a model, and its pictures\n'
