@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "base/rng.h"
 #include "cli/bench_inference.h"
+#include "cli/bench_memory.h"
 #include "cli/bench_recall.h"
 #include "cli/bench_retrieval.h"
 #include "cli/bench_routing.h"
@@ -185,6 +186,34 @@ void AddRoutingBench(CLI::App& verb, RunVerb& run) {
   what->callback([flags, &run] { run = [flags] { return RunRoutingBench(*flags); }; });
 }
 
+void AddMemoryBench(CLI::App& verb, RunVerb& run) {
+  auto flags = std::make_shared<MemoryBenchFlags>();
+  CLI::App* what = verb.add_subcommand(
+      "memory", "A full store of keys and values, and a dialogue that goes on beside one computed again");
+  what->add_option("--preset", flags->preset, "Shape; weights, keys and values are random")
+      ->capture_default_str();
+  what->add_option("--weights", flags->weights, "float32, bfloat16, float16, int8 or int4")
+      ->capture_default_str();
+  what->add_option("--kv", flags->kv, "How keys and values are kept: float16 or float32")
+      ->check(CLI::IsMember({"float16", "float32"}))
+      ->capture_default_str();
+  what->add_option("--folder", flags->folder,
+                   "Where the store is made and stays, and is used again; default: one that goes away");
+  what->add_option("--gib", flags->store_gib, "Size of the store; 0: none")->capture_default_str();
+  what->add_option("--recall", flags->recall_blocks, "Stored blocks that a session sees; default: all")
+      ->delimiter(',');
+  what->add_option("--queries", flags->queries, "Choices that are timed")->capture_default_str();
+  what->add_option("--history", flags->history, "Tokens of the dialogue that goes on; 0: none")
+      ->capture_default_str();
+  what->add_option("--threads", flags->num_threads, "Threads; default: every core this process may use");
+  what->add_flag("--json", flags->json, "Print a JSON object");
+  what->footer(
+      "Examples:\n  qwen25 bench memory --gib 0                      # the dialogue alone\n"
+      "  qwen25 bench memory --history 0 --folder /data/bench\n"
+      "  qwen25 bench memory --history 0 --preset nano --recall 1000,10000,100000");
+  what->callback([flags, &run] { run = [flags] { return RunMemoryBench(*flags); }; });
+}
+
 void AddRecallBench(CLI::App& verb, RunVerb& run) {
   auto flags = std::make_shared<RecallBenchFlags>();
   CLI::App* what = verb.add_subcommand(
@@ -290,6 +319,7 @@ void AddBenchVerb(CLI::App& app, RunVerb& run) {
   AddInferenceBench(*verb, run);
   AddSpeculationBench(*verb, run);
   AddRoutingBench(*verb, run);
+  AddMemoryBench(*verb, run);
   AddRecallBench(*verb, run);
   AddRetrievalBench(*verb, run);
 }

@@ -71,7 +71,7 @@ class Chat {
       return InvalidArgument("--recall-dialogues needs --recall-window: how far back the model sees as it is");
     }
     QWEN25_TRY(recalled_, RecalledBlocks::Load(store, name_space, engine.block_format(), engine.block_shape(),
-                                               {}, engine.execution().threads));
+                                               engine.execution().threads));
     fmt::print("[{} blocks of earlier dialogues can be recalled]\n", recalled_ ? recalled_->num_blocks() : 0);
     return recalled_ ? session_.Recall(*recalled_) : Status();
   }

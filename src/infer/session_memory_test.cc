@@ -270,7 +270,7 @@ TEST(RecalledBlocksTest, AreReadAsTheBeginningOfTheList) {
   Process process(folder.path(), options);
   InferenceEngine& engine = process.engine;
   const auto load = [&](const char* name_space) {
-    return RecalledBlocks::Load(*process.store, name_space, engine.block_format(), engine.block_shape(), {},
+    return RecalledBlocks::Load(*process.store, name_space, engine.block_format(), engine.block_shape(),
                                 engine.execution().threads);
   };
   ASSERT_OK_AND_ASSIGN(const auto nothing, load("nobody"));

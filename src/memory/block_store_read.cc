@@ -127,12 +127,17 @@ const std::byte* BlockStore::Layer(const StoredBlock& block, const BlockFormat& 
   if (entry == nullptr || state_->cipher) return nullptr;
   QWEN25_CHECK(layer < format.num_layers);
   const SlotLayout layout(format);
-  const std::span<const std::byte> slot = state_->slots.at(layout.slot_bytes).file.Map(entry->slot);
+  const State::Slots& slots = state_->slots.at(layout.slot_bytes);
+  const std::span<const std::byte> slot = slots.file.Map(entry->slot);
   if (slot.empty()) return nullptr;
   const std::span<const std::byte> bytes = slot.subspan(layout.LayerOffset(layer), format.layer_bytes);
   if (entry->checked[layer].load(std::memory_order_relaxed) == 0) {
     const auto header = ParseSlotHeader(slot, nullptr, "");
     if (!header.ok() || !IsRightHeader(*header, *entry, format)) return nullptr;
+    // Whoever reads this layer of a block wants the next one soon: the disk may begin with it.
+    if (layer + 1 < format.num_layers) {
+      slots.file.Prefetch(slot.subspan(layout.LayerOffset(layer + 1), format.layer_bytes));
+    }
     if (CrcSum(bytes) != header->sums[layer]) return nullptr;
     entry->checked[layer].store(1, std::memory_order_relaxed);
   }

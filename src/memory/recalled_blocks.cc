@@ -17,8 +17,8 @@ size_t PanelBytes(const AttentionShape& shape) {
 Result<std::unique_ptr<RecalledBlocks>> RecalledBlocks::Load(const BlockStore& store,
                                                              std::string_view name_space,
                                                              const BlockFormat& format,
-                                                             const AttentionShape& shape, const Names& except,
-                                                             ThreadPool& threads) {
+                                                             const AttentionShape& shape,
+                                                             ThreadPool& threads, size_t max_blocks) {
   QWEN25_CHECK(format.summary_bytes == SummaryBytes(shape) && format.layer_bytes == shape.BytesPerBlock());
   if (store.IsEncrypted()) {
     return Unsupported(
@@ -27,7 +27,10 @@ Result<std::unique_ptr<RecalledBlocks>> RecalledBlocks::Load(const BlockStore& s
   }
   std::unique_ptr<RecalledBlocks> recalled(new RecalledBlocks(store, format, shape));
   recalled->blocks_ = store.List(name_space, format);
-  std::erase_if(recalled->blocks_, [&](const StoredBlock& block) { return except.contains(block.id); });
+  std::vector<StoredBlock>& blocks = recalled->blocks_;
+  if (blocks.size() > max_blocks) {
+    blocks.erase(blocks.begin(), blocks.end() - static_cast<ptrdiff_t>(max_blocks));
+  }
   if (recalled->blocks_.empty()) return std::unique_ptr<RecalledBlocks>();
   std::vector<Hash128> ids;
   for (const StoredBlock& block : recalled->blocks_) ids.push_back(block.id);

@@ -3,10 +3,10 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <span>
 #include <string_view>
-#include <unordered_set>
 #include <vector>
 
 #include "base/hash.h"
@@ -26,19 +26,18 @@ namespace qwen25 {
 // not in the namespace is not in the list, and so never scored.
 class RecalledBlocks : public BlockSource {
  public:
-  using Names = std::unordered_set<Hash128, Hash128Hasher>;
-
-  // `except`: blocks to leave out, such as the session's own beginning. Null where there is nothing to recall.
-  // kUnsupported for an encrypted store. `store` must outlive the result, and not be written to while a
-  // forward pass runs.
+  // At most `max_blocks` of them, the newest. Null where there is nothing to recall. kUnsupported for an
+  // encrypted store. `store` must outlive the result, and not be written to while a forward pass runs.
   static Result<std::unique_ptr<RecalledBlocks>> Load(const BlockStore& store, std::string_view name_space,
                                                       const BlockFormat& format, const AttentionShape& shape,
-                                                      const Names& except, ThreadPool& threads);
+                                                      ThreadPool& threads, size_t max_blocks = SIZE_MAX);
 
   // Places in the list, a multiple of kPanelBlocks, and the blocks that are in them.
   size_t size() const { return num_panels_ * kPanelBlocks; }
   size_t num_blocks() const { return blocks_.size(); }
   size_t num_panels() const { return num_panels_; }
+  // Of RAM, for the summaries.
+  size_t num_bytes() const { return memory_.size(); }
   // [num_panels()] panels of summaries of a layer, AttentionShape of float16 blocks each.
   std::span<std::byte* const> Panels(size_t layer) const {
     return std::span(panels_).subspan(layer * num_panels_, num_panels_);

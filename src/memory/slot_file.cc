@@ -158,6 +158,14 @@ Status SlotFile::Read(uint32_t slot, uint64_t offset, std::span<std::byte> bytes
   return {};
 }
 
+void SlotFile::Prefetch(std::span<const std::byte> part) const {
+  const size_t page = static_cast<size_t>(::sysconf(_SC_PAGESIZE));
+  const size_t begin = static_cast<size_t>(part.data() - map_) / page * page;
+  const size_t end = static_cast<size_t>(part.data() - map_) + part.size();
+  // Only a hint.
+  ::madvise(const_cast<std::byte*>(map_) + begin, end - begin, MADV_WILLNEED);
+}
+
 std::span<const std::byte> SlotFile::Map(uint32_t slot) const {
   const uint64_t end = (slot + uint64_t{1}) * slot_bytes_;
   if (end > std::min<uint64_t>(file_bytes_, map_bytes_)) return {};

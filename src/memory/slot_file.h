@@ -47,6 +47,9 @@ class SlotFile {
   // [slot_bytes], or nothing for a slot that is not mapped or lies beyond the end of the file.
   std::span<const std::byte> Map(uint32_t slot) const;
 
+  // Lets the system read a part of a mapped slot ahead of its use.
+  void Prefetch(std::span<const std::byte> part) const;
+
   uint64_t slot_bytes() const { return slot_bytes_; }
   // One behind the last slot that was ever taken.
   uint32_t end_slot() const { return end_slot_; }
