@@ -7,6 +7,7 @@
 #include <cstring>
 #include <limits>
 #include <memory>
+#include <numeric>
 #include <vector>
 
 #include "base/rng.h"
@@ -448,6 +449,95 @@ TEST(RoutingPolicyTest, ParsesWhatItPrints) {
                            "top_p:0.5,sink=0", "top_p:0.5,score=good", "top_p:0.5,local", "dense,size=1"}) {
     const Result<RoutingPolicy> policy = RoutingPolicy::Parse(text);
     EXPECT_FALSE(policy.ok()) << text;
+  }
+}
+
+// Blocks of a sequence that are handed out as those of another one, but for those that are missing.
+class BlocksOfList : public BlockSource {
+ public:
+  explicit BlocksOfList(std::span<std::byte* const> blocks, size_t missing = SIZE_MAX)
+      : blocks_(blocks), missing_(missing) {}
+  const std::byte* Block(size_t, size_t block) const override {
+    return block == missing_ ? nullptr : blocks_[block];
+  }
+
+ private:
+  std::span<std::byte* const> blocks_;
+  size_t missing_;
+};
+
+// The last rows of a problem whose first blocks count as recalled: outputs, and what was read.
+struct RecalledRun {
+  static constexpr size_t kRecalled = 10, kFirst = (kRecalled + 4) * kBlockTokens;
+  std::vector<float> out;
+  RoutingTrace trace;
+
+  RecalledRun(const Problem& problem, const RoutingPolicy& policy, size_t missing = SIZE_MAX)
+      : trace(1, problem.shape.num_kv_heads, problem.length) {
+    Machine machine;
+    const CachedSequence cache(problem.shape, problem.length);
+    const RotaryTable rotary(problem.rotary.inverse_frequencies(), problem.length, /*clamps=*/true);
+    std::vector<int32_t> tokens(problem.length), positions(problem.length);
+    std::iota(positions.begin(), positions.end(), 0);
+    const Tensor input = machine.execution.tensors.New(problem.length, problem.num_cols());
+    std::ranges::copy(problem.qkv, input.data());
+    const std::vector<int32_t> starts = {0, static_cast<int32_t>(problem.length)};
+    SequenceKv kv = cache.View(problem.length);
+    AppendKv(machine.execution, problem.shape, rotary, input.view(), {tokens, positions, starts}, {&kv, 1});
+    const BlocksOfList source(kv.blocks, missing);
+    std::vector<std::byte*> own(kv.blocks.begin(), kv.blocks.end());
+    std::fill_n(own.begin(), kRecalled, nullptr);  // nobody looks at these
+    kv.blocks = own;
+    kv.num_recalled = kRecalled;
+    kv.source = &source;
+    const size_t count = problem.length - kFirst;
+    const Tensor last = machine.execution.tensors.New(count, problem.num_cols());
+    std::copy_n(input.data() + kFirst * problem.num_cols(), count * problem.num_cols(), last.data());
+    const std::vector<int32_t> last_starts = {0, static_cast<int32_t>(count)};
+    const TokenBatch batch = {std::span(tokens).subspan(kFirst), std::span(positions).subspan(kFirst),
+                              last_starts};
+    const LayerRouting routing = {.policy = policy, .trace = &trace};
+    const Tensor result = AttendBlocks(machine.execution, problem.shape, rotary, AttentionMask::kCausal, last,
+                                       batch, {&kv, 1}, &routing);
+    out.assign(result.data(), result.data() + count * problem.out_cols());
+  }
+};
+
+TEST(RecalledAttentionTest, AreBlocksLikeOthersWhereEverythingIsRead) {
+  const Problem problem(16, 4, 2, 1100, 1);
+  const std::vector<float> plain = problem.Run({problem.length}, nullptr);
+  const std::vector<float> rows(plain.begin() + RecalledRun::kFirst * problem.out_cols(), plain.end());
+  EXPECT_EQ(RecalledRun(problem, {}).out, rows);
+  RoutingPolicy all = SmallPolicy(RoutingPolicy::Kind::kTopK);
+  all.max_blocks = 1000;
+  EXPECT_EQ(RecalledRun(problem, all).out, rows);
+}
+
+TEST(RecalledAttentionTest, CompeteWithTheSequencesOwnAndLeaveItsSinkAlone) {
+  const Problem problem(16, 4, 2, 1100, 2);
+  for (const auto kind : {RoutingPolicy::Kind::kTopK, RoutingPolicy::Kind::kTopP}) {
+    for (const uint32_t local : {1u, 6u}) {  // with 6, all of its own blocks are always read
+      RoutingPolicy policy = SmallPolicy(kind);
+      policy.local_blocks = local;
+      for (const size_t missing : {SIZE_MAX, size_t{3}}) {
+        const RecalledRun run(problem, policy, missing);
+        bool any_recalled = false, any_left_out = false;
+        for (size_t t = RecalledRun::kFirst; t < problem.length; ++t) {
+          for (size_t kv_head = 0; kv_head < 2; ++kv_head) {
+            EXPECT_TRUE(run.trace.Read(0, kv_head, t, RecalledRun::kRecalled)) << "the sink";
+            for (size_t block = 0; block < RecalledRun::kRecalled; ++block) {
+              (run.trace.Read(0, kv_head, t, block) ? any_recalled : any_left_out) = true;
+            }
+          }
+          const std::vector<double> want = problem.Oracle(t, [&](size_t kv_head, size_t block) {
+            return block != missing && run.trace.Read(0, kv_head, t, block);
+          });
+          const float* got = &run.out[(t - RecalledRun::kFirst) * problem.out_cols()];
+          for (size_t i = 0; i < want.size(); ++i) ASSERT_NEAR(got[i], want[i], 2e-4) << t << " " << i;
+        }
+        EXPECT_TRUE(any_recalled && any_left_out);
+      }
+    }
   }
 }
 
