@@ -34,6 +34,7 @@ class BlockPool {
   // Gives the RAM of a pool that lies in a file back to the system; what is in the blocks stays.
   void ReleaseRam() {
     if (spill_) spill_->Release();
+    zeroed_bytes_ = 0;
   }
 
   size_t num_used() const { return blocks_.size() - free_.size(); }
@@ -53,6 +54,8 @@ class BlockPool {
   std::optional<SpillFile> spill_;
   std::vector<std::byte*> blocks_;
   std::vector<BlockId> free_;
+  size_t num_ever_taken_ = 0;  // blocks [0, num_ever_taken_)
+  size_t zeroed_bytes_ = 0;    // since RAM was given back, in a file
 };
 
 }  // namespace qwen25
