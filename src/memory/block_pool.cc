@@ -7,6 +7,9 @@ namespace qwen25 {
 namespace {
 
 constexpr size_t kSlabBytes = size_t{8} << 20;
+// A pool in a file gives its RAM back after zeroing so much: taking a long history's blocks must not bring
+// all of them into RAM.
+constexpr size_t kZeroedAtOnce = size_t{16} << 20;
 constexpr size_t kSpillUnit = size_t{64} << 10;  // whole pages, of any size that Linux has
 
 }  // namespace
@@ -37,7 +40,12 @@ Result<BlockPool::BlockId> BlockPool::Take() {
   const BlockId id = free_.back();
   free_.pop_back();
   blocks_[id].num_holders = 1;
+  // Blocks are taken for the first time in ascending order; those of a new file are zero, and not in RAM.
+  const bool is_new = id == num_ever_taken_;
+  num_ever_taken_ += is_new;
+  if (is_new && spill_) return id;
   std::memset(blocks_[id].data, 0, bytes_per_block());
+  if (spill_ && (zeroed_bytes_ += bytes_per_block()) > kZeroedAtOnce) ReleaseRam();
   return id;
 }
 

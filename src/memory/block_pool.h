@@ -53,6 +53,7 @@ class BlockPool {
   // Gives the RAM of a pool that lies in a file back to the system; what is in the blocks stays.
   void ReleaseRam() {
     if (spill_) spill_->Release();
+    zeroed_bytes_ = 0;
   }
 
   // Blocks that somebody holds, and published ones that nobody does.
@@ -88,6 +89,8 @@ class BlockPool {
   std::vector<BlockId> free_;
   std::list<BlockId> unheld_;  // published, longest unused first
   std::unordered_map<Hash128, BlockId, Hash128Hasher> published_;
+  size_t num_ever_taken_ = 0;  // blocks [0, num_ever_taken_)
+  size_t zeroed_bytes_ = 0;    // since RAM was given back, in a file
 };
 
 }  // namespace qwen25

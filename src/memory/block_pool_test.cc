@@ -1,6 +1,7 @@
 #include "memory/block_pool.h"
 
 #include <algorithm>
+#include <cstring>
 #include <filesystem>
 #include <numeric>
 #include <set>
@@ -113,6 +114,30 @@ TEST(BlockPoolTest, SharedBlocksAreCopiedBeforeTheyAreWrittenTo) {
   ASSERT_OK_AND_ASSIGN(const auto same, pool.MakeWritable(id));
   EXPECT_EQ(same, id);
   EXPECT_EQ(pool.Find({1, 1}, BlockTokens(0)), std::nullopt) << "it may change now";
+}
+
+TEST(BlockPoolTest, TakingBlocksOfAFileDoesNotBringThemIntoRam) {
+  const TemporaryDirectory directory;
+  const AttentionShape shape = {.num_heads = 2, .num_kv_heads = 2, .head_dim = 64, .scale = 1};
+  constexpr size_t kBytes = size_t{96} << 20, kMost = size_t{32} << 20;
+  const size_t num_blocks = kBytes / (2 * shape.BytesPerBlock());
+  BlockPool pool(shape, 2, num_blocks, directory.path());
+  const size_t before = ReadResidentMemory().file_bytes;
+  std::vector<BlockPool::BlockId> ids(num_blocks);
+  for (int round = 0; round < 2; ++round) {  // new ones, then those of a session that ended
+    for (BlockPool::BlockId& id : ids) {
+      ASSERT_OK_AND_ASSIGN(id, pool.Take());
+    }
+    EXPECT_LT(ReadResidentMemory().file_bytes, before + kMost) << round;
+    for (const BlockPool::BlockId id : ids) {
+      const std::byte* data = pool.Data(id, 0);
+      ASSERT_TRUE(
+          std::all_of(data, data + pool.bytes_per_block(), [](std::byte b) { return b == std::byte{0}; }));
+      std::memset(pool.Data(id, 0), 7, pool.bytes_per_block());
+    }
+    pool.ReleaseRam();
+    for (const BlockPool::BlockId id : ids) pool.Give(id);
+  }
 }
 
 TEST(BlockPoolTest, AFolderThatIsNotThereIsAnError) {
