@@ -38,6 +38,11 @@ class Embedder {
   virtual Status Embed(EmbedKind kind, std::span<const std::string> texts, std::span<float> out) = 0;
 };
 
+// The highest cosine between questions and passages of fixed texts that have nothing to do with each other:
+// what a cosine of this embedder has to exceed before it says anything. Near 0 where directions are spread
+// well, 0.7 and more for many models.
+Result<double> UnrelatedCosine(Embedder& embedder);
+
 // Scales `vector` to length one; zeros stay zeros.
 void NormalizeVector(std::span<float> vector);
 // Both of one size.

@@ -34,6 +34,27 @@ TEST(HashedEmbedder, RelatedTextsAreNearer) {
   EXPECT_EQ(EmbedOne(embedder, "..."), std::vector<float>(512, 0.0f));
 }
 
+TEST(UnrelatedCosine, IsLowForSpreadDirectionsAndHighForACone) {
+  HashedEmbedder hashed;
+  ASSERT_OK_AND_ASSIGN(const double spread, UnrelatedCosine(hashed));
+  EXPECT_GE(spread, 0);
+  EXPECT_LT(spread, 0.25);
+  // Every text near one direction, as models give them.
+  struct Cone : HashedEmbedder {
+    Status Embed(EmbedKind kind, std::span<const std::string> texts, std::span<float> out) override {
+      QWEN25_RETURN_IF_ERROR(HashedEmbedder::Embed(kind, texts, out));
+      for (size_t i = 0; i < texts.size(); ++i) {
+        out[i * id().dimension] += 3;
+        NormalizeVector(out.subspan(i * id().dimension, id().dimension));
+      }
+      return {};
+    }
+  } cone;
+  ASSERT_OK_AND_ASSIGN(const double narrow, UnrelatedCosine(cone));
+  EXPECT_GT(narrow, 0.8);
+  EXPECT_LT(narrow, 1);
+}
+
 TEST(HashedEmbedder, VectorsHaveLengthOneAndDoNotDependOnCompany) {
   EXPECT_TRUE(rc::check([](const std::vector<std::string>& texts) {
     HashedEmbedder embedder({.dimension = 64});

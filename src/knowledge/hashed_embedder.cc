@@ -55,24 +55,6 @@ void AddTerm(const std::string& term, float weight, std::span<float> out) {
 
 }  // namespace
 
-std::string EmbedderId::ToString() const {
-  return fmt::format("{} ({} dimensions, {})", name, dimension, fingerprint);
-}
-
-void NormalizeVector(std::span<float> vector) {
-  double sum = 0;
-  for (const float value : vector) sum += double{value} * value;
-  if (sum == 0) return;
-  const auto scale = static_cast<float>(1 / std::sqrt(sum));
-  for (float& value : vector) value *= scale;
-}
-
-float DotProduct(std::span<const float> a, std::span<const float> b) {
-  double sum = 0;
-  for (size_t i = 0; i < a.size(); ++i) sum += double{a[i]} * b[i];
-  return static_cast<float>(sum);
-}
-
 HashedEmbedder::HashedEmbedder(const HashedEmbedderOptions& options)
     : id_{"hashed", options.dimension, "ngrams-1 " + SearchTermsVersion()} {}
 

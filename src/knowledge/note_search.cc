@@ -265,6 +265,14 @@ Result<std::vector<NoteHit>> NoteStore::Search(const NoteSearch& search) {
   return hits;
 }
 
+Result<double> NoteStore::UnrelatedCosine() {
+  if (embedder_ == nullptr) return 1;
+  if (!unrelated_cosine_) {
+    QWEN25_TRY(unrelated_cosine_, qwen25::UnrelatedCosine(*embedder_));
+  }
+  return *unrelated_cosine_;
+}
+
 Status NoteStore::SaveVectorCaches() {
   for (auto& [name_space, index] : indexes_) {
     if (!index.vectors || index.num_changes * kChangesPerSave <= index.vectors->size()) continue;

@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -80,6 +81,8 @@ class NoteStore {
   Status EraseTraces();
 
   Result<std::vector<NoteHit>> Search(const NoteSearch& search);
+  // UnrelatedCosine of this store's embedder; 1 without one. Measured when first asked for.
+  Result<double> UnrelatedCosine();
 
   // Embeds every chunk again, with the embedder that this store was opened with, whatever made the vectors
   // that are there. `progress(done, total)` may stop it by returning false; nothing is changed then.
@@ -142,6 +145,7 @@ class NoteStore {
   Embedder* const embedder_;
   const NoteStoreOptions options_;
   Database database_;
+  std::optional<double> unrelated_cosine_;
   std::map<int64_t, NamespaceIndex> indexes_;  // by namespace, made when first searched
 };
 

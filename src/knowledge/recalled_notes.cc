@@ -31,9 +31,10 @@ Result<std::vector<RecalledNote>> Found(NoteStore& store, const std::string& que
   search.namespaces = namespaces;
   search.limit = limit;
   QWEN25_TRY(std::vector<NoteHit> hits, store.Search(search));
+  QWEN25_TRY(const double unrelated, store.UnrelatedCosine());
   std::vector<RecalledNote> notes;
   for (NoteHit& hit : hits) {
-    const double relevance = RelevanceOf(query, hit);
+    const double relevance = RelevanceOf(query, hit, unrelated);
     notes.push_back({std::move(hit), relevance});
   }
   return notes;
@@ -41,7 +42,7 @@ Result<std::vector<RecalledNote>> Found(NoteStore& store, const std::string& que
 
 }  // namespace
 
-double RelevanceOf(std::string_view query, const NoteHit& hit) {
+double RelevanceOf(std::string_view query, const NoteHit& hit, double unrelated_cosine) {
   const std::vector<std::string> terms = TermsOf(hit.text);
   const std::unordered_set<std::string_view> found(terms.begin(), terms.end());
   double all = 0, covered = 0;
@@ -56,8 +57,8 @@ double RelevanceOf(std::string_view query, const NoteHit& hit) {
   }
   // Common words alone ask for nothing.
   const double coverage = covered / std::max(all, 1.0);
-  if (hit.vector_rank == 0) return coverage;
-  return (coverage + std::clamp(hit.cosine, 0.0, 1.0)) / 2;
+  if (hit.vector_rank == 0 || unrelated_cosine >= 1) return coverage;
+  return (coverage + std::clamp((hit.cosine - unrelated_cosine) / (1 - unrelated_cosine), 0.0, 1.0)) / 2;
 }
 
 Result<std::vector<RecalledNote>> RecallNotes(NoteStore& store, const std::string& question,

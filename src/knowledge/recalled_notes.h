@@ -14,13 +14,14 @@
 namespace qwen25 {
 
 // How much of the query a hit answers, from 0 to 1: the mean of the share of the query's terms that stand in
-// the chunk (each weighing TermWeight) and of the cosine, where the hit has one. Ranks say which note is the
-// best; this says whether it is any good, which BM25 cannot: its scores depend on the size of the store. It
-// is no better order than theirs.
-double RelevanceOf(std::string_view query, const NoteHit& hit);
+// the chunk (each weighing TermWeight) and of the cosine, where the hit has one, as its share of the way from
+// `unrelated_cosine` (UnrelatedCosine, below 1) to 1. Ranks say which note is the best; this says whether it
+// is any good, which BM25 cannot: its scores depend on the size of the store. It is no better order than
+// theirs.
+double RelevanceOf(std::string_view query, const NoteHit& hit, double unrelated_cosine);
 
 // Below this a note is not put before a question. docs/benchmarks.md: what it lets through.
-inline constexpr double kRelevanceFloor = 0.3;
+inline constexpr double kRelevanceFloor = 0.25;
 
 struct RecalledNote {
   NoteHit hit;

@@ -38,18 +38,23 @@ struct Fixture {
 TEST(RecalledNotes, RelevanceIsTheShareOfTheQuestionThatIsThere) {
   NoteHit hit;
   hit.text = "My cats are called Mimi and Momo.";
-  EXPECT_DOUBLE_EQ(RelevanceOf("cat Mimi", hit), 1);
-  EXPECT_DOUBLE_EQ(RelevanceOf("cat dog", hit), 0.5);
-  EXPECT_NEAR(RelevanceOf("the dog", hit), 0, 1e-9);
-  EXPECT_DOUBLE_EQ(RelevanceOf("?!", hit), 0);
+  EXPECT_DOUBLE_EQ(RelevanceOf("cat Mimi", hit, 0), 1);
+  EXPECT_DOUBLE_EQ(RelevanceOf("cat dog", hit, 0), 0.5);
+  EXPECT_NEAR(RelevanceOf("the dog", hit, 0), 0, 1e-9);
+  EXPECT_DOUBLE_EQ(RelevanceOf("?!", hit, 0), 0);
   hit.vector_rank = 1;
   hit.cosine = 0.4;
-  EXPECT_NEAR(RelevanceOf("cat dog", hit), 0.45, 1e-9);
+  EXPECT_NEAR(RelevanceOf("cat dog", hit, 0), 0.45, 1e-9);
   hit.cosine = -0.3;
-  EXPECT_NEAR(RelevanceOf("cat dog", hit), 0.25, 1e-9);
+  EXPECT_NEAR(RelevanceOf("cat dog", hit, 0), 0.25, 1e-9);
+  // What unrelated texts reach counts as nothing.
+  hit.cosine = 0.8;
+  EXPECT_NEAR(RelevanceOf("cat dog", hit, 0.8), 0.25, 1e-9);
+  EXPECT_NEAR(RelevanceOf("cat dog", hit, 0.6), 0.5, 1e-9);
+  EXPECT_DOUBLE_EQ(RelevanceOf("cat dog", hit, 1), 0.5);
   hit = {};
   hit.text = "我喜欢猫";
-  EXPECT_DOUBLE_EQ(RelevanceOf("猫", hit), 1);
+  EXPECT_DOUBLE_EQ(RelevanceOf("猫", hit, 0), 1);
 }
 
 TEST(RecalledNotes, OnlyWhatIsRelevantComesBack) {
