@@ -152,24 +152,45 @@ class Checker {
     ++(is_leaf ? walk.found.leaf_pages : walk.found.branch_pages);
     if (is_leaf && walk.found.depth == 0) walk.found.depth = static_cast<uint16_t>(depth);
     if (is_leaf && walk.found.depth != depth) return Bad(number, "lies at another depth than other leaves");
+    QWEN25_RETURN_IF_ERROR(CheckPlaces(number, page, head, num_nodes));
     for (size_t i = 0; i < num_nodes; ++i) {
-      const size_t offset = Load<uint16_t>(page, sizeof head + 2 * i);
-      if (offset < head.upper || offset % 2 != 0 || offset + sizeof(NodeHead) > page_bytes_) {
-        return Bad(number, "has an entry outside of its bounds");
-      }
-      QWEN25_RETURN_IF_ERROR(is_leaf ? CheckLeafNode(number, page.subspan(offset), walk)
-                                     : CheckBranchNode(number, page.subspan(offset), i, depth, walk));
+      const auto node = page.subspan(Load<uint16_t>(page, sizeof head + 2 * i));
+      QWEN25_RETURN_IF_ERROR(is_leaf ? CheckLeafNode(number, node, walk)
+                                     : CheckBranchNode(number, node, i, depth, walk));
     }
     return {};
+  }
+
+  // Entries fill the page from `upper` to its end, without gaps: LMDB moves them by their sizes.
+  Status CheckPlaces(uint64_t number, std::span<const std::byte> page, const PageHead& head,
+                     size_t num_nodes) const {
+    std::vector<std::pair<size_t, size_t>> places;  // begin, end
+    for (size_t i = 0; i < num_nodes; ++i) {
+      const size_t begin = Load<uint16_t>(page, sizeof head + 2 * i);
+      if (begin < head.upper || begin + sizeof(NodeHead) > page_bytes_) {
+        return Bad(number, "has an entry outside of its bounds");
+      }
+      const auto node = Load<NodeHead>(page, begin);
+      size_t bytes = sizeof node + node.key_bytes;
+      if (head.flags == kLeaf) {
+        bytes += node.flags == kBigData ? sizeof(uint64_t) : node.low | size_t{node.high} << 16;
+      }
+      places.emplace_back(begin, begin + bytes + bytes % 2);
+    }
+    std::ranges::sort(places);
+    size_t at = head.upper;
+    for (const auto& [begin, end] : places) {
+      if (begin != at) return Bad(number, "has entries that overlap, or a gap between them");
+      at = end;
+    }
+    return at == page_bytes_ ? Status() : Bad(number, "has an entry outside of its bounds");
   }
 
   Status CheckBranchNode(uint64_t number, std::span<const std::byte> rest, size_t index, size_t depth,
                          Walk& walk) {
     const auto node = Load<NodeHead>(rest, 0);
     const uint64_t child = node.low | uint64_t{node.high} << 16 | uint64_t{node.flags} << 32;
-    if (node.key_bytes > kMaxKeyBytes || sizeof node + node.key_bytes > rest.size()) {
-      return Bad(number, "has a key outside of its bounds");
-    }
+    if (node.key_bytes > kMaxKeyBytes) return Bad(number, "has a key that is too long");
     // The first key stands for all that are lower, and is not looked at.
     if (index > 0 && walk.kind == TableKind::kFreePages && node.key_bytes != 8) {
       return Bad(number, "has a key of a wrong size");
@@ -182,10 +203,8 @@ class Checker {
     const size_t data_bytes = node.low | size_t{node.high} << 16;
     const bool is_big = node.flags == kBigData;
     const size_t stored_bytes = is_big ? sizeof(uint64_t) : data_bytes;
-    if (node.key_bytes < 1 || node.key_bytes > kMaxKeyBytes ||
-        sizeof node + node.key_bytes + stored_bytes > rest.size()) {
-      return Bad(number, "has an entry outside of its bounds");
-    }
+    if (node.key_bytes < 1 || node.key_bytes > kMaxKeyBytes)
+      return Bad(number, "has a key of a wrong length");
     const auto key = rest.subspan(sizeof node, node.key_bytes);
     std::span<const std::byte> data = rest.subspan(sizeof node + node.key_bytes, stored_bytes);
     if (walk.any_key && !IsBefore(walk.last_key, key, walk.kind)) return Bad(number, "has keys out of order");

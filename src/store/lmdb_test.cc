@@ -118,6 +118,28 @@ TEST(LmdbTest, SaysWhyAFileCannotBeOpened) {
   EXPECT_ERROR_CONTAINS(newer, "data format 2");
 }
 
+// Found by the fuzzer: LMDB moves entries by their sizes, and wrote beyond the page when these were wrong.
+TEST(LmdbTest, EntriesMustFillTheirPage) {
+  const TemporaryDirectory directory;
+  {
+    ASSERT_OK_AND_ASSIGN(LmdbEnvironment environment, OpenIn(directory));
+    ASSERT_OK_AND_ASSIGN(LmdbTransaction transaction, environment.BeginWrite());
+    for (const char* key : {"key a", "key b", "key c"})
+      ASSERT_OK(transaction.Put(0, Bytes(key), Bytes("value")));
+    ASSERT_OK(transaction.Commit());
+  }
+  const std::string good = *ReadFile(directory / "test.mdb");
+  ASSERT_OK(CheckLmdbFile(Bytes(good), "good"));
+  const size_t size_at = good.find("key b") - 8;
+  for (const int difference : {-4, -2, 2, 4, 100}) {
+    std::string bad = good;
+    bad[size_at] = static_cast<char>(bad[size_at] + difference);
+    const Status status = CheckLmdbFile(Bytes(bad), "bad.mdb");
+    EXPECT_EQ(status.code(), StatusCode::kCorrupt);
+    EXPECT_ERROR_CONTAINS(status, "has entries that overlap, or a gap between them");
+  }
+}
+
 // Damaged files are refused, or can be worked on without a crash.
 TEST(LmdbTest, NoDamagedFileCrashes) {
   const TemporaryDirectory directory;
