@@ -51,7 +51,7 @@ cmp -s "$work/first" "$work/second" || fail "one seed, two texts"
 # A chat keeps its source of proposals over turns.
 for source in "" "lookup" "$work/draft/model"; do
   printf 'one two three one two three\none two three one two three\n/undo\nagain, one two\n/stats\n' |
-    "$qwen25" chat -m "$model" -n 12 --temperature 0 ${source:+--speculate "$source"} >"$work/chat.${source:+with}"
+    "$qwen25" chat --no-memory -m "$model" -n 12 --temperature 0 ${source:+--speculate "$source"} >"$work/chat.${source:+with}"
   [[ -z $source ]] && continue
   grep -q "tokens per forward pass" "$work/chat.with" || fail "no statistics from /stats with $source"
   diff <(sed '$d' "$work/chat.") <(sed '$d' "$work/chat.with") >&2 || fail "another chat with $source"
