@@ -30,7 +30,8 @@ constexpr size_t kWindowBlocks = 64;  // of the session's own tokens
 class BenchFolder {
  public:
   explicit BenchFolder(const std::string& wanted) : path_(wanted), temporary_(wanted.empty()) {
-    if (temporary_) path_ = std::filesystem::temp_directory_path() / fmt::format("qwen25_bench_{}", ::getpid());
+    if (temporary_)
+      path_ = std::filesystem::temp_directory_path() / fmt::format("qwen25_bench_{}", ::getpid());
   }
   ~BenchFolder() {
     std::error_code ignored;
@@ -109,11 +110,12 @@ class RandomBlocks {
 };
 
 // Fills a store up to its budget; adds what that took to `results`.
-Status FillStore(BlockStore& store, const AttentionShape& shape, const BlockFormat& format, uint64_t max_bytes,
-                 ThreadPool& threads, Json& results) {
+Status FillStore(BlockStore& store, const AttentionShape& shape, const BlockFormat& format,
+                 uint64_t max_bytes, ThreadPool& threads, Json& results) {
   constexpr size_t kBatch = 64;
   RandomBlocks random(shape, format, threads);
-  const uint64_t block_bytes = uint64_t{format.num_layers} * (format.layer_bytes + format.summary_bytes) + 8192;
+  const uint64_t block_bytes =
+      uint64_t{format.num_layers} * (format.layer_bytes + format.summary_bytes) + 8192;
   const uint64_t count = max_bytes * 98 / 100 / block_bytes / kBatch * kBatch;
   Progress progress("fill", "blocks", count);
   std::vector<double> seconds;
@@ -190,8 +192,7 @@ class RecallQueries {
     const int32_t token = 0, starts[] = {0, 1};
     const auto position =
         static_cast<int32_t>((recalled_.size() + kWindowBlocks) * kBlockTokens + kBlockTokens / 2);
-    const TokenBatch batch = {
-        .tokens = {&token, 1}, .positions = {&position, 1}, .sequence_starts = starts};
+    const TokenBatch batch = {.tokens = {&token, 1}, .positions = {&position, 1}, .sequence_starts = starts};
     const SequenceKv kv = {.blocks = blocks_,
                            .num_tokens = static_cast<size_t>(position) + 1,
                            .summaries = panels_[layer],
@@ -207,7 +208,8 @@ class RecallQueries {
   }
 
   double BlocksReadPerQuery() const {
-    return static_cast<double>(counts_.blocks_read) / static_cast<double>(std::max<uint64_t>(1, counts_.rows));
+    return static_cast<double>(counts_.blocks_read) /
+           static_cast<double>(std::max<uint64_t>(1, counts_.rows));
   }
 
  private:
@@ -294,8 +296,8 @@ Status RunStore(const MemoryBenchFlags& flags, const std::filesystem::path& fold
   return {};
 }
 
-// A dialogue of `history` tokens that is asked something new: computed, and found in the store by a process that
-// has just started.
+// A dialogue of `history` tokens that is asked something new: computed, and found in the store by a process
+// that has just started.
 Status RunContinuation(const MemoryBenchFlags& flags, const std::filesystem::path& folder, Json& results) {
   constexpr size_t kQuestion = 16;
   QWEN25_TRY(const WeightFormat weights, ParseWeightFormat(flags.weights));
@@ -306,11 +308,10 @@ Status RunContinuation(const MemoryBenchFlags& flags, const std::filesystem::pat
       .kv_format = flags.kv == "float32" ? KvFormat::kFloat32 : KvFormat::kFloat16};
   std::vector<float> logits;
   for (const bool restarted : {false, true}) {
-    QWEN25_TRY(Model model, BenchModel(flags.preset, "", weights, flags.num_threads,
-                                       options.max_context_tokens));
+    QWEN25_TRY(Model model,
+               BenchModel(flags.preset, "", weights, flags.num_threads, options.max_context_tokens));
     InferenceEngine engine(std::move(model), options);
-    const std::vector<int32_t> tokens =
-        RandomTokens(engine.model().config(), flags.history + kQuestion, 1);
+    const std::vector<int32_t> tokens = RandomTokens(engine.model().config(), flags.history + kQuestion, 1);
     const double open = NowSeconds();
     QWEN25_TRY(BlockStore store, OpenStore(folder, uint64_t{64} << 30));
     const double begin = NowSeconds();
@@ -362,8 +363,8 @@ void PrintTable(const Json& results) {
     }
   }
   if (!results.contains("recall")) return;
-  fmt::print("{:>10}{:>8}{:>10}{:>15}{:>14}{:>14}{:>14}{:>8}\n", "blocks", "levels", "load s", "summaries MiB",
-             "layer ms p50", "p99", "first p99", "read");
+  fmt::print("{:>10}{:>8}{:>10}{:>15}{:>14}{:>14}{:>14}{:>8}\n", "blocks", "levels", "load s",
+             "summaries MiB", "layer ms p50", "p99", "first p99", "read");
   for (const Json& row : results["recall"]) {
     fmt::print("{:>10}{:>8}{:>10.2f}{:>15.1f}{:>14.3f}{:>14.3f}{:>14.3f}{:>8.1f}\n",
                row["blocks"].get<uint64_t>(), row["levels"].get<int>(), row["load_seconds"].get<double>(),

@@ -68,7 +68,8 @@ class Chat {
   Status RecallDialogues(const BlockStore& store, const std::string& name_space) {
     InferenceEngine& engine = *model_.engine;
     if (engine.recall_window() == 0) {
-      return InvalidArgument("--recall-dialogues needs --recall-window: how far back the model sees as it is");
+      return InvalidArgument(
+          "--recall-dialogues needs --recall-window: how far back the model sees as it is");
     }
     QWEN25_TRY(recalled_, RecalledBlocks::Load(store, name_space, engine.block_format(), engine.block_shape(),
                                                engine.execution().threads));

@@ -101,7 +101,8 @@ Status CompactBlocks(const MemoryFlags& flags) {
 }
 
 void AddBlockCommands(CLI::App& verb, RunVerb& run) {
-  const auto add = [&](const char* name, const char* what, std::function<Status(const MemoryFlags&)> command) {
+  const auto add = [&](const char* name, const char* what,
+                       std::function<Status(const MemoryFlags&)> command) {
     auto flags = std::make_shared<MemoryFlags>();
     CLI::App* sub = verb.add_subcommand(name, what);
     AddMemoryFolderFlags(*sub, *flags);

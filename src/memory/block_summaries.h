@@ -14,8 +14,8 @@ namespace qwen25 {
 // Of blocks of `shape` in all layers of a model.
 BlockFormat StoredBlockFormat(const Hash128& fingerprint, const AttentionShape& shape, size_t num_layers);
 
-// Summaries of blocks, layer by layer: `layers` [blocks * num_layers], each layer_bytes of a full block, gives
-// `summaries` [blocks * num_layers * summary_bytes], as NewBlock wants them.
+// Summaries of blocks, layer by layer: `layers` [blocks * num_layers], each layer_bytes of a full block,
+// gives `summaries` [blocks * num_layers * summary_bytes], as NewBlock wants them.
 void SummarizeLayers(ThreadPool& threads, const AttentionShape& shape,
                      std::span<const std::byte* const> layers, std::span<std::byte> summaries);
 

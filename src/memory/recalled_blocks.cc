@@ -17,8 +17,8 @@ size_t PanelBytes(const AttentionShape& shape) {
 Result<std::unique_ptr<RecalledBlocks>> RecalledBlocks::Load(const BlockStore& store,
                                                              std::string_view name_space,
                                                              const BlockFormat& format,
-                                                             const AttentionShape& shape,
-                                                             ThreadPool& threads, size_t max_blocks) {
+                                                             const AttentionShape& shape, ThreadPool& threads,
+                                                             size_t max_blocks) {
   QWEN25_CHECK(format.summary_bytes == SummaryBytes(shape) && format.layer_bytes == shape.BytesPerBlock());
   if (store.IsEncrypted()) {
     return Unsupported(

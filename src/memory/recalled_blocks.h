@@ -18,9 +18,9 @@
 
 namespace qwen25 {
 
-// The blocks that a namespace held when Load was called. Their summaries are in RAM, they themselves stay where
-// they are and are read through the map, each layer of each checked before it is first used. A block that is
-// damaged, or was removed since, is left out of attention, and nothing else is.
+// The blocks that a namespace held when Load was called. Their summaries are in RAM, they themselves stay
+// where they are and are read through the map, each layer of each checked before it is first used. A block
+// that is damaged, or was removed since, is left out of attention, and nothing else is.
 //
 // One score decides: the router that chooses among a session's own blocks has these in the same list. What is
 // not in the namespace is not in the list, and so never scored.
