@@ -110,8 +110,7 @@ class BatchAttention {
         rows_(RowsPerTile(shape.HeadsPerGroup())),
         state_floats_(AttendState::NumFloats(shape.head_dim, rows_)),
         sizes_(routing == nullptr ? RoutingPolicy() : routing->policy, shape.head_dim, rows_,
-               TokensPerTile(shape.HeadsPerGroup()), GreatestPosition() + 1,
-               rotary.clamps() ? rotary.max_blocks() : kNoGreatestDistance) {}
+               TokensPerTile(shape.HeadsPerGroup()), GreatestPosition() + 1, GreatestDistance(rotary)) {}
 
   void Run() {
     const size_t group = shape_.HeadsPerGroup();
@@ -127,6 +126,15 @@ class BatchAttention {
  private:
   size_t GreatestPosition() const {
     return batch_.positions.empty() ? 0 : static_cast<size_t>(*std::ranges::max_element(batch_.positions));
+  }
+
+  // From where on panels are chosen by summaries of their own: nowhere, where a sequence has none of these.
+  size_t GreatestDistance(const RotaryTable& rotary) const {
+    if (!rotary.clamps()) return kNoGreatestDistance;
+    for (size_t s = 0; s < batch_.num_sequences(); ++s) {
+      if (blocks_.HasPanels(s) && !blocks_.Panels(s, 0).has_supers) return kNoGreatestDistance;
+    }
+    return rotary.max_blocks();
   }
 
   QueryTile TileOf(const AttentionTask& task) const {

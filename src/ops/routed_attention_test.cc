@@ -473,10 +473,13 @@ struct RecalledRun {
   RoutingTrace trace;
 
   RecalledRun(const Problem& problem, const RoutingPolicy& policy, size_t missing = SIZE_MAX)
+      : RecalledRun(problem, policy, missing, problem.length) {}
+  // Seen at most `max_positions` away.
+  RecalledRun(const Problem& problem, const RoutingPolicy& policy, size_t missing, size_t max_positions)
       : trace(1, problem.shape.num_kv_heads, problem.length) {
     Machine machine;
     const CachedSequence cache(problem.shape, problem.length);
-    const RotaryTable rotary(problem.rotary.inverse_frequencies(), problem.length, /*clamps=*/true);
+    const RotaryTable rotary(problem.rotary.inverse_frequencies(), max_positions, /*clamps=*/true);
     std::vector<int32_t> tokens(problem.length), positions(problem.length);
     std::iota(positions.begin(), positions.end(), 0);
     const Tensor input = machine.execution.tensors.New(problem.length, problem.num_cols());
@@ -539,6 +542,16 @@ TEST(RecalledAttentionTest, CompeteWithTheSequencesOwnAndLeaveItsSinkAlone) {
       }
     }
   }
+}
+
+TEST(RecalledAttentionTest, ALongListWithoutSummariesOfPanelsIsScoredBlockByBlock) {
+  const Problem problem(8, 2, 1, 64 * 64 * 6 + 10, 3);
+  RoutingPolicy policy = SmallPolicy(RoutingPolicy::Kind::kTopK);
+  policy.far_panels = 1;
+  const RecalledRun run(problem, policy, SIZE_MAX, 2 * kBlockTokens);
+  const size_t last = problem.length - 1;
+  EXPECT_EQ(run.trace.NumRead(0, 0, last), 3u + 1 + 2);
+  for (const float value : run.out) EXPECT_TRUE(std::isfinite(value));
 }
 
 }  // namespace
