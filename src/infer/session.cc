@@ -245,6 +245,7 @@ void InferenceEngine::Forward(std::span<const SessionTokens> parts, bool with_lo
   kv_.resize(model_.layers.size() * parts.size());
   for (size_t s = 0; s < parts.size(); ++s) {
     Session& session = *parts[s].session;
+    session.NoteNames();
     for (int32_t token : parts[s].tokens) {
       positions_.push_back(
           static_cast<int32_t>(session.num_recalled() * kBlockTokens + session.tokens_.size()));

@@ -203,11 +203,12 @@ class Session {
   Status Adopt(std::span<const int32_t> tokens, PrefixReuse& reuse);
   Result<std::optional<BlockPool::BlockId>> FindBlock(const Hash128& name, std::span<const int32_t> tokens,
                                                       PrefixReuse& reuse);
-  void Summarize(size_t first_block, size_t end_block);
+  Status Summarize(size_t first_block, size_t end_block);
   SequenceKv Kv(size_t layer) const;
   size_t num_recalled() const { return recalled_ == nullptr ? 0 : recalled_->size(); }  // places in lists
   size_t NumSuperPanels(size_t num_panels) const;
   Hash128 NamesBegin() const;  // of tokens that follow now
+  void NoteNames();            // before tokens follow
   // Names and publishes what has become full. False where blocks have no common name: routing has changed.
   bool Publish();
   std::span<const int32_t> TokensOf(size_t block) const {
@@ -219,6 +220,7 @@ class Session {
   const Hash128 name_space_hash_;
   const RecalledBlocks* recalled_ = nullptr;
   Hash128 names_begin_;         // of the tokens that it holds
+  bool has_names_ = true;       // false: these were computed in several ways, for which there is no name
   std::vector<Hash128> names_;  // of the first full blocks
   size_t num_stored_ = 0;       // of these, known to be in the store
   std::vector<int32_t> tokens_;

@@ -93,27 +93,30 @@ Status Session::Adopt(std::span<const int32_t> tokens, PrefixReuse& reuse) {
   for (size_t block = first; block < end; ++block) {
     const std::span<const int32_t> block_tokens = tokens.subspan(block * kBlockTokens, kBlockTokens);
     const Hash128 name = BlockIdOf(block == 0 ? names_begin_ : names_.back(), block_tokens);
-    QWEN25_TRY(const std::optional<BlockPool::BlockId> id, FindBlock(name, block_tokens, reuse));
-    if (!id) break;
+    const auto found = FindBlock(name, block_tokens, reuse);
+    // Without room for more blocks the prompt itself will say so.
+    if (!found.ok() || !*found) break;
     if (block == first) {  // a whole block takes the place of the part that was held
       Truncate(first * kBlockTokens);
       reuse.held = tokens_.size();
     }
-    blocks_.Add(*id);
+    blocks_.Add(**found);
     tokens_.insert(tokens_.end(), block_tokens.begin(), block_tokens.end());
     names_.push_back(name);
   }
-  Summarize(first, tokens_.size() / kBlockTokens);
-  return {};
+  const Status status = Summarize(first, tokens_.size() / kBlockTokens);
+  if (!status.ok()) Truncate(std::min(tokens_.size(), first * kBlockTokens));
+  return status;
 }
 
-void Session::Summarize(size_t first_block, size_t end_block) {
-  if (first_block >= end_block) return;
+Status Session::Summarize(size_t first_block, size_t end_block) {
+  if (first_block >= end_block) return {};
   // Room for panels; the blocks are there.
-  QWEN25_CHECK(Reserve(tokens_.size()).ok());
+  QWEN25_RETURN_IF_ERROR(Reserve(tokens_.size()));
   for (size_t layer = 0; layer < engine_.model().layers.size(); ++layer) {
     engine_.SummarizeBlocks(Kv(layer), num_recalled() + first_block, num_recalled() + end_block);
   }
+  return {};
 }
 
 Status Session::Recall(const RecalledBlocks& recalled) {
@@ -130,10 +133,19 @@ Status Session::Recall(const RecalledBlocks& recalled) {
   return {};
 }
 
-bool Session::Publish() {
+void Session::NoteNames() {
   const Hash128 begin = NamesBegin();
-  if (tokens_.empty()) names_begin_ = begin;
-  if (begin != names_begin_) return false;
+  if (tokens_.empty()) {
+    names_begin_ = begin;
+    has_names_ = true;
+  } else if (begin != names_begin_) {
+    has_names_ = false;
+  }
+}
+
+bool Session::Publish() {
+  NoteNames();
+  if (!has_names_) return false;
   for (size_t block = names_.size(); block < tokens_.size() / kBlockTokens; ++block) {
     names_.push_back(BlockIdOf(block == 0 ? names_begin_ : names_.back(), TokensOf(block)));
     engine_.blocks().Publish(blocks_[block], names_.back(), TokensOf(block));

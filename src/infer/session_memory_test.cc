@@ -140,6 +140,16 @@ TEST(SharedBlocksTest, NamespacesAndRoutingKeepApart) {
   Session late(engine, "mine");
   ASSERT_OK_AND_ASSIGN(reuse, late.HoldExactly(mine.tokens()));
   EXPECT_EQ(reuse.total(), 256u) << "those of `dense`, and no block behind them";
+  // Nor where routing came back to what it was.
+  Session back(engine, "back");
+  ASSERT_OK(back.Append(std::span(tokens).first(100)));
+  ASSERT_OK(engine.SetRouting(kRouted));
+  ASSERT_OK(back.Append(std::span(tokens).subspan(100)));
+  ASSERT_OK(engine.SetRouting({}));
+  ASSERT_OK(back.Remember());
+  Session other(engine, "back");
+  ASSERT_OK_AND_ASSIGN(reuse, other.HoldExactly(tokens));
+  EXPECT_EQ(reuse.total(), 0u);
 }
 
 // An engine with a store in a folder, as a process would have them.
