@@ -19,13 +19,6 @@ Model TinyModel() {
   return model;
 }
 
-std::vector<int32_t> SomeTokens(const ModelConfig& config, size_t count, uint64_t seed) {
-  Rng rng(seed);
-  std::vector<int32_t> tokens(count);
-  for (int32_t& token : tokens) token = static_cast<int32_t>(rng.Below(config.vocab_size));
-  return tokens;
-}
-
 std::vector<float> LogitsAfter(InferenceEngine& engine, std::span<const int32_t> tokens, size_t chunk) {
   Session session(engine);
   for (size_t done = 0; done < tokens.size(); done += chunk) {
@@ -42,11 +35,11 @@ constexpr RoutingPolicy kPolicy = {.kind = RoutingPolicy::Kind::kTopK,
 
 TEST(RoutingTest, ChunksAndCompanyDoNotMatter) {
   InferenceEngine engine(TinyModel(), {.num_threads = 2, .max_total_tokens = 4096, .routing = kPolicy});
-  const std::vector<int32_t> tokens = SomeTokens(engine.model().config(), 500, 1);
+  const std::vector<int32_t> tokens = RandomTokens(engine.model().config().vocab_size, 500, 1);
   const std::vector<float> whole = LogitsAfter(engine, tokens, 500);
   EXPECT_EQ(LogitsAfter(engine, tokens, 77), whole);
   Session a(engine), b(engine);
-  ASSERT_OK(a.Append(SomeTokens(engine.model().config(), 300, 2)));
+  ASSERT_OK(a.Append(RandomTokens(engine.model().config().vocab_size, 300, 2)));
   ASSERT_OK(b.Append(std::span(tokens).first(499)));
   const int32_t other = 3;
   const std::vector<SessionTokens> parts = {{&a, {&other, 1}}, {&b, std::span(tokens).subspan(499)}};
@@ -60,7 +53,7 @@ TEST(RoutingTest, SwitchesBetweenPoliciesAndNeedsSummaries) {
   EXPECT_ERROR_CONTAINS(plain.SetRouting(kPolicy), "needs summaries");
   EXPECT_OK(plain.SetRouting(RoutingPolicy()));
   InferenceEngine engine(TinyModel(), {.num_threads = 1, .keep_summaries = true});
-  const std::vector<int32_t> tokens = SomeTokens(engine.model().config(), 500, 1);
+  const std::vector<int32_t> tokens = RandomTokens(engine.model().config().vocab_size, 500, 1);
   const std::vector<float> dense = LogitsAfter(engine, tokens, 500);
   EXPECT_EQ(LogitsAfter(plain, tokens, 500), dense);
   ASSERT_OK(engine.SetRouting(kPolicy));
@@ -72,11 +65,11 @@ TEST(RoutingTest, SwitchesBetweenPoliciesAndNeedsSummaries) {
 
 TEST(RoutingTest, TruncatedSummariesAreMadeAgain) {
   InferenceEngine engine(TinyModel(), {.num_threads = 1, .routing = kPolicy});
-  const std::vector<int32_t> tokens = SomeTokens(engine.model().config(), 450, 1);
+  const std::vector<int32_t> tokens = RandomTokens(engine.model().config().vocab_size, 450, 1);
   const std::vector<float> expected = LogitsAfter(engine, tokens, 450);
   Session session(engine);
   ASSERT_OK(session.Append(std::span(tokens).first(100)));
-  ASSERT_OK(session.Append(SomeTokens(engine.model().config(), 300, 9)));
+  ASSERT_OK(session.Append(RandomTokens(engine.model().config().vocab_size, 300, 9)));
   session.Truncate(100);
   ASSERT_OK(session.Append(std::span(tokens).subspan(100)));
   EXPECT_EQ(std::vector<float>(session.logits().begin(), session.logits().end()), expected);
@@ -96,7 +89,7 @@ TEST(RecallWindowTest, HistoriesGoBeyondThePositionsOfTheModel) {
   InferenceEngine engine(TinyModel(), RecallOptions(directory.path()));
   const size_t positions = engine.model().config().max_position_embeddings;
   ASSERT_GT(engine.max_context_tokens(), 4 * positions);
-  const std::vector<int32_t> tokens = SomeTokens(engine.model().config(), 3 * positions, 4);
+  const std::vector<int32_t> tokens = RandomTokens(engine.model().config().vocab_size, 3 * positions, 4);
   const std::vector<float> whole = LogitsAfter(engine, tokens, tokens.size());
   EXPECT_TRUE(std::ranges::all_of(whole, [](float x) { return std::isfinite(x); }));
   EXPECT_EQ(LogitsAfter(engine, tokens, 333), whole);
@@ -109,7 +102,7 @@ TEST(RecallWindowTest, WithinTheWindowNothingChanges) {
   options.routing = RoutingPolicy{};
   options.recall_window = 512;
   InferenceEngine recall(TinyModel(), options), plain(TinyModel(), {.num_threads = 2});
-  const std::vector<int32_t> tokens = SomeTokens(plain.model().config(), 512, 4);
+  const std::vector<int32_t> tokens = RandomTokens(plain.model().config().vocab_size, 512, 4);
   EXPECT_EQ(LogitsAfter(recall, tokens, 512), LogitsAfter(plain, tokens, 512));
 }
 

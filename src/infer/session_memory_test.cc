@@ -24,10 +24,7 @@ Model TinyModel(uint64_t seed = 3, size_t positions = 1024) {
 }
 
 std::vector<int32_t> SomeTokens(size_t count, uint64_t seed) {
-  Rng rng(seed);
-  std::vector<int32_t> tokens(count);
-  for (int32_t& token : tokens) token = static_cast<int32_t>(rng.Below(100));
-  return tokens;
+  return RandomTokens(100, count, seed);
 }
 
 std::vector<float> Logits(Session& session) {

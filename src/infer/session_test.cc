@@ -6,6 +6,7 @@
 
 #include "base/rng.h"
 #include "base/test_util.h"
+#include "infer/tiny_model_test_util.h"
 
 namespace qwen25 {
 namespace {
@@ -45,13 +46,6 @@ Result<Model> PackedModel(WeightFormat format, bool gated = false) {
       });
 }
 
-std::vector<int32_t> RandomTokens(size_t count, uint64_t seed) {
-  Rng rng(seed);
-  std::vector<int32_t> tokens(count);
-  for (int32_t& token : tokens) token = static_cast<int32_t>(rng.Below(333));
-  return tokens;
-}
-
 std::vector<float> LogitsOf(Session& session) {
   return {session.logits().begin(), session.logits().end()};
 }
@@ -80,7 +74,7 @@ class SessionTest : public testing::TestWithParam<Formats> {
 };
 
 TEST_P(SessionTest, ChunksOfAPromptDoNotChangeABit) {
-  const std::vector<int32_t> tokens = RandomTokens(200, 1);
+  const std::vector<int32_t> tokens = RandomTokens(333, 200, 1);
   const std::vector<float> whole = Alone(tokens);
   for (const size_t chunk : {1, 7, 64, 65}) {
     Session session(*engine_);
@@ -95,11 +89,11 @@ TEST_P(SessionTest, CompanyInABatchDoesNotChangeABit) {
   // Prompts and single tokens of different lengths, as in a serving step.
   std::vector<std::unique_ptr<Session>> sessions;
   std::vector<std::vector<int32_t>> prompts;
-  std::vector<int32_t> next = RandomTokens(16, 99);
+  std::vector<int32_t> next = RandomTokens(333, 16, 99);
   std::vector<SessionTokens> parts;
   for (size_t i = 0; i < 16; ++i) {
     sessions.push_back(std::make_unique<Session>(*engine_));
-    prompts.push_back(RandomTokens(1 + 13 * i % 150, i));
+    prompts.push_back(RandomTokens(333, 1 + 13 * i % 150, i));
   }
   for (size_t i = 0; i < 16; ++i) parts.push_back({sessions[i].get(), prompts[i]});
   ASSERT_OK(AppendTogether(*engine_, parts));
@@ -135,7 +129,7 @@ INSTANTIATE_TEST_SUITE_P(Formats, SessionTest,
                          });
 
 TEST(SessionFormatsTest, QuantisedLogitsAreNearThoseOfFloat32) {
-  const std::vector<int32_t> tokens = RandomTokens(100, 5);
+  const std::vector<int32_t> tokens = RandomTokens(333, 100, 5);
   std::vector<std::vector<float>> logits;
   for (const WeightFormat format : {WeightFormat::kFloat32, WeightFormat::kInt8, WeightFormat::kInt4}) {
     ASSERT_OK_AND_ASSIGN(Model model, PackedModel(format));

@@ -3,7 +3,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
+#include "base/rng.h"
 #include "model/config.h"
 
 namespace qwen25 {
@@ -19,6 +21,14 @@ inline ModelConfig TinyConfig(size_t vocabulary) {
   config.head_dim = 8;
   config.max_position_embeddings = 256;
   return config;
+}
+
+// `count` tokens below `vocabulary`; the same for the same seed.
+inline std::vector<int32_t> RandomTokens(size_t vocabulary, size_t count, uint64_t seed) {
+  Rng rng(seed);
+  std::vector<int32_t> tokens(count);
+  for (int32_t& token : tokens) token = static_cast<int32_t>(rng.Below(vocabulary));
+  return tokens;
 }
 
 }  // namespace qwen25

@@ -44,3 +44,12 @@ write_small_config() {
 }
 JSON
 }
+
+# prepare_model [SEQUENCE_LENGTH]: a model of that shape that took a few steps on that data, in $work/run/model.
+prepare_model() {
+  prepare_data
+  write_small_config "$work/config.json"
+  quietly "$qwen25" train --data "$work/data/train" --tokenizer "$work/tokenizer" --set model.preset= \
+    --set "model.config=$work/config.json" --sequence-length "${1:-64}" --tokens-per-step 512 \
+    --micro-batch-tokens 512 --max-steps 5 --set run.measure_peak=false -o "$work/run"
+}

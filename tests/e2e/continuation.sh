@@ -3,11 +3,7 @@
 # continuation.sh PROGRAM
 source "$(dirname "$0")/common.sh" "$@"
 
-prepare_data
-write_small_config "$work/config.json"
-quietly "$qwen25" train --data "$work/data/train" --tokenizer "$work/tokenizer" --set model.preset= \
-  --set "model.config=$work/config.json" --sequence-length 256 --tokens-per-step 512 --micro-batch-tokens 512 \
-  --max-steps 5 --set run.measure_peak=false -o "$work/run"
+prepare_model 256
 
 # chat OUTPUT LINES [FLAGS ...]: a chat that gets these lines.
 chat() {
