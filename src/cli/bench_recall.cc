@@ -9,6 +9,7 @@
 #include "base/progress.h"
 #include "cli/interrupt.h"
 #include "cli/recall_map.h"
+#include "data/loader.h"
 #include "data/recall_task.h"
 #include "memory/spill_file.h"
 #include "store/indexed_dataset.h"
@@ -18,20 +19,22 @@ namespace qwen25 {
 namespace {
 
 Status WriteDocuments(const RecallBenchFlags& flags) {
-  if (flags.document_tokens < 16 || flags.fact_every < 1 || flags.question_every < 1) {
+  if (flags.document_tokens < 16 || flags.fact_every < 2 || flags.question_every < 2) {
     return InvalidArgument(
-        "--document-tokens must be at least 16, --fact-every and --question-every at least 1");
+        "--document-tokens must be at least 16, --fact-every and --question-every at least 2");
   }
   QWEN25_TRY(IndexedDatasetWriter writer,
              IndexedDatasetWriter::Create(flags.write_data, RecallVocabulary::kSize));
+  QWEN25_TRY(IndexedDatasetWriter mask, IndexedDatasetWriter::Create(LossMaskPrefix(flags.write_data), 2));
   Progress progress("documents", "documents", flags.documents);
   for (uint64_t i = 0; i < flags.documents; ++i) {
-    RecallTask task(flags.seed, i);
-    QWEN25_RETURN_IF_ERROR(writer.AddDocument(
-        flags.repetitions ? task.Repetition(flags.document_tokens)
-                          : task.Document(flags.document_tokens, flags.fact_every, flags.question_every)));
+    const std::vector<int32_t> document =
+        RecallTask(flags.seed, i).Document(flags.document_tokens, flags.fact_every, flags.question_every);
+    QWEN25_RETURN_IF_ERROR(writer.AddDocument(document));
+    QWEN25_RETURN_IF_ERROR(mask.AddDocument(RecallTask::LossMask(document)));
     progress.Update(i + 1);
   }
+  QWEN25_RETURN_IF_ERROR(mask.Finish());
   return writer.Finish();
 }
 

@@ -231,8 +231,6 @@ void AddRecallBench(CLI::App& verb, RunVerb& run) {
   what->add_option("--write-data", flags->write_data, "Instead, write training documents into this shard");
   what->add_option("--documents", flags->documents, "How many")->capture_default_str();
   what->add_option("--document-tokens", flags->document_tokens, "Tokens of each")->capture_default_str();
-  what->add_flag("--repetitions", flags->repetitions,
-                 "Documents of repeated random tokens, to begin training with");
   what->add_option("--fact-every", flags->fact_every, "Tokens of filler to a fact, about")
       ->capture_default_str();
   what->add_option("--question-every", flags->question_every, "Tokens of filler to a question, about")

@@ -1,3 +1,4 @@
+#include <cmath>
 #include <memory>
 #include <optional>
 
@@ -96,8 +97,10 @@ Status RunTrain(const TrainFlags& flags) {
   fmt::print("{} steps, {} tokens in {:.0f} s", summary->steps, summary->tokens, summary->seconds);
   if (summary->last_step) fmt::print("; training loss {:.4f}", summary->last_step->loss);
   if (summary->last_validation) {
-    fmt::print("; validation loss {:.4f}, {:.4f} bits/byte", summary->last_validation->loss,
-               summary->last_validation->bits_per_byte);
+    fmt::print("; validation loss {:.4f}", summary->last_validation->loss);
+    if (std::isfinite(summary->last_validation->bits_per_byte)) {
+      fmt::print(", {:.4f} bits/byte", summary->last_validation->bits_per_byte);
+    }
   }
   fmt::print("\nmodel: {}\nreport: {}\n", summary->model.string(),
              (std::filesystem::path(options.output) / "report.html").string());

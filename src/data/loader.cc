@@ -40,6 +40,52 @@ Status ReadTokens(const Corpus::Document& document, uint64_t offset, uint32_t vo
   return document.shard->CheckTokens(document.number, offset, out, vocab_size);
 }
 
+// Tokens [offset, offset + out.size()) of a document as targets: -1 where its loss mask has 0.
+Status ReadTargets(const Corpus::Document& document, uint64_t offset, uint32_t vocab_size,
+                   std::span<int32_t> out) {
+  QWEN25_RETURN_IF_ERROR(ReadTokens(document, offset, vocab_size, out));
+  if (document.loss_mask == nullptr) return {};
+  constexpr size_t kPiece = 256;
+  int32_t mask[kPiece];
+  for (size_t begin = 0; begin < out.size(); begin += kPiece) {
+    const std::span<int32_t> piece = std::span(mask).first(std::min(kPiece, out.size() - begin));
+    document.loss_mask->Read(document.number, offset + begin, piece);
+    for (size_t i = 0; i < piece.size(); ++i) {
+      if (piece[i] == 0) out[begin + i] = -1;
+    }
+  }
+  return {};
+}
+
+// Tokens of a document that are predicted when it is read alone.
+uint64_t CountTargets(const Corpus::Document& document) {
+  const uint64_t most = std::max<uint64_t>(document.length, 1) - 1;
+  if (document.loss_mask == nullptr || most == 0) return most;
+  std::vector<int32_t> mask(most);
+  document.loss_mask->Read(document.number, 1, mask);
+  return most - static_cast<uint64_t>(std::ranges::count(mask, 0));
+}
+
+// The loss mask beside a shard, if there is one.
+Result<std::optional<IndexedDataset>> OpenLossMask(const IndexedDataset& shard) {
+  const std::string prefix = LossMaskPrefix(shard.prefix());
+  std::error_code ignored;
+  if (!std::filesystem::exists(prefix + ".idx", ignored)) return std::optional<IndexedDataset>();
+  QWEN25_TRY(IndexedDataset mask, IndexedDataset::Open(prefix));
+  bool same = mask.num_documents() == shard.num_documents();
+  for (uint64_t i = 0; same && i < shard.num_documents(); ++i) {
+    same = mask.DocumentLength(i) == shard.DocumentLength(i);
+  }
+  if (!same) {
+    return Corrupt(
+        "{}.idx: the loss mask has not the documents of {}, so it belongs to another shard; write both "
+        "again, "
+        "or remove the mask to predict every token",
+        prefix, shard.prefix());
+  }
+  return std::optional(std::move(mask));
+}
+
 }  // namespace
 
 Result<Corpus> Corpus::Open(const std::vector<std::string>& prefixes) {
@@ -49,6 +95,8 @@ Result<Corpus> Corpus::Open(const std::vector<std::string>& prefixes) {
     QWEN25_TRY(IndexedDataset shard, IndexedDataset::Open(prefix));
     corpus.first_document_.push_back(corpus.first_document_.back() + shard.num_documents());
     for (uint64_t i = 0; i < shard.num_documents(); ++i) corpus.num_tokens_ += shard.DocumentLength(i);
+    QWEN25_TRY(std::optional<IndexedDataset> mask, OpenLossMask(shard));
+    corpus.loss_masks_.push_back(std::move(mask));
     corpus.shards_.push_back(std::move(shard));
   }
   if (corpus.num_tokens_ == 0) {
@@ -63,7 +111,8 @@ Corpus::Document Corpus::Find(uint64_t document) const {
   const size_t shard =
       static_cast<size_t>(std::ranges::upper_bound(first_document_, document) - first_document_.begin() - 1);
   const uint64_t number = document - first_document_[shard];
-  return {&shards_[shard], number, shards_[shard].DocumentLength(number)};
+  const auto& mask = loss_masks_[shard];
+  return {&shards_[shard], mask ? &*mask : nullptr, number, shards_[shard].DocumentLength(number)};
 }
 
 std::string Corpus::Names() const {
@@ -140,15 +189,16 @@ Status Loader::FillRow(size_t row, size_t stream) {
     QWEN25_RETURN_IF_ERROR(ReadTokens(place.document, place.offset, options_.vocab_size, tokens));
     std::iota(positions_.begin() + begin, positions_.begin() + begin + count,
               static_cast<int32_t>(begin - sequence_begin));
+    QWEN25_RETURN_IF_ERROR(ReadTargets(place.document, place.offset + 1, options_.vocab_size,
+                                       std::span(targets_).subspan(begin, count - 1)));
     place.offset += count;
     const bool boundary = place.offset == place.document.length && options_.split_documents;
     SkipEnded(stream, place);
     int32_t next = -1;
     if (!boundary) {
       QWEN25_RETURN_IF_ERROR(
-          ReadTokens(place.document, place.offset, options_.vocab_size, std::span(&next, 1)));
+          ReadTargets(place.document, place.offset, options_.vocab_size, std::span(&next, 1)));
     }
-    std::copy(tokens.begin() + 1, tokens.end(), targets_.begin() + begin);
     begin += count;
     targets_[begin - 1] = next;
     if (boundary && begin < row_end) {
@@ -227,9 +277,7 @@ Status Loader::SetState(const Json& state) {
 
 ValidationBatches::ValidationBatches(Corpus corpus, const LoaderOptions& options)
     : corpus_(std::move(corpus)), options_(WithVocabulary(options)) {
-  for (uint64_t i = 0; i < corpus_.num_documents(); ++i) {
-    num_targets_ += std::max<uint64_t>(corpus_.Find(i).length, 1) - 1;
-  }
+  for (uint64_t i = 0; i < corpus_.num_documents(); ++i) num_targets_ += CountTargets(corpus_.Find(i));
   const size_t num_tokens = options_.sequences_per_batch * options_.sequence_length;
   tokens_.resize(num_tokens);
   targets_.resize(num_tokens);
@@ -243,8 +291,11 @@ Result<ValidationBatches> ValidationBatches::Open(std::vector<std::string> prefi
   QWEN25_TRY(Corpus corpus, Corpus::Open(prefixes));
   ValidationBatches batches(std::move(corpus), options);
   if (batches.num_targets() == 0) {
-    return InvalidArgument("{}: no document has two tokens, so there is nothing to predict; add text",
-                           batches.corpus_.Names());
+    return InvalidArgument(
+        "{}: no document has two tokens, or its loss mask hides them all, so there is nothing to predict; "
+        "add "
+        "text",
+        batches.corpus_.Names());
   }
   return batches;
 }
@@ -264,7 +315,7 @@ Result<LoaderBatch> ValidationBatches::Next() {
     if (count > tokens_.size() - begin) break;
     const auto part = [&](std::vector<int32_t>& all) { return std::span(all).subspan(begin, count); };
     QWEN25_RETURN_IF_ERROR(ReadTokens(document, offset_, options_.vocab_size, part(tokens_)));
-    QWEN25_RETURN_IF_ERROR(ReadTokens(document, offset_ + 1, options_.vocab_size, part(targets_)));
+    QWEN25_RETURN_IF_ERROR(ReadTargets(document, offset_ + 1, options_.vocab_size, part(targets_)));
     std::iota(part(positions_).begin(), part(positions_).end(), 0);
     begin += count;
     offset_ += count;

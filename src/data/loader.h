@@ -1,8 +1,13 @@
 // Batches of token shards: an endless shuffled source for training, and one ordered pass for validation.
+//
+// A shard `prefix` may have a loss mask beside it, the shard `prefix.loss_mask` with as many documents of the
+// same lengths: 1 where a token is to be predicted, 0 where it is only read (questions, prompts). Without one
+// every token is predicted.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -12,6 +17,11 @@
 #include "store/indexed_dataset.h"
 
 namespace qwen25 {
+
+// Where the loss mask of a shard lies.
+inline std::string LossMaskPrefix(const std::string& prefix) {
+  return prefix + ".loss_mask";
+}
 
 struct LoaderOptions {
   size_t num_streams = 32;         // logical streams, each with a cursor of its own
@@ -34,13 +44,14 @@ struct LoaderBatch {
 // The documents of several shards, numbered through in the order of the prefixes.
 class Corpus {
  public:
-  // kInvalidArgument where there is no prefix or no token.
+  // kInvalidArgument where there is no prefix or no token, kCorrupt where a loss mask is not of its shard.
   static Result<Corpus> Open(const std::vector<std::string>& prefixes);
 
   struct Document {
     const IndexedDataset* shard;
-    uint64_t number;  // in the shard
-    uint64_t length;  // in tokens
+    const IndexedDataset* loss_mask;  // or null
+    uint64_t number;                  // in the shard
+    uint64_t length;                  // in tokens
   };
   Document Find(uint64_t document) const;
 
@@ -51,7 +62,8 @@ class Corpus {
 
  private:
   std::vector<IndexedDataset> shards_;
-  std::vector<uint64_t> first_document_ = {0};  // [shards + 1]
+  std::vector<std::optional<IndexedDataset>> loss_masks_;  // [shards]
+  std::vector<uint64_t> first_document_ = {0};             // [shards + 1]
   uint64_t num_tokens_ = 0;
 };
 

@@ -11,6 +11,7 @@
 #include "base/allocation_counter.h"
 #include "base/test_util.h"
 #include "data/permutation.h"
+#include "store/indexed_dataset.h"
 
 namespace qwen25 {
 namespace {
@@ -221,6 +222,47 @@ TEST_F(LoaderTest, TargetsAreTheNextTokens) {
       }
     }
   }));
+}
+
+// Odd ids are predicted, even ones are not.
+TEST_F(LoaderTest, LossMasksHideTargets) {
+  WriteShards({{5, 1, 300}, {7}});
+  ASSERT_OK_AND_ASSIGN(auto mask, IndexedDatasetWriter::Create(LossMaskPrefix(prefixes_[0]), 2));
+  int32_t id = 0;
+  for (const size_t length : {5, 1, 300}) {
+    std::vector<int32_t> document(length);
+    for (int32_t& bit : document) bit = id++ % 2;
+    ASSERT_OK(mask.AddDocument(document));
+  }
+  ASSERT_OK(mask.Finish());
+  const auto hidden = [](int32_t id) { return id < 306 && id % 2 == 0; };  // the second shard has no mask
+
+  for (const bool split : {false, true}) {
+    const LoaderOptions options = {.num_streams = 2, .sequence_length = 11, .split_documents = split};
+    ASSERT_OK_AND_ASSIGN(auto loader, Loader::Open(prefixes_, options));
+    size_t predicted = 0;
+    for (int b = 0; b < 10; ++b) {
+      const CopiedBatch batch = Take(loader);
+      for (size_t i = 0; i < batch.tokens.size(); ++i) {
+        const int32_t target = batch.targets[i];
+        EXPECT_FALSE(target >= 0 && hidden(target));
+        predicted += target >= 0;
+        const bool same_row = (i + 1) % options.sequence_length != 0;
+        if (same_row && !ends_document_[batch.tokens[i]] && !hidden(batch.tokens[i] + 1)) {
+          EXPECT_EQ(target, batch.tokens[i] + 1);
+        }
+      }
+    }
+    EXPECT_GT(predicted, 300u);
+  }
+  ASSERT_OK_AND_ASSIGN(auto validation, ValidationBatches::Open(prefixes_, {.sequence_length = 400}));
+  ASSERT_OK_AND_ASSIGN(const LoaderBatch all, validation.Next());
+  EXPECT_EQ(static_cast<uint64_t>(std::ranges::count_if(all.targets, [](int32_t t) { return t >= 0; })),
+            validation.num_targets());
+  EXPECT_EQ(validation.num_targets(), 2u + 150u + 6u);
+
+  WriteShards({{5, 2, 299}, {7}});  // the mask is of other documents
+  EXPECT_ERROR_CONTAINS(Loader::Open(prefixes_, {.sequence_length = 4}), "belongs to another shard");
 }
 
 TEST_F(LoaderTest, ResumesBitForBitAtAnyBatch) {

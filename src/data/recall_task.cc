@@ -31,18 +31,16 @@ std::vector<int32_t> RecallTask::Document(size_t length, size_t fact_every, size
   QWEN25_CHECK(length >= 16 && fact_every > 0 && question_every > 0);
   std::vector<int32_t> keys = ShuffledKeys(), document;
   std::vector<RecallFact> facts;
-  const auto add = [&](int32_t mark, const RecallFact& fact) {
-    document.insert(document.end(), {mark, fact.key, fact.value});
-  };
   while (document.size() + kFactTokens + 1 <= length) {
     const uint64_t draw = rng_.Below(fact_every * question_every);
     if ((draw < question_every || facts.empty()) && !keys.empty()) {
       facts.push_back(
           {keys.back(), V::kFirstValue + static_cast<int32_t>(rng_.Below(V::kNumValues)), document.size()});
       keys.pop_back();
-      add(V::kFact, facts.back());
+      document.insert(document.end(), {V::kFact, facts.back().value, facts.back().key});
     } else if (draw < question_every + fact_every) {
-      add(V::kAsk, facts[rng_.Below(facts.size())]);
+      const RecallFact& fact = facts[rng_.Below(facts.size())];
+      document.insert(document.end(), {V::kAsk, fact.key, fact.value});
     } else {
       document.push_back(NextFiller());
     }
@@ -52,17 +50,10 @@ std::vector<int32_t> RecallTask::Document(size_t length, size_t fact_every, size
   return document;
 }
 
-std::vector<int32_t> RecallTask::Repetition(size_t length) {
-  QWEN25_CHECK(length >= 16);
-  const size_t period = 4 + rng_.Below(length / 3);
-  std::vector<int32_t> document;
-  while (document.size() + 1 < length) {
-    document.push_back(document.size() >= period
-                           ? document[document.size() - period]
-                           : V::kFirstKey + static_cast<int32_t>(rng_.Below(V::kNumKeys + V::kNumValues)));
-  }
-  document.push_back(V::kEnd);
-  return document;
+std::vector<int32_t> RecallTask::LossMask(std::span<const int32_t> document) {
+  std::vector<int32_t> mask(document.size());
+  for (size_t i = 2; i < document.size(); ++i) mask[i] = document[i - 2] == V::kAsk;
+  return mask;
 }
 
 std::vector<int32_t> RecallTask::History(size_t length, const std::vector<size_t>& positions,
@@ -77,7 +68,7 @@ std::vector<int32_t> RecallTask::History(size_t length, const std::vector<size_t
     while (history.size() < position) history.push_back(NextFiller());
     facts.push_back(
         {keys[facts.size()], V::kFirstValue + static_cast<int32_t>(rng_.Below(V::kNumValues)), position});
-    history.insert(history.end(), {V::kFact, facts.back().key, facts.back().value});
+    history.insert(history.end(), {V::kFact, facts.back().value, facts.back().key});
   }
   while (history.size() < length) history.push_back(NextFiller());
   return history;

@@ -2,15 +2,18 @@
 // whether attention finds what lies far back. Tokens are numbers of a vocabulary of their own.
 //
 //   0             end of text
-//   1 key value   states a fact: FACT key value
-//   2 key value   asks for it and gives the answer: ASK key value
+//   1 value key   states a fact, as in "Paris is the capital of France"
+//   2 key value   asks for it and gives the answer
 //   filler        64 tokens that mostly count upwards, as predictable as text is
 // Between facts and questions there is filler. Each key is stated once in a history, so that there is one
-// right answer.
+// right answer. The value comes first because models learn that hundreds of times faster: what stands at the
+// key then looks like the question, and the value is one of the few tokens before it. The other way round,
+// the model has to find what follows a match, for which heads of two layers must form together.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "base/rng.h"
@@ -19,10 +22,10 @@ namespace qwen25 {
 
 struct RecallVocabulary {
   static constexpr int32_t kEnd = 0, kFact = 1, kAsk = 2, kFirstFiller = 3;
-  static constexpr int32_t kNumFillers = 64, kNumKeys = 512, kNumValues = 256;
+  static constexpr int32_t kNumFillers = 64, kNumKeys = 128, kNumValues = 64;
   static constexpr int32_t kFirstKey = kFirstFiller + kNumFillers;
   static constexpr int32_t kFirstValue = kFirstKey + kNumKeys;
-  static constexpr int32_t kSize = 1024;  // rounded up
+  static constexpr int32_t kSize = 320;  // rounded up
 };
 
 // A fact, and where it stands.
@@ -36,13 +39,14 @@ class RecallTask {
  public:
   RecallTask(uint64_t seed, uint64_t stream) : rng_(seed, stream) {}
 
-  // A training document of `length` tokens (at least 16), the last of which is kEnd: a fact about every
-  // `fact_every` tokens of filler and a question, for one of the facts so far, about every `question_every`.
+  // A training document of `length` tokens (at least 16), the last of which is kEnd: one in `fact_every`
+  // draws states a fact, one in `question_every` asks for one of the facts so far, the others are filler; 2
+  // and 2: there is none.
   std::vector<int32_t> Document(size_t length, size_t fact_every = 48, size_t question_every = 24);
 
-  // A training document for the beginning: random keys and values, a few of them over and over again in the
-  // same order. Models learn from it to look for what followed a token before, on which recall builds.
-  std::vector<int32_t> Repetition(size_t length);
+  // The loss mask of a document (data/loader.h): 1 for the answers, 0 elsewhere. The other tokens are random;
+  // learning which of them are likely takes the capacity and the steps that recall needs.
+  static std::vector<int32_t> LossMask(std::span<const int32_t> document);
 
   // `length` tokens of filler with facts of different keys at `positions` (ascending, 3 apart and more, at
   // most kNumKeys of them, 3 before the end and earlier).

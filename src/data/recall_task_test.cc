@@ -18,7 +18,7 @@ TEST(RecallTaskTest, EveryQuestionHasTheOneAnswerThatWasStated) {
     size_t questions = 0;
     for (size_t i = 0; i + 2 < document.size(); ++i) {
       if (document[i] == V::kFact) {
-        EXPECT_TRUE(facts.emplace(document[i + 1], document[i + 2]).second);
+        EXPECT_TRUE(facts.emplace(document[i + 2], document[i + 1]).second);
       } else if (document[i] == V::kAsk) {
         ASSERT_TRUE(facts.contains(document[i + 1]));
         EXPECT_EQ(facts[document[i + 1]], document[i + 2]);
@@ -36,14 +36,14 @@ TEST(RecallTaskTest, IsTheSameForTheSameSeed) {
   EXPECT_NE(RecallTask(3, 4).Document(300), RecallTask(3, 5).Document(300));
 }
 
-TEST(RecallTaskTest, RepetitionsRepeat) {
-  const std::vector<int32_t> document = RecallTask(2, 1).Repetition(100);
-  ASSERT_EQ(document.size(), 100u);
-  size_t period = 1;
-  while (period < 60 && !std::equal(document.begin() + period, document.end() - 1, document.begin()))
-    ++period;
-  EXPECT_GE(period, 4u);
-  EXPECT_LT(period, 4u + 33u);
+TEST(RecallTaskTest, TheLossIsThatOfAnswers) {
+  const std::vector<int32_t> document = RecallTask(2, 1).Document(100, 2, 2);
+  const std::vector<int32_t> mask = RecallTask::LossMask(document);
+  ASSERT_EQ(mask.size(), document.size());
+  for (size_t i = 0; i < document.size(); ++i) {
+    EXPECT_EQ(mask[i], i >= 2 && document[i - 2] == V::kAsk);
+  }
+  EXPECT_GT(std::count(mask.begin(), mask.end(), 1), 5);
 }
 
 TEST(RecallTaskTest, FactsStandWhereTheyWereAskedFor) {
@@ -53,8 +53,8 @@ TEST(RecallTaskTest, FactsStandWhereTheyWereAskedFor) {
   ASSERT_EQ(facts.size(), 4u);
   for (const RecallFact& fact : facts) {
     EXPECT_EQ(history[fact.position], V::kFact);
-    EXPECT_EQ(history[fact.position + 1], fact.key);
-    EXPECT_EQ(history[fact.position + 2], fact.value);
+    EXPECT_EQ(history[fact.position + 1], fact.value);
+    EXPECT_EQ(history[fact.position + 2], fact.key);
   }
   EXPECT_EQ(std::count(history.begin(), history.end(), V::kFact), 4);
 }

@@ -196,6 +196,7 @@ Result<ModelConfig> ModelConfig::FromJson(const Json& json, std::string_view ori
   QWEN25_RETURN_IF_ERROR(ReadField(json, "max_position_embeddings", origin, config.max_position_embeddings));
   QWEN25_RETURN_IF_ERROR(ReadField(json, "rms_norm_eps", origin, config.rms_norm_eps));
   QWEN25_RETURN_IF_ERROR(ReadField(json, "tie_word_embeddings", origin, config.tie_word_embeddings));
+  QWEN25_RETURN_IF_ERROR(ReadField(json, "initializer_range", origin, config.initializer_range));
   if (config.model_type == "llama") {
     QWEN25_RETURN_IF_ERROR(ReadField(json, "attention_bias", origin, config.attention_bias));
     if (config.attention_bias) {
@@ -249,7 +250,7 @@ Json ModelConfig::ToJson() const {
   if (bos_token_id) json["bos_token_id"] = *bos_token_id;
   if (eos_token_ids.size() == 1) json["eos_token_id"] = eos_token_ids[0];
   if (eos_token_ids.size() > 1) json["eos_token_id"] = eos_token_ids;
-  json["initializer_range"] = 0.02;
+  json["initializer_range"] = initializer_range;
   json["use_cache"] = true;
   if (routing != RoutingPolicy()) json["qwen25"]["routing"] = routing.ToString();
   if (head_routing) {
@@ -282,6 +283,10 @@ Status ModelConfig::Validate(std::string_view origin) const {
   if (!(rms_norm_eps > 0) || !std::isfinite(rms_norm_eps)) {
     return InvalidArgument("{}: \"rms_norm_eps\" is {}, expected a small positive number", origin,
                            rms_norm_eps);
+  }
+  if (!(initializer_range > 0) || !std::isfinite(initializer_range)) {
+    return InvalidArgument("{}: \"initializer_range\" is {}, expected a small positive number", origin,
+                           initializer_range);
   }
   if (!(rope_theta > 1) || !std::isfinite(rope_theta)) {
     return InvalidArgument("{}: \"rope_theta\" is {}, expected a number above 1", origin, rope_theta);

@@ -44,6 +44,7 @@ struct ModelConfig {
   std::optional<RopeScaling> rope_scaling;
   bool tie_word_embeddings = true;  // the output projection is the embedding
   bool attention_bias = true;       // on q, k and v, never on o
+  double initializer_range = 0.02;  // standard deviation of fresh matrices
   std::optional<int32_t> bos_token_id;
   std::vector<int32_t> eos_token_ids;  // generation stops at any of them
   RoutingPolicy routing;               // that it was trained with; in files "qwen25": {"routing": ToString()}

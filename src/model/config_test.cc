@@ -155,6 +155,7 @@ TEST(ModelConfigTest, RefusesByNameWhatItCannotRun) {
   EXPECT_ERROR_CONTAINS(with("hidden_size", "wide"), "\"hidden_size\" is \"wide\"");
   EXPECT_ERROR_CONTAINS(with("rms_norm_eps", 0), "rms_norm_eps");
   EXPECT_ERROR_CONTAINS(with("rope_theta", 0.5), "rope_theta");
+  EXPECT_ERROR_CONTAINS(with("initializer_range", 0), "initializer_range");
   EXPECT_ERROR_CONTAINS(with("eos_token_id", 200000), "outside the vocabulary");
   EXPECT_ERROR_CONTAINS(with("eos_token_id", "end"), "expected a token id");
   EXPECT_ERROR_CONTAINS(with("rope_scaling", Json{{"type", "longrope"}}),

@@ -160,7 +160,7 @@ void Model::Initialize(uint64_t seed) {
     }
     const bool into_residual =
         named.name.ends_with("self_attn.o_proj.weight") || named.name.ends_with("mlp.down_proj.weight");
-    const double deviation = 0.02 * (into_residual ? residual_scale : 1.0);
+    const double deviation = config_.initializer_range * (into_residual ? residual_scale : 1.0);
     Rng rng(seed, i);
     for (size_t j = 0; j < count; ++j) data[j] = static_cast<float>(deviation * rng.Normal());
   }

@@ -63,8 +63,9 @@ class Model {
   explicit Model(const ModelConfig& config, bool with_gradients = false)
       : Model(config, with_gradients ? Storage::kFloatAndGradients : Storage::kFloat) {}
 
-  // Normal(0, 0.02) matrices, o_proj and down_proj divided by sqrt(2 * layers) so that the residual stream
-  // does not grow with depth (GPT-2), norms 1, biases 0. The same numbers for the same seed on every machine.
+  // Normal(0, initializer_range) matrices, o_proj and down_proj divided by sqrt(2 * layers) so that the
+  // residual stream does not grow with depth (GPT-2), norms 1, biases 0. The same numbers for the same seed
+  // on every machine.
   void Initialize(uint64_t seed);
 
   // A Hugging Face folder: config.json and model.safetensors, or shards with model.safetensors.index.json;

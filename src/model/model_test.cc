@@ -187,7 +187,9 @@ TEST(ModelFilesTest, SurvivesSavingAndLoading) {
 }
 
 TEST(ModelFilesTest, InitialisationFollowsTheRule) {
-  Model model(*FindPreset("nano"));
+  ModelConfig config = *FindPreset("nano");
+  config.initializer_range = 0.03;
+  Model model(config);
   model.Initialize(1);
   for (const NamedParameter& named : model.parameters()) {
     const size_t count = named.parameter.rows * named.parameter.cols;
@@ -201,7 +203,7 @@ TEST(ModelFilesTest, InitialisationFollowsTheRule) {
     } else {
       const bool residual =
           named.name.find("o_proj") != std::string::npos || named.name.find("down_proj") != std::string::npos;
-      EXPECT_NEAR(deviation, residual ? 0.02 / std::sqrt(12.0) : 0.02, 0.0005) << named.name;
+      EXPECT_NEAR(deviation, residual ? 0.03 / std::sqrt(12.0) : 0.03, 0.0005) << named.name;
     }
   }
 }
