@@ -1,7 +1,5 @@
 #include "cli/bench_memory.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
@@ -12,6 +10,7 @@
 #include "base/json.h"
 #include "base/progress.h"
 #include "base/rng.h"
+#include "cli/bench_folder.h"
 #include "cli/bench_inference.h"
 #include "cli/interrupt.h"
 #include "memory/block_store.h"
@@ -25,24 +24,6 @@ namespace {
 constexpr double kMiB = 1 << 20;
 constexpr std::string_view kNamespace = "bench";
 constexpr size_t kWindowBlocks = 64;  // of the session's own tokens
-
-// A folder that goes away.
-class BenchFolder {
- public:
-  explicit BenchFolder(const std::string& wanted) : path_(wanted), temporary_(wanted.empty()) {
-    if (temporary_)
-      path_ = std::filesystem::temp_directory_path() / fmt::format("qwen25_bench_{}", ::getpid());
-  }
-  ~BenchFolder() {
-    std::error_code ignored;
-    if (temporary_) std::filesystem::remove_all(path_, ignored);
-  }
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-  bool temporary_;
-};
 
 Result<BlockStore> OpenStore(const std::filesystem::path& folder, uint64_t max_bytes) {
   std::error_code error;

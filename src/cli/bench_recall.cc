@@ -7,10 +7,13 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/progress.h"
+#include "cli/bench_folder.h"
 #include "cli/interrupt.h"
 #include "cli/recall_map.h"
 #include "data/loader.h"
 #include "data/recall_task.h"
+#include "memory/block_store.h"
+#include "memory/recalled_blocks.h"
 #include "memory/spill_file.h"
 #include "store/indexed_dataset.h"
 #include "train/chart.h"
@@ -18,7 +21,22 @@
 namespace qwen25 {
 namespace {
 
-Status WriteDocuments(const RecallBenchFlags& flags) {
+constexpr std::string_view kNamespace = "bench";
+
+// The texts one behind the other.
+Result<std::string> ReadFiller(const RecallBenchFlags& flags) {
+  std::string all;
+  for (const std::string& path : flags.texts) {
+    QWEN25_TRY(const std::string text, ReadFile(path));
+    all += text;
+  }
+  if (all.empty() && !flags.texts.empty()) {
+    return InvalidArgument("{}: --text names no byte of text; give a file that has some", flags.texts[0]);
+  }
+  return all;
+}
+
+Status WriteDocuments(const RecallBenchFlags& flags, std::string_view filler) {
   if (flags.document_tokens < 16 || flags.fact_every < 2 || flags.question_every < 2) {
     return InvalidArgument(
         "--document-tokens must be at least 16, --fact-every and --question-every at least 2");
@@ -29,7 +47,8 @@ Status WriteDocuments(const RecallBenchFlags& flags) {
   Progress progress("documents", "documents", flags.documents);
   for (uint64_t i = 0; i < flags.documents; ++i) {
     const std::vector<int32_t> document =
-        RecallTask(flags.seed, i).Document(flags.document_tokens, flags.fact_every, flags.question_every);
+        RecallTask(flags.seed, i, filler)
+            .Document(flags.document_tokens, flags.fact_every, flags.question_every);
     QWEN25_RETURN_IF_ERROR(writer.AddDocument(document));
     QWEN25_RETURN_IF_ERROR(mask.AddDocument(RecallTask::LossMask(document)));
     progress.Update(i + 1);
@@ -63,7 +82,8 @@ double Median(std::vector<double> values) {
 
 class RecallBench {
  public:
-  RecallBench(const RecallBenchFlags& flags, InferenceEngine& engine) : flags_(flags), engine_(engine) {}
+  RecallBench(const RecallBenchFlags& flags, std::string_view filler, InferenceEngine& engine)
+      : flags_(flags), filler_(filler), engine_(engine) {}
 
   Status Run(uint64_t length, LengthResult& result) {
     result = {.length = length, .right = std::vector<uint32_t>(flags_.depths)};
@@ -87,7 +107,7 @@ class RecallBench {
   }
 
  private:
-  // Reads a history, then asks for each fact, taking back the question before the next one.
+  // Reads a history, then asks for its facts.
   template <typename Show>
   Status RunHistory(uint64_t number, LengthResult& result, double& seconds, const Show& show) {
     std::vector<size_t> positions;
@@ -101,18 +121,75 @@ class RecallBench {
                              result.length, flags_.depths);
     }
     std::vector<RecallFact> facts;
+    // What is behind the last whole block of a dialogue is not stored.
+    const size_t length = flags_.dialogues == 0
+                              ? result.length
+                              : (result.length + kBlockTokens - 1) / kBlockTokens * kBlockTokens;
     const std::vector<int32_t> history =
-        RecallTask(flags_.seed, number).History(result.length, positions, facts);
-    Session session(engine_);
+        RecallTask(flags_.seed, number, filler_).History(length, positions, facts);
     const double start = NowSeconds();
-    QWEN25_RETURN_IF_ERROR(session.Append(history, [&](size_t done) {
+    const auto watch = [&](size_t done) {
       show(done);
       const uint64_t resident = ReadResidentMemory().all_bytes;
       result.resident_bytes = std::max(result.resident_bytes, resident);
       if (number == 0) result.growth.push_back({done, NowSeconds() - start, resident});
       return !InterruptGuard::requested();
-    }));
+    };
+    if (flags_.dialogues > 0) return TellInDialogues(history, facts, result, seconds, watch);
+    Session session(engine_);
+    QWEN25_RETURN_IF_ERROR(session.Append(history, watch));
     seconds += NowSeconds() - start;
+    return Ask(session, facts, result);
+  }
+
+  // Each dialogue ends on a whole block, since the rest of it would not be stored, and not within a fact.
+  static std::vector<size_t> DialogueEnds(size_t length, uint32_t dialogues,
+                                          const std::vector<RecallFact>& facts) {
+    std::vector<size_t> ends;
+    for (uint32_t i = 1; i < dialogues; ++i) {
+      size_t end = length * i / dialogues / kBlockTokens * kBlockTokens;
+      const auto cuts = [&](const RecallFact& fact) {
+        return fact.position < end && end < fact.position + RecallTask::kFactTokens;
+      };
+      while (std::ranges::any_of(facts, cuts)) end += kBlockTokens;
+      if (end < length) ends.push_back(end);
+    }
+    ends.push_back(length);
+    return ends;
+  }
+
+  template <typename Watch>
+  Status TellInDialogues(std::span<const int32_t> history, const std::vector<RecallFact>& facts,
+                         LengthResult& result, double& seconds, const Watch& watch) {
+    const BenchFolder folder("");
+    QWEN25_RETURN_IF_ERROR(CreateDirectories(folder.path()));
+    QWEN25_TRY(BlockStore store, BlockStore::Open(folder.path(), {}));
+    engine_.SetStore(&store);
+    const Status told = [&]() -> Status {
+      const double start = NowSeconds();
+      size_t begin = 0;
+      for (const size_t end : DialogueEnds(history.size(), flags_.dialogues, facts)) {
+        Session dialogue(engine_, std::string(kNamespace));
+        QWEN25_RETURN_IF_ERROR(dialogue.Append(history.subspan(begin, end - begin),
+                                               [&](size_t done) { return watch(begin + done); }));
+        QWEN25_RETURN_IF_ERROR(dialogue.Remember());
+        begin = end;
+      }
+      seconds += NowSeconds() - start;
+      QWEN25_TRY(const auto recalled,
+                 RecalledBlocks::Load(store, kNamespace, engine_.block_format(), engine_.block_shape(),
+                                      engine_.execution().threads));
+      Session session(engine_, std::string(kNamespace));
+      if (recalled) QWEN25_RETURN_IF_ERROR(session.Recall(*recalled));
+      return Ask(session, facts, result);
+    }();
+    engine_.SetStore(nullptr);
+    return told;
+  }
+
+  // Asks for each fact behind what the session holds, taking back the question before the next one.
+  Status Ask(Session& session, const std::vector<RecallFact>& facts, LengthResult& result) {
+    const size_t held = session.tokens().size();
     for (size_t i = 0; i < facts.size(); ++i) {
       const int32_t question[] = {RecallVocabulary::kAsk, facts[i].key};
       const double asked = NowSeconds();
@@ -120,12 +197,13 @@ class RecallBench {
       question_seconds_.push_back(NowSeconds() - asked);
       const std::span<float> logits = session.logits();
       result.right[i] += std::ranges::max_element(logits) - logits.begin() == facts[i].value;
-      session.Truncate(history.size());
+      session.Truncate(held);
     }
     return {};
   }
 
   const RecallBenchFlags& flags_;
+  std::string_view filler_;
   InferenceEngine& engine_;
   std::vector<double> question_seconds_;  // of the length that is running
 };
@@ -199,7 +277,11 @@ std::string RenderGrowth(const std::vector<LengthResult>& results) {
 }  // namespace
 
 Status RunRecallBench(const RecallBenchFlags& flags) {
-  if (!flags.write_data.empty()) return WriteDocuments(flags);
+  QWEN25_TRY(const std::string filler, ReadFiller(flags));
+  if (!flags.write_data.empty()) return WriteDocuments(flags, filler);
+  if (flags.dialogues > 0 && flags.model.recall_window == 0) {
+    return InvalidArgument("--dialogues needs --recall-window: a dialogue recalls others through it");
+  }
   if (flags.model.directory.empty()) return InvalidArgument("give a model with -m, or --write-data");
   if (flags.lengths.empty() || std::ranges::min(flags.lengths) < 16 || flags.depths < 1 ||
       flags.depths > static_cast<uint32_t>(RecallVocabulary::kNumKeys) || flags.histories < 1) {
@@ -213,7 +295,7 @@ Status RunRecallBench(const RecallBenchFlags& flags) {
                            RecallVocabulary::kSize);
   }
   const InterruptGuard guard;
-  RecallBench bench(flags, *engine);
+  RecallBench bench(flags, filler, *engine);
   std::vector<LengthResult> results(flags.lengths.size());
   for (size_t i = 0; i < results.size(); ++i) QWEN25_RETURN_IF_ERROR(bench.Run(flags.lengths[i], results[i]));
   Print(flags, results, engine->routing().ToString());

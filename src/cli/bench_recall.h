@@ -15,9 +15,12 @@ struct RecallBenchFlags {
   uint32_t depths = 20;    // places of facts in a history, evenly from its beginning to its end
   uint32_t histories = 5;  // of each length
   uint64_t seed = 1;
-  std::string output;         // heat map, SVG; empty: none
-  std::string growth_output;  // cost of a token and memory over the longest history, SVG; empty: none
-  std::string write_data;     // instead: training documents into this shard
+  uint32_t dialogues =
+      0;               // that a history is told in; asked for in one more, which recalls them. 0: in the same
+  std::string output;  // heat map, SVG; empty: none
+  std::string growth_output;       // cost of a token and memory over the longest history, SVG; empty: none
+  std::string write_data;          // instead: training documents into this shard
+  std::vector<std::string> texts;  // files whose bytes are the filler; empty: counts
   uint64_t documents = 1000, document_tokens = 1024, fact_every = 48, question_every = 24;
   bool json = false;
 };

@@ -224,10 +224,19 @@ void AddRecallBench(CLI::App& verb, RunVerb& run) {
       ->capture_default_str();
   what->add_option("--depths", flags->depths, "Places of facts in a history")->capture_default_str();
   what->add_option("--histories", flags->histories, "Histories of each length")->capture_default_str();
+  what->add_option(
+          "--dialogues", flags->dialogues,
+          "Tell each history in so many dialogues, which are stored, and ask in a new one that recalls "
+          "them; 0: ask where it was told")
+      ->capture_default_str();
   what->add_option("--seed", flags->seed, "Of the histories or documents")->capture_default_str();
   what->add_option("-o,--output", flags->output, "Heat map to write, SVG");
   what->add_option("--growth", flags->growth_output,
                    "Chart of a token's cost and of memory over the longest history to write, SVG");
+  what->add_option(
+          "--text", flags->texts,
+          "Files whose bytes stand between the facts, one behind the other; default: numbers that count")
+      ->delimiter(',');
   what->add_option("--write-data", flags->write_data, "Instead, write training documents into this shard");
   what->add_option("--documents", flags->documents, "How many")->capture_default_str();
   what->add_option("--document-tokens", flags->document_tokens, "Tokens of each")->capture_default_str();
@@ -239,7 +248,8 @@ void AddRecallBench(CLI::App& verb, RunVerb& run) {
   what->footer(
       "Examples:\n  qwen25 bench recall --write-data recall/train --documents 20000 --document-tokens 512\n"
       "  qwen25 bench recall -m recall/model --length 1024,4096 --routing top_k:4,dense_below=0 -o "
-      "recall.svg");
+      "recall.svg\n"
+      "  qwen25 bench recall -m recall/model --length 100000 --recall-window 1024 --text book.txt");
   what->callback([flags, &run] { run = [flags] { return RunRecallBench(*flags); }; });
 }
 

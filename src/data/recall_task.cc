@@ -9,11 +9,16 @@ namespace qwen25 {
 namespace {
 
 using V = RecallVocabulary;
-constexpr size_t kFactTokens = 3;
+constexpr size_t kFactTokens = RecallTask::kFactTokens;
 
 }  // namespace
 
 int32_t RecallTask::NextFiller() {
+  if (!text_.empty()) {
+    const auto byte = static_cast<unsigned char>(text_[next_]);
+    next_ = (next_ + 1) % text_.size();
+    return V::kFirstFiller + byte;
+  }
   constexpr uint64_t kSurprises = 20;  // one token in so many does not follow from the one before
   filler_ = rng_.Below(kSurprises) == 0 ? static_cast<int32_t>(rng_.Below(V::kNumFillers))
                                         : (filler_ + 1) % V::kNumFillers;
@@ -30,17 +35,18 @@ std::vector<int32_t> RecallTask::ShuffledKeys() {
 std::vector<int32_t> RecallTask::Document(size_t length, size_t fact_every, size_t question_every) {
   QWEN25_CHECK(length >= 16 && fact_every > 0 && question_every > 0);
   std::vector<int32_t> keys = ShuffledKeys(), document;
-  std::vector<RecallFact> facts;
+  std::vector<std::pair<int32_t, int32_t>> unasked;  // keys and values
   while (document.size() + kFactTokens + 1 <= length) {
     const uint64_t draw = rng_.Below(fact_every * question_every);
-    if ((draw < question_every || facts.empty()) && !keys.empty()) {
-      facts.push_back(
-          {keys.back(), V::kFirstValue + static_cast<int32_t>(rng_.Below(V::kNumValues)), document.size()});
+    if (draw < question_every && !keys.empty()) {
+      const int32_t value = V::kFirstValue + static_cast<int32_t>(rng_.Below(V::kNumValues));
+      document.insert(document.end(), {V::kFact, value, keys.back()});
+      unasked.emplace_back(keys.back(), value);
       keys.pop_back();
-      document.insert(document.end(), {V::kFact, facts.back().value, facts.back().key});
-    } else if (draw < question_every + fact_every) {
-      const RecallFact& fact = facts[rng_.Below(facts.size())];
-      document.insert(document.end(), {V::kAsk, fact.key, fact.value});
+    } else if (draw >= question_every && draw < question_every + fact_every && !unasked.empty()) {
+      std::swap(unasked[rng_.Below(unasked.size())], unasked.back());
+      document.insert(document.end(), {V::kAsk, unasked.back().first, unasked.back().second});
+      unasked.pop_back();
     } else {
       document.push_back(NextFiller());
     }

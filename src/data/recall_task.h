@@ -4,7 +4,8 @@
 //   0             end of text
 //   1 value key   states a fact, as in "Paris is the capital of France"
 //   2 key value   asks for it and gives the answer
-//   filler        64 tokens that mostly count upwards, as predictable as text is
+//   filler        256 tokens: the bytes of a text, or numbers that mostly count upwards, as predictable as
+//   text
 // Between facts and questions there is filler. Each key is stated once in a history, so that there is one
 // right answer. The value comes first because models learn that hundreds of times faster: what stands at the
 // key then looks like the question, and the value is one of the few tokens before it. The other way round,
@@ -14,6 +15,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "base/rng.h"
@@ -22,10 +24,10 @@ namespace qwen25 {
 
 struct RecallVocabulary {
   static constexpr int32_t kEnd = 0, kFact = 1, kAsk = 2, kFirstFiller = 3;
-  static constexpr int32_t kNumFillers = 64, kNumKeys = 128, kNumValues = 64;
+  static constexpr int32_t kNumFillers = 256, kNumKeys = 128, kNumValues = 64;
   static constexpr int32_t kFirstKey = kFirstFiller + kNumFillers;
   static constexpr int32_t kFirstValue = kFirstKey + kNumKeys;
-  static constexpr int32_t kSize = 320;  // rounded up
+  static constexpr int32_t kSize = 512;  // rounded up
 };
 
 // A fact, and where it stands.
@@ -34,14 +36,20 @@ struct RecallFact {
   size_t position;  // of its kFact
 };
 
-// Makes histories; the same for the same seed and stream.
+// Makes histories; the same for the same seed, stream and text.
 class RecallTask {
  public:
-  RecallTask(uint64_t seed, uint64_t stream) : rng_(seed, stream) {}
+  static constexpr size_t kFactTokens = 3;
+
+  // Filler is `text`, from a random byte of it on and over again, or counts where it is empty. The text must
+  // outlive the task.
+  RecallTask(uint64_t seed, uint64_t stream, std::string_view text = {}) : rng_(seed, stream), text_(text) {
+    if (!text_.empty()) next_ = rng_.Below(text_.size());
+  }
 
   // A training document of `length` tokens (at least 16), the last of which is kEnd: one in `fact_every`
-  // draws states a fact, one in `question_every` asks for one of the facts so far, the others are filler; 2
-  // and 2: there is none.
+  // draws states a fact, one in `question_every` asks for one that was not asked for yet, the others are
+  // filler. An answer that stood there before would be found more easily than the fact.
   std::vector<int32_t> Document(size_t length, size_t fact_every = 48, size_t question_every = 24);
 
   // The loss mask of a document (data/loader.h): 1 for the answers, 0 elsewhere. The other tokens are random;
@@ -58,7 +66,9 @@ class RecallTask {
   std::vector<int32_t> ShuffledKeys();
 
   Rng rng_;
-  int32_t filler_ = 0;
+  std::string_view text_;
+  size_t next_ = 0;     // byte of the text
+  int32_t filler_ = 0;  // the last number
 };
 
 }  // namespace qwen25
