@@ -28,19 +28,19 @@ cat >shape.json <<'JSON'
 }
 JSON
 
-# data NAME DOCUMENTS TOKENS FACT_EVERY QUESTION_EVERY SEED: documents with numbers that count, and with text.
+# data NAME DOCUMENTS TOKENS FACT_EVERY SEED: documents with numbers that count, and with text.
 data() {
   [[ -e data/$1.idx ]] && return
-  local shape=(--documents "$2" --document-tokens "$3" --fact-every "$4" --question-every "$5")
-  "$qwen25" bench recall --write-data "data/$1-text" "${shape[@]}" --seed "$((100 + $6))" --text "$texts"
-  "$qwen25" bench recall --write-data "data/$1" "${shape[@]}" --seed "$6"
+  local shape=(--documents "$2" --document-tokens "$3" --fact-every "$4")
+  "$qwen25" bench recall --write-data "data/$1-text" "${shape[@]}" --seed "$((100 + $5))" --text "$texts"
+  "$qwen25" bench recall --write-data "data/$1" "${shape[@]}" --seed "$5"
 }
-data 32 100000 32 2 3 1
-data 128 20000 128 5 6 2
-data 512 8000 512 12 14 3
-data 2048 2500 2048 24 36 4
-data 4096 2500 4096 40 60 5
-data validation 10 4096 40 60 99
+data 32 100000 32 3 1
+data 128 20000 128 6 2
+data 512 8000 512 12 3
+data 2048 2500 2048 24 4
+data 4096 2500 4096 100 5
+data validation 10 4096 200 99
 
 # stage NAME ARGUMENTS: a run, once.
 stage() {
@@ -59,23 +59,20 @@ stage 0 --set model.config=shape.json $(on 32 2048) --max-steps 1 --learning-rat
 stage 1 --initial start $(on 32 2048) --set schedule.kind=constant --max-steps 600 --learning-rate 1e-3
 stage 2 --initial 1/model $(on 128 2048) --set schedule.kind=constant --max-steps 600 --learning-rate 1e-3
 stage 3 --initial 2/model $(on 512 4096) --set schedule.kind=constant --max-steps 300 --learning-rate 1e-3
-stage 4 --initial 3/model $(on 2048 8192) --set schedule.kind=cosine --max-steps 200 --learning-rate 7e-4
-stage 5 --initial 4/model $(on 4096 8192) --set schedule.kind=cosine --max-steps 250 --learning-rate 5e-4 \
-  --validation-data data/validation,data/validation-text
-# The same length with routing: keys learn to be found.
-stage 6 --initial 5/model $(on 4096 8192) --set schedule.kind=cosine --max-steps 250 --learning-rate 5e-4 \
-  --set model.routing=top_k:4,score=bound,local=2,dense_below=256 \
-  --validation-data data/validation,data/validation-text
+stage 4 --initial 3/model $(on 2048 8192) --set schedule.kind=constant --max-steps 120 --learning-rate 7e-4
+# With routing: keys learn to be found.
+stage 5 --initial 4/model $(on 4096 8192) --set schedule.kind=cosine --max-steps 300 --learning-rate 7e-4 \
+  --set model.routing=top_k:16,score=bound,local=2,dense_below=256 --validation-data data/validation,data/validation-text
 
 # Dense beside routed at lengths that it was trained on, then far beyond, with 64 MiB of the history in RAM.
-recall() { "$qwen25" bench recall -m 6/model --threads "$threads" --depths 20 "$@"; }
-for policy in dense top_k:8,score=bound,local=2,dense_below=256 top_p:0.95,score=bound,local=2,dense_below=256; do
+recall() { "$qwen25" bench recall -m 5/model --threads "$threads" --depths 20 "$@"; }
+for policy in dense top_k:24,score=bound,local=2,dense_below=256 top_p:0.95,score=bound,local=2,dense_below=256; do
   recall --routing "$policy" --length 1024,2048,4096,8000 --histories 10
   recall --routing "$policy" --length 1024,2048,4096,8000 --histories 10 --text "$books"
 done
-far=(--routing top_k:16,score=bound,dense_below=1024 --recall-window 2048 --working-mib 64 --spill-directory .)
-recall "${far[@]}" --length 10000,30000,100000,300000,1000000 --histories 5 -o recall.svg --growth growth.svg
-recall "${far[@]}" --length 4096,10000,30000,100000,300000,1000000 --histories 5 --text "$books" -o recall_books.svg
+far=(--routing top_k:24,score=bound,dense_below=1024,far_panels=32 --recall-window 2048 --working-mib 64 --spill-directory .)
+recall "${far[@]}" --length 10000,30000,100000,300000,1000000 --histories 3 -o recall.svg --growth growth.svg
+recall "${far[@]}" --length 4096,10000,30000,100000,300000,1000000 --histories 3 --text "$books" -o recall_books.svg
 # The budget follows the text: text alone beside as many facts as fit.
 for depths in 1 100; do
   recall --routing top_p:0.95,score=bound,local=1,dense_below=0,max_blocks=64 --length 4096 --depths "$depths" --histories 3

@@ -37,9 +37,9 @@ Result<std::string> ReadFiller(const RecallBenchFlags& flags) {
 }
 
 Status WriteDocuments(const RecallBenchFlags& flags, std::string_view filler) {
-  if (flags.document_tokens < 16 || flags.fact_every < 2 || flags.question_every < 2) {
-    return InvalidArgument(
-        "--document-tokens must be at least 16, --fact-every and --question-every at least 2");
+  if (flags.document_tokens < 16 || flags.fact_every < RecallTask::kFactTokens) {
+    return InvalidArgument("--document-tokens must be at least 16, --fact-every at least {}",
+                           RecallTask::kFactTokens);
   }
   QWEN25_TRY(IndexedDatasetWriter writer,
              IndexedDatasetWriter::Create(flags.write_data, RecallVocabulary::kSize));
@@ -47,8 +47,7 @@ Status WriteDocuments(const RecallBenchFlags& flags, std::string_view filler) {
   Progress progress("documents", "documents", flags.documents);
   for (uint64_t i = 0; i < flags.documents; ++i) {
     const std::vector<int32_t> document =
-        RecallTask(flags.seed, i, filler)
-            .Document(flags.document_tokens, flags.fact_every, flags.question_every);
+        RecallTask(flags.seed, i, filler).Document(flags.document_tokens, flags.fact_every);
     QWEN25_RETURN_IF_ERROR(writer.AddDocument(document));
     QWEN25_RETURN_IF_ERROR(mask.AddDocument(RecallTask::LossMask(document)));
     progress.Update(i + 1);

@@ -21,7 +21,7 @@ struct RecallBenchFlags {
   std::string growth_output;       // cost of a token and memory over the longest history, SVG; empty: none
   std::string write_data;          // instead: training documents into this shard
   std::vector<std::string> texts;  // files whose bytes are the filler; empty: counts
-  uint64_t documents = 1000, document_tokens = 1024, fact_every = 48, question_every = 24;
+  uint64_t documents = 1000, document_tokens = 1024, fact_every = 48;
   bool json = false;
 };
 

@@ -240,10 +240,7 @@ void AddRecallBench(CLI::App& verb, RunVerb& run) {
   what->add_option("--write-data", flags->write_data, "Instead, write training documents into this shard");
   what->add_option("--documents", flags->documents, "How many")->capture_default_str();
   what->add_option("--document-tokens", flags->document_tokens, "Tokens of each")->capture_default_str();
-  what->add_option("--fact-every", flags->fact_every, "Tokens of filler to a fact, about")
-      ->capture_default_str();
-  what->add_option("--question-every", flags->question_every, "Tokens of filler to a question, about")
-      ->capture_default_str();
+  what->add_option("--fact-every", flags->fact_every, "Tokens to a fact")->capture_default_str();
   what->add_flag("--json", flags->json, "Print one JSON object");
   what->footer(
       "Examples:\n  qwen25 bench recall --write-data recall/train --documents 20000 --document-tokens 512\n"

@@ -1,5 +1,6 @@
 #include "data/recall_task.h"
 
+#include <algorithm>
 #include <numeric>
 #include <utility>
 
@@ -32,26 +33,25 @@ std::vector<int32_t> RecallTask::ShuffledKeys() {
   return keys;
 }
 
-std::vector<int32_t> RecallTask::Document(size_t length, size_t fact_every, size_t question_every) {
-  QWEN25_CHECK(length >= 16 && fact_every > 0 && question_every > 0);
-  std::vector<int32_t> keys = ShuffledKeys(), document;
-  std::vector<std::pair<int32_t, int32_t>> unasked;  // keys and values
-  while (document.size() + kFactTokens + 1 <= length) {
-    const uint64_t draw = rng_.Below(fact_every * question_every);
-    if (draw < question_every && !keys.empty()) {
-      const int32_t value = V::kFirstValue + static_cast<int32_t>(rng_.Below(V::kNumValues));
-      document.insert(document.end(), {V::kFact, value, keys.back()});
-      unasked.emplace_back(keys.back(), value);
-      keys.pop_back();
-    } else if (draw >= question_every && draw < question_every + fact_every && !unasked.empty()) {
-      std::swap(unasked[rng_.Below(unasked.size())], unasked.back());
-      document.insert(document.end(), {V::kAsk, unasked.back().first, unasked.back().second});
-      unasked.pop_back();
-    } else {
-      document.push_back(NextFiller());
+std::vector<int32_t> RecallTask::Document(size_t length, size_t fact_every) {
+  QWEN25_CHECK(length >= 16 && fact_every >= kFactTokens);
+  const size_t num_facts = std::clamp<size_t>((length - 1) / (fact_every + kFactTokens), 1, V::kNumKeys);
+  const size_t history_length = length - 1 - kFactTokens * num_facts;
+  // Facts among as many single tokens as there are besides them.
+  const size_t places = history_length - (kFactTokens - 1) * num_facts;
+  std::vector<size_t> positions;
+  for (size_t place = 0; place < places; ++place) {
+    const size_t missing = num_facts - positions.size();
+    if (rng_.Below(places - place) < missing) {
+      positions.push_back(place + (kFactTokens - 1) * positions.size());
     }
   }
-  while (document.size() + 1 < length) document.push_back(NextFiller());
+  std::vector<RecallFact> facts;
+  std::vector<int32_t> document = History(history_length, positions, facts);
+  for (size_t i = facts.size(); i > 0; --i) {
+    std::swap(facts[rng_.Below(i)], facts[i - 1]);
+    document.insert(document.end(), {V::kAsk, facts[i - 1].key, facts[i - 1].value});
+  }
   document.push_back(V::kEnd);
   return document;
 }

@@ -47,10 +47,10 @@ class RecallTask {
     if (!text_.empty()) next_ = rng_.Below(text_.size());
   }
 
-  // A training document of `length` tokens (at least 16), the last of which is kEnd: one in `fact_every`
-  // draws states a fact, one in `question_every` asks for one that was not asked for yet, the others are
-  // filler. An answer that stood there before would be found more easily than the fact.
-  std::vector<int32_t> Document(size_t length, size_t fact_every = 48, size_t question_every = 24);
+  // A training document of `length` tokens (at least 16), the last of which is kEnd: a history with a fact to
+  // `fact_every` tokens (at least 3; at most kNumKeys facts) at random places, then a question for each, in
+  // random order.
+  std::vector<int32_t> Document(size_t length, size_t fact_every = 48);
 
   // The loss mask of a document (data/loader.h): 1 for the answers, 0 elsewhere. The other tokens are random;
   // learning which of them are likely takes the capacity and the steps that recall needs.
