@@ -149,16 +149,34 @@ void ScorePanelImpl(const RotaryAngles& rotary, size_t num_rows, size_t query_bl
                     size_t num_blocks, const uint16_t* panel, BlockScore kind, const float* queries,
                     const BlockScoreState& state, ScoreRows scores, ScoreRows bounds) {
   const size_t head_dim = rotary.head_dim, half = head_dim / 2, cols = WholeVectors(num_blocks);
-  RotateMeans(rotary, query_block, first_block, cols, panel, state.rotated_means);
-  Multiply<false>(Product<float>{.rows = num_rows,
-                                 .cols = cols,
-                                 .depth = head_dim,
-                                 .a = queries,
-                                 .a_stride = head_dim,
-                                 .b = state.rotated_means,
-                                 .b_stride = kPanelBlocks,
-                                 .c = scores.data,
-                                 .c_stride = scores.stride});
+  if (query_block >= first_block + num_blocks - 1 + rotary.max_distance) {
+    // All at one distance: turning the queries takes less than turning the means, above all for a few rows.
+    const BlockAngles angles = AnglesBetween(rotary, rotary.max_distance, 0);
+    for (size_t row = 0; row < num_rows; ++row) {
+      RotateRow<false>(head_dim, angles.cos, angles.sin, angles.sign, queries + row * head_dim,
+                       state.rotated + row * head_dim);
+    }
+    Multiply<false>(Product<uint16_t>{.rows = num_rows,
+                                      .cols = cols,
+                                      .depth = head_dim,
+                                      .a = state.rotated,
+                                      .a_stride = head_dim,
+                                      .b = panel,
+                                      .b_stride = kPanelBlocks,
+                                      .c = scores.data,
+                                      .c_stride = scores.stride});
+  } else {
+    RotateMeans(rotary, query_block, first_block, cols, panel, state.rotated);
+    Multiply<false>(Product<float>{.rows = num_rows,
+                                   .cols = cols,
+                                   .depth = head_dim,
+                                   .a = queries,
+                                   .a_stride = head_dim,
+                                   .b = state.rotated,
+                                   .b_stride = kPanelBlocks,
+                                   .c = scores.data,
+                                   .c_stride = scores.stride});
+  }
   const uint16_t* radii = panel + head_dim * kPanelBlocks;
   // Adds what the spread of the keys adds to the mean.
   const auto add_spread = [&](const float* features, const uint16_t* spread, ScoreRows to) {

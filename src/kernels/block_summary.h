@@ -20,6 +20,7 @@
 // mean: the bound holds for what is stored.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
@@ -47,17 +48,17 @@ void SummarizePanel(size_t head_dim, const uint16_t* panel, size_t lane, uint16_
 
 // The queries of a tile as scores see them, in scratch memory of NumFloats.
 struct BlockScoreState {
-  float* lengths;        // [R, P] |q_i|
-  float* energies;       // [R, P] ln(2)/2 |q_i|^2: q is in units of log2
-  float* rotated_means;  // [D, 64] of the current panel
+  float* lengths;   // [R, P] |q_i|
+  float* energies;  // [R, P] ln(2)/2 |q_i|^2: q is in units of log2
+  float* rotated;   // of the current panel: its means [D, 64], or the queries [R, D] as it sees them
 
   static constexpr size_t NumFloats(size_t head_dim, size_t rows) {
-    return rows * head_dim + head_dim * kPanelBlocks;
+    return rows * head_dim + head_dim * std::max(rows, kPanelBlocks);
   }
   BlockScoreState(float* memory, size_t head_dim, size_t rows)
       : lengths(memory),
         energies(lengths + rows * (head_dim / 2)),
-        rotated_means(energies + rows * (head_dim / 2)) {}
+        rotated(energies + rows * (head_dim / 2)) {}
 };
 
 // Starts a tile with `queries` [R, D], rotated by their offset and scaled to units of log2

@@ -18,7 +18,8 @@ namespace {
 // Rotary tables as ops/rotary_table.cc lays them out, for up to `max_distance` blocks.
 struct Tables {
   size_t head_dim, max_distance;
-  std::vector<float> cos, sin;
+  std::vector<float> cos, sin;              // [D/2, stride]
+  std::vector<float> block_cos, block_sin;  // [max_distance + 1, D/2]
 
   Tables(size_t head_dim, size_t max_distance) : head_dim(head_dim), max_distance(max_distance) {
     const size_t stride = max_distance + 1 + 128;
@@ -31,14 +32,20 @@ struct Tables {
         sin.push_back(static_cast<float>(std::sin(distance * Frequency(i))));
       }
     }
+    for (size_t distance = 0; distance <= max_distance; ++distance) {
+      for (size_t i = 0; i < head_dim / 2; ++i) {
+        block_cos.push_back(static_cast<float>(std::cos(double(distance) * Frequency(i))));
+        block_sin.push_back(static_cast<float>(std::sin(double(distance) * Frequency(i))));
+      }
+    }
   }
   double Frequency(size_t i) const { return 64 * std::pow(1000.0, -2.0 * double(i) / double(head_dim)); }
   RotaryAngles angles() const {
     return {.head_dim = head_dim,
             .offset_cos = nullptr,
             .offset_sin = nullptr,
-            .block_cos = nullptr,
-            .block_sin = nullptr,
+            .block_cos = block_cos.data(),
+            .block_sin = block_sin.data(),
             .descending_cos = cos.data(),
             .descending_sin = sin.data(),
             .descending_stride = max_distance + 129,

@@ -196,8 +196,8 @@ class BatchAttention {
           [&](const QueryTile& part, size_t block, const AttendState& part_state) {
             blocks_.AttendTo(task, part, angles_, block, block_scratch, part_state);
           },
-          choice);
-      NoteRouted(task, tile, choice);
+          [&](size_t first_token) { NoteRouted(task, tile, first_token, choice); }, choice);
+      Count(tile, tile.NumBlocks() * tile.num_tokens);
     }
     HeadRows<float> log_sums = {nullptr, 0};
     if (output_.log_sums.data != nullptr) {
@@ -219,10 +219,13 @@ class BatchAttention {
     if (routing_->counts != nullptr) routing_->counts->blocks_read += blocks;
     ForReadRows(task, tile, [&](size_t, std::span<uint64_t> row) { AddBlocks(0, tile.NumBlocks(), row); });
   }
-  void NoteRouted(const AttentionTask& task, const QueryTile& tile, const TileChoice& choice) const {
-    Count(tile, tile.NumBlocks() * tile.num_tokens);
+  // Of the tokens from `first_token` on that were chosen for together.
+  void NoteRouted(AttentionTask task, const QueryTile& tile, size_t first_token,
+                  const TileChoice& choice) const {
     const std::span<const uint32_t> panels = choice.panels();
-    ForReadRows(task, tile, [&](size_t t, std::span<uint64_t> row) {
+    task.first_row += first_token;
+    const QueryTile part = TileOfRun(tile, first_token, choice.num_tokens());
+    ForReadRows(task, part, [&](size_t t, std::span<uint64_t> row) {
       for (size_t i = 0; i < panels.size(); ++i) row[panels[i]] = choice.chosen()[t * panels.size() + i];
       const size_t num_recalled = blocks_.NumRecalled(task.sequence);
       const size_t end = routing_->policy.CandidatesEnd(tile.block(), num_recalled);

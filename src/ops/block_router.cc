@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <bit>
 #include <charconv>
-#include <numeric>
+#include <functional>
 
 #include "base/check.h"
 
@@ -20,7 +20,7 @@ constexpr ScoreName kScoreNames[] = {
     {BlockScore::kMean, "mean"}, {BlockScore::kBound, "bound"}, {BlockScore::kVariance, "variance"}};
 
 constexpr std::string_view kExample =
-    "expected dense, top_k:32 or top_p:0.95, then options such as "
+    "expected dense, top_k:24 or top_p:0.95, then options such as "
     "score=variance,max_blocks=64,sink=1,local=4,dense_below=2048,max_missed=0.5";
 
 template <typename Number>
@@ -78,6 +78,37 @@ Status CheckCount(std::string_view name, uint32_t value, uint32_t least) {
   constexpr uint32_t kMost = 1u << 20;
   if (value >= least && value <= kMost) return {};
   return InvalidArgument("routing: {} is {}, expected {} to {}", name, value, least, kMost);
+}
+
+// Greater for a greater share; 0 for a negative one. A share that is not a number stands before every share.
+uint32_t RankOf(float share) {
+  if (share < 0) return 0;
+  return std::bit_cast<uint32_t>(share == share ? share + 0.0f : 2.0f) + 1;  // -0 + 0 = 0
+}
+
+// Blocks, ascending, among which are the `count` with the greatest shares: few more than these where there
+// are many blocks, so that the whole number of them is passed through only twice, and in order.
+std::span<uint32_t> Shortlist(std::span<const float> shares, size_t count, std::span<uint32_t> order) {
+  constexpr size_t kGroup = 16;
+  const size_t num_groups = shares.size() / kGroup;
+  uint32_t least = 0;
+  if (num_groups > 2 * count) {
+    const std::span<uint32_t> greatest = order.first(num_groups);
+    for (size_t group = 0; group < num_groups; ++group) {
+      uint32_t rank = 0;
+      for (const float share : shares.subspan(group * kGroup, kGroup)) rank = std::max(rank, RankOf(share));
+      greatest[group] = rank;
+    }
+    // As many groups have a share of at least this.
+    const auto last = greatest.begin() + static_cast<ptrdiff_t>(count - 1);
+    std::nth_element(greatest.begin(), last, greatest.end(), std::greater());
+    least = *last;
+  }
+  size_t size = 0;
+  for (uint32_t block = 0; block < shares.size(); ++block) {
+    if (RankOf(shares[block]) >= least) order[size++] = block;
+  }
+  return order.first(size);
 }
 
 }  // namespace
@@ -164,15 +195,9 @@ float ChooseBlocks(const RoutingPolicy& policy, std::span<const float> shares, f
   // NaN compares as false: the share is then unknown and the candidates are read.
   if (top_p && read_share >= policy.top_p) return read_share;
   QWEN25_CHECK(order.size() >= shares.size() && chosen.size() * 64 >= shares.size());
-  const std::span<uint32_t> blocks = order.first(shares.size());
-  std::iota(blocks.begin(), blocks.end(), 0u);
-  // A strict order for NaN, too: it stands before every number.
-  const auto key = [&](uint32_t block) {
-    const float share = shares[block];
-    return share == share ? share : 2.0f;
-  };
+  const std::span<uint32_t> blocks = Shortlist(shares, policy.max_blocks, order);
   const auto before = [&](uint32_t a, uint32_t b) {
-    const float x = key(a), y = key(b);
+    const uint32_t x = RankOf(shares[a]), y = RankOf(shares[b]);
     return x > y || (x == y && a < b);
   };
   const std::span<uint32_t> best = blocks.first(std::min<size_t>(policy.max_blocks, blocks.size()));

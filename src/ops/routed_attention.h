@@ -50,41 +50,54 @@ inline QueryTile TileOfRun(const QueryTile& tile, size_t first_token, size_t num
   return run;
 }
 
+// What a choice for `num_tokens` tokens and the blocks that each of them reads always come to.
+inline void CountRouted(const TileChoice& choice, size_t num_tokens, uint64_t always, RoutingCounts& counts) {
+  uint64_t read = 0;
+  for (const uint64_t word : choice.chosen()) read += static_cast<uint64_t>(std::popcount(word));
+  counts.routed_rows += num_tokens;
+  counts.dense_again += choice.dense_again();
+  counts.blocks_read += read + always * num_tokens;
+  counts.estimated_share += choice.estimated_share();
+  counts.certain_share += choice.certain_share();
+}
+
 // Attends a tile, whose queries are loaded, by a policy that leaves a choice. Blocks are walked in a fixed
 // order for each row: those that are always read, ascending, then the probes or all that is chosen,
 // ascending, then what is chosen in the probes' light, and, where too much may be missed, the rest.
-// `attend_to(tile, block, state)` adds one block to a tile; `choice` then holds what was read of the
+// `attend_to(tile, block, state)` adds one block to a tile. `note(first_token)` is called for the parts of
+// the tile that are chosen for together, one behind the other; `choice` then holds what was read of the
 // candidates.
-template <typename AttendTo>
+template <typename AttendTo, typename Note>
 void AttendRouted(const LayerRouting& routing, const RotaryAngles& rotary, const QueryTile& tile,
                   const AttendState& state, const SequencePanels& panels, const AttendTo& attend_to,
-                  TileChoice& choice) {
+                  const Note& note, TileChoice& choice) {
   const RoutingPolicy& policy = routing.policy;
   const size_t candidates_end = policy.CandidatesEnd(tile.block(), panels.num_recalled);
   const size_t sink_end = policy.SinkEnd(candidates_end, panels.num_recalled);
   for (size_t block = panels.num_recalled; block < sink_end; ++block) attend_to(tile, block, state);
   for (size_t block = candidates_end; block <= tile.block(); ++block) attend_to(tile, block, state);
   const bool with_bounds = policy.max_missed < 1 || routing.trace != nullptr;
-  choice.Choose(policy, rotary, tile, state, panels, with_bounds);
-  const auto attend_to_run = [&](size_t block, size_t first, size_t count) {
-    attend_to(TileOfRun(tile, first, count), block, state.FromRow(first * tile.num_heads, tile.head_dim));
-  };
-  const auto attend_to_all = [&](std::span<const uint64_t> blocks) {
-    if (!blocks.empty()) ForChosenBlocks(blocks, choice.panels(), tile.num_tokens, attend_to_run);
-  };
-  attend_to_all(choice.chosen());
-  attend_to_all(choice.AddToProbes(policy, state));
-  if (with_bounds) attend_to_all(choice.AddRestWhereNeeded(policy, state));
-  if (routing.counts == nullptr) return;
-  uint64_t read = 0;
-  for (const uint64_t word : choice.chosen()) read += static_cast<uint64_t>(std::popcount(word));
-  const uint64_t always = sink_end - panels.num_recalled + tile.block() + 1 - candidates_end;
-  RoutingCounts& counts = *routing.counts;
-  counts.routed_rows += tile.num_tokens;
-  counts.dense_again += choice.dense_again();
-  counts.blocks_read += read + always * tile.num_tokens;
-  counts.estimated_share += choice.estimated_share();
-  counts.certain_share += choice.certain_share();
+  const size_t together = TileChoice::ChoosesPanels(policy, rotary, tile, panels) ? 1 : tile.num_tokens;
+  for (size_t begin = 0; begin < tile.num_tokens; begin += together) {
+    const QueryTile part = TileOfRun(tile, begin, together);
+    const AttendState part_state = state.FromRow(begin * tile.num_heads, tile.head_dim);
+    choice.Choose(policy, rotary, part, part_state, panels, with_bounds);
+    const auto attend_to_run = [&](size_t block, size_t first, size_t count) {
+      attend_to(TileOfRun(part, first, count), block,
+                part_state.FromRow(first * tile.num_heads, tile.head_dim));
+    };
+    const auto attend_to_all = [&](std::span<const uint64_t> blocks) {
+      if (!blocks.empty()) ForChosenBlocks(blocks, choice.panels(), together, attend_to_run);
+    };
+    attend_to_all(choice.chosen());
+    attend_to_all(choice.AddToProbes(policy, part_state));
+    if (with_bounds) attend_to_all(choice.AddRestWhereNeeded(policy, part_state));
+    note(begin);
+    if (routing.counts != nullptr) {
+      CountRouted(choice, together, sink_end - panels.num_recalled + tile.block() + 1 - candidates_end,
+                  *routing.counts);
+    }
+  }
 }
 
 }  // namespace qwen25

@@ -426,6 +426,28 @@ TEST(ChooseBlocksTest, TakesTheGreatestAndOfEqualOnesTheEarlier) {
   EXPECT_EQ(chosen[0], 0u);
 }
 
+TEST(ChooseBlocksTest, TakesTheGreatestOfVeryMany) {
+  EXPECT_TRUE(rc::check([] {
+    const size_t count = *rc::gen::inRange<size_t>(1, 3000);
+    RoutingPolicy policy{.kind = RoutingPolicy::Kind::kTopK};
+    policy.max_blocks = *rc::gen::inRange<uint32_t>(1, 40);
+    Rng rng(*rc::gen::arbitrary<uint64_t>());
+    std::vector<float> shares(count);
+    // Few different numbers, so that many are equal.
+    for (float& share : shares) share = rng.Below(8) == 0 ? -1.0f : static_cast<float>(rng.Below(50)) / 50;
+    std::vector<uint32_t> order(count), expected(count);
+    std::vector<uint64_t> chosen((count + 63) / 64);
+    ChooseBlocks(policy, shares, 0, order, chosen);
+    std::iota(expected.begin(), expected.end(), 0u);
+    std::ranges::stable_sort(expected, std::greater(), [&](uint32_t block) { return shares[block]; });
+    for (size_t i = 0; i < count; ++i) {
+      const uint32_t block = expected[i];
+      const bool is_chosen = chosen[block / 64] >> (block % 64) & 1;
+      RC_ASSERT(is_chosen == (i < policy.max_blocks && shares[block] >= 0));
+    }
+  }));
+}
+
 TEST(ChooseBlocksTest, UnknownSharesAreRead) {
   RoutingPolicy policy = SmallPolicy(RoutingPolicy::Kind::kTopK);
   policy.max_blocks = 1;

@@ -31,10 +31,13 @@ bool Bit(const uint64_t* words, size_t i) {
   return words[i / 64] >> (i % 64) & 1;
 }
 
-// Panels of which every block is at the greatest distance from block `own` or farther.
-size_t NumFarPanels(size_t own, size_t max_distance) {
-  const size_t nearest = max_distance + kPanelBlocks - 1;
-  return own < nearest ? 0 : (own - nearest) / kPanelBlocks + 1;
+// Panels of candidates of which every block is at the greatest distance from a tile or farther.
+size_t NumFarPanels(const RoutingPolicy& policy, const RotaryAngles& rotary, const QueryTile& tile,
+                    const SequencePanels& panels) {
+  const size_t own = tile.block(), nearest = rotary.max_distance + kPanelBlocks - 1;
+  if (!panels.has_supers || own < nearest) return 0;
+  return std::min((own - nearest) / kPanelBlocks + 1,
+                  policy.CandidatesEnd(own, panels.num_recalled) / kPanelBlocks);
 }
 
 }  // namespace
@@ -48,7 +51,7 @@ ChoiceSizes::ChoiceSizes(const RoutingPolicy& policy, size_t head_dim, size_t ro
       supers(0) {
   if (max_distance == kNoGreatestDistance) return;
   supers = DivideUp(slots, kPanelBlocks) * kPanelBlocks;
-  slots = std::min(slots, max_distance / kPanelBlocks + 3 + size_t{policy.far_panels} * tokens);
+  slots = std::min(slots, max_distance / kPanelBlocks + 3 + size_t{policy.far_panels});
 }
 
 size_t ChoiceSizes::NumFloats() const {
@@ -113,6 +116,11 @@ void TileChoice::ChooseFarPanels(const RoutingPolicy& policy, const RotaryAngles
   }
 }
 
+bool TileChoice::ChoosesPanels(const RoutingPolicy& policy, const RotaryAngles& rotary, const QueryTile& tile,
+                               const SequencePanels& panels) {
+  return NumFarPanels(policy, rotary, tile, panels) > policy.far_panels;
+}
+
 void TileChoice::Choose(const RoutingPolicy& policy, const RotaryAngles& rotary, const QueryTile& tile,
                         const AttendState& state, const SequencePanels& panels, bool with_bounds) {
   num_tokens_ = tile.num_tokens;
@@ -125,13 +133,10 @@ void TileChoice::Choose(const RoutingPolicy& policy, const RotaryAngles& rotary,
   LoadScoreQueries(tile.head_dim, rows, state.queries, score_);
 
   num_far_ = 0;
-  if (panels.has_supers) {
-    const size_t far =
-        std::min(NumFarPanels(tile.block(), rotary.max_distance), candidates_end_ / kPanelBlocks);
-    if (far > policy.far_panels) {
-      num_far_ = far;
-      ChooseFarPanels(policy, rotary, state, panels.supers, far);
-    }
+  if (ChoosesPanels(policy, rotary, tile, panels)) {
+    QWEN25_CHECK(num_tokens_ == 1);
+    num_far_ = NumFarPanels(policy, rotary, tile, panels);
+    ChooseFarPanels(policy, rotary, state, panels.supers, num_far_);
   }
   num_slots_ = 0;
   for (size_t panel = 0; panel < num_panels; ++panel) {

@@ -58,10 +58,17 @@ class TileChoice {
  public:
   TileChoice(const ChoiceSizes& sizes, float* memory);
 
-  // Starts a tile whose policy leaves a choice. `state` has attended to what is always read.
+  // Whether each token of a tile looks into far panels of its own choice. Such tiles are chosen for token by
+  // token: together, every panel that one of them wants would be scored for all.
+  static bool ChoosesPanels(const RoutingPolicy& policy, const RotaryAngles& rotary, const QueryTile& tile,
+                            const SequencePanels& panels);
+
+  // Starts a tile whose policy leaves a choice; of one token where ChoosesPanels. `state` has attended to
+  // what is always read.
   void Choose(const RoutingPolicy& policy, const RotaryAngles& rotary, const QueryTile& tile,
               const AttendState& state, const SequencePanels& panels, bool with_bounds);
 
+  size_t num_tokens() const { return num_tokens_; }
   // Panels of the chosen blocks, ascending: bit b of word s of a token is block 64 * panels()[s] + b.
   std::span<const uint32_t> panels() const { return {panels_, num_slots_}; }
   // [tokens, panels().size()]
