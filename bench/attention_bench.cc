@@ -98,7 +98,8 @@ void Decode(benchmark::State& state, Case c, KvFormat format) {
   batch.shape.kv_format = format;
   const size_t num_blocks = (history + kBlockTokens - 1) / kBlockTokens;
   const size_t block_bytes = batch.shape.BytesPerBlock();
-  // 2^-6 where it is float32, twice about 0.2 where it is float16: nothing that slows arithmetic down.
+  // 2^-6 where it is float32, twice about 0.2 where it is float16, four codes or two such scales where it is
+  // int8: nothing that slows arithmetic down.
   AlignedBuffer<uint32_t> memory(c.num_sequences * num_blocks * block_bytes / sizeof(uint32_t));
   std::fill_n(memory.data(), memory.size(), format == KvFormat::kFloat32 ? 0x3C800000u : 0x32663266u);
   std::vector<std::byte*> blocks(c.num_sequences * num_blocks);
@@ -140,6 +141,7 @@ BENCHMARK_CAPTURE(Decode, nano_x1, kNanoToken, KvFormat::kFloat32)
 BENCHMARK_CAPTURE(Decode, small_x16, kSmallTokens, KvFormat::kFloat32)->Arg(512)->Arg(8192)->UseRealTime();
 BENCHMARK_CAPTURE(Decode, qwen25_0_5b_x1, k05BToken, KvFormat::kFloat32)->Arg(8192)->UseRealTime();
 BENCHMARK_CAPTURE(Decode, qwen25_0_5b_x1_float16, k05BToken, KvFormat::kFloat16)->Arg(8192)->UseRealTime();
+BENCHMARK_CAPTURE(Decode, qwen25_0_5b_x1_int8, k05BToken, KvFormat::kInt8)->Arg(8192)->UseRealTime();
 
 }  // namespace
 }  // namespace qwen25

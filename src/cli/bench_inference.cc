@@ -85,10 +85,10 @@ class InferenceBench {
       : flags_(flags),
         format_(format),
         probe_(probe),
-        engine_(std::move(model),
-                {.num_threads = flags.num_threads,
-                 .max_total_tokens = MaxTokens(flags),
-                 .kv_format = flags.kv == "float32" ? KvFormat::kFloat32 : KvFormat::kFloat16}) {}
+        engine_(
+            std::move(model),
+            {.num_threads = flags.num_threads, .max_total_tokens = MaxTokens(flags), .kv_format = flags.kv}) {
+  }
 
   Status Run(std::vector<Measurement>& results) {
     if (flags_.prompt_tokens > 0) QWEN25_RETURN_IF_ERROR(RunPrompt(results));
@@ -169,8 +169,7 @@ class InferenceBench {
         .rows = static_cast<double>(batch),
         .logit_rows = static_cast<double>(batch),
         .attention_flops = batch * (config.ForwardFlopsPerToken(context) - config.ForwardFlopsPerToken(0)),
-        .kv_bytes =
-            batch * context * static_cast<double>(config.KvBytesPerToken(flags_.kv == "float32" ? 4 : 2))};
+        .kv_bytes = batch * context * static_cast<double>(config.KvBytesPerToken(flags_.kv))};
     std::vector<int32_t> drawn(batch);
     std::vector<SessionTokens> parts(batch);
     std::vector<Round> rounds;

@@ -18,7 +18,7 @@ struct InferenceBenchFlags {
   std::string model;            // a model folder
   std::vector<std::string> weights = {"int8", "int4"};
   std::vector<uint32_t> depths = {0}, batches = {1};
-  std::string kv = "float16";
+  KvFormat kv = KvFormat::kFloat16;
   uint32_t prompt_tokens = 512, new_tokens = 64, rounds = 3, num_threads = 0;
   bool json = false, markdown = false;
 };

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <filesystem>
 #include <memory>
+#include <numeric>
 #include <optional>
 
 #include "base/clock.h"
@@ -39,21 +40,14 @@ double Percentile(std::vector<double> values, double share) {
 // Blocks of random keys and values, put together of a few layers so that making them takes no time.
 class RandomBlocks {
  public:
-  RandomBlocks(const AttentionShape& shape, const BlockFormat& format, ThreadPool& threads)
+  RandomBlocks(const AttentionShape& shape, const BlockFormat& format, Execution& execution)
       : format_(format),
         memory_(kTemplates * format.layer_bytes),
         summaries_(kTemplates * format.summary_bytes),
         tokens_(kBlockTokens) {
-    Rng rng(1);
-    // Halves or floats: random signs and mantissas, magnitudes below 2.
-    const bool half = shape.kv_format == KvFormat::kFloat16;
-    for (size_t i = 0; i < memory_.size() / 4; ++i) {
-      const auto bits = static_cast<uint32_t>(rng.Next());
-      reinterpret_cast<uint32_t*>(memory_.data())[i] =
-          half ? (bits & 0x83ff83ffu) | 0x38003800u : (bits & 0x807fffffu) | 0x3f000000u;
-    }
     for (size_t i = 0; i < kTemplates; ++i) templates_.push_back(memory_.data() + i * format.layer_bytes);
-    SummarizeLayers(threads, shape, templates_, summaries_);
+    Fill(shape, execution);
+    SummarizeLayers(execution.threads, shape, {templates_.begin(), templates_.end()}, summaries_);
   }
 
   // Adds block `number` of a long sequence to a batch.
@@ -80,21 +74,39 @@ class RandomBlocks {
   }
 
  private:
+  // Each template becomes the block of a sequence of its own.
+  void Fill(const AttentionShape& shape, Execution& execution) {
+    const RotaryTable rotary(InverseFrequencies(shape.head_dim, 1e6), kBlockTokens);
+    const Tensor qkv =
+        execution.tensors.New(kBlockTokens, (shape.num_heads + 2 * shape.num_kv_heads) * shape.head_dim);
+    std::vector<int32_t> positions(kBlockTokens);
+    std::iota(positions.begin(), positions.end(), 0);
+    const std::vector<int32_t> starts = {0, kBlockTokens};
+    Rng rng(1);
+    for (std::byte* block : templates_) {
+      for (size_t i = 0; i < qkv.rows() * qkv.cols(); ++i) {
+        qkv.data()[i] = static_cast<float>(2 * rng.Uniform() - 1);
+      }
+      const SequenceKv kv = {.blocks = {&block, 1}, .num_tokens = kBlockTokens};
+      AppendKv(execution, shape, rotary, qkv.view(), {tokens_, positions, starts}, {&kv, 1});
+    }
+  }
+
   static constexpr size_t kTemplates = 256;
   const BlockFormat format_;
   AlignedBuffer<std::byte> memory_;
   std::vector<std::byte> summaries_;
   std::vector<int32_t> tokens_;
-  std::vector<const std::byte*> templates_;
+  std::vector<std::byte*> templates_;
   std::vector<std::vector<const std::byte*>> layers_;
   std::vector<std::vector<std::byte>> block_summaries_;
 };
 
 // Fills a store up to its budget; adds what that took to `results`.
 Status FillStore(BlockStore& store, const AttentionShape& shape, const BlockFormat& format,
-                 uint64_t max_bytes, ThreadPool& threads, Json& results) {
+                 uint64_t max_bytes, Execution& execution, Json& results) {
   constexpr size_t kBatch = 64;
-  RandomBlocks random(shape, format, threads);
+  RandomBlocks random(shape, format, execution);
   const uint64_t block_bytes =
       uint64_t{format.num_layers} * (format.layer_bytes + format.summary_bytes) + 8192;
   const uint64_t count = max_bytes * 98 / 100 / block_bytes / kBatch * kBatch;
@@ -132,9 +144,9 @@ class RecallQueries {
         num_layers_(num_layers),
         execution_(execution),
         rotary_(InverseFrequencies(shape.head_dim, 1e6), kWindowBlocks * kBlockTokens, /*clamps=*/true),
-        own_(shape, 1, kWindowBlocks + 1),
-        own_panels_(HalfShape(shape), 1, 2),
-        super_panels_(HalfShape(shape), num_layers, recalled.num_panels() / kPanelBlocks + 2) {}
+        own_(shape.BytesPerBlock(), 1, kWindowBlocks + 1),
+        own_panels_(shape.BytesPerPanel(), 1, 2),
+        super_panels_(shape.BytesPerPanel(), num_layers, recalled.num_panels() / kPanelBlocks + 2) {}
 
   Status Prepare() {
     std::vector<std::byte*> front(recalled_.size());
@@ -194,11 +206,6 @@ class RecallQueries {
   }
 
  private:
-  static AttentionShape HalfShape(AttentionShape shape) {
-    shape.kv_format = KvFormat::kFloat16;
-    return shape;
-  }
-
   AttentionShape shape_;
   const RecalledBlocks& recalled_;
   size_t num_layers_;
@@ -255,14 +262,14 @@ Status RunStore(const MemoryBenchFlags& flags, const std::filesystem::path& fold
       .num_kv_heads = config.num_key_value_heads,
       .head_dim = config.head_dim,
       .scale = static_cast<float>(1 / std::sqrt(static_cast<double>(config.head_dim))),
-      .kv_format = flags.kv == "float32" ? KvFormat::kFloat32 : KvFormat::kFloat16};
+      .kv_format = flags.kv};
   const BlockFormat format = StoredBlockFormat({1, 2}, shape, config.num_hidden_layers);
   const auto max_bytes = static_cast<uint64_t>(flags.store_gib * 1024 * kMiB);
   {
     QWEN25_TRY(BlockStore store, OpenStore(folder, max_bytes));
     // A folder that is given may hold the store of an earlier run.
     if (store.Stats().num_blocks == 0) {
-      QWEN25_RETURN_IF_ERROR(FillStore(store, shape, format, max_bytes, threads, results["fill"]));
+      QWEN25_RETURN_IF_ERROR(FillStore(store, shape, format, max_bytes, execution, results["fill"]));
     }
   }
   const double start = NowSeconds();
@@ -282,11 +289,10 @@ Status RunStore(const MemoryBenchFlags& flags, const std::filesystem::path& fold
 Status RunContinuation(const MemoryBenchFlags& flags, const std::filesystem::path& folder, Json& results) {
   constexpr size_t kQuestion = 16;
   QWEN25_TRY(const WeightFormat weights, ParseWeightFormat(flags.weights));
-  const InferenceEngine::Options options = {
-      .num_threads = flags.num_threads,
-      .max_context_tokens = flags.history + 2 * kBlockTokens,
-      .max_total_tokens = 2 * (flags.history + 2 * kBlockTokens),
-      .kv_format = flags.kv == "float32" ? KvFormat::kFloat32 : KvFormat::kFloat16};
+  const InferenceEngine::Options options = {.num_threads = flags.num_threads,
+                                            .max_context_tokens = flags.history + 2 * kBlockTokens,
+                                            .max_total_tokens = 2 * (flags.history + 2 * kBlockTokens),
+                                            .kv_format = flags.kv};
   std::vector<float> logits;
   for (const bool restarted : {false, true}) {
     QWEN25_TRY(Model model,

@@ -6,12 +6,14 @@
 #include <vector>
 
 #include "base/status.h"
+#include "ops/kv_format.h"
 
 namespace qwen25 {
 
 struct MemoryBenchFlags {
   std::string preset = "0.5b";  // shape, with random weights
-  std::string weights = "int8", kv = "float16";
+  std::string weights = "int8";
+  KvFormat kv = KvFormat::kFloat16;
   std::string folder;                   // of the store; empty: one that goes away
   double store_gib = 16;                // 0: no store is filled
   std::vector<uint64_t> recall_blocks;  // how many of them a session sees; empty: all

@@ -56,12 +56,11 @@ class RoutingBench {
                size_t max_context, size_t max_total)
       : flags_(flags),
         policies_(std::move(policies)),
-        engine_(std::move(model),
-                {.num_threads = flags.num_threads,
-                 .max_context_tokens = max_context,
-                 .max_total_tokens = max_total,
-                 .kv_format = flags.kv == "float32" ? KvFormat::kFloat32 : KvFormat::kFloat16,
-                 .keep_summaries = true}) {}
+        engine_(std::move(model), {.num_threads = flags.num_threads,
+                                   .max_context_tokens = max_context,
+                                   .max_total_tokens = max_total,
+                                   .kv_format = flags.kv,
+                                   .keep_summaries = true}) {}
 
   Status Run(std::vector<Measurement>& results) {
     for (const uint32_t batch : flags_.batches) {

@@ -6,13 +6,15 @@
 #include <vector>
 
 #include "base/status.h"
+#include "ops/kv_format.h"
 
 namespace qwen25 {
 
 struct RoutingBenchFlags {
   std::string preset = "0.5b";  // shape, with random weights; or
   std::string model;            // a model folder
-  std::string weights = "int8", kv = "float16";
+  std::string weights = "int8";
+  KvFormat kv = KvFormat::kFloat16;
   std::vector<std::string> policies;  // RoutingPolicy::Parse; each beside dense
   std::vector<uint32_t> depths = {1024, 8192, 32768}, batches = {1}, prompts;
   uint32_t new_tokens = 32, rounds = 3, num_threads = 0;

@@ -36,9 +36,7 @@ class SpeculationBench {
  public:
   SpeculationBench(const SpeculationBenchFlags& flags, Model model)
       : flags_(flags),
-        engine_(std::move(model),
-                {.num_threads = flags.num_threads,
-                 .kv_format = flags.kv == "float32" ? KvFormat::kFloat32 : KvFormat::kFloat16}),
+        engine_(std::move(model), {.num_threads = flags.num_threads, .kv_format = flags.kv}),
         session_(engine_) {}
 
   InferenceEngine& engine() { return engine_; }

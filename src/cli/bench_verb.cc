@@ -13,6 +13,7 @@
 #include "cli/bench_retrieval.h"
 #include "cli/bench_routing.h"
 #include "cli/bench_speculation.h"
+#include "cli/load_model.h"
 #include "cli/verb.h"
 #include "kernels/isa.h"
 #include "model/decoder.h"
@@ -133,9 +134,7 @@ void AddInferenceBench(CLI::App& verb, RunVerb& run) {
   what->add_option("--weights", flags->weights, "Weight formats: float32, bfloat16, float16, int8, int4")
       ->delimiter(',')
       ->capture_default_str();
-  what->add_option("--kv", flags->kv, "How keys and values are kept: float16 or float32")
-      ->check(CLI::IsMember({"float16", "float32"}))
-      ->capture_default_str();
+  AddKvFlag(*what, flags->kv);
   what->add_option("--prompt", flags->prompt_tokens, "Tokens of the prompt; 0: no prompt test")
       ->capture_default_str();
   what->add_option("--generate", flags->new_tokens, "Tokens to generate; 0: no generation test")
@@ -163,9 +162,7 @@ void AddRoutingBench(CLI::App& verb, RunVerb& run) {
   what->add_option("-m,--model", flags->model, "Or a model folder or .gguf file");
   what->add_option("--weights", flags->weights, "float32, bfloat16, float16, int8 or int4")
       ->capture_default_str();
-  what->add_option("--kv", flags->kv, "How keys and values are kept: float16 or float32")
-      ->check(CLI::IsMember({"float16", "float32"}))
-      ->capture_default_str();
+  AddKvFlag(*what, flags->kv);
   what->add_option("--routing", flags->policies, "A policy beside dense; may be given several times");
   what->add_option("--depth", flags->depths, "Tokens of context before the generated ones")
       ->delimiter(',')
@@ -194,9 +191,7 @@ void AddMemoryBench(CLI::App& verb, RunVerb& run) {
       ->capture_default_str();
   what->add_option("--weights", flags->weights, "float32, bfloat16, float16, int8 or int4")
       ->capture_default_str();
-  what->add_option("--kv", flags->kv, "How keys and values are kept: float16 or float32")
-      ->check(CLI::IsMember({"float16", "float32"}))
-      ->capture_default_str();
+  AddKvFlag(*what, flags->kv);
   what->add_option("--folder", flags->folder,
                    "Where the store is made and stays, and is used again; default: one that goes away");
   what->add_option("--gib", flags->store_gib, "Size of the store; 0: none")->capture_default_str();
@@ -276,9 +271,7 @@ void AddSpeculationBench(CLI::App& verb, RunVerb& run) {
   what->add_option("-m,--model", flags->model, "Or a model folder or .gguf file");
   what->add_option("--weights", flags->weights, "float32, bfloat16, float16, int8 or int4")
       ->capture_default_str();
-  what->add_option("--kv", flags->kv, "How keys and values are kept: float16 or float32")
-      ->check(CLI::IsMember({"float16", "float32"}))
-      ->capture_default_str();
+  AddKvFlag(*what, flags->kv);
   what->add_option("--tokenizer", flags->tokenizer, "Tokenizer folder, where it is not the model's");
   what->add_option("--prompt-file", flags->prompt_file, "The text to continue")->required();
   what->add_option(

@@ -30,6 +30,11 @@ Result<std::string> ReadSystem(const std::filesystem::path& path, const Tokenize
   return RecogniseChatTemplate(jinja, path.string() + ": tokenizer.chat_template");
 }
 
+std::vector<std::string> KvNames() {
+  const std::span<const std::string_view> names = KvFormatNames();
+  return {names.begin(), names.end()};
+}
+
 }  // namespace
 
 void AddModelFlags(CLI::App& verb, ModelFlags& flags, bool required) {
@@ -46,10 +51,9 @@ void AddModelFlags(CLI::App& verb, ModelFlags& flags, bool required) {
       ->capture_default_str();
   verb.add_flag("--cache-weights", flags.cache_weights,
                 "Keep the packed weights in a file beside the model: the next start maps it");
-  verb.add_option("--kv", flags.kv,
-                  "How keys and values are kept; auto: float16 unless the weights are float32")
-      ->check(CLI::IsMember({"auto", "float32", "float16"}))
-      ->capture_default_str();
+  AddKvFlag(verb, flags.kv, "auto",
+            "How keys and values are kept, in RAM and in the memory; int8 takes about half of float16; auto: "
+            "float16 unless the weights are float32");
   AddRoutingFlag(verb, flags.routing);
   verb.add_option(
           "--recall-window", flags.recall_window,
@@ -65,6 +69,26 @@ void AddModelFlags(CLI::App& verb, ModelFlags& flags, bool required) {
       ->capture_default_str();
   verb.add_option("--spill-directory", flags.spill_directory,
                   "With a recall window: the folder of that file; default: the system's for temporary files");
+}
+
+void AddKvFlag(CLI::App& verb, KvFormat& format) {
+  verb.add_option_function<std::string>(
+          "--kv", [&format](const std::string& name) { format = ParseKvFormat(name).value(); },
+          "How keys and values are kept")
+      ->check(CLI::IsMember(KvNames()))
+      ->default_str(std::string(KvFormatName(format)));
+}
+
+void AddKvFlag(CLI::App& verb, std::optional<KvFormat>& format, const std::string& otherwise,
+               const std::string& help) {
+  std::vector<std::string> names = KvNames();
+  names.insert(names.begin(), otherwise);
+  const auto parse = [&format, otherwise](const std::string& name) {
+    format = name == otherwise ? std::nullopt : std::optional(ParseKvFormat(name).value());
+  };
+  verb.add_option_function<std::string>("--kv", parse, help)
+      ->check(CLI::IsMember(names))
+      ->default_str(otherwise);
 }
 
 void AddRoutingFlag(CLI::App& verb, std::string& routing) {
@@ -101,10 +125,10 @@ Result<std::unique_ptr<InferenceEngine>> LoadEngine(const ModelFlags& flags,
   QWEN25_TRY(Model model, Model::LoadPacked(path, format, *threads));
   if (flags.cache_weights) QWEN25_RETURN_IF_ERROR(model.WritePackedCache(path));
   const bool narrow = model.layers[0].down_proj.packed.format != WeightFormat::kFloat32;
-  const bool half = flags.kv == "float16" || (flags.kv == "auto" && narrow);
+  const KvFormat kv = flags.kv.value_or(narrow ? KvFormat::kFloat16 : KvFormat::kFloat32);
   InferenceEngine::Options options = {.threads = std::move(threads),
                                       .max_context_tokens = flags.max_context,
-                                      .kv_format = half ? KvFormat::kFloat16 : KvFormat::kFloat32,
+                                      .kv_format = kv,
                                       .routing = routing,
                                       .keep_summaries = flags.keep_summaries,
                                       .recall_window = flags.recall_window,

@@ -20,7 +20,7 @@ struct ModelFlags {
   uint32_t max_context = 0;
   std::string weights = "stored";  // or a WeightFormatName
   bool cache_weights = false;      // write the packed weights beside the model
-  std::string kv = "auto";         // "float32", "float16"; auto: float16 unless the weights are float32
+  std::optional<KvFormat> kv;      // none: float16 unless the weights are float32
   std::string routing = "auto";    // or RoutingPolicy::Parse; auto: the model's own
   bool keep_summaries = false;     // no flag: InferenceEngine::Options
   uint32_t recall_window = 0;      // the same, with flags
@@ -49,6 +49,12 @@ Result<std::unique_ptr<InferenceEngine>> LoadEngine(const ModelFlags& flags,
 // The policy that a flag names; none for "auto".
 Result<std::optional<RoutingPolicy>> ParseRoutingFlag(const std::string& text);
 void AddRoutingFlag(CLI::App& verb, std::string& routing);
+
+// --kv: a format, `format` itself where none is given; or one, or the default `otherwise`, which stands for
+// none.
+void AddKvFlag(CLI::App& verb, KvFormat& format);
+void AddKvFlag(CLI::App& verb, std::optional<KvFormat>& format, const std::string& otherwise,
+               const std::string& help);
 
 // The first token that two tokenizers do not share. Embeddings may have more rows than tokens, in different
 // numbers.

@@ -1,6 +1,9 @@
 #include <cmath>
 #include <memory>
 #include <numbers>
+#include <optional>
+#include <span>
+#include <vector>
 
 #include "base/progress.h"
 #include "cli/gguf_tokenizer_io.h"
@@ -8,6 +11,8 @@
 #include "cli/load_model.h"
 #include "cli/read_texts.h"
 #include "cli/verb.h"
+#include "memory/block_list.h"
+#include "memory/block_pool.h"
 #include "model/decoder.h"
 #include "model/model.h"
 #include "text/tokenizer.h"
@@ -21,6 +26,7 @@ struct PerplexityFlags {
   uint32_t window = 0, stride = 0;
   uint64_t max_tokens = 0;
   std::string routing = "auto";
+  std::optional<KvFormat> kv;  // none: as computed, without blocks
   bool json = false;
 };
 
@@ -30,12 +36,50 @@ struct Score {
   uint64_t num_bytes = 0;   // of the text they stand for
 };
 
+// Blocks in which a window keeps its keys and values, as a session would, and their summaries.
+class WindowBlocks {
+ public:
+  WindowBlocks(const Model& model, KvFormat format, size_t window)
+      : num_blocks_(DivideUp(window, kBlockTokens)),
+        num_panels_(DivideUp(num_blocks_, kPanelBlocks)),
+        block_pool_(ShapeOf(model, format).BytesPerBlock(), model.layers.size(), num_blocks_),
+        panel_pool_(ShapeOf(model, format).BytesPerPanel(), model.layers.size(), num_panels_),
+        blocks_(&block_pool_, model.layers.size(), num_blocks_),
+        panels_(&panel_pool_, model.layers.size(), num_panels_),
+        kv_(model.layers.size()) {}
+
+  // [layers], for a window of so many tokens.
+  Result<std::span<const SequenceKv>> Kv(size_t num_tokens) {
+    QWEN25_RETURN_IF_ERROR(blocks_.Grow(num_blocks_));
+    QWEN25_RETURN_IF_ERROR(panels_.Grow(num_panels_));
+    for (size_t layer = 0; layer < kv_.size(); ++layer) {
+      kv_[layer] = {
+          .blocks = blocks_.Layer(layer), .num_tokens = num_tokens, .summaries = panels_.Layer(layer)};
+    }
+    return std::span<const SequenceKv>(kv_);
+  }
+
+ private:
+  static size_t DivideUp(size_t a, size_t b) { return (a + b - 1) / b; }
+  static AttentionShape ShapeOf(const Model& model, KvFormat format) {
+    AttentionShape shape = model.attention_shape();
+    shape.kv_format = format;
+    return shape;
+  }
+
+  size_t num_blocks_, num_panels_;
+  BlockPool block_pool_, panel_pool_;
+  BlockList blocks_, panels_;
+  std::vector<SequenceKv> kv_;
+};
+
 // Scores windows of a text. Each window starts `stride` tokens behind the one before and counts only tokens
 // that have not been counted: all but the first of the text are predicted once, with at least window - stride
 // tokens of context.
 class Scorer {
  public:
-  Scorer(const Model& model, const RoutingPolicy& routing, uint32_t window, uint32_t stride)
+  Scorer(const Model& model, const RoutingPolicy& routing, std::optional<KvFormat> kv, uint32_t window,
+         uint32_t stride)
       : model_(model),
         window_(window),
         stride_(stride),
@@ -43,6 +87,10 @@ class Scorer {
         counts_(std::make_unique<RoutingCounts[]>(model.layers.size())),
         routing_(RouteLayers(routing, model.layers.size(), counts_.get())) {
     options_.routing = routing_;
+    if (kv) {
+      blocks_.emplace(model, *kv, window);
+      options_.kv_format = *kv;
+    }
   }
 
   // Of the blocks that tokens could have read, those that they did.
@@ -55,7 +103,7 @@ class Scorer {
     return visible == 0 ? 1 : static_cast<double>(read) / static_cast<double>(visible);
   }
 
-  void Add(const Tokenizer& tokenizer, std::span<const int32_t> tokens, Score& score) {
+  Status Add(const Tokenizer& tokenizer, std::span<const int32_t> tokens, Score& score) {
     for (size_t begin = 0, counted = 1; counted < tokens.size(); begin += stride_) {
       const size_t end = std::min(tokens.size(), begin + window_);
       targets_.assign(end - begin, -1);
@@ -66,6 +114,9 @@ class Scorer {
       positions_.resize(end - begin);
       for (size_t i = 0; i < positions_.size(); ++i) positions_[i] = static_cast<int32_t>(i);
       const std::vector<int32_t> starts = {0, static_cast<int32_t>(end - begin)};
+      if (blocks_) {
+        QWEN25_TRY(options_.kv, blocks_->Kv(end - begin));
+      }
       const LossSum loss =
           DecoderLoss(execution_, model_, {tokens.subspan(begin, end - begin), positions_, starts}, targets_,
                       0, options_);
@@ -73,6 +124,7 @@ class Scorer {
       score.num_tokens += loss.num_tokens;
       counted = end;
     }
+    return {};
   }
 
  private:
@@ -85,6 +137,7 @@ class Scorer {
   std::vector<int32_t> targets_, positions_;
   std::unique_ptr<RoutingCounts[]> counts_;
   std::vector<LayerRouting> routing_;
+  std::optional<WindowBlocks> blocks_;
   DecoderOptions options_;
 };
 
@@ -107,7 +160,7 @@ Status RunPerplexity(const PerplexityFlags& flags) {
   }
   const InterruptGuard guard;
   QWEN25_TRY(const std::optional<RoutingPolicy> routing, ParseRoutingFlag(flags.routing));
-  Scorer scorer(model, routing.value_or(model.config().routing), window, stride);
+  Scorer scorer(model, routing.value_or(model.config().routing), flags.kv, window, stride);
   Score score;
   Progress progress("perplexity", "tokens", flags.max_tokens);
   for (const std::string& file : flags.files) {
@@ -120,7 +173,7 @@ Status RunPerplexity(const PerplexityFlags& flags) {
       if (flags.max_tokens != 0) {
         tokens.resize(std::min<uint64_t>(tokens.size(), flags.max_tokens - score.num_tokens + 1));
       }
-      scorer.Add(tokenizer, tokens, score);
+      QWEN25_RETURN_IF_ERROR(scorer.Add(tokenizer, tokens, score));
       progress.Update(score.num_tokens);
       if (InterruptGuard::requested()) return Cancelled("stopped after {} tokens", score.num_tokens);
       if (flags.max_tokens != 0 && score.num_tokens >= flags.max_tokens) break;
@@ -165,6 +218,8 @@ void AddPerplexityVerb(CLI::App& app, RunVerb& run) {
   verb->add_option("--stride", flags->stride, "Tokens between windows; default: half a window");
   verb->add_option("--max-tokens", flags->max_tokens, "Stop after this many; 0: all");
   AddRoutingFlag(*verb, flags->routing);
+  AddKvFlag(*verb, flags->kv, "computed",
+            "How keys and values are kept, as when text is generated; computed: as they are");
   verb->add_flag("--json", flags->json, "Print one JSON object");
   verb->footer("Example:\n  qwen25 perplexity -m runs/demo/model runs/demo/data/documents.validation.jsonl");
   verb->callback([flags, &run] { run = [flags] { return RunPerplexity(*flags); }; });

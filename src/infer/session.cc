@@ -9,11 +9,6 @@ namespace {
 // that activations stay small and Ctrl-C is heard.
 constexpr size_t kPrefillChunk = 512;
 
-AttentionShape ShapeWithKv(AttentionShape shape, KvFormat format) {
-  shape.kv_format = format;
-  return shape;
-}
-
 size_t DivideUp(size_t a, size_t b) {
   return (a + b - 1) / b;
 }
@@ -22,8 +17,7 @@ size_t DivideUp(size_t a, size_t b) {
 size_t ContextLimit(const ModelConfig& config, const InferenceEngine::Options& options) {
   size_t limit = config.MaxContext();
   if (options.recall_window > 0) {
-    const size_t number_bytes = options.kv_format == KvFormat::kFloat32 ? 4 : 2;
-    limit = static_cast<size_t>(options.history_bytes / config.KvBytesPerToken(number_bytes));
+    limit = static_cast<size_t>(options.history_bytes / config.KvBytesPerToken(options.kv_format));
     limit = std::clamp<size_t>(limit, options.recall_window, INT32_MAX - kBlockTokens);
   }
   return options.max_context_tokens == 0 ? limit : std::min(options.max_context_tokens, limit);
@@ -73,7 +67,7 @@ InferenceEngine::InferenceEngine(Model model, const Options& options)
       execution_{*threads_, tensors_, scratch_, nullptr},
       max_context_tokens_(ContextLimit(model_.config(), options)),
       kv_format_(options.kv_format),
-      blocks_(ShapeWithKv(model_.attention_shape(), options.kv_format), model_.layers.size(),
+      blocks_(block_shape().BytesPerBlock(), model_.layers.size(),
               DivideUp(std::max(options.max_total_tokens, max_context_tokens_), kBlockTokens),
               SpillDirectory(options)),
       working_bytes_(options.working_bytes),
@@ -83,11 +77,11 @@ InferenceEngine::InferenceEngine(Model model, const Options& options)
   NameBlocks();
   const RoutingPolicy routing = RoutingOf(model_.config(), options);
   if (routing.kind == RoutingPolicy::Kind::kDense && !options.keep_summaries) return;
-  // A session has at most one panel per block; panels are as large as float16 blocks.
-  const AttentionShape panel_shape = ShapeWithKv(model_.attention_shape(), KvFormat::kFloat16);
-  summaries_.emplace(panel_shape, model_.layers.size(), blocks_.max_blocks(), SpillDirectory(options));
+  // A session has at most one panel per block.
+  const size_t panel_bytes = block_shape().BytesPerPanel();
+  summaries_.emplace(panel_bytes, model_.layers.size(), blocks_.max_blocks(), SpillDirectory(options));
   if (options.recall_window > 0) {
-    super_summaries_.emplace(panel_shape, model_.layers.size(), blocks_.max_blocks());
+    super_summaries_.emplace(panel_bytes, model_.layers.size(), blocks_.max_blocks());
     clamped_rotary_.emplace(model_.rotary().inverse_frequencies(), options.recall_window, /*clamps=*/true);
   }
   routing_counts_ = std::make_unique<RoutingCounts[]>(model_.layers.size());
@@ -128,7 +122,9 @@ void InferenceEngine::SummarizeBlocks(const SequenceKv& kv, size_t first, size_t
 }
 
 AttentionShape InferenceEngine::block_shape() const {
-  return ShapeWithKv(model_.attention_shape(), kv_format_);
+  AttentionShape shape = model_.attention_shape();
+  shape.kv_format = kv_format_;
+  return shape;
 }
 
 Session::Session(InferenceEngine& engine, std::string name_space)

@@ -47,13 +47,16 @@ constexpr RoutingPolicy kRouted = {.kind = RoutingPolicy::Kind::kTopK,
 
 std::vector<InferenceEngine::Options> AllKinds() {
   const InferenceEngine::Options plain = {.num_threads = 2, .max_total_tokens = 4096};
-  InferenceEngine::Options half = plain, routed = plain, window = plain;
+  InferenceEngine::Options half = plain, codes = plain, routed = plain, window = plain, window_codes;
   half.kv_format = KvFormat::kFloat16;
+  codes.kv_format = KvFormat::kInt8;
   routed.routing = kRouted;
   routed.kv_format = KvFormat::kFloat16;
   window.routing = kRouted;
   window.recall_window = 256;
-  return {plain, half, routed, window};
+  window_codes = window;
+  window_codes.kv_format = KvFormat::kInt8;
+  return {plain, half, codes, routed, window, window_codes};
 }
 
 TEST(SharedBlocksTest, GiveTheSameLogitsAsComputedOnes) {
@@ -207,6 +210,7 @@ TEST(StoredBlocksTest, AnotherModelOrFormatFindsNothing) {
   };
   EXPECT_EQ(num_stored({.num_threads = 1}, 4), 0u);
   EXPECT_EQ(num_stored({.num_threads = 1, .kv_format = KvFormat::kFloat16}, 3), 0u);
+  EXPECT_EQ(num_stored({.num_threads = 1, .kv_format = KvFormat::kInt8}, 3), 0u);
   EXPECT_EQ(num_stored({.num_threads = 1, .routing = kRouted}, 3), 0u);
   EXPECT_EQ(num_stored({.num_threads = 2}, 3), 256u);
 }
@@ -261,8 +265,11 @@ TEST(StoredBlocksTest, AStoppedPromptGoesOnWhereItWasStored) {
 }
 
 // Attention of a session finds what another one, of an earlier process, said.
-TEST(RecalledBlocksTest, AreReadAsTheBeginningOfTheList) {
-  InferenceEngine::Options options = {.num_threads = 2, .routing = kRouted, .recall_window = 256};
+class RecalledBlocksTest : public testing::TestWithParam<KvFormat> {};
+
+TEST_P(RecalledBlocksTest, AreReadAsTheBeginningOfTheList) {
+  const InferenceEngine::Options options = {
+      .num_threads = 2, .kv_format = GetParam(), .routing = kRouted, .recall_window = 256};
   const std::vector<int32_t> old_tokens = SomeTokens(64 * 70, 1), tokens = SomeTokens(200, 2);
   TemporaryDirectory folder;
   {
@@ -307,6 +314,9 @@ TEST(RecalledBlocksTest, AreReadAsTheBeginningOfTheList) {
   ASSERT_OK(late.Append(tokens));
   EXPECT_NE(Logits(late), Logits(with));
 }
+
+INSTANTIATE_TEST_SUITE_P(Formats, RecalledBlocksTest, testing::Values(KvFormat::kFloat32, KvFormat::kInt8),
+                         [](const auto& info) { return std::string(KvFormatName(info.param)); });
 
 TEST(FingerprintTest, ChangesWithWeightsAndFormat) {
   ThreadPool threads(2);

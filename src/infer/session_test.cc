@@ -122,10 +122,11 @@ INSTANTIATE_TEST_SUITE_P(Formats, SessionTest,
                                          Formats{WeightFormat::kBFloat16, KvFormat::kFloat16},
                                          Formats{WeightFormat::kInt8, KvFormat::kFloat16},
                                          Formats{WeightFormat::kInt4, KvFormat::kFloat32},
+                                         Formats{WeightFormat::kInt8, KvFormat::kInt8},
                                          Formats{WeightFormat::kInt8, KvFormat::kFloat16, /*gated=*/true}),
                          [](const auto& info) {
-                           return std::string(WeightFormatName(info.param.weights)) +
-                                  (info.param.gated ? "_gated" : "");
+                           return fmt::format("{}_kv_{}{}", WeightFormatName(info.param.weights),
+                                              KvFormatName(info.param.kv), info.param.gated ? "_gated" : "");
                          });
 
 TEST(SessionFormatsTest, QuantisedLogitsAreNearThoseOfFloat32) {

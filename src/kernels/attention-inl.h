@@ -1,9 +1,11 @@
-// What forward and backward attention and the scores of blocks share, compiled once per instruction set.
-// Included by attention.cc, attention_backward.cc and block_summary.cc only.
+// What forward and backward attention, the scores of blocks and their formats share, compiled once per
+// instruction set. Included by attention.cc, attention_backward.cc, block_summary.cc and kv_block.cc only.
 
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <type_traits>
+#include <utility>
 
 #include "kernels/attention.h"
 
@@ -32,6 +34,9 @@ constexpr bool kManyRegisters = kLanes == 16 || HWY_ARCH_ARM_A64;
 constexpr size_t kPanelVecs = kManyRegisters ? 4 : 2;
 constexpr float kLog2E = 1.44269504088896340736f;
 constexpr float kLn2 = 0.693147180559945309417f;
+
+// Whether the CPU converts between float16 and float32.
+constexpr bool kConvertsHalves = kLanes >= 8 || HWY_TARGET == HWY_NEON;
 
 // Calls body(tag, i) for consecutive vectors that cover [begin, end): widest first, then narrower ones, so
 // that no lane is ever outside. end - begin is a multiple of kUnit.
@@ -76,7 +81,8 @@ HWY_INLINE V Exp2(Tag tag, V x) {
 
 // C [rows, cols] = A [rows, depth] * B [depth, cols] [+ C * factors, or + C if add]. Each element of A * B is
 // one chain of multiply-adds in ascending order of depth. A's element (r, i) is a[r * a_stride + i], or,
-// transposed, a[i * a_stride + r]. Right: float, or uint16_t for float16.
+// transposed, a[i * a_stride + r]. Right: float, uint16_t for float16, or int8_t. With `scales`, each column
+// of A * B is multiplied by its scale first.
 template <typename Right = float>
 struct Product {
   size_t rows, cols, depth;
@@ -88,6 +94,7 @@ struct Product {
   size_t c_stride;
   const float* factors = nullptr;  // [rows]
   bool add = false;
+  const uint16_t* scales = nullptr;  // [cols] float16; then no factors
 };
 
 template <class Tag>
@@ -96,11 +103,37 @@ HWY_INLINE hn::Vec<Tag> LoadFloats(Tag tag, const float* from) {
 }
 template <class Tag>
 HWY_INLINE hn::Vec<Tag> LoadFloats(Tag tag, const uint16_t* from) {
-  const hn::Rebind<hwy::float16_t, Tag> half_tag;
-  return hn::PromoteTo(tag, hn::LoadU(half_tag, reinterpret_cast<const hwy::float16_t*>(from)));
+  if constexpr (kConvertsHalves) {
+    const hn::Rebind<hwy::float16_t, Tag> half_tag;
+    return hn::PromoteTo(tag, hn::LoadU(half_tag, reinterpret_cast<const hwy::float16_t*>(from)));
+  } else {  // Float16ToFloat in base/dtype.h; Highway's own way makes finite what is not
+    const hn::RebindToUnsigned<Tag> bits_tag;
+    const hn::Rebind<uint16_t, Tag> half_tag;
+    const auto bits = hn::PromoteTo(bits_tag, hn::LoadU(half_tag, from));
+    const auto magnitude = hn::ShiftLeft<13>(hn::And(bits, hn::Set(bits_tag, 0x7fffu)));
+    const auto scaled = hn::Mul(hn::BitCast(tag, magnitude), hn::Set(tag, 0x1p112f));
+    const auto special = hn::BitCast(tag, hn::Or(magnitude, hn::Set(bits_tag, 0x7f800000u)));
+    const auto infinity = hn::BitCast(tag, hn::Set(bits_tag, 0x7c00u << 13));
+    const auto is_finite = hn::Lt(hn::BitCast(tag, magnitude), infinity);
+    const auto sign = hn::BitCast(tag, hn::ShiftLeft<16>(hn::And(bits, hn::Set(bits_tag, 0x8000u))));
+    return hn::Or(hn::IfThenElse(is_finite, scaled, special), sign);
+  }
+}
+template <class Tag>
+HWY_INLINE hn::Vec<Tag> LoadFloats(Tag tag, const int8_t* from) {
+  const hn::RebindToSigned<Tag> int_tag;
+  const hn::Rebind<int8_t, Tag> byte_tag;
+  return hn::ConvertTo(tag, hn::PromoteTo(int_tag, hn::LoadU(byte_tag, from)));
 }
 
-constexpr size_t kStepsAhead = 20;  // of depth, that float16 numbers are asked for before they are used
+// Whether the right side has to be converted to float: once for each tile of rows, so that a tall tile is
+// better than a wide one.
+template <typename Right>
+constexpr bool kConverts = sizeof(Right) < sizeof(float);
+
+// Steps of depth that float16 numbers and codes are asked for before they are used.
+template <typename Right>
+constexpr size_t kStepsAhead = sizeof(Right) == 2 ? 20 : 40;
 
 template <bool kTransposed, size_t kRows, size_t kVecs, class Tag, typename Right>
 HWY_NOINLINE void MicroKernel(Tag tag, const Product<Right>& product, size_t row, size_t col) {
@@ -119,9 +152,11 @@ HWY_NOINLINE void MicroKernel(Tag tag, const Product<Right>& product, size_t row
     V right[kVecs];
 #pragma GCC unroll 4
     for (size_t v = 0; v < kVecs; ++v) right[v] = LoadFloats(tag, b + v * kN);
-    if constexpr (sizeof(Right) == 2) {
+    if constexpr (kConverts<Right>) {
       // Keys and values that come from memory: the hardware stops looking ahead at the end of a page.
-      for (size_t v = 0; v < kVecs; v += 64 / (2 * kN)) hwy::Prefetch(b + kStepsAhead * b_stride + v * kN);
+      for (size_t v = 0; v < kVecs; v += 64 / (sizeof(Right) * kN)) {
+        hwy::Prefetch(b + kStepsAhead<Right> * b_stride + v * kN);
+      }
     }
 #pragma GCC unroll 16
     for (size_t r = 0; r < kRows; ++r) {
@@ -134,9 +169,17 @@ HWY_NOINLINE void MicroKernel(Tag tag, const Product<Right>& product, size_t row
   }
   float* HWY_RESTRICT c = product.c + row * product.c_stride + col;
   const float* HWY_RESTRICT factors = product.factors;
+  const uint16_t* HWY_RESTRICT scales = product.scales == nullptr ? nullptr : product.scales + col;
 #pragma GCC unroll 16
   for (size_t r = 0; r < kRows; ++r) {
-    if (factors != nullptr) {
+    if (scales != nullptr) {
+#pragma GCC unroll 4
+      for (size_t v = 0; v < kVecs; ++v) {
+        const V scale = LoadFloats(tag, scales + v * kN);
+        sum[r][v] = product.add ? hn::MulAdd(sum[r][v], scale, hn::LoadU(tag, c + v * kN))
+                                : hn::Mul(sum[r][v], scale);
+      }
+    } else if (factors != nullptr) {
       const V factor = hn::Set(tag, factors[row + r]);
 #pragma GCC unroll 4
       for (size_t v = 0; v < kVecs; ++v)
@@ -174,42 +217,36 @@ void MultiplyPanel(Tag tag, const Product<Right>& product, size_t col) {
     while (row < product.rows) run(std::integral_constant<size_t, 1>());
   } else {
     // The last rows in two tiles of about the same size: one of a single row would wait for its own sums.
+    constexpr size_t kMost = kConverts<Right> ? MaxRows<kVecs>() : 6;
     while (row < product.rows) {
       const size_t rest = product.rows - row;
-      switch (rest <= 6 ? rest : rest < 12 ? (rest + 1) / 2 : 6) {
-        case 1:
-          run(std::integral_constant<size_t, 1>());
-          break;
-        case 2:
-          run(std::integral_constant<size_t, 2>());
-          break;
-        case 3:
-          run(std::integral_constant<size_t, 3>());
-          break;
-        case 4:
-          run(std::integral_constant<size_t, 4>());
-          break;
-        case 5:
-          run(std::integral_constant<size_t, 5>());
-          break;
-        default:
-          run(std::integral_constant<size_t, 6>());
-          break;
+      const size_t count = rest <= kMost ? rest : rest < 2 * kMost ? (rest + 1) / 2 : kMost;
+      [&]<size_t... kLess>(std::index_sequence<kLess...>) {
+        const auto run_if = [&]<size_t kRows>(std::integral_constant<size_t, kRows> rows) {
+          if (count == kRows) run(rows);
+        };
+        (run_if(std::integral_constant<size_t, kLess + 1>()), ...);
       }
+      (std::make_index_sequence<kMost>());
     }
   }
 }
 
 template <bool kTransposed, typename Right = float>
 void Multiply(const Product<Right>& product) {
+  const bool tall = kManyRegisters && kConverts<Right> && product.rows > MaxRows<kPanelVecs>();
   size_t col = 0;
-  while (col + kPanelVecs * kLanes <= product.cols) {
-    MultiplyPanel<kTransposed, kPanelVecs>(kTag, product, col);
-    col += kPanelVecs * kLanes;
+  if (!tall) {
+    while (col + kPanelVecs * kLanes <= product.cols) {
+      MultiplyPanel<kTransposed, kPanelVecs>(kTag, product, col);
+      col += kPanelVecs * kLanes;
+    }
   }
-  if (kPanelVecs == 4 && col + 2 * kLanes <= product.cols) {
-    MultiplyPanel<kTransposed, 2>(kTag, product, col);
-    col += 2 * kLanes;
+  if constexpr (kPanelVecs == 4) {
+    while (col + 2 * kLanes <= product.cols) {
+      MultiplyPanel<kTransposed, 2>(kTag, product, col);
+      col += 2 * kLanes;
+    }
   }
   // head_dim is even, and so are whole vectors of keys, but for targets of one lane.
   ForVectors<kLanes == 1 ? 1 : 2>(col, product.cols, [&](auto tag, size_t i) HWY_ATTR {

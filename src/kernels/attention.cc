@@ -5,8 +5,6 @@
 #include <limits>
 #include <type_traits>
 
-#include "base/dtype.h"
-
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/attention.cc"
 #include <hwy/foreach_target.h>
@@ -21,6 +19,7 @@ namespace HWY_NAMESPACE {
 namespace {
 
 constexpr size_t kGroupRows = AttendState::kGroupRows;
+constexpr size_t kScaleGroup = Int8KvBlock::kGroup;
 
 void StoreKeysAndValuesImpl(const RotaryAngles& rotary, HeadRows<const float> keys,
                             HeadRows<const float> values, size_t num_tokens, size_t first_offset,
@@ -127,29 +126,62 @@ bool AllFinite(const float* HWY_RESTRICT from, size_t count) {
   return finite;
 }
 
-// sums = sums * factors + probabilities * values. Where some rows of the group see keys that others do not,
-// the others multiply these values by 0, which is the cheapest way to leave them out as long as they are
-// finite; where one is not, each row reads only what it sees.
+// A block as products read it: float32, float16, or codes. Codes, and codes that were widened to float32,
+// have scales (Int8KvBlock) that are still to be multiplied with.
 template <typename Number>
-void AddValues(const QueryTile& tile, size_t block_index, size_t begin, size_t end, const Number* values,
-               const AttendState& state) {
+struct Operands {
+  const Number* keys;  // [D, key_stride]
+  size_t key_stride;
+  const Number* values;                    // [.., D]
+  const uint16_t* key_scales = nullptr;    // [G, 64]
+  const uint16_t* value_scales = nullptr;  // [G, 64]
+};
+
+// The scores of rows [begin, end), [rows, 64], for the first `cols` keys.
+template <typename Number>
+HWY_INLINE void ComputeScores(const QueryTile& tile, const float* queries, size_t begin, size_t end,
+                              size_t cols, const Operands<Number>& block, float* scores) {
   const size_t head_dim = tile.head_dim;
-  const size_t seen_by_all = tile.VisibleInBlock(begin / tile.num_heads, block_index);
-  const size_t visible = tile.VisibleInBlock((end - 1) / tile.num_heads, block_index);
   Product<Number> product = {.rows = end - begin,
-                             .cols = head_dim,
-                             .depth = visible,
-                             .a = state.scores,
+                             .cols = cols,
+                             .depth = head_dim,
+                             .a = queries + begin * head_dim,
+                             .a_stride = head_dim,
+                             .b = block.keys,
+                             .b_stride = block.key_stride,
+                             .c = scores,
+                             .c_stride = kBlockTokens};
+  if (block.key_scales == nullptr) return Multiply<false>(product);
+  product.scales = block.key_scales;
+  for (size_t d = 0; d < head_dim; d += kScaleGroup) {
+    product.depth = std::min(kScaleGroup, head_dim - d);
+    product.add = d > 0;
+    Multiply<false>(product);
+    product.a += kScaleGroup;
+    product.b += kScaleGroup * block.key_stride;
+    product.scales += kBlockTokens;
+  }
+}
+
+// sums = sums * factors + probabilities * values, for columns [first_dim, first_dim + dims). Where some rows
+// of the group see keys that others do not, the others multiply these values by 0, which is the cheapest way
+// to leave them out as long as they are finite; where one is not, each row reads only what it sees.
+template <typename Number>
+HWY_INLINE void AddColumns(const QueryTile& tile, size_t block_index, size_t begin, size_t end,
+                           const float* probabilities, const Number* values, bool finite, size_t first_dim,
+                           size_t dims, const AttendState& state) {
+  const size_t head_dim = tile.head_dim;
+  Product<Number> product = {.rows = end - begin,
+                             .cols = dims,
+                             .depth = tile.VisibleInBlock((end - 1) / tile.num_heads, block_index),
+                             .a = probabilities,
                              .a_stride = kBlockTokens,
-                             .b = values,
+                             .b = values + first_dim,
                              .b_stride = head_dim,
-                             .c = state.sums + begin * head_dim,
+                             .c = state.sums + begin * head_dim + first_dim,
                              .c_stride = head_dim,
                              .factors = state.factors + begin};
-  if (AllFinite(values + seen_by_all * head_dim, (visible - seen_by_all) * head_dim)) {
-    Multiply<false>(product);
-    return;
-  }
+  if (finite) return Multiply<false>(product);
   product.rows = 1;
   for (size_t row = begin; row < end; ++row) {
     product.depth = tile.VisibleInBlock(row / tile.num_heads, block_index);
@@ -160,34 +192,90 @@ void AddValues(const QueryTile& tile, size_t block_index, size_t begin, size_t e
   }
 }
 
-// keys [D, key_stride] and values [.., D] of a block in float32 or float16.
+// to = from * scales, for the first `cols` columns of [rows, 64].
+HWY_INLINE void ScaleColumns(size_t rows, size_t cols, const float* HWY_RESTRICT from,
+                             const uint16_t* HWY_RESTRICT scales, float* HWY_RESTRICT to) {
+  for (size_t i = 0; i < cols; i += kLanes) {
+    const Vec scale = LoadFloats(kTag, scales + i);
+    for (size_t at = i; at < rows * kBlockTokens; at += kBlockTokens) {
+      hn::StoreU(hn::Mul(hn::LoadU(kTag, from + at), scale), kTag, to + at);
+    }
+  }
+}
+
 template <typename Number>
-HWY_INLINE void AttendTo(const QueryTile& tile, const RotaryAngles& rotary, const Number* keys,
-                         size_t key_stride, const Number* values, size_t block_index,
-                         const AttendState& state) {
-  const size_t head_dim = tile.head_dim, num_rows = tile.num_rows();
+HWY_INLINE void AddValues(const QueryTile& tile, size_t block_index, size_t begin, size_t end,
+                          const Operands<Number>& block, const AttendState& state) {
+  const size_t head_dim = tile.head_dim;
+  const size_t seen_by_all = tile.VisibleInBlock(begin / tile.num_heads, block_index);
+  const size_t visible = tile.VisibleInBlock((end - 1) / tile.num_heads, block_index);
+  const size_t seen_by_some = visible - seen_by_all;
+  if constexpr (!std::is_same_v<Number, int8_t>) {  // codes have scales
+    if (block.value_scales == nullptr) {
+      const bool finite = AllFinite(block.values + seen_by_all * head_dim, seen_by_some * head_dim);
+      return AddColumns(tile, block_index, begin, end, state.scores, block.values, finite, 0, head_dim,
+                        state);
+    }
+  }
+  const uint16_t* scales = block.value_scales;
+  for (size_t d = 0; d < head_dim; d += kScaleGroup, scales += kBlockTokens) {
+    ScaleColumns(end - begin, WholeVectors(visible), state.scores, scales, state.scaled);
+    AddColumns(tile, block_index, begin, end, state.scaled, block.values,
+               AllFinite(scales + seen_by_all, seen_by_some), d, std::min(kScaleGroup, head_dim - d), state);
+  }
+}
+
+template <typename Number>
+HWY_INLINE void AttendTo(const QueryTile& tile, const RotaryAngles& rotary, const Operands<Number>& block,
+                         size_t block_index, const AttendState& state) {
+  const size_t num_rows = tile.num_rows();
   const float* queries = QueriesAt(tile, rotary, block_index, state.queries, state.rotated);
   for (size_t begin = 0; begin < num_rows; begin += kGroupRows) {
     const size_t end = std::min(num_rows, begin + kGroupRows);
     const size_t visible = tile.VisibleInBlock((end - 1) / tile.num_heads, block_index);
     const size_t cols = WholeVectors(visible);
-    Multiply<false>(Product<Number>{.rows = end - begin,
-                                    .cols = cols,
-                                    .depth = head_dim,
-                                    .a = queries + begin * head_dim,
-                                    .a_stride = head_dim,
-                                    .b = keys,
-                                    .b_stride = key_stride,
-                                    .c = state.scores,
-                                    .c_stride = kBlockTokens});
+    ComputeScores(tile, queries, begin, end, cols, block, state.scores);
     SoftmaxRows(tile, block_index, begin, end, cols, state);
-    AddValues(tile, block_index, begin, end, values, state);
+    AddValues(tile, block_index, begin, end, block, state);
   }
 }
 
 void AttendToBlockImpl(const QueryTile& tile, const RotaryAngles& rotary, const KvBlock& block,
                        size_t block_index, const AttendState& state) {
-  AttendTo(tile, rotary, block.keys, block.key_stride, block.values, block_index, state);
+  AttendTo(tile, rotary, Operands<float>{block.keys, block.key_stride, block.values}, block_index, state);
+}
+
+template <typename Number>
+HWY_INLINE void Widen(const Number* HWY_RESTRICT from, size_t count, float* HWY_RESTRICT to) {
+  ForVectors(0, count,
+             [&](auto tag, size_t i) HWY_ATTR { hn::StoreU(LoadFloats(tag, from + i), tag, to + i); });
+}
+
+// A few rows take the numbers as they are, and memory is read while they are used. For more, widening once
+// costs less than widening for each tile of registers.
+template <typename Number>
+HWY_INLINE void AttendToNarrow(const QueryTile& tile, const RotaryAngles& rotary,
+                               const Operands<Number>& block, const KvBlock& scratch, size_t block_index,
+                               const AttendState& state) {
+  if (tile.num_rows() <= kGroupRows) return AttendTo(tile, rotary, block, block_index, state);
+  Widen(block.keys, tile.head_dim * kBlockTokens, scratch.keys);
+  Widen(block.values, tile.VisibleInBlock(tile.num_tokens - 1, block_index) * tile.head_dim, scratch.values);
+  AttendTo(tile, rotary,
+           Operands<float>{scratch.keys, kBlockTokens, scratch.values, block.key_scales, block.value_scales},
+           block_index, state);
+}
+
+void AttendToHalfBlockImpl(const QueryTile& tile, const RotaryAngles& rotary, const HalfKvBlock& block,
+                           const KvBlock& scratch, size_t block_index, const AttendState& state) {
+  AttendToNarrow(tile, rotary, Operands<uint16_t>{block.keys, kBlockTokens, block.values}, scratch,
+                 block_index, state);
+}
+void AttendToInt8BlockImpl(const QueryTile& tile, const RotaryAngles& rotary, const Int8KvBlock& block,
+                           const KvBlock& scratch, size_t block_index, const AttendState& state) {
+  AttendToNarrow(
+      tile, rotary,
+      Operands<int8_t>{block.keys, kBlockTokens, block.values, block.key_scales, block.value_scales}, scratch,
+      block_index, state);
 }
 
 void StoreOutputsImpl(const QueryTile& tile, const AttendState& state, HeadRows<float> outputs,
@@ -210,49 +298,6 @@ void StoreOutputsImpl(const QueryTile& tile, const AttendState& state, HeadRows<
   }
 }
 
-constexpr hn::Rebind<hwy::float16_t, decltype(kTag)> kHalfTag;
-
-// Rounds to the nearest, ties to even. Where the CPU cannot convert, Highway's own way rounds otherwise.
-HWY_INLINE void Narrow(const float* HWY_RESTRICT from, size_t count, uint16_t* HWY_RESTRICT to) {
-  constexpr bool kConverts = kLanes >= 8 || HWY_TARGET == HWY_NEON;
-  size_t i = 0;
-  for (; kConverts && i + kLanes <= count; i += kLanes) {
-    hn::StoreU(hn::DemoteTo(kHalfTag, hn::LoadU(kTag, from + i)), kHalfTag,
-               reinterpret_cast<hwy::float16_t*>(to + i));
-  }
-  for (; i < count; ++i) to[i] = FloatToFloat16(from[i]);
-}
-
-HWY_INLINE void Widen(const uint16_t* HWY_RESTRICT from, size_t count, float* HWY_RESTRICT to) {
-  size_t i = 0;
-  for (; i + kLanes <= count; i += kLanes) {
-    hn::StoreU(hn::PromoteTo(kTag, hn::LoadU(kHalfTag, reinterpret_cast<const hwy::float16_t*>(from + i))),
-               kTag, to + i);
-  }
-  for (; i < count; ++i) to[i] = Float16ToFloat(from[i]);
-}
-
-void NarrowSlotsImpl(size_t head_dim, size_t first, size_t count, const KvBlock& from,
-                     const HalfKvBlock& to) {
-  for (size_t d = 0; d < head_dim; ++d) {
-    Narrow(from.keys + d * kBlockTokens + first, count, to.keys + d * kBlockTokens + first);
-  }
-  Narrow(from.values + first * head_dim, count * head_dim, to.values + first * head_dim);
-}
-
-void AttendToHalfBlockImpl(const QueryTile& tile, const RotaryAngles& rotary, const HalfKvBlock& block,
-                           const KvBlock& scratch, size_t block_index, const AttendState& state) {
-  // A few rows take the numbers as they are, and memory is read while they are used. For more, widening once
-  // costs less than widening for each tile of registers.
-  if (tile.num_rows() <= kGroupRows) {
-    AttendTo(tile, rotary, block.keys, kBlockTokens, block.values, block_index, state);
-    return;
-  }
-  Widen(block.keys, tile.head_dim * kBlockTokens, scratch.keys);
-  Widen(block.values, tile.VisibleInBlock(tile.num_tokens - 1, block_index) * tile.head_dim, scratch.values);
-  AttendTo(tile, rotary, scratch.keys, kBlockTokens, scratch.values, block_index, state);
-}
-
 void Exp2Impl(size_t count, const float* x, float* y) {
   ForVectors(0, count,
              [&](auto tag, size_t i) HWY_ATTR { hn::StoreU(Exp2(tag, hn::LoadU(tag, x + i)), tag, y + i); });
@@ -271,8 +316,8 @@ HWY_EXPORT(StoreKeysAndValuesImpl);
 HWY_EXPORT(LoadQueriesImpl);
 HWY_EXPORT(AttendToBlockImpl);
 HWY_EXPORT(StoreOutputsImpl);
-HWY_EXPORT(NarrowSlotsImpl);
 HWY_EXPORT(AttendToHalfBlockImpl);
+HWY_EXPORT(AttendToInt8BlockImpl);
 HWY_EXPORT(Exp2Impl);
 
 }  // namespace
@@ -281,9 +326,6 @@ void StoreKeysAndValues(const RotaryAngles& rotary, HeadRows<const float> keys, 
                         size_t num_tokens, size_t first_offset, const KvBlock& block, float* scratch) {
   HWY_DYNAMIC_DISPATCH(StoreKeysAndValuesImpl)
   (rotary, keys, values, num_tokens, first_offset, block, scratch);
-}
-void NarrowSlots(size_t head_dim, size_t first, size_t count, const KvBlock& from, const HalfKvBlock& to) {
-  HWY_DYNAMIC_DISPATCH(NarrowSlotsImpl)(head_dim, first, count, from, to);
 }
 void LoadQueries(const QueryTile& tile, const RotaryAngles& rotary, HeadRows<const float> queries,
                  float scale, const AttendState& state) {
@@ -296,6 +338,10 @@ void AttendToBlock(const QueryTile& tile, const RotaryAngles& rotary, const KvBl
 void AttendToBlock(const QueryTile& tile, const RotaryAngles& rotary, const HalfKvBlock& block,
                    const KvBlock& scratch, size_t block_index, const AttendState& state) {
   HWY_DYNAMIC_DISPATCH(AttendToHalfBlockImpl)(tile, rotary, block, scratch, block_index, state);
+}
+void AttendToBlock(const QueryTile& tile, const RotaryAngles& rotary, const Int8KvBlock& block,
+                   const KvBlock& scratch, size_t block_index, const AttendState& state) {
+  HWY_DYNAMIC_DISPATCH(AttendToInt8BlockImpl)(tile, rotary, block, scratch, block_index, state);
 }
 void StoreOutputs(const QueryTile& tile, const AttendState& state, HeadRows<float> outputs,
                   HeadRows<float> log_sums) {

@@ -15,9 +15,9 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace qwen25 {
+#include "kernels/kv_block.h"
 
-inline constexpr size_t kBlockTokens = 64;
+namespace qwen25 {
 
 // Rotary tables. Pair i of a head is (x[i], x[i + D/2]).
 struct RotaryAngles {
@@ -35,19 +35,6 @@ struct RotaryAngles {
     const size_t distance = query_block - block;
     return distance >= max_distance + 64 ? 0 : max_distance + 64 - distance;
   }
-};
-
-// One kv head of one block.
-struct KvBlock {
-  float* keys;        // [D, key_stride]: transposed, rotated by their offset in the block
-  size_t key_stride;  // 64, or the block's tokens rounded up to 16
-  float* values;      // [tokens, D]
-};
-
-// One kv head of one block kept in float16 (IEEE binary16), the same layout with key_stride 64.
-struct HalfKvBlock {
-  uint16_t* keys;
-  uint16_t* values;
 };
 
 // The queries of consecutive tokens of one sequence, all within one block of 64 positions, for the heads of
@@ -99,9 +86,6 @@ struct HeadRows {
 void StoreKeysAndValues(const RotaryAngles& rotary, HeadRows<const float> keys, HeadRows<const float> values,
                         size_t num_tokens, size_t first_offset, const KvBlock& block, float* scratch);
 
-// Rounds slots [first, first + count) of `from`, whose key_stride is 64, into `to`.
-void NarrowSlots(size_t head_dim, size_t first, size_t count, const KvBlock& from, const HalfKvBlock& to);
-
 // ---- Forward -------------------------------------------------------------------------
 
 // Running state of one tile, in scratch memory of AttendState::NumFloats.
@@ -113,10 +97,11 @@ struct AttendState {
   float* shifts;   // [R] what is subtracted from scores before their exponential
   float* factors;  // [R] what the current block scales earlier sums by
   float* scores;   // [12, 64] of a few rows
+  float* scaled;   // [12, 64] the same times the scales of int8 values
 
   static constexpr size_t kGroupRows = 12;  // rows that go through scores, softmax and values together
   static constexpr size_t NumFloats(size_t head_dim, size_t rows) {
-    return 3 * rows * head_dim + 18 * rows + kGroupRows * kBlockTokens;
+    return 3 * rows * head_dim + 18 * rows + 2 * kGroupRows * kBlockTokens;
   }
   AttendState(float* memory, size_t head_dim, size_t rows)
       : queries(memory),
@@ -125,7 +110,8 @@ struct AttendState {
         totals(sums + rows * head_dim),
         shifts(totals + 16 * rows),
         factors(shifts + rows),
-        scores(factors + rows) {}
+        scores(factors + rows),
+        scaled(scores + kGroupRows * kBlockTokens) {}
 
   // The state of the rows from `row` on, as a tile of its own.
   AttendState FromRow(size_t row, size_t head_dim) const {
@@ -149,6 +135,11 @@ void AttendToBlock(const QueryTile& tile, const RotaryAngles& rotary, const KvBl
 // The same for a float16 block: the numbers are those of the block in float32. `scratch` has 64 * D floats
 // for keys and as many for values, key_stride 64.
 void AttendToBlock(const QueryTile& tile, const RotaryAngles& rotary, const HalfKvBlock& block,
+                   const KvBlock& scratch, size_t block_index, const AttendState& state);
+// The same for an int8 block. A score is the sum over groups, in ascending order, of a token's scale times
+// the chain of products with its codes; a probability is multiplied by the scale of a group before it meets
+// codes.
+void AttendToBlock(const QueryTile& tile, const RotaryAngles& rotary, const Int8KvBlock& block,
                    const KvBlock& scratch, size_t block_index, const AttendState& state);
 // Writes the tile's outputs and, where `log_sums.data` is not null, per token and head the logarithm (base 2)
 // of the sum of the exponentials of its scores.

@@ -29,16 +29,16 @@ HWY_INLINE uint16_t RoundUp(float value) {
   return Float16ToFloat(rounded) < value ? static_cast<uint16_t>(rounded + 1) : rounded;
 }
 
-template <typename Number>
-HWY_INLINE void Summarize(size_t head_dim, const Number* keys, size_t lane, uint16_t* panel) {
+// load(dimension, token): a vector of keys.
+template <class Load>
+HWY_INLINE void Summarize(size_t head_dim, const Load& load, size_t lane, uint16_t* panel) {
   const size_t half = head_dim / 2;
   uint16_t *radii = panel + head_dim * kPanelBlocks, *variances = radii + half * kPanelBlocks;
   for (size_t i = 0; i < half; ++i) {
-    const Number *xs = keys + i * kBlockTokens, *ys = keys + (i + half) * kBlockTokens;
     Vec sum_x = hn::Zero(kTag), sum_y = hn::Zero(kTag);
     for (size_t t = 0; t < kBlockTokens; t += kLanes) {
-      sum_x = hn::Add(sum_x, LoadFloats(kTag, xs + t));
-      sum_y = hn::Add(sum_y, LoadFloats(kTag, ys + t));
+      sum_x = hn::Add(sum_x, load(i, t));
+      sum_y = hn::Add(sum_y, load(i + half, t));
     }
     const uint16_t mean_x = FloatToFloat16(Sum(sum_x) / kBlockTokens);
     const uint16_t mean_y = FloatToFloat16(Sum(sum_y) / kBlockTokens);
@@ -46,8 +46,8 @@ HWY_INLINE void Summarize(size_t head_dim, const Number* keys, size_t lane, uint
     const Vec center_y = hn::Set(kTag, Float16ToFloat(mean_y));
     Vec greatest = hn::Zero(kTag), sum = hn::Zero(kTag);
     for (size_t t = 0; t < kBlockTokens; t += kLanes) {
-      const Vec dx = hn::Sub(LoadFloats(kTag, xs + t), center_x);
-      const Vec dy = hn::Sub(LoadFloats(kTag, ys + t), center_y);
+      const Vec dx = hn::Sub(load(i, t), center_x);
+      const Vec dy = hn::Sub(load(i + half, t), center_y);
       const Vec square = hn::MulAdd(dy, dy, hn::Mul(dx, dx));
       greatest = hn::Max(greatest, square);
       sum = hn::Add(sum, square);
@@ -89,11 +89,25 @@ void SummarizePanelImpl(size_t head_dim, const uint16_t* panel, size_t lane, uin
   }
 }
 
+template <typename Number>
+HWY_INLINE void SummarizeKeys(size_t head_dim, const Number* keys, size_t lane, uint16_t* panel) {
+  const auto load = [&](size_t d, size_t t)
+                        HWY_ATTR { return LoadFloats(kTag, keys + d * kBlockTokens + t); };
+  Summarize(head_dim, load, lane, panel);
+}
+
 void SummarizeBlockImpl(size_t head_dim, const KvBlock& block, size_t lane, uint16_t* panel) {
-  Summarize(head_dim, block.keys, lane, panel);
+  SummarizeKeys(head_dim, block.keys, lane, panel);
 }
 void SummarizeHalfBlockImpl(size_t head_dim, const HalfKvBlock& block, size_t lane, uint16_t* panel) {
-  Summarize(head_dim, block.keys, lane, panel);
+  SummarizeKeys(head_dim, block.keys, lane, panel);
+}
+void SummarizeInt8BlockImpl(size_t head_dim, const Int8KvBlock& block, size_t lane, uint16_t* panel) {
+  const auto load = [&](size_t d, size_t t) HWY_ATTR {
+    const uint16_t* scales = block.key_scales + d / Int8KvBlock::kGroup * kBlockTokens;
+    return hn::Mul(LoadFloats(kTag, block.keys + d * kBlockTokens + t), LoadFloats(kTag, scales + t));
+  };
+  Summarize(head_dim, load, lane, panel);
 }
 
 void LoadScoreQueriesImpl(size_t head_dim, size_t num_rows, const float* queries,
@@ -319,6 +333,7 @@ namespace {
 
 HWY_EXPORT(SummarizeBlockImpl);
 HWY_EXPORT(SummarizeHalfBlockImpl);
+HWY_EXPORT(SummarizeInt8BlockImpl);
 HWY_EXPORT(SummarizePanelImpl);
 HWY_EXPORT(LoadScoreQueriesImpl);
 HWY_EXPORT(ScorePanelImpl);
@@ -335,6 +350,9 @@ void SummarizeBlock(size_t head_dim, const KvBlock& block, size_t lane, uint16_t
 }
 void SummarizeBlock(size_t head_dim, const HalfKvBlock& block, size_t lane, uint16_t* panel) {
   HWY_DYNAMIC_DISPATCH(SummarizeHalfBlockImpl)(head_dim, block, lane, panel);
+}
+void SummarizeBlock(size_t head_dim, const Int8KvBlock& block, size_t lane, uint16_t* panel) {
+  HWY_DYNAMIC_DISPATCH(SummarizeInt8BlockImpl)(head_dim, block, lane, panel);
 }
 void SummarizePanel(size_t head_dim, const uint16_t* panel, size_t lane, uint16_t* super_panel) {
   HWY_DYNAMIC_DISPATCH(SummarizePanelImpl)(head_dim, panel, lane, super_panel);

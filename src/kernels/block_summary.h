@@ -31,8 +31,7 @@ namespace qwen25 {
 enum class BlockScore : uint8_t { kMean, kBound, kVariance };
 
 // Blocks whose summaries lie side by side in a panel, as the keys of a block do: [2 D, 64] float16, D rows of
-// means, P of radii, P of variances; column j is block j of the 64. As many numbers as a block's keys and
-// values.
+// means, P of radii, P of variances; column j is block j of the 64.
 inline constexpr size_t kPanelBlocks = 64;
 constexpr size_t NumbersPerPanel(size_t head_dim) {
   return 2 * head_dim * kPanelBlocks;
@@ -41,6 +40,7 @@ constexpr size_t NumbersPerPanel(size_t head_dim) {
 // Writes the summary of a block whose 64 tokens are all there to column `lane` of a panel.
 void SummarizeBlock(size_t head_dim, const KvBlock& block, size_t lane, uint16_t* panel);
 void SummarizeBlock(size_t head_dim, const HalfKvBlock& block, size_t lane, uint16_t* panel);
+void SummarizeBlock(size_t head_dim, const Int8KvBlock& block, size_t lane, uint16_t* panel);
 
 // Writes the summary of a whole panel, all 64 blocks of which are summarised, to column `lane` of another:
 // that of its keys as they are seen at one distance, whichever block they stand in.

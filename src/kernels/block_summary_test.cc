@@ -11,6 +11,7 @@
 #include "base/dtype.h"
 #include "base/rng.h"
 #include "kernels/isa_test_util.h"
+#include "tensor/aligned_buffer.h"
 
 namespace qwen25 {
 namespace {
@@ -169,6 +170,22 @@ TEST(BlockSummaryTest, HalfBlocksGiveTheSummariesOfTheirNumbers) {
   }
   std::vector<uint16_t> panel(NumbersPerPanel(head_dim));
   SummarizeBlock(head_dim, HalfKvBlock{half.data(), nullptr}, 0, panel.data());
+  EXPECT_EQ(panel, problem.Panel());
+}
+
+TEST(BlockSummaryTest, Int8BlocksGiveTheSummariesOfTheirNumbers) {
+  const size_t head_dim = 48;
+  Problem problem(head_dim, 1, 1, 0, 10, 3);
+  AlignedBuffer<std::byte> memory(Int8KvBlock::NumBytes(head_dim));
+  const Int8KvBlock block = Int8KvBlock::At(memory.data(), head_dim);
+  std::vector<float> values(head_dim * kBlockTokens);
+  NarrowSlots(head_dim, 0, kBlockTokens, {problem.keys[0].data(), kBlockTokens, values.data()}, block);
+  for (size_t i = 0; i < values.size(); ++i) {
+    const uint16_t scale = block.key_scales[i / kBlockTokens / 32 * kBlockTokens + i % kBlockTokens];
+    problem.keys[0][i] = Float16ToFloat(scale) * static_cast<float>(block.keys[i]);
+  }
+  std::vector<uint16_t> panel(NumbersPerPanel(head_dim));
+  SummarizeBlock(head_dim, block, 0, panel.data());
   EXPECT_EQ(panel, problem.Panel());
 }
 

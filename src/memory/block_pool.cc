@@ -14,10 +14,10 @@ constexpr size_t kSpillUnit = size_t{64} << 10;  // whole pages, of any size tha
 
 }  // namespace
 
-BlockPool::BlockPool(const AttentionShape& shape, size_t num_layers, size_t max_blocks,
+BlockPool::BlockPool(size_t bytes_per_layer, size_t num_layers, size_t max_blocks,
                      std::filesystem::path spill_directory)
     : num_layers_(num_layers),
-      bytes_per_layer_(shape.BytesPerBlock()),
+      bytes_per_layer_(bytes_per_layer),
       max_blocks_(max_blocks),
       spill_directory_(std::move(spill_directory)) {}
 

@@ -27,9 +27,10 @@ class BlockPool {
  public:
   using BlockId = uint32_t;
 
-  // At most `max_blocks` blocks. With a `spill_directory` they lie in a file there (spill_file.h), which is
-  // made when the first is taken; otherwise in RAM.
-  BlockPool(const AttentionShape& shape, size_t num_layers, size_t max_blocks,
+  // At most `max_blocks` blocks of `bytes_per_layer`, a multiple of 64, in each layer. With a
+  // `spill_directory` they lie in a file there (spill_file.h), which is made when the first is taken;
+  // otherwise in RAM.
+  BlockPool(size_t bytes_per_layer, size_t num_layers, size_t max_blocks,
             std::filesystem::path spill_directory = {});
 
   // A zeroed block, held once; kResourceExhausted, with the sizes, when all are held, or an error of the
@@ -47,7 +48,7 @@ class BlockPool {
   // no longer published then), or a copy, for which one holding of `id` ends. Errors as Take.
   Result<BlockId> MakeWritable(BlockId id);
 
-  // One layer of a block: AttentionShape::BytesPerBlock() bytes.
+  // One layer of a block: bytes_per_layer() bytes, 64-byte aligned.
   std::byte* Data(BlockId id, size_t layer) const { return blocks_[id].data + layer * bytes_per_layer_; }
 
   // Gives the RAM of a pool that lies in a file back to the system; what is in the blocks stays.

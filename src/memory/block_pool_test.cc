@@ -13,10 +13,10 @@
 namespace qwen25 {
 namespace {
 
-constexpr AttentionShape kShape = {.num_heads = 4, .num_kv_heads = 2, .head_dim = 8, .scale = 1};
+constexpr size_t kLayerBytes = 8192;
 
 TEST(BlockPoolTest, BlocksAreZeroedDistinctAndReused) {
-  BlockPool pool(kShape, 3, 4);
+  BlockPool pool(kLayerBytes, 3, 4);
   std::set<std::byte*> seen;
   std::vector<BlockPool::BlockId> ids;
   for (int i = 0; i < 4; ++i) {
@@ -24,7 +24,7 @@ TEST(BlockPoolTest, BlocksAreZeroedDistinctAndReused) {
     ids.push_back(id);
     for (size_t layer = 0; layer < 3; ++layer) {
       EXPECT_TRUE(seen.insert(pool.Data(id, layer)).second);
-      std::fill_n(pool.Data(id, layer), kShape.BytesPerBlock(), std::byte{1});
+      std::fill_n(pool.Data(id, layer), kLayerBytes, std::byte{1});
     }
   }
   EXPECT_EQ(pool.num_used(), 4u);
@@ -32,18 +32,18 @@ TEST(BlockPoolTest, BlocksAreZeroedDistinctAndReused) {
   pool.Give(ids[2]);
   ASSERT_OK_AND_ASSIGN(const auto again, pool.Take());
   EXPECT_EQ(again, ids[2]);
-  for (size_t i = 0; i < kShape.BytesPerBlock(); ++i) ASSERT_EQ(pool.Data(again, 2)[i], std::byte{0});
+  for (size_t i = 0; i < kLayerBytes; ++i) ASSERT_EQ(pool.Data(again, 2)[i], std::byte{0});
 }
 
 TEST(BlockPoolTest, ASpilledPoolHoldsItsBlocksInAFileWithoutAName) {
   TemporaryDirectory directory;
-  BlockPool pool(kShape, 3, 5000, directory.path());
+  BlockPool pool(kLayerBytes, 3, 5000, directory.path());
   std::vector<BlockPool::BlockId> ids;
   for (int i = 0; i < 2000; ++i) {
     ASSERT_OK_AND_ASSIGN(const auto id, pool.Take());
     ids.push_back(id);
     for (size_t layer = 0; layer < 3; ++layer) {
-      std::fill_n(pool.Data(id, layer), kShape.BytesPerBlock(), static_cast<std::byte>(i + layer));
+      std::fill_n(pool.Data(id, layer), kLayerBytes, static_cast<std::byte>(i + layer));
     }
   }
   EXPECT_TRUE(std::filesystem::is_empty(directory.path()));
@@ -52,7 +52,7 @@ TEST(BlockPoolTest, ASpilledPoolHoldsItsBlocksInAFileWithoutAName) {
   EXPECT_LT(ReadResidentMemory().file_bytes + (size_t{16} << 20), before);
   for (int i = 0; i < 2000; ++i) {
     for (size_t layer = 0; layer < 3; ++layer) {
-      ASSERT_EQ(pool.Data(ids[i], layer)[kShape.BytesPerBlock() - 1], static_cast<std::byte>(i + layer));
+      ASSERT_EQ(pool.Data(ids[i], layer)[kLayerBytes - 1], static_cast<std::byte>(i + layer));
     }
   }
 }
@@ -64,7 +64,7 @@ std::vector<int32_t> BlockTokens(int32_t first) {
 }
 
 TEST(BlockPoolTest, PublishedBlocksAreSharedAndOutliveTheirHolders) {
-  BlockPool pool(kShape, 1, 2);
+  BlockPool pool(kLayerBytes, 1, 2);
   ASSERT_OK_AND_ASSIGN(const auto first, pool.Take());
   const Hash128 name = {1, 2};
   pool.Publish(first, name, BlockTokens(0));
@@ -87,7 +87,7 @@ TEST(BlockPoolTest, PublishedBlocksAreSharedAndOutliveTheirHolders) {
 }
 
 TEST(BlockPoolTest, TheLongestUnusedGoesFirst) {
-  BlockPool pool(kShape, 1, 3);
+  BlockPool pool(kLayerBytes, 1, 3);
   std::vector<BlockPool::BlockId> ids;
   for (int32_t i = 0; i < 3; ++i) {
     ASSERT_OK_AND_ASSIGN(const auto id, pool.Take());
@@ -101,9 +101,9 @@ TEST(BlockPoolTest, TheLongestUnusedGoesFirst) {
 }
 
 TEST(BlockPoolTest, SharedBlocksAreCopiedBeforeTheyAreWrittenTo) {
-  BlockPool pool(kShape, 2, 4);
+  BlockPool pool(kLayerBytes, 2, 4);
   ASSERT_OK_AND_ASSIGN(const auto id, pool.Take());
-  std::fill_n(pool.Data(id, 1), kShape.BytesPerBlock(), std::byte{7});
+  std::fill_n(pool.Data(id, 1), kLayerBytes, std::byte{7});
   pool.Publish(id, {1, 1}, BlockTokens(0));
   EXPECT_EQ(pool.Find({1, 1}, BlockTokens(0)), id);
   ASSERT_OK_AND_ASSIGN(const auto copy, pool.MakeWritable(id));
@@ -118,10 +118,10 @@ TEST(BlockPoolTest, SharedBlocksAreCopiedBeforeTheyAreWrittenTo) {
 
 TEST(BlockPoolTest, TakingBlocksOfAFileDoesNotBringThemIntoRam) {
   const TemporaryDirectory directory;
-  const AttentionShape shape = {.num_heads = 2, .num_kv_heads = 2, .head_dim = 64, .scale = 1};
+  constexpr size_t kOneLayer = size_t{128} << 10;
   constexpr size_t kBytes = size_t{96} << 20, kMost = size_t{32} << 20;
-  const size_t num_blocks = kBytes / (2 * shape.BytesPerBlock());
-  BlockPool pool(shape, 2, num_blocks, directory.path());
+  const size_t num_blocks = kBytes / (2 * kOneLayer);
+  BlockPool pool(kOneLayer, 2, num_blocks, directory.path());
   const size_t before = ReadResidentMemory().file_bytes;
   std::vector<BlockPool::BlockId> ids(num_blocks);
   for (int round = 0; round < 2; ++round) {  // new ones, then those of a session that ended
@@ -141,12 +141,12 @@ TEST(BlockPoolTest, TakingBlocksOfAFileDoesNotBringThemIntoRam) {
 }
 
 TEST(BlockPoolTest, AFolderThatIsNotThereIsAnError) {
-  BlockPool pool(kShape, 1, 8, "/nonexistent/folder");
+  BlockPool pool(kLayerBytes, 1, 8, "/nonexistent/folder");
   EXPECT_ERROR_CONTAINS(pool.Take(), "/nonexistent/folder");
 }
 
 TEST(BlockListTest, GrowsShrinksAndGivesBack) {
-  BlockPool pool(kShape, 2, 4);
+  BlockPool pool(kLayerBytes, 2, 4);
   {
     BlockList list(&pool, 2, 4);
     ASSERT_OK(list.Grow(3));

@@ -6,14 +6,6 @@
 #include "ops/stored_summary.h"
 
 namespace qwen25 {
-namespace {
-
-size_t PanelBytes(const AttentionShape& shape) {
-  return SummaryBytes(shape) * kPanelBlocks;
-}
-
-}  // namespace
-
 Result<std::unique_ptr<RecalledBlocks>> RecalledBlocks::Load(const BlockStore& store,
                                                              std::string_view name_space,
                                                              const BlockFormat& format,
@@ -41,7 +33,7 @@ Result<std::unique_ptr<RecalledBlocks>> RecalledBlocks::Load(const BlockStore& s
 
 Status RecalledBlocks::LoadPanels(ThreadPool& threads) {
   num_panels_ = (blocks_.size() + kPanelBlocks - 1) / kPanelBlocks;
-  const size_t panel_bytes = PanelBytes(shape_);
+  const size_t panel_bytes = shape_.BytesPerPanel();
   memory_ = AlignedBuffer<std::byte>(format_.num_layers * num_panels_ * panel_bytes);
   for (size_t i = 0; i < format_.num_layers * num_panels_; ++i) {
     panels_.push_back(memory_.data() + i * panel_bytes);

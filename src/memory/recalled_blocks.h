@@ -38,7 +38,7 @@ class RecalledBlocks : public BlockSource {
   size_t num_panels() const { return num_panels_; }
   // Of RAM, for the summaries.
   size_t num_bytes() const { return memory_.size(); }
-  // [num_panels()] panels of summaries of a layer, AttentionShape of float16 blocks each.
+  // [num_panels()] panels of summaries of a layer, BytesPerPanel() bytes each.
   std::span<std::byte* const> Panels(size_t layer) const {
     return std::span(panels_).subspan(layer * num_panels_, num_panels_);
   }

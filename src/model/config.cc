@@ -360,8 +360,8 @@ double ModelConfig::ForwardFlopsPerToken(double context) const {
   return num_hidden_layers * (2 * weights + attention) + 2 * hidden * vocab_size;
 }
 
-uint64_t ModelConfig::KvBytesPerToken(size_t bytes_per_value) const {
-  return uint64_t{2} * num_hidden_layers * KeyValueDim() * bytes_per_value;
+uint64_t ModelConfig::KvBytesPerToken(KvFormat format) const {
+  return uint64_t{num_hidden_layers} * num_key_value_heads * (KvHeadBytes(format, head_dim) / kBlockTokens);
 }
 
 RotaryFrequencies ComputeRotaryFrequencies(const ModelConfig& config) {

@@ -12,6 +12,7 @@
 #include "base/status.h"
 #include "ops/block_router.h"
 #include "ops/head_gate.h"
+#include "ops/kv_format.h"
 
 namespace qwen25 {
 
@@ -72,9 +73,8 @@ struct ModelConfig {
   // Floating-point operations of one token: 2 per weight of a matrix product, plus attention over `context`
   // tokens (scores and outputs). Training costs three times the forward pass (arXiv:2001.08361).
   double ForwardFlopsPerToken(double context) const;
-  // Bytes of keys and values that one token leaves behind in all layers, in numbers of `bytes_per_value`
-  // bytes.
-  uint64_t KvBytesPerToken(size_t bytes_per_value) const;
+  // Bytes of keys and values that one token leaves behind in all layers.
+  uint64_t KvBytesPerToken(KvFormat format) const;
 
   bool operator==(const ModelConfig&) const = default;
 };

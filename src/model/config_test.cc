@@ -275,7 +275,9 @@ TEST(RotaryFrequenciesTest, YarnMatchesTransformers) {
 TEST(ModelConfigTest, CountsOperationsAndBytes) {
   const ModelConfig config = *FindPreset("0.5b");
   // 12 KiB in float16, as docs of other engines state.
-  EXPECT_EQ(config.KvBytesPerToken(2), 12288u);
+  EXPECT_EQ(config.KvBytesPerToken(KvFormat::kFloat32), 24576u);
+  EXPECT_EQ(config.KvBytesPerToken(KvFormat::kFloat16), 12288u);
+  EXPECT_EQ(config.KvBytesPerToken(KvFormat::kInt8), 6528u);
   EXPECT_NEAR(config.ForwardFlopsPerToken(0), 2.0 * 494032768, 2.0 * 494032768 * 0.001);
 }
 

@@ -123,12 +123,13 @@ std::string PlanReport(std::string_view name, const ModelConfig& config, const P
   line("forward", FormatCount(config.ForwardFlopsPerToken(context)) + "FLOP at mean context " +
                       fmt::format("{}", options.sequence_length / 2));
   line("training (forward + backward)", FormatCount(3 * config.ForwardFlopsPerToken(context)) + "FLOP");
-  line("keys and values, float16", FormatBytes(static_cast<double>(config.KvBytesPerToken(2))));
-  line("keys and values, int8", FormatBytes(static_cast<double>(config.KvBytesPerToken(1))));
+  line("keys and values, float16",
+       FormatBytes(static_cast<double>(config.KvBytesPerToken(KvFormat::kFloat16))));
+  line("keys and values, int8", FormatBytes(static_cast<double>(config.KvBytesPerToken(KvFormat::kInt8))));
 
   text += fmt::format("\ninference, {} streams of {} tokens\n", options.num_streams, options.context_tokens);
-  const double kv =
-      static_cast<double>(config.KvBytesPerToken(2)) * options.num_streams * options.context_tokens;
+  const double kv = static_cast<double>(config.KvBytesPerToken(KvFormat::kFloat16)) * options.num_streams *
+                    options.context_tokens;
   line("keys and values, float16", FormatBytes(kv));
   line("with 8-bit weights", FormatBytes(kv + parameters * 8.5 / 8));
   line("with 4-bit weights", FormatBytes(kv + parameters * 4.5 / 8));

@@ -6,9 +6,8 @@
 // A KV block holds 64 consecutive tokens of one sequence and one layer. Its keys are rotated by their offset
 // inside the block (0..63); a query at position p attends to block b (first position 64 b) with its vector
 // rotated by p - 64 b. The product depends only on the distance, so this is exact, and a block does not know
-// where it stands. Layout, per kv head: keys transposed [D, 64], then values [64, D], so that scores and
-// outputs both accumulate in a fixed order with unit-stride loads. Unused slots of the last block are zero by
-// convention; attention never lets what is in them reach a result.
+// where it stands. Formats and their layouts are in kernels/kv_block.h. Unused slots of the last block are
+// zero by convention; attention never lets what is in them reach a result.
 //
 // The arithmetic is in kernels/attention.h. Splitting by (sequence, kv head, query tile), and backward by
 // (sequence, kv head) or, where these are too few for the threads, by blocks and tiles, is in
@@ -21,8 +20,10 @@
 #include <vector>
 
 #include "kernels/attention.h"
+#include "kernels/block_summary.h"
 #include "ops/block_router.h"
 #include "ops/execution.h"
+#include "ops/kv_format.h"
 #include "ops/token_batch.h"
 
 namespace qwen25 {
@@ -33,10 +34,6 @@ enum class AttentionMask {
   kPrefix,         // the first `prefix_length` tokens of a sequence see each other, the rest is causal
 };
 
-// How keys and values are kept in blocks: as computed, or rounded to float16, half the memory and half the
-// reading. Either way a row's result does not depend on its company.
-enum class KvFormat : uint8_t { kFloat32, kFloat16 };
-
 // Shapes of one attention layer and of its KV blocks.
 struct AttentionShape {
   size_t num_heads = 0;
@@ -46,11 +43,10 @@ struct AttentionShape {
   KvFormat kv_format = KvFormat::kFloat32;  // of listed blocks; SelfAttention's own are float32
 
   size_t HeadsPerGroup() const { return num_heads / num_kv_heads; }
-  size_t NumbersPerBlock() const { return 2 * num_kv_heads * head_dim * kBlockTokens; }
-  size_t BytesPerBlock() const { return NumbersPerBlock() * (kv_format == KvFormat::kFloat32 ? 4 : 2); }
-  // Offsets in numbers, from the start of a block, of one kv head's keys [D, 64] and values [64, D].
-  size_t KeyOffset(size_t kv_head) const { return 2 * kv_head * head_dim * kBlockTokens; }
-  size_t ValueOffset(size_t kv_head) const { return KeyOffset(kv_head) + head_dim * kBlockTokens; }
+  // kv head by kv head a block of kv_format (kernels/kv_block.h).
+  size_t BytesPerBlock() const { return num_kv_heads * KvHeadBytes(kv_format, head_dim); }
+  // Summaries of 64 blocks: kv head by kv head a panel (kernels/block_summary.h), whatever kv_format is.
+  size_t BytesPerPanel() const { return num_kv_heads * NumbersPerPanel(head_dim) * sizeof(uint16_t); }
   // Columns of qkv where a kv head's group of query heads, its key and its value begin. The first is also
   // that of the group's outputs.
   size_t QueryColumn(size_t kv_head) const { return kv_head * HeadsPerGroup() * head_dim; }
@@ -126,8 +122,8 @@ struct SequenceKv {
   std::span<std::byte* const> blocks;  // each AttentionShape::BytesPerBlock() bytes, 64-byte aligned
   size_t num_tokens = 0;               // tokens of the sequence held in the blocks, the batch's own included
   size_t prefix_length = 0;            // for AttentionMask::kPrefix
-  // Summaries of these blocks, 64 of them in each panel (kernels/block_summary.h): as many numbers as a block
-  // has, of 2 bytes, kv head by kv head. Filled by AppendKv as blocks become full. Empty: no routing.
+  // Summaries of these blocks, 64 of them in each panel of AttentionShape::BytesPerPanel() bytes. Filled by
+  // AppendKv as blocks become full. Empty: no routing.
   std::span<std::byte* const> summaries = {};
   // Summaries of whole panels, 64 of them in each, for rotary tables that clamp (ops/tile_choice.h). Filled
   // likewise. Empty: every block is scored.

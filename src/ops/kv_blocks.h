@@ -9,6 +9,7 @@
 #pragma once
 
 #include <algorithm>
+#include <type_traits>
 
 #include "kernels/attention.h"
 #include "kernels/block_summary.h"
@@ -17,6 +18,12 @@
 #include "ops/tile_choice.h"
 
 namespace qwen25 {
+
+// One kv head of a block of BytesPerBlock() bytes. Block: of kernels/kv_block.h.
+template <typename Block>
+Block HeadBlock(const AttentionShape& shape, std::byte* data, size_t kv_head) {
+  return Block::At(data + kv_head * Block::NumBytes(shape.head_dim), shape.head_dim);
+}
 
 // One kv head of a block, in scratch memory.
 inline KvBlock ScratchBlock(const AttentionShape& shape, float* scratch) {
@@ -63,7 +70,7 @@ struct ListedKv {
 struct ListedBlocks : ListedKv {
   size_t ScratchFloats() const { return 0; }
   KvBlock Target(size_t sequence, size_t kv_head, size_t block, float*) const {
-    return Block(kv[sequence].blocks[block], kv_head);
+    return HeadBlock<KvBlock>(shape, kv[sequence].blocks[block], kv_head);
   }
   void Stored(size_t sequence, size_t kv_head, size_t block, size_t first_offset, size_t num_tokens,
               const KvBlock& target) const {
@@ -76,52 +83,45 @@ struct ListedBlocks : ListedKv {
   void AttendTo(const AttentionTask& task, const QueryTile& tile, const RotaryAngles& rotary, size_t block,
                 float*, const AttendState& state) const {
     std::byte* data = Readable(task.sequence, block);
-    if (data != nullptr) AttendToBlock(tile, rotary, Block(data, task.kv_head), block, state);
-  }
-
- private:
-  KvBlock Block(std::byte* data, size_t kv_head) const {
-    auto* floats = reinterpret_cast<float*>(data);
-    return {floats + shape.KeyOffset(kv_head), kBlockTokens, floats + shape.ValueOffset(kv_head)};
+    if (data == nullptr) return;
+    AttendToBlock(tile, rotary, HeadBlock<KvBlock>(shape, data, task.kv_head), block, state);
   }
 };
 
-// Float16 blocks that the caller owns.
-struct ListedHalfBlocks : ListedKv {
+// Blocks that the caller owns in a narrower format: written, and where that is faster read, by way of scratch
+// memory.
+template <typename Block>
+struct ListedNarrowBlocks : ListedKv {
   size_t ScratchFloats() const { return 2 * shape.head_dim * kBlockTokens; }
   KvBlock Target(size_t, size_t, size_t, float* scratch) const { return ScratchBlock(shape, scratch); }
   void Stored(size_t sequence, size_t kv_head, size_t block, size_t first_offset, size_t num_tokens,
               const KvBlock& target) const {
-    const HalfKvBlock stored = Block(kv[sequence].blocks[block], kv_head);
+    const Block stored = HeadBlock<Block>(shape, kv[sequence].blocks[block], kv_head);
     NarrowSlots(shape.head_dim, first_offset, num_tokens, target, stored);
     SummarizeIfFull(sequence, kv_head, block, first_offset + num_tokens, stored);
   }
   // Summarises a block that is full.
   void Summarize(size_t sequence, size_t kv_head, size_t block) const {
-    SummarizeIfFull(sequence, kv_head, block, kBlockTokens, Block(kv[sequence].blocks[block], kv_head));
+    SummarizeIfFull(sequence, kv_head, block, kBlockTokens,
+                    HeadBlock<Block>(shape, kv[sequence].blocks[block], kv_head));
   }
   void AttendTo(const AttentionTask& task, const QueryTile& tile, const RotaryAngles& rotary, size_t block,
                 float* scratch, const AttendState& state) const {
     std::byte* data = Readable(task.sequence, block);
     if (data == nullptr) return;
-    AttendToBlock(tile, rotary, Block(data, task.kv_head), ScratchBlock(shape, scratch), block, state);
-  }
-
- private:
-  HalfKvBlock Block(std::byte* data, size_t kv_head) const {
-    auto* halves = reinterpret_cast<uint16_t*>(data);
-    return {halves + shape.KeyOffset(kv_head), halves + shape.ValueOffset(kv_head)};
+    AttendToBlock(tile, rotary, HeadBlock<Block>(shape, data, task.kv_head), ScratchBlock(shape, scratch),
+                  block, state);
   }
 };
 
 // Calls function(blocks) with the kind of blocks that the shape names.
 template <typename Function>
 void WithListedBlocks(const AttentionShape& shape, std::span<const SequenceKv> kv, const Function& function) {
-  if (shape.kv_format == KvFormat::kFloat32) {
-    function(ListedBlocks{{shape, kv}});
-  } else {
-    function(ListedHalfBlocks{{shape, kv}});
-  }
+  WithKvBlock(shape.kv_format, [&]<typename Block>(std::type_identity<Block>) {
+    using Listed =
+        std::conditional_t<std::is_same_v<Block, KvBlock>, ListedBlocks, ListedNarrowBlocks<Block>>;
+    function(Listed{{shape, kv}});
+  });
 }
 
 // Blocks of SelfAttention: those of a sequence one behind the other, the last one cut to 16 tokens, so that

@@ -28,10 +28,10 @@ struct Machine {
 // One sequence with its blocks and panels.
 class CachedSequence {
  public:
-  CachedSequence(const AttentionShape& shape, size_t max_tokens) : shape_(shape) {
+  CachedSequence(const AttentionShape& shape, size_t max_tokens) {
     const size_t blocks = (max_tokens + kBlockTokens - 1) / kBlockTokens;
-    for (size_t i = 0; i < blocks; ++i) Add(blocks_);
-    for (size_t i = 0; i * kPanelBlocks < blocks; ++i) Add(panels_);
+    for (size_t i = 0; i < blocks; ++i) Add(shape.BytesPerBlock(), blocks_);
+    for (size_t i = 0; i * kPanelBlocks < blocks; ++i) Add(shape.BytesPerPanel(), panels_);
   }
   SequenceKv View(size_t num_tokens, bool with_panels = true) const {
     return {.blocks = blocks_,
@@ -40,12 +40,11 @@ class CachedSequence {
   }
 
  private:
-  void Add(std::vector<std::byte*>& to) {
-    memory_.emplace_back(shape_.BytesPerBlock());
-    std::memset(memory_.back().data(), 0, shape_.BytesPerBlock());
+  void Add(size_t num_bytes, std::vector<std::byte*>& to) {
+    memory_.emplace_back(num_bytes);
+    std::memset(memory_.back().data(), 0, num_bytes);
     to.push_back(memory_.back().data());
   }
-  const AttentionShape& shape_;
   std::vector<AlignedBuffer<std::byte>> memory_;
   std::vector<std::byte*> blocks_, panels_;
 };
@@ -201,7 +200,7 @@ TEST(RoutedAttentionTest, ChoosesBlocksThatHoldTheMostAttention) {
 }
 
 TEST(RoutedAttentionTest, APolicyWithoutAChoiceGivesTheBitsOfDense) {
-  for (const KvFormat format : {KvFormat::kFloat32, KvFormat::kFloat16}) {
+  for (const KvFormat format : {KvFormat::kFloat32, KvFormat::kFloat16, KvFormat::kInt8}) {
     const Problem problem(32, 4, 2, 700, 9, format);
     const std::vector<float> dense = problem.Run({700}, nullptr, 1, /*with_panels=*/false);
     LayerRouting routing = {.policy = SmallPolicy(RoutingPolicy::Kind::kTopK)};
@@ -220,7 +219,7 @@ TEST(RoutedAttentionTest, APolicyWithoutAChoiceGivesTheBitsOfDense) {
 TEST(RoutedAttentionTest, ChunksAndThreadsDoNotMatter) {
   EXPECT_TRUE(rc::check([](uint64_t seed) {
     const size_t length = *rc::gen::inRange<size_t>(300, 900);
-    const KvFormat format = *rc::gen::element(KvFormat::kFloat32, KvFormat::kFloat16);
+    const KvFormat format = *rc::gen::element(KvFormat::kFloat32, KvFormat::kFloat16, KvFormat::kInt8);
     const Problem problem(16, 6, 2, length, seed, format);
     LayerRouting routing = {
         .policy = SmallPolicy(*rc::gen::element(RoutingPolicy::Kind::kTopK, RoutingPolicy::Kind::kTopP))};

@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "kernels/block_summary.h"
+#include "ops/kv_blocks.h"
 #include "tensor/aligned_buffer.h"
 
 namespace qwen25 {
@@ -30,16 +31,12 @@ void SummarizeStoredBlock(const AttentionShape& shape, const std::byte* block, s
   QWEN25_CHECK(summary.size() == SummaryBytes(shape));
   const AlignedBuffer<uint16_t> panel(NumbersPerPanel(shape.head_dim));
   auto* out = reinterpret_cast<uint16_t*>(summary.data());
-  // Read only.
-  auto* floats = reinterpret_cast<float*>(const_cast<std::byte*>(block));
-  auto* halves = reinterpret_cast<uint16_t*>(const_cast<std::byte*>(block));
   for (size_t kv_head = 0; kv_head < shape.num_kv_heads; ++kv_head) {
-    const size_t keys = shape.KeyOffset(kv_head), values = shape.ValueOffset(kv_head);
-    if (shape.kv_format == KvFormat::kFloat32) {
-      SummarizeBlock(shape.head_dim, KvBlock{floats + keys, kBlockTokens, floats + values}, 0, panel.data());
-    } else {
-      SummarizeBlock(shape.head_dim, HalfKvBlock{halves + keys, halves + values}, 0, panel.data());
-    }
+    WithKvBlock(shape.kv_format, [&]<typename Block>(std::type_identity<Block>) {
+      // Read only.
+      const auto head = HeadBlock<Block>(shape, const_cast<std::byte*>(block), kv_head);
+      SummarizeBlock(shape.head_dim, head, 0, panel.data());
+    });
     for (size_t i = 0; i < ColumnNumbers(shape); ++i) *out++ = panel.data()[i * kPanelBlocks];
   }
 }

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <numeric>
 #include <vector>
 
 #include "base/rng.h"
@@ -21,38 +22,43 @@ struct Blocks {
   SequenceKv kv;
 
   Blocks(KvFormat format, size_t count) : shape{4, 2, 8, 1, format}, panel(Bytes(kPanelBlocks)) {
-    Rng rng(3);
-    for (size_t i = 0; i < count; ++i) {
-      memory.emplace_back(shape.BytesPerBlock());
-      if (format == KvFormat::kFloat32) {
-        auto* numbers = reinterpret_cast<float*>(memory.back().data());
-        for (size_t n = 0; n < shape.NumbersPerBlock(); ++n) numbers[n] = static_cast<float>(rng.Normal());
-      } else {
-        auto* numbers = reinterpret_cast<uint16_t*>(memory.back().data());
-        for (size_t n = 0; n < shape.NumbersPerBlock(); ++n) {
-          numbers[n] = static_cast<uint16_t>((rng.Next() & 0x83ff) | 0x3800);  // magnitudes of 0.5 to 1
-        }
-      }
-      blocks.push_back(memory.back().data());
-    }
+    for (size_t i = 0; i < count; ++i) blocks.push_back(memory.emplace_back(shape.BytesPerBlock()).data());
     std::memset(panel.data(), 0, panel.size());
     panels_[0] = panel.data();
     kv = {.blocks = blocks, .num_tokens = count * kBlockTokens, .summaries = panels_};
   }
   size_t Bytes(size_t count) const { return SummaryBytes(shape) * count; }
 
+  // Fills blocks and panel with random tokens.
+  void Append(Execution& execution) {
+    const size_t count = kv.num_tokens;
+    const RotaryTable rotary(InverseFrequencies(shape.head_dim, 10000), count);
+    std::vector<int32_t> tokens(count), positions(count);
+    std::iota(positions.begin(), positions.end(), 0);
+    const std::vector<int32_t> starts = {0, static_cast<int32_t>(count)};
+    const Tensor qkv =
+        execution.tensors.New(count, (shape.num_heads + 2 * shape.num_kv_heads) * shape.head_dim);
+    Rng rng(3);
+    for (size_t i = 0; i < qkv.rows() * qkv.cols(); ++i) qkv.data()[i] = static_cast<float>(rng.Normal());
+    AppendKv(execution, shape, rotary, qkv.view(), {tokens, positions, starts}, {&kv, 1});
+  }
+
  private:
   std::byte* panels_[1];
 };
 
 TEST(StoredSummaryTest, APanelOfStoredSummariesIsThatOfTheBlocks) {
-  for (const KvFormat format : {KvFormat::kFloat32, KvFormat::kFloat16}) {
+  for (const KvFormat format : {KvFormat::kFloat32, KvFormat::kFloat16, KvFormat::kInt8}) {
     Blocks all(format, kPanelBlocks);
     ThreadPool threads(2);
     TensorPool tensors;
     Scratch scratch(2);
     Execution execution{threads, tensors, scratch, nullptr};
+    all.Append(execution);
+    const std::vector<std::byte> appended(all.panel.data(), all.panel.data() + all.panel.size());
+    std::memset(all.panel.data(), 0, all.panel.size());
     SummarizeBlocks(execution, all.shape, all.kv, 0, kPanelBlocks);
+    EXPECT_EQ(std::memcmp(appended.data(), all.panel.data(), appended.size()), 0);
     std::vector<std::byte> summaries(all.Bytes(kPanelBlocks));
     std::vector<const std::byte*> pointers;
     for (size_t i = 0; i < kPanelBlocks; ++i) {

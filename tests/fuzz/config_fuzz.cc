@@ -22,7 +22,7 @@ void FuzzConfig(std::span<const uint8_t> bytes) {
   }
   QWEN25_CHECK(config->Validate(kOrigin).ok());
   QWEN25_CHECK(config->NumParameters() > config->NumNonEmbeddingParameters());
-  QWEN25_CHECK(config->KvBytesPerToken(2) > 0);
+  QWEN25_CHECK(config->KvBytesPerToken(KvFormat::kFloat16) > 0);
   QWEN25_CHECK(std::isfinite(config->ForwardFlopsPerToken(config->max_position_embeddings)));
   const RotaryFrequencies rotary = ComputeRotaryFrequencies(*config);
   QWEN25_CHECK(rotary.inverse_frequencies.size() == config->head_dim / 2);
