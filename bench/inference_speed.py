@@ -49,7 +49,9 @@ def write_gguf(path, preset, kind):
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("qwen2")
     alphabet = [chr(c) for c in range(33, 127)]
-    tokens = (alphabet + [f"{a}{b}" for a in alphabet for b in alphabet] +
+    # GPT-2's letters for the other bytes, so that every text has tokens.
+    others = [chr(c) for c in [*range(161, 173), *range(174, 256), *range(256, 256 + 68)]]
+    tokens = (alphabet + others + [f"{a}{b}" for a in alphabet for b in alphabet] +
               [f"{a}{b}{c}" for a in alphabet[:20] for b in alphabet for c in alphabet])
     writer.add_token_list(tokens[:vocabulary])
     writer.add_token_types([gguf.TokenType.NORMAL] * vocabulary)
