@@ -302,7 +302,7 @@ Status RunRecallBench(const RecallBenchFlags& flags) {
     QWEN25_RETURN_IF_ERROR(WriteFileAtomically(flags.growth_output, RenderGrowth(results)));
   }
   if (flags.output.empty()) return {};
-  RecallMap map{.title = fmt::format("Facts recalled, {}", engine->routing().ToString())};
+  RecallMap map{.title = "Facts recalled", .detail = engine->routing().ToString()};
   for (const LengthResult& result : results) {
     std::vector<double> row;
     for (const uint32_t count : result.right) row.push_back(count / static_cast<double>(flags.histories));

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
+
 #include "train/chart.h"
 
 namespace qwen25 {
@@ -11,7 +13,12 @@ constexpr double kLeft = 90, kTop = 48, kCell = 30, kRight = 20, kBottom = 44;
 
 // Green where all is recalled, red where nothing is.
 std::string Color(double accuracy) {
-  return fmt::format("hsl({:.0f} 55% {:.0f}%)", 120 * accuracy * accuracy, 48 + 8 * accuracy);
+  constexpr double kRed[] = {190, 55, 55}, kGreen[] = {81, 205, 81};
+  std::string color = "#";
+  for (size_t i = 0; i < 3; ++i) {
+    color += fmt::format("{:02x}", std::lround(kRed[i] + accuracy * accuracy * (kGreen[i] - kRed[i])));
+  }
+  return color;
 }
 
 }  // namespace
@@ -24,8 +31,9 @@ std::string RenderRecallMap(const RecallMap& map) {
       "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{0:.0f}\" height=\"{1:.0f}\" viewBox=\"0 0 {0:.0f} "
       "{1:.0f}\" font-family=\"system-ui,DejaVu Sans,sans-serif\" font-size=\"11\">\n"
       "<rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n"
-      "<text x=\"{2}\" y=\"24\" font-size=\"14\" font-weight=\"600\">{3}</text>\n",
-      width, height, kLeft, EscapeMarkup(map.title));
+      "<text x=\"{2}\" y=\"20\" font-size=\"14\" font-weight=\"600\">{3}</text>\n"
+      "<text x=\"{2}\" y=\"38\" font-size=\"10\">{4}</text>\n",
+      width, height, kLeft, EscapeMarkup(map.title), EscapeMarkup(map.detail));
   for (size_t row = 0; row < map.rows.size(); ++row) {
     const double y = kTop + kCell * static_cast<double>(row);
     out += fmt::format("<text x=\"{:.0f}\" y=\"{:.0f}\" text-anchor=\"end\">{}</text>\n", kLeft - 8,

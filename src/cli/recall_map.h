@@ -12,7 +12,7 @@ struct RecallMapRow {
   std::vector<double> accuracy;  // 0 to 1, from the beginning of the history to its end
 };
 struct RecallMap {
-  std::string title;
+  std::string title, detail;  // one line each
   std::vector<RecallMapRow> rows;
 };
 
