@@ -89,12 +89,10 @@ void Backward(benchmark::State& state, const Case& c) {
   Report(state, 5 * batch.ProductOperations());
 }
 
-// One token for each of `num_sequences` sequences that hold state.range(0) tokens. Reports the bytes of keys
-// and values read per second: what bounds decoding.
-void Decode(benchmark::State& state, Case c, KvFormat format) {
+// The last `length` tokens of sequences that hold state.range(0) tokens in blocks.
+void Append(benchmark::State& state, const Case& c, KvFormat format) {
   const size_t history = static_cast<size_t>(state.range(0));
-  c.length = 1;
-  Batch batch(c, history - 1);
+  Batch batch(c, history - c.length);
   batch.shape.kv_format = format;
   const size_t num_blocks = (history + kBlockTokens - 1) / kBlockTokens;
   const size_t block_bytes = batch.shape.BytesPerBlock();
@@ -121,6 +119,16 @@ void Decode(benchmark::State& state, Case c, KvFormat format) {
   state.SetBytesProcessed(static_cast<int64_t>(state.iterations() * memory.size() * sizeof(uint32_t)));
 }
 
+// One token of each sequence. The bytes per second are those of keys and values: what bounds decoding.
+void Decode(benchmark::State& state, const Case& c, KvFormat format) {
+  Append(state, c, format);
+}
+
+// A chunk of a prompt.
+void Prompt(benchmark::State& state, const Case& c, KvFormat format) {
+  Append(state, c, format);
+}
+
 BENCHMARK_CAPTURE(Forward, nano_8x512, kNano)->UseRealTime();
 BENCHMARK_CAPTURE(Backward, nano_8x512, kNano)->UseRealTime();
 BENCHMARK_CAPTURE(Forward, small_4x512, kSmall)->UseRealTime();
@@ -142,6 +150,12 @@ BENCHMARK_CAPTURE(Decode, small_x16, kSmallTokens, KvFormat::kFloat32)->Arg(512)
 BENCHMARK_CAPTURE(Decode, qwen25_0_5b_x1, k05BToken, KvFormat::kFloat32)->Arg(8192)->UseRealTime();
 BENCHMARK_CAPTURE(Decode, qwen25_0_5b_x1_float16, k05BToken, KvFormat::kFloat16)->Arg(8192)->UseRealTime();
 BENCHMARK_CAPTURE(Decode, qwen25_0_5b_x1_int8, k05BToken, KvFormat::kInt8)->Arg(8192)->UseRealTime();
+// As many blocks as all layers have, which come from memory and not from a cache.
+constexpr Case k05BLayers = {64, 14, 2, 24, 1}, k05BChunk = {64, 14, 2, 1, 512};
+BENCHMARK_CAPTURE(Decode, qwen25_0_5b_x24_float16, k05BLayers, KvFormat::kFloat16)->Arg(8192)->UseRealTime();
+BENCHMARK_CAPTURE(Decode, qwen25_0_5b_x24_int8, k05BLayers, KvFormat::kInt8)->Arg(8192)->UseRealTime();
+BENCHMARK_CAPTURE(Prompt, qwen25_0_5b_float16, k05BChunk, KvFormat::kFloat16)->Arg(8192)->UseRealTime();
+BENCHMARK_CAPTURE(Prompt, qwen25_0_5b_int8, k05BChunk, KvFormat::kInt8)->Arg(8192)->UseRealTime();
 
 }  // namespace
 }  // namespace qwen25
