@@ -10,12 +10,14 @@
 namespace qwen25 {
 
 // The folder that was asked for, which stays; or, for an empty name, one of this process that goes away with
-// the object.
+// the object, in `parent` or, where that is empty, in the system's folder for temporary files.
 class BenchFolder {
  public:
-  explicit BenchFolder(const std::string& wanted) : path_(wanted), temporary_(wanted.empty()) {
+  explicit BenchFolder(const std::string& wanted, const std::filesystem::path& parent = {})
+      : path_(wanted), temporary_(wanted.empty()) {
     if (temporary_) {
-      path_ = std::filesystem::temp_directory_path() / fmt::format("qwen25_bench_{}", ::getpid());
+      path_ = (parent.empty() ? std::filesystem::temp_directory_path() : parent) /
+              fmt::format("qwen25_bench_{}", ::getpid());
     }
   }
   ~BenchFolder() {

@@ -121,9 +121,7 @@ class RecallBench {
     }
     std::vector<RecallFact> facts;
     // What is behind the last whole block of a dialogue is not stored.
-    const size_t length = flags_.dialogues == 0
-                              ? result.length
-                              : (result.length + kBlockTokens - 1) / kBlockTokens * kBlockTokens;
+    const size_t length = flags_.dialogues == 0 ? result.length : BlocksFor(result.length) * kBlockTokens;
     const std::vector<int32_t> history =
         RecallTask(flags_.seed, number, filler_).History(length, positions, facts);
     const double start = NowSeconds();
@@ -160,7 +158,7 @@ class RecallBench {
   template <typename Watch>
   Status TellInDialogues(std::span<const int32_t> history, const std::vector<RecallFact>& facts,
                          LengthResult& result, double& seconds, const Watch& watch) {
-    const BenchFolder folder("");
+    const BenchFolder folder("", flags_.model.spill_directory);
     QWEN25_RETURN_IF_ERROR(CreateDirectories(folder.path()));
     QWEN25_TRY(BlockStore store, BlockStore::Open(folder.path(), {}));
     engine_.SetStore(&store);

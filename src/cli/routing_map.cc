@@ -50,7 +50,7 @@ std::string LayerTable(const RoutingMapInput& input) {
 
 // Share of the tokens of some query blocks, over kv heads, that read some key blocks: [side, side].
 std::vector<double> MapCells(const RoutingTrace& trace, size_t layer, size_t side) {
-  const size_t num_blocks = (trace.num_tokens() + kBlockTokens - 1) / kBlockTokens;
+  const size_t num_blocks = BlocksFor(trace.num_tokens());
   std::vector<double> read(side * side), visible(side * side);
   for (size_t kv_head = 0; kv_head < trace.num_kv_heads(); ++kv_head) {
     for (size_t t = 0; t < trace.num_tokens(); ++t) {
@@ -67,7 +67,7 @@ std::vector<double> MapCells(const RoutingTrace& trace, size_t layer, size_t sid
 }
 
 size_t MapSide(const RoutingTrace& trace) {
-  return std::min(kMapCells, (trace.num_tokens() + kBlockTokens - 1) / kBlockTokens);
+  return std::min(kMapCells, BlocksFor(trace.num_tokens()));
 }
 double MapPixels(size_t side) {
   return std::max(kCellPixels * static_cast<double>(side), 192.0);

@@ -227,6 +227,7 @@ Json Loader::State() const {
   return {{"seed", options_.seed},
           {"num_documents", num_documents()},
           {"num_tokens", num_tokens()},
+          {"num_loss_masks", corpus_.num_loss_masks()},
           {"next_stream", next_stream_},
           {"streams", std::move(streams)}};  // each: epoch, document of the stream, offset
 }
@@ -244,6 +245,10 @@ Status Loader::SetState(const Json& state) {
   QWEN25_RETURN_IF_ERROR(expect("seed", options_.seed));
   QWEN25_RETURN_IF_ERROR(expect("num_documents", num_documents()));
   QWEN25_RETURN_IF_ERROR(expect("num_tokens", num_tokens()));
+  // States from before there were loss masks do not have their number.
+  if (state.contains("num_loss_masks") || corpus_.num_loss_masks() > 0) {
+    QWEN25_RETURN_IF_ERROR(expect("num_loss_masks", corpus_.num_loss_masks()));
+  }
   const auto places = state.find("streams");
   if (places == state.end() || !places->is_array() || places->size() != streams_.size()) {
     return InvalidArgument(
@@ -292,9 +297,7 @@ Result<ValidationBatches> ValidationBatches::Open(std::vector<std::string> prefi
   ValidationBatches batches(std::move(corpus), options);
   if (batches.num_targets() == 0) {
     return InvalidArgument(
-        "{}: no document has two tokens, or its loss mask hides them all, so there is nothing to predict; "
-        "add "
-        "text",
+        "{}: nothing is to be predicted: no document has two tokens, or their loss masks hide them; add text",
         batches.corpus_.Names());
   }
   return batches;

@@ -5,6 +5,7 @@
 // every token is predicted.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -57,6 +58,11 @@ class Corpus {
 
   uint64_t num_documents() const { return first_document_.back(); }
   uint64_t num_tokens() const { return num_tokens_; }
+  // Shards that have one.
+  uint64_t num_loss_masks() const {
+    return static_cast<uint64_t>(
+        std::ranges::count_if(loss_masks_, [](const auto& mask) { return mask.has_value(); }));
+  }
   // The prefixes, for messages.
   std::string Names() const;
 

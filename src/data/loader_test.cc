@@ -380,6 +380,7 @@ TEST_F(LoaderTest, StatesOfOtherDataAreRefused) {
   refuse("seed", 2, "seed is 2, here it is 1");
   refuse("num_documents", 4, "num_documents is 4, here it is 3");
   refuse("num_tokens", nullptr, "num_tokens is null");
+  refuse("num_loss_masks", 1, "num_loss_masks is 1, here it is 0");
   refuse("next_stream", 3, "no next_stream below 3");
   refuse("next_stream", -1, "no next_stream below 3");
   refuse("streams", Json::array(), "places of 3 streams; num_streams must stay");
@@ -389,6 +390,9 @@ TEST_F(LoaderTest, StatesOfOtherDataAreRefused) {
     streams[1] = place;
     refuse("streams", streams, "has stream 1 at");
   }
+  Json without_masks = good;  // as states were before there were loss masks
+  without_masks.erase("num_loss_masks");
+  ASSERT_OK(loader.SetState(without_masks));
   EXPECT_ERROR_CONTAINS(loader.SetState(Json()), "not a JSON object");
   EXPECT_ERROR_CONTAINS(loader.SetState(Json::object()), "seed is missing");
 }

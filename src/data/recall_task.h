@@ -4,12 +4,12 @@
 //   0             end of text
 //   1 value key   states a fact, as in "Paris is the capital of France"
 //   2 key value   asks for it and gives the answer
-//   filler        256 tokens: the bytes of a text, or numbers that mostly count upwards, as predictable as
-//   text
+//   filler        256 tokens: the bytes of a text, or numbers that mostly count upwards
 // Between facts and questions there is filler. Each key is stated once in a history, so that there is one
-// right answer. The value comes first because models learn that hundreds of times faster: what stands at the
-// key then looks like the question, and the value is one of the few tokens before it. The other way round,
-// the model has to find what follows a match, for which heads of two layers must form together.
+// right answer. The value comes first because small models learn that far sooner (docs/benchmarks.md, "Recall
+// of long histories"): what stands at the key then looks like the question, and the value is one of the few
+// tokens before it. The other way round, the model has to find what follows a match, for which heads of two
+// layers must form together.
 #pragma once
 
 #include <cstddef>

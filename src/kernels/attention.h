@@ -57,7 +57,7 @@ struct QueryTile {
     return visible <= begin ? 0 : std::min(visible - begin, kBlockTokens);
   }
   // Blocks that the tile sees. Each of its rows sees a key in each of them.
-  size_t NumBlocks() const { return (Visible(num_tokens - 1) + kBlockTokens - 1) / kBlockTokens; }
+  size_t NumBlocks() const { return BlocksFor(Visible(num_tokens - 1)); }
 };
 
 // A tile has at most this many rows, or one token's where a group has more heads: q, k, v and the sums of a

@@ -14,6 +14,10 @@
 namespace qwen25 {
 
 inline constexpr size_t kBlockTokens = 64;
+// Blocks that hold `num_tokens` tokens.
+constexpr size_t BlocksFor(size_t num_tokens) {
+  return (num_tokens + kBlockTokens - 1) / kBlockTokens;
+}
 
 // Float32, as computed.
 struct KvBlock {

@@ -109,7 +109,7 @@ class BatchAttention {
         output_(output),
         rows_(RowsPerTile(shape.HeadsPerGroup())),
         state_floats_(AttendState::NumFloats(shape.head_dim, rows_)),
-        sizes_(routing == nullptr ? RoutingPolicy() : routing->policy, shape.head_dim, rows_,
+        sizes_(routing == nullptr ? RoutingPolicy() : routing->policy, shape.head_dim, shape.HeadsPerGroup(),
                TokensPerTile(shape.HeadsPerGroup()), GreatestPosition() + 1, GreatestDistance(rotary)) {}
 
   void Run() {

@@ -39,7 +39,7 @@ std::vector<float> Descending(const std::vector<float>& table, size_t num_pairs)
 
 RotaryTable::RotaryTable(std::vector<double> inverse_frequencies, size_t max_positions, bool clamps)
     : inverse_frequencies_(std::move(inverse_frequencies)),
-      num_blocks_((max_positions + kBlockTokens - 1) / kBlockTokens),
+      num_blocks_(BlocksFor(max_positions)),
       clamps_(clamps) {
   QWEN25_CHECK(!inverse_frequencies_.empty());
   FillAngles(inverse_frequencies_, kBlockTokens, 1, offset_cos_, offset_sin_);

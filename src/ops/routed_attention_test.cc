@@ -29,7 +29,7 @@ struct Machine {
 class CachedSequence {
  public:
   CachedSequence(const AttentionShape& shape, size_t max_tokens) {
-    const size_t blocks = (max_tokens + kBlockTokens - 1) / kBlockTokens;
+    const size_t blocks = BlocksFor(max_tokens);
     for (size_t i = 0; i < blocks; ++i) Add(shape.BytesPerBlock(), blocks_);
     for (size_t i = 0; i * kPanelBlocks < blocks; ++i) Add(shape.BytesPerPanel(), panels_);
   }

@@ -42,11 +42,12 @@ size_t NumFarPanels(const RoutingPolicy& policy, const RotaryAngles& rotary, con
 
 }  // namespace
 
-ChoiceSizes::ChoiceSizes(const RoutingPolicy& policy, size_t head_dim, size_t rows, size_t tokens,
+ChoiceSizes::ChoiceSizes(const RoutingPolicy& policy, size_t head_dim, size_t heads, size_t tokens,
                          size_t max_positions, size_t max_distance)
     : head_dim(head_dim),
-      rows(rows),
+      heads(heads),
       tokens(tokens),
+      rows(heads * tokens),
       slots(DivideUp(max_positions, kPanelBlocks * kBlockTokens)),
       supers(0) {
   if (max_distance == kNoGreatestDistance) return;
@@ -56,9 +57,9 @@ ChoiceSizes::ChoiceSizes(const RoutingPolicy& policy, size_t head_dim, size_t ro
 
 size_t ChoiceSizes::NumFloats() const {
   const size_t longest = std::max(blocks(), supers);
-  return BlockScoreState::NumFloats(head_dim, rows) + rows * (2 * blocks() + supers) + 2 * longest + rows +
-         slots + 4 * tokens * slots + 2 * tokens * (supers / 64) + 2 +
-         AttendSnapshot::NumFloats(head_dim, rows) + tokens;
+  return BlockScoreState::NumFloats(head_dim, rows) + AttendSnapshot::NumFloats(head_dim, rows) + tokens +
+         2 * rows * blocks() + heads * supers + 2 * longest + rows + slots + 4 * tokens * slots +
+         2 * (supers / 64) + 2;
 }
 
 TileChoice::TileChoice(const ChoiceSizes& sizes, float* memory)
@@ -70,18 +71,13 @@ TileChoice::TileChoice(const ChoiceSizes& sizes, float* memory)
   scores_ = token_shares_ + sizes.tokens;
   bounds_ = scores_ + sizes.rows * sizes.blocks();
   super_scores_ = bounds_ + sizes.rows * sizes.blocks();
-  shares_ = super_scores_ + sizes.rows * sizes.supers;
+  shares_ = super_scores_ + sizes.heads * sizes.supers;
   order_ = reinterpret_cast<uint32_t*>(shares_ + longest);
   read_logs_ = shares_ + 2 * longest;
   panels_ = reinterpret_cast<uint32_t*>(read_logs_ + sizes.rows);
   chosen_ = reinterpret_cast<uint64_t*>((reinterpret_cast<uintptr_t>(panels_ + sizes.slots) + 7) / 8 * 8);
   rest_ = chosen_ + sizes.tokens * sizes.slots;
   far_ = rest_ + sizes.tokens * sizes.slots;
-}
-
-bool TileChoice::MayRead(size_t token, size_t slot) const {
-  const size_t panel = panels_[slot];
-  return panel >= num_far_ || Bit(far_ + token * (sizes_.supers / 64), panel);
 }
 
 size_t TileChoice::ColumnsOf(size_t slot) const {
@@ -96,24 +92,20 @@ std::pair<size_t, size_t> TileChoice::SinkColumns(size_t slot) const {
 
 void TileChoice::ChooseFarPanels(const RoutingPolicy& policy, const RotaryAngles& rotary,
                                  const AttendState& state, const PanelList& supers, size_t num_far) {
-  const size_t rows = num_tokens_ * num_heads_, words = sizes_.supers / 64;
   const ScoreRows scores = {super_scores_, sizes_.supers};
   for (size_t first = 0; first < num_far; first += kPanelBlocks) {
     // From so far that every column is at the greatest distance.
-    ScorePanel(rotary, rows, first + rotary.max_distance + 2 * kPanelBlocks, first,
+    ScorePanel(rotary, num_heads_, first + rotary.max_distance + 2 * kPanelBlocks, first,
                std::min(kPanelBlocks, num_far - first), supers[first / kPanelBlocks], policy.score,
                state.queries, score_, {scores.data + first, scores.stride}, {nullptr, 0});
   }
   RoutingPolicy few = policy;
   few.kind = RoutingPolicy::Kind::kTopK;
   few.max_blocks = policy.far_panels;
-  for (size_t t = 0; t < num_tokens_; ++t) {
-    ReadLogs(state, t * num_heads_, num_heads_, read_logs_);
-    for (size_t g = 0; g < num_heads_; ++g) read_logs_[g] -= kLog2PanelBlocks;  // a column is 64 blocks
-    BlockShares(num_heads_, num_far, {scores.data + t * num_heads_ * scores.stride, scores.stride},
-                read_logs_, shares_);
-    ChooseBlocks(few, {shares_, num_far}, 0, {order_, num_far}, {far_ + t * words, DivideUp(num_far, 64)});
-  }
+  ReadLogs(state, 0, num_heads_, read_logs_);
+  for (size_t g = 0; g < num_heads_; ++g) read_logs_[g] -= kLog2PanelBlocks;  // a column is 64 blocks
+  BlockShares(num_heads_, num_far, scores, read_logs_, shares_);
+  ChooseBlocks(few, {shares_, num_far}, 0, {order_, num_far}, {far_, DivideUp(num_far, 64)});
 }
 
 bool TileChoice::ChoosesPanels(const RoutingPolicy& policy, const RotaryAngles& rotary, const QueryTile& tile,
@@ -132,19 +124,15 @@ void TileChoice::Choose(const RoutingPolicy& policy, const RotaryAngles& rotary,
   const size_t rows = tile.num_rows(), num_panels = DivideUp(candidates_end_, kPanelBlocks);
   LoadScoreQueries(tile.head_dim, rows, state.queries, score_);
 
-  num_far_ = 0;
+  size_t num_far = 0;
   if (ChoosesPanels(policy, rotary, tile, panels)) {
     QWEN25_CHECK(num_tokens_ == 1);
-    num_far_ = NumFarPanels(policy, rotary, tile, panels);
-    ChooseFarPanels(policy, rotary, state, panels.supers, num_far_);
+    num_far = NumFarPanels(policy, rotary, tile, panels);
+    ChooseFarPanels(policy, rotary, state, panels.supers, num_far);
   }
   num_slots_ = 0;
   for (size_t panel = 0; panel < num_panels; ++panel) {
-    bool wanted = panel >= num_far_;
-    for (size_t t = 0; t < num_tokens_ && !wanted; ++t) {
-      wanted = Bit(far_ + t * (sizes_.supers / 64), panel);
-    }
-    if (wanted) panels_[num_slots_++] = static_cast<uint32_t>(panel);
+    if (panel >= num_far || Bit(far_, panel)) panels_[num_slots_++] = static_cast<uint32_t>(panel);
   }
   QWEN25_CHECK(num_slots_ <= sizes_.slots);
 
@@ -169,7 +157,7 @@ void TileChoice::Choose(const RoutingPolicy& policy, const RotaryAngles& rotary,
     ReadLogs(state, t * num_heads_, num_heads_, read_logs_);
     const size_t count = num_slots_ * kPanelBlocks;
     const float read_share = BlockShares(num_heads_, count, RowsOf(scores_, t), read_logs_, shares_);
-    ForOthers(t, [&](size_t begin, size_t end) { std::fill(shares_ + begin, shares_ + end, -1.0f); });
+    ForOthers([&](size_t begin, size_t end) { std::fill(shares_ + begin, shares_ + end, -1.0f); });
     const std::span<uint64_t> chosen = {chosen_ + t * num_slots_, num_slots_};
     if (probes_ > 0 && read_share >= policy.top_p) {
       std::ranges::fill(chosen, 0);
@@ -203,7 +191,7 @@ std::span<const uint64_t> TileChoice::AddToProbes(const RoutingPolicy& policy, c
     if (std::all_of(chosen, chosen + num_slots_, [](uint64_t word) { return word == 0; })) continue;
     Novelties(sizes_.head_dim, t * num_heads_, num_heads_, snapshot_, state, read_logs_);
     WeighShares(num_heads_, count, RowsOf(scores_, t), read_logs_, shares_);
-    ForOthers(t, [&](size_t begin, size_t end) { std::fill(shares_ + begin, shares_ + end, -1.0f); });
+    ForOthers([&](size_t begin, size_t end) { std::fill(shares_ + begin, shares_ + end, -1.0f); });
     float left = 0;  // by which the output may still change
     for (size_t i = 0; i < count; ++i) {
       if (Bit(chosen, i)) shares_[i] = -1;
@@ -216,15 +204,11 @@ std::span<const uint64_t> TileChoice::AddToProbes(const RoutingPolicy& policy, c
   return {rest_, num_tokens_ * num_slots_};
 }
 
-// Calls function(begin, end) for the ranges of scored blocks that are no candidates of a token.
+// Calls function(begin, end) for the ranges of scored blocks that are no candidates.
 template <typename Function>
-void TileChoice::ForOthers(size_t token, const Function& function) const {
+void TileChoice::ForOthers(const Function& function) const {
   for (size_t slot = 0; slot < num_slots_; ++slot) {
     const size_t at = slot * kPanelBlocks, columns = ColumnsOf(slot);
-    if (!MayRead(token, slot)) {
-      function(at, at + kPanelBlocks);
-      continue;
-    }
     if (const auto [begin, end] = SinkColumns(slot); begin < end) function(at + begin, at + end);
     if (columns < kPanelBlocks) function(at + columns, at + kPanelBlocks);
   }
@@ -232,7 +216,7 @@ void TileChoice::ForOthers(size_t token, const Function& function) const {
 
 void TileChoice::Forbid(float* scores, size_t token) const {
   const ScoreRows rows = RowsOf(scores, token);
-  ForOthers(token, [&](size_t begin, size_t end) {
+  ForOthers([&](size_t begin, size_t end) {
     for (size_t g = 0; g < num_heads_; ++g) {
       std::fill(rows.data + g * rows.stride + begin, rows.data + g * rows.stride + end, kNever);
     }
@@ -271,7 +255,6 @@ std::span<const uint64_t> TileChoice::AddRestWhereNeeded(const RoutingPolicy& po
     ++dense_again_;
     certain_ += ShareUnits(1);
     for (size_t slot = 0; slot < num_slots_; ++slot) {
-      if (!MayRead(t, slot)) continue;
       uint64_t& chosen = chosen_[t * num_slots_ + slot];
       const auto [sink_begin, sink_end] = SinkColumns(slot);
       const uint64_t all = BitsBelow(ColumnsOf(slot)) & ~(BitsBelow(sink_end) & ~BitsBelow(sink_begin));

@@ -42,12 +42,14 @@ struct SequencePanels {
 
 // Room that the choices of one call need.
 struct ChoiceSizes {
-  size_t head_dim, rows, tokens;  // of a tile, at most
-  size_t slots;                   // panels whose blocks are scored for one tile, at most
-  size_t supers;                  // panels of a sequence, rounded up to 64; 0: no super panels
+  size_t head_dim;
+  size_t heads;         // query heads of a kv head
+  size_t tokens, rows;  // of a tile, at most
+  size_t slots;         // panels whose blocks are scored for one tile, at most
+  size_t supers;        // panels of a sequence, rounded up to 64; 0: no super panels
 
   // `max_distance` in blocks, kNoGreatestDistance without super panels.
-  ChoiceSizes(const RoutingPolicy& policy, size_t head_dim, size_t rows, size_t tokens, size_t max_positions,
+  ChoiceSizes(const RoutingPolicy& policy, size_t head_dim, size_t heads, size_t tokens, size_t max_positions,
               size_t max_distance);
   size_t blocks() const { return slots * kPanelBlocks; }
   size_t NumFloats() const;
@@ -92,12 +94,11 @@ class TileChoice {
  private:
   void ChooseFarPanels(const RoutingPolicy& policy, const RotaryAngles& rotary, const AttendState& state,
                        const PanelList& supers, size_t num_far);
-  bool MayRead(size_t token, size_t slot) const;
   size_t ColumnsOf(size_t slot) const;  // of a panel, up to the last candidate
   // Sinks among a panel's columns: [first, second).
   std::pair<size_t, size_t> SinkColumns(size_t slot) const;
   template <typename Function>
-  void ForOthers(size_t token, const Function& function) const;
+  void ForOthers(const Function& function) const;
   void Forbid(float* scores, size_t token) const;  // scores of what is no candidate of a token
   float ShareOf(ScoreRows shares, const uint64_t* bits) const;
   float CertainShare(size_t token, const AttendState& state);
@@ -110,15 +111,15 @@ class TileChoice {
   AttendSnapshot snapshot_;
   float* token_shares_;       // [tokens] of what is read, by estimate
   float *scores_, *bounds_;   // [R, blocks]
-  float* super_scores_;       // [R, supers]
+  float* super_scores_;       // [G, supers]
   float* shares_;             // [blocks or supers]
   float* read_logs_;          // [G]
   uint32_t* order_;           // [blocks or supers]
   uint32_t* panels_;          // [slots]
   uint64_t *chosen_, *rest_;  // [tokens, slots]
-  uint64_t* far_;             // [tokens, supers / 64]
+  uint64_t* far_;             // [supers / 64] chosen far panels
 
-  size_t num_tokens_ = 0, num_heads_ = 0, num_slots_ = 0, num_far_ = 0, candidates_end_ = 0;
+  size_t num_tokens_ = 0, num_heads_ = 0, num_slots_ = 0, candidates_end_ = 0;
   size_t sink_begin_ = 0, sink_end_ = 0;
   size_t probes_ = 0;
   uint64_t certain_ = 0, dense_again_ = 0;
