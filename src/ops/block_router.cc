@@ -81,32 +81,42 @@ Status CheckCount(std::string_view name, uint32_t value, uint32_t least) {
 }
 
 // Greater for a greater share; 0 for a negative one. A share that is not a number stands before every share.
-uint32_t RankOf(float share) {
-  if (share < 0) return 0;
-  return std::bit_cast<uint32_t>(share == share ? share + 0.0f : 2.0f) + 1;  // -0 + 0 = 0
+// Signed, since baseline x86 has no vectors of unsigned comparisons.
+int32_t RankOf(float share) {
+  const int32_t rank = std::bit_cast<int32_t>(share == share ? share + 0.0f : 2.0f) + 1;  // -0 + 0 = 0
+  return share < 0 ? 0 : rank;
+}
+
+// The `count`-th greatest rank that groups of `kGroup` blocks reach: at least `count` blocks have it or more.
+// `room` for a number per group.
+template <size_t kGroup>
+int32_t RankOfGroups(std::span<const float> shares, size_t count, std::span<uint32_t> room) {
+  const size_t num_groups = shares.size() / kGroup;
+  for (size_t group = 0; group < num_groups; ++group) {
+    int32_t rank = 0;
+    for (const float share : shares.subspan(group * kGroup).first<kGroup>()) {
+      rank = std::max(rank, RankOf(share));
+    }
+    room[group] = static_cast<uint32_t>(rank);
+  }
+  const auto last = room.begin() + static_cast<ptrdiff_t>(count - 1);
+  std::nth_element(room.begin(), last, room.begin() + static_cast<ptrdiff_t>(num_groups), std::greater());
+  return static_cast<int32_t>(*last);
 }
 
 // Blocks, ascending, among which are the `count` with the greatest shares: few more than these where there
 // are many blocks, so that the whole number of them is passed through only twice, and in order.
 std::span<uint32_t> Shortlist(std::span<const float> shares, size_t count, std::span<uint32_t> order) {
-  constexpr size_t kGroup = 16;
-  const size_t num_groups = shares.size() / kGroup;
-  uint32_t least = 0;
-  if (num_groups > 2 * count) {
-    const std::span<uint32_t> greatest = order.first(num_groups);
-    for (size_t group = 0; group < num_groups; ++group) {
-      uint32_t rank = 0;
-      for (const float share : shares.subspan(group * kGroup, kGroup)) rank = std::max(rank, RankOf(share));
-      greatest[group] = rank;
-    }
-    // As many groups have a share of at least this.
-    const auto last = greatest.begin() + static_cast<ptrdiff_t>(count - 1);
-    std::nth_element(greatest.begin(), last, greatest.end(), std::greater());
-    least = *last;
+  int32_t least = 0;
+  if (shares.size() > 32 * count) {
+    least = RankOfGroups<16>(shares, count, order);
+  } else if (shares.size() > 8 * count) {
+    least = RankOfGroups<4>(shares, count, order);
   }
   size_t size = 0;
   for (uint32_t block = 0; block < shares.size(); ++block) {
-    if (RankOf(shares[block]) >= least) order[size++] = block;
+    order[size] = block;
+    size += RankOf(shares[block]) >= least;
   }
   return order.first(size);
 }
@@ -197,7 +207,7 @@ float ChooseBlocks(const RoutingPolicy& policy, std::span<const float> shares, f
   QWEN25_CHECK(order.size() >= shares.size() && chosen.size() * 64 >= shares.size());
   const std::span<uint32_t> blocks = Shortlist(shares, policy.max_blocks, order);
   const auto before = [&](uint32_t a, uint32_t b) {
-    const uint32_t x = RankOf(shares[a]), y = RankOf(shares[b]);
+    const int32_t x = RankOf(shares[a]), y = RankOf(shares[b]);
     return x > y || (x == y && a < b);
   };
   const std::span<uint32_t> best = blocks.first(std::min<size_t>(policy.max_blocks, blocks.size()));
