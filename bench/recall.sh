@@ -62,15 +62,15 @@ stage 3 --initial 2/model $(on 512 4096) --set schedule.kind=constant --max-step
 stage 4 --initial 3/model $(on 2048 8192) --set schedule.kind=constant --max-steps 120 --learning-rate 7e-4
 # With routing: keys learn to be found.
 stage 5 --initial 4/model $(on 4096 8192) --set schedule.kind=cosine --max-steps 300 --learning-rate 7e-4 \
-  --set model.routing=top_k:16,score=bound,local=2,dense_below=256 --validation-data data/validation,data/validation-text
+  --set model.routing=top_k:16,local=2,dense_below=256 --validation-data data/validation,data/validation-text
 
 # Dense beside routed at lengths that it was trained on, then far beyond, with 64 MiB of the history in RAM.
 recall() { "$qwen25" bench recall -m 5/model --threads "$threads" --depths 20 "$@"; }
-for policy in dense top_k:24,score=bound,local=2,dense_below=256 top_p:0.95,score=bound,local=2,dense_below=256; do
+for policy in dense top_k:16,local=2,dense_below=256 top_k:4,local=2,dense_below=256 top_p:0.95,local=2,dense_below=256; do
   recall --routing "$policy" --length 1024,2048,4096,8000 --histories 10
   recall --routing "$policy" --length 1024,2048,4096,8000 --histories 10 --text "$books"
 done
-far=(--routing top_k:24,score=bound,dense_below=1024,far_panels=32 --recall-window 2048 --working-mib 64 --spill-directory .)
+far=(--routing top_k:16,dense_below=1024 --recall-window 2048 --working-mib 64 --spill-directory .)
 recall "${far[@]}" --length 10000,30000,100000,300000,1000000 --histories 3 -o recall_map.svg
 recall "${far[@]}" --length 4096,10000,30000,100000,300000,1000000 --histories 1 --text "$books" -o recall_books.svg
 recall "${far[@]}" --length 10000,100000 --histories 3 --dialogues 10
@@ -80,5 +80,5 @@ for length in 10000 100000 1000000; do
 done
 # The budget follows the text: text alone beside as many facts as fit.
 for depths in 1 128; do
-  recall --routing top_p:0.95,score=bound,local=1,dense_below=0,max_blocks=64 --length 4096 --depths "$depths" --histories 3
+  recall --routing top_p:0.95,local=1,dense_below=0,max_blocks=64 --length 4096 --depths "$depths" --histories 3
 done

@@ -177,7 +177,7 @@ void AddRoutingBench(CLI::App& verb, RunVerb& run) {
   what->add_option("--threads", flags->num_threads, "Threads; default: every core this process may use");
   what->add_flag("--json", flags->json, "Print a JSON array");
   what->footer(
-      "Examples:\n  qwen25 bench routing --routing top_k:24 --depth 1024,32768,131072\n"
+      "Examples:\n  qwen25 bench routing --routing top_k:16 --depth 1024,32768,131072\n"
       "  qwen25 bench routing --routing top_p:0.95 --routing top_k:16,score=bound --depth 8192 --batch 16\n"
       "  qwen25 bench routing --routing top_k:16 --depth 1024 --prompt 32768 --rounds 1");
   what->callback([flags, &run] { run = [flags] { return RunRoutingBench(*flags); }; });

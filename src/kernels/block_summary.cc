@@ -29,33 +29,72 @@ HWY_INLINE uint16_t RoundUp(float value) {
   return Float16ToFloat(rounded) < value ? static_cast<uint16_t>(rounded + 1) : rounded;
 }
 
+HWY_INLINE float LaneOf(Vec x, size_t lane) {
+  HWY_ALIGN float lanes[kLanes];
+  hn::Store(x, kTag, lanes);
+  return lanes[lane];
+}
+
+// Rows of a panel, at column `lane`.
+template <typename Number>  // uint16_t or const
+struct SummaryColumn {
+  Number *mean, *radius, *variance, *outlier;
+
+  SummaryColumn(size_t head_dim, size_t lane, Number* panel)
+      : mean(panel + lane),
+        radius(mean + head_dim * kPanelBlocks),
+        variance(radius + head_dim / 2 * kPanelBlocks),
+        outlier(variance + head_dim / 2 * kPanelBlocks) {}
+};
+
+// The greatest of `count` numbers; the first where none is greater than another, or none is a number.
+size_t Greatest(const float* numbers, size_t count) {
+  size_t greatest = 0;
+  for (size_t i = 1; i < count; ++i) {
+    if (numbers[i] > numbers[greatest]) greatest = i;
+  }
+  return greatest;
+}
+
 // load(dimension, token): a vector of keys.
 template <class Load>
 HWY_INLINE void Summarize(size_t head_dim, const Load& load, size_t lane, uint16_t* panel) {
   const size_t half = head_dim / 2;
-  uint16_t *radii = panel + head_dim * kPanelBlocks, *variances = radii + half * kPanelBlocks;
+  const SummaryColumn to(head_dim, lane, panel);
+  // Of the points of pair i from its mean.
+  const auto square = [&](size_t i, size_t t) HWY_ATTR {
+    const Vec center_x = hn::Set(kTag, Float16ToFloat(to.mean[i * kPanelBlocks]));
+    const Vec center_y = hn::Set(kTag, Float16ToFloat(to.mean[(i + half) * kPanelBlocks]));
+    const Vec dx = hn::Sub(load(i, t), center_x), dy = hn::Sub(load(i + half, t), center_y);
+    return hn::MulAdd(dy, dy, hn::Mul(dx, dx));
+  };
+  HWY_ALIGN float distances[kBlockTokens] = {};
   for (size_t i = 0; i < half; ++i) {
     Vec sum_x = hn::Zero(kTag), sum_y = hn::Zero(kTag);
     for (size_t t = 0; t < kBlockTokens; t += kLanes) {
       sum_x = hn::Add(sum_x, load(i, t));
       sum_y = hn::Add(sum_y, load(i + half, t));
     }
-    const uint16_t mean_x = FloatToFloat16(Sum(sum_x) / kBlockTokens);
-    const uint16_t mean_y = FloatToFloat16(Sum(sum_y) / kBlockTokens);
-    const Vec center_x = hn::Set(kTag, Float16ToFloat(mean_x));
-    const Vec center_y = hn::Set(kTag, Float16ToFloat(mean_y));
+    to.mean[i * kPanelBlocks] = FloatToFloat16(Sum(sum_x) / kBlockTokens);
+    to.mean[(i + half) * kPanelBlocks] = FloatToFloat16(Sum(sum_y) / kBlockTokens);
+    for (size_t t = 0; t < kBlockTokens; t += kLanes) {
+      hn::Store(hn::Add(hn::Load(kTag, distances + t), square(i, t)), kTag, distances + t);
+    }
+  }
+  const size_t outlier = Greatest(distances, kBlockTokens);
+  const size_t outlier_begin = outlier / kLanes * kLanes, outlier_lane = outlier % kLanes;
+  for (size_t i = 0; i < half; ++i) {
     Vec greatest = hn::Zero(kTag), sum = hn::Zero(kTag);
     for (size_t t = 0; t < kBlockTokens; t += kLanes) {
-      const Vec dx = hn::Sub(load(i, t), center_x);
-      const Vec dy = hn::Sub(load(i + half, t), center_y);
-      const Vec square = hn::MulAdd(dy, dy, hn::Mul(dx, dx));
-      greatest = hn::Max(greatest, square);
-      sum = hn::Add(sum, square);
+      greatest = hn::Max(greatest, square(i, t));
+      sum = hn::Add(sum, square(i, t));
     }
-    panel[i * kPanelBlocks + lane] = mean_x;
-    panel[(i + half) * kPanelBlocks + lane] = mean_y;
-    radii[i * kPanelBlocks + lane] = RoundUp(std::sqrt(hn::GetLane(hn::MaxOfLanes(kTag, greatest))));
-    variances[i * kPanelBlocks + lane] = FloatToFloat16(Sum(sum) / (2 * kBlockTokens));
+    const float others = Sum(sum) - LaneOf(square(i, outlier_begin), outlier_lane);
+    to.radius[i * kPanelBlocks] = RoundUp(std::sqrt(hn::GetLane(hn::MaxOfLanes(kTag, greatest))));
+    to.variance[i * kPanelBlocks] = FloatToFloat16(std::max(others, 0.0f) / (2 * (kBlockTokens - 1)));
+    for (const size_t d : {i, i + half}) {
+      to.outlier[d * kPanelBlocks] = FloatToFloat16(LaneOf(load(d, outlier_begin), outlier_lane));
+    }
   }
 }
 
@@ -63,30 +102,39 @@ HWY_INLINE void Summarize(size_t head_dim, const Load& load, size_t lane, uint16
 // |c_b - c| + r_b away, and its variance is the mean of v_b + |c_b - c|^2 / 2.
 void SummarizePanelImpl(size_t head_dim, const uint16_t* panel, size_t lane, uint16_t* super_panel) {
   const size_t half = head_dim / 2;
-  const auto row = [&](size_t i) { return panel + i * kPanelBlocks; };
-  const auto to = [&](size_t i) -> uint16_t& { return super_panel[i * kPanelBlocks + lane]; };
+  const SummaryColumn from(head_dim, 0, panel);
+  const SummaryColumn to(head_dim, lane, super_panel);
+  HWY_ALIGN float distances[kPanelBlocks] = {};
   for (size_t i = 0; i < half; ++i) {
+    const size_t x = i * kPanelBlocks, y = (i + half) * kPanelBlocks;
     Vec sum_x = hn::Zero(kTag), sum_y = hn::Zero(kTag);
     for (size_t b = 0; b < kPanelBlocks; b += kLanes) {
-      sum_x = hn::Add(sum_x, LoadFloats(kTag, row(i) + b));
-      sum_y = hn::Add(sum_y, LoadFloats(kTag, row(i + half) + b));
+      sum_x = hn::Add(sum_x, LoadFloats(kTag, from.mean + x + b));
+      sum_y = hn::Add(sum_y, LoadFloats(kTag, from.mean + y + b));
     }
-    to(i) = FloatToFloat16(Sum(sum_x) / kPanelBlocks);
-    to(i + half) = FloatToFloat16(Sum(sum_y) / kPanelBlocks);
-    const Vec center_x = hn::Set(kTag, Float16ToFloat(to(i)));
-    const Vec center_y = hn::Set(kTag, Float16ToFloat(to(i + half)));
+    to.mean[x] = FloatToFloat16(Sum(sum_x) / kPanelBlocks);
+    to.mean[y] = FloatToFloat16(Sum(sum_y) / kPanelBlocks);
+    const Vec center_x = hn::Set(kTag, Float16ToFloat(to.mean[x]));
+    const Vec center_y = hn::Set(kTag, Float16ToFloat(to.mean[y]));
+    const auto square = [&](const uint16_t* points, size_t b) HWY_ATTR {
+      const Vec dx = hn::Sub(LoadFloats(kTag, points + x + b), center_x);
+      const Vec dy = hn::Sub(LoadFloats(kTag, points + y + b), center_y);
+      return hn::MulAdd(dy, dy, hn::Mul(dx, dx));
+    };
     Vec greatest = hn::Zero(kTag), sum = hn::Zero(kTag);
     for (size_t b = 0; b < kPanelBlocks; b += kLanes) {
-      const Vec dx = hn::Sub(LoadFloats(kTag, row(i) + b), center_x);
-      const Vec dy = hn::Sub(LoadFloats(kTag, row(i + half) + b), center_y);
-      const Vec square = hn::MulAdd(dy, dy, hn::Mul(dx, dx));
-      greatest = hn::Max(greatest, hn::Add(hn::Sqrt(square), LoadFloats(kTag, row(head_dim + i) + b)));
-      sum = hn::Add(sum,
-                    hn::MulAdd(hn::Set(kTag, 0.5f), square, LoadFloats(kTag, row(head_dim + half + i) + b)));
+      const Vec mean_square = square(from.mean, b);
+      greatest = hn::Max(greatest, hn::Add(hn::Sqrt(mean_square), LoadFloats(kTag, from.radius + x + b)));
+      sum =
+          hn::Add(sum, hn::MulAdd(hn::Set(kTag, 0.5f), mean_square, LoadFloats(kTag, from.variance + x + b)));
+      hn::Store(hn::Add(hn::Load(kTag, distances + b), square(from.outlier, b)), kTag, distances + b);
     }
-    to(head_dim + i) = RoundUp(hn::GetLane(hn::MaxOfLanes(kTag, greatest)) * (1 + 0x1p-20f));
-    to(head_dim + half + i) = FloatToFloat16(Sum(sum) / kPanelBlocks);
+    to.radius[x] = RoundUp(hn::GetLane(hn::MaxOfLanes(kTag, greatest)) * (1 + 0x1p-20f));
+    to.variance[x] = FloatToFloat16(Sum(sum) / kPanelBlocks);
   }
+  const size_t outlier = Greatest(distances, kPanelBlocks);
+  for (size_t d = 0; d < head_dim; ++d)
+    to.outlier[d * kPanelBlocks] = from.outlier[d * kPanelBlocks + outlier];
 }
 
 template <typename Number>
@@ -125,16 +173,16 @@ void LoadScoreQueriesImpl(size_t head_dim, size_t num_rows, const float* queries
   }
 }
 
-// Means of a panel as the queries of a block see them: q rotated by a distance, times c, is q times c rotated
-// back by it. Each column has its own distance.
-HWY_INLINE void RotateMeans(const RotaryAngles& rotary, size_t query_block, size_t first_block, size_t cols,
-                            const uint16_t* HWY_RESTRICT panel, float* HWY_RESTRICT rotated) {
+// D rows of a panel as the queries of a block see them: q rotated by a distance, times c, is q times c
+// rotated back by it. Each column has its own distance.
+HWY_INLINE void RotatePoints(const RotaryAngles& rotary, size_t query_block, size_t first_block, size_t cols,
+                             const uint16_t* HWY_RESTRICT points, float* HWY_RESTRICT rotated) {
   const size_t half = rotary.head_dim / 2;
   const size_t first_angle = rotary.DescendingIndex(query_block, first_block);
   for (size_t i = 0; i < half; ++i) {
     const float* cos = rotary.descending_cos + i * rotary.descending_stride + first_angle;
     const float* sin = rotary.descending_sin + i * rotary.descending_stride + first_angle;
-    const uint16_t *xs = panel + i * kPanelBlocks, *ys = panel + (i + half) * kPanelBlocks;
+    const uint16_t *xs = points + i * kPanelBlocks, *ys = points + (i + half) * kPanelBlocks;
     float *to_x = rotated + i * kPanelBlocks, *to_y = rotated + (i + half) * kPanelBlocks;
     for (size_t j = 0; j < cols; j += kLanes) {
       const Vec c = hn::LoadU(kTag, cos + j), s = hn::LoadU(kTag, sin + j);
@@ -159,70 +207,121 @@ HWY_INLINE void LimitScores(size_t num_rows, size_t cols, ScoreRows scores) {
   }
 }
 
-void ScorePanelImpl(const RotaryAngles& rotary, size_t num_rows, size_t query_block, size_t first_block,
-                    size_t num_blocks, const uint16_t* panel, BlockScore kind, const float* queries,
-                    const BlockScoreState& state, ScoreRows scores, ScoreRows bounds) {
-  const size_t head_dim = rotary.head_dim, half = head_dim / 2, cols = WholeVectors(num_blocks);
-  if (query_block >= first_block + num_blocks - 1 + rotary.max_distance) {
-    // All at one distance: turning the queries takes less than turning the means, above all for a few rows.
+// log2(1 + x) for 0 <= x <= 1, within 1e-4 and exact at both ends.
+HWY_INLINE Vec Log2OnePlus(Vec x) {
+  const Vec one = hn::Set(kTag, 1.0f);
+  const Vec p = hn::MulAdd(hn::MulAdd(hn::MulAdd(hn::Set(kTag, -0.04583650f), x, hn::Set(kTag, 0.15200492f)),
+                                      x, hn::Set(kTag, -0.27014846f)),
+                           x, hn::Set(kTag, 0.44245228f));
+  return hn::Mul(x, hn::MulAdd(hn::Sub(one, x), p, one));
+}
+
+// scores = log2(2^scores + 2^(outliers + log2_weight)). A score of minus infinity stays: nothing is there.
+HWY_INLINE void AddOutliers(size_t num_rows, size_t cols, const float* outliers, float log2_weight,
+                            ScoreRows scores) {
+  const Vec weight = hn::Set(kTag, log2_weight);
+  const Vec nothing = hn::Set(kTag, -std::numeric_limits<float>::infinity());
+  for (size_t row = 0; row < num_rows; ++row) {
+    float* data = scores.data + row * scores.stride;
+    for (size_t j = 0; j < cols; j += kLanes) {
+      const Vec others = hn::LoadU(kTag, data + j);
+      const Vec outlier = hn::Add(hn::LoadU(kTag, outliers + row * kPanelBlocks + j), weight);
+      // Not Max and Min, which lose what is not a number on some targets.
+      const auto swapped = hn::Gt(outlier, others);
+      const Vec greater = hn::IfThenElse(swapped, outlier, others);
+      const Vec lesser = hn::IfThenElse(swapped, others, outlier);
+      const Vec ratio = Exp2(kTag, hn::Sub(lesser, greater));
+      const Vec sum = hn::Add(greater, Log2OnePlus(ratio));
+      hn::StoreU(hn::IfThenElse(hn::Eq(others, nothing), nothing, sum), kTag, data + j);
+    }
+  }
+}
+
+// Products of queries with columns: points of a panel at their distances, or its radii and variances.
+class PanelProducts {
+ public:
+  PanelProducts(const RotaryAngles& rotary, size_t num_rows, size_t query_block, const ScoredPanel& panel,
+                const float* queries, const BlockScoreState& state)
+      : rotary_(rotary),
+        panel_(panel),
+        queries_(queries),
+        state_(state),
+        num_rows_(num_rows),
+        query_block_(query_block),
+        cols_(WholeVectors(panel.num_blocks)),
+        far_(query_block >= panel.first_block + panel.num_blocks - 1 + rotary.max_distance) {
+    if (!far_) return;
+    // All at one distance: turning the queries takes less than turning the points, above all for a few rows.
     const BlockAngles angles = AnglesBetween(rotary, rotary.max_distance, 0);
     for (size_t row = 0; row < num_rows; ++row) {
-      RotateRow<false>(head_dim, angles.cos, angles.sin, angles.sign, queries + row * head_dim,
-                       state.rotated + row * head_dim);
+      RotateRow<false>(rotary.head_dim, angles.cos, angles.sin, angles.sign, queries + row * rotary.head_dim,
+                       state.rotated + row * rotary.head_dim);
     }
-    Multiply<false>(Product<uint16_t>{.rows = num_rows,
-                                      .cols = cols,
-                                      .depth = head_dim,
-                                      .a = state.rotated,
-                                      .a_stride = head_dim,
-                                      .b = panel,
-                                      .b_stride = kPanelBlocks,
-                                      .c = scores.data,
-                                      .c_stride = scores.stride});
-  } else {
-    RotateMeans(rotary, query_block, first_block, cols, panel, state.rotated);
-    Multiply<false>(Product<float>{.rows = num_rows,
-                                   .cols = cols,
-                                   .depth = head_dim,
-                                   .a = queries,
-                                   .a_stride = head_dim,
-                                   .b = state.rotated,
-                                   .b_stride = kPanelBlocks,
-                                   .c = scores.data,
-                                   .c_stride = scores.stride});
   }
-  const uint16_t* radii = panel + head_dim * kPanelBlocks;
+
+  size_t cols() const { return cols_; }
+
+  void OfPoints(const uint16_t* points, ScoreRows to) const {
+    if (far_) return Of<uint16_t, false>(rotary_.head_dim, state_.rotated, points, to);
+    RotatePoints(rotary_, query_block_, panel_.first_block, cols_, points, state_.rotated);
+    Of<float, false>(rotary_.head_dim, queries_, state_.rotated, to);
+  }
   // Adds what the spread of the keys adds to the mean.
-  const auto add_spread = [&](const float* features, const uint16_t* spread, ScoreRows to) {
-    Multiply<false>(Product<uint16_t>{.rows = num_rows,
-                                      .cols = cols,
-                                      .depth = half,
-                                      .a = features,
-                                      .a_stride = half,
-                                      .b = spread,
-                                      .b_stride = kPanelBlocks,
-                                      .c = to.data,
-                                      .c_stride = to.stride,
-                                      .add = true});
-    LimitScores(num_rows, cols, to);
-  };
+  void AddSpread(const float* features, const uint16_t* spread, ScoreRows to) const {
+    Of<uint16_t, true>(rotary_.head_dim / 2, features, spread, to);
+  }
+
+ private:
+  template <typename Number, bool kAdd>
+  void Of(size_t depth, const float* rows, const Number* columns, ScoreRows to) const {
+    Multiply<false>(Product<Number>{.rows = num_rows_,
+                                    .cols = cols_,
+                                    .depth = depth,
+                                    .a = rows,
+                                    .a_stride = depth,
+                                    .b = columns,
+                                    .b_stride = kPanelBlocks,
+                                    .c = to.data,
+                                    .c_stride = to.stride,
+                                    .add = kAdd});
+  }
+
+  const RotaryAngles& rotary_;
+  const ScoredPanel& panel_;
+  const float* queries_;
+  const BlockScoreState& state_;
+  const size_t num_rows_, query_block_, cols_;
+  const bool far_;
+};
+
+void ScorePanelImpl(const RotaryAngles& rotary, size_t num_rows, size_t query_block, const ScoredPanel& panel,
+                    BlockScore kind, const float* queries, const BlockScoreState& state, ScoreRows scores,
+                    ScoreRows bounds) {
+  const SummaryColumn from(rotary.head_dim, 0, panel.data);
+  const PanelProducts products(rotary, num_rows, query_block, panel, queries, state);
+  const size_t cols = products.cols();
+  products.OfPoints(from.mean, scores);
   if (bounds.data != nullptr) {
     for (size_t row = 0; row < num_rows; ++row) {
       std::copy_n(scores.data + row * scores.stride, cols, bounds.data + row * bounds.stride);
     }
-    add_spread(state.lengths, radii, bounds);
+    products.AddSpread(state.lengths, from.radius, bounds);
+    LimitScores(num_rows, cols, bounds);
   }
   switch (kind) {
     case BlockScore::kMean:
-      LimitScores(num_rows, cols, scores);
       break;
     case BlockScore::kBound:
-      add_spread(state.lengths, radii, scores);
+      products.AddSpread(state.lengths, from.radius, scores);
       break;
-    case BlockScore::kVariance:
-      add_spread(state.energies, radii + half * kPanelBlocks, scores);
+    case BlockScore::kOutlier:
+      products.AddSpread(state.energies, from.variance, scores);
+      products.OfPoints(from.outlier, {state.outliers, kPanelBlocks});
+      AddOutliers(num_rows, cols, state.outliers,
+                  -std::log2(static_cast<float>(kBlockTokens * panel.blocks_per_column)), scores);
       break;
   }
+  LimitScores(num_rows, cols, scores);
 }
 
 constexpr float kLog2BlockTokens = 6;
@@ -360,11 +459,11 @@ void SummarizePanel(size_t head_dim, const uint16_t* panel, size_t lane, uint16_
 void LoadScoreQueries(size_t head_dim, size_t num_rows, const float* queries, const BlockScoreState& state) {
   HWY_DYNAMIC_DISPATCH(LoadScoreQueriesImpl)(head_dim, num_rows, queries, state);
 }
-void ScorePanel(const RotaryAngles& rotary, size_t num_rows, size_t query_block, size_t first_block,
-                size_t num_blocks, const uint16_t* panel, BlockScore kind, const float* queries,
-                const BlockScoreState& state, ScoreRows scores, ScoreRows bounds) {
+void ScorePanel(const RotaryAngles& rotary, size_t num_rows, size_t query_block, const ScoredPanel& panel,
+                BlockScore kind, const float* queries, const BlockScoreState& state, ScoreRows scores,
+                ScoreRows bounds) {
   HWY_DYNAMIC_DISPATCH(ScorePanelImpl)
-  (rotary, num_rows, query_block, first_block, num_blocks, panel, kind, queries, state, scores, bounds);
+  (rotary, num_rows, query_block, panel, kind, queries, state, scores, bounds);
 }
 float BlockShares(size_t num_heads, size_t num_blocks, ScoreRows scores, const float* read_logs,
                   float* shares) {

@@ -6,18 +6,21 @@
 // With k_t the keys of a block, rotated by their offset inside it, a summary holds
 //   mean c = mean_t k_t                                 [D]
 //   radius r_i = max_t |k_t,i - c_i|                    [P]  of the points that pair i takes in its plane
-//   variance v_i = mean_t |k_t,i - c_i|^2 / 2           [P]  per dimension of pair i
+//   outlier o = the k_t with the greatest |k_t - c|     [D]
+//   variance v_i = mean_t |k_t,i - c_i|^2 / 2           [P]  per dimension of pair i, of the keys but o
 // A query q that is rotated by its distance to the block then knows of its scores s_t = q . k_t
-//   mean:     mean_t s_t = q . c
-//   bound:    s_t <= q . c + sum_i |q_i| r_i            (Cauchy-Schwarz in each plane)
-//   variance: log mean_t e^s_t ~ q . c + sum_i |q_i|^2 v_i / 2   (exact where keys are normal and pairs
-//             independent of direction)
-// Radii and variances do not change under rotation, so a summary holds at any distance. Quest
+//   mean:    mean_t s_t = q . c
+//   bound:   s_t <= q . c + sum_i |q_i| r_i             (Cauchy-Schwarz in each plane)
+//   outlier: log mean_t e^s_t ~ log(e^(q . c + sum_i |q_i|^2 v_i / 2) + e^(q . o) / B)   (exact where the
+//            other keys are normal and pairs independent of direction)
+// Radii, distances and variances do not change under rotation, so a summary holds at any distance. Quest
 // (arXiv:2406.10774) bounds by the least and greatest key per dimension instead, which holds at one distance
-// only; MoBA (arXiv:2502.13189) scores by the mean.
+// only; MoBA (arXiv:2502.13189) scores by the mean; InfLLM (arXiv:2402.04617) by a few keys of the block,
+// those that had most attention. A key that stands alone, as that of a fact among other text, is the one that
+// the mean says least about.
 //
-// Means are rounded to float16 first, and radii (rounded upwards) and variances are those around the rounded
-// mean: the bound holds for what is stored.
+// Means are rounded to float16 first, and radii (rounded upwards), variances and outliers are those around
+// the rounded mean: the bound holds for what is stored.
 #pragma once
 
 #include <algorithm>
@@ -28,13 +31,18 @@
 
 namespace qwen25 {
 
-enum class BlockScore : uint8_t { kMean, kBound, kVariance };
+enum class BlockScore : uint8_t { kMean, kBound, kOutlier };
 
-// Blocks whose summaries lie side by side in a panel, as the keys of a block do: [2 D, 64] float16, D rows of
-// means, P of radii, P of variances; column j is block j of the 64.
+// Numbers of the summary of one block and kv head: D of the mean, P of radii, P of variances, D of the
+// outlier.
+constexpr size_t NumbersPerSummary(size_t head_dim) {
+  return 3 * head_dim;
+}
+// Blocks whose summaries lie side by side in a panel, as the keys of a block do: [3 D, 64] float16; column j
+// is the summary of block j of the 64.
 inline constexpr size_t kPanelBlocks = 64;
 constexpr size_t NumbersPerPanel(size_t head_dim) {
-  return 2 * head_dim * kPanelBlocks;
+  return NumbersPerSummary(head_dim) * kPanelBlocks;
 }
 
 // Writes the summary of a block whose 64 tokens are all there to column `lane` of a panel.
@@ -43,22 +51,25 @@ void SummarizeBlock(size_t head_dim, const HalfKvBlock& block, size_t lane, uint
 void SummarizeBlock(size_t head_dim, const Int8KvBlock& block, size_t lane, uint16_t* panel);
 
 // Writes the summary of a whole panel, all 64 blocks of which are summarised, to column `lane` of another:
-// that of its keys as they are seen at one distance, whichever block they stand in.
+// that of its keys as they are seen at one distance, whichever block they stand in. Its outlier is the one
+// among the outliers of the blocks, and the others do not count in its variances.
 void SummarizePanel(size_t head_dim, const uint16_t* panel, size_t lane, uint16_t* super_panel);
 
 // The queries of a tile as scores see them, in scratch memory of NumFloats.
 struct BlockScoreState {
   float* lengths;   // [R, P] |q_i|
   float* energies;  // [R, P] ln(2)/2 |q_i|^2: q is in units of log2
+  float* outliers;  // [R, 64] scores of a panel's outliers
   float* rotated;   // of the current panel: its means [D, 64], or the queries [R, D] as it sees them
 
   static constexpr size_t NumFloats(size_t head_dim, size_t rows) {
-    return rows * head_dim + head_dim * std::max(rows, kPanelBlocks);
+    return rows * (head_dim + kPanelBlocks) + head_dim * std::max(rows, kPanelBlocks);
   }
   BlockScoreState(float* memory, size_t head_dim, size_t rows)
       : lengths(memory),
         energies(lengths + rows * (head_dim / 2)),
-        rotated(energies + rows * (head_dim / 2)) {}
+        outliers(energies + rows * (head_dim / 2)),
+        rotated(outliers + rows * kPanelBlocks) {}
 };
 
 // Starts a tile with `queries` [R, D], rotated by their offset and scaled to units of log2
@@ -70,13 +81,20 @@ struct ScoreRows {
   float* data;
   size_t stride;
 };
-// Writes the scores (logarithms, base 2, of an estimate of the mean exponential) of the panel's first
-// `num_blocks` blocks, the first of which is block `first_block` of the sequence, and, where `bounds.data` is
-// not null, their bounds. Numbers behind `num_blocks` up to a multiple of 16 are undefined. What is not a
-// number, or greater than 30000, comes out as 30000: such a block is read, and attention shows what is in it.
-void ScorePanel(const RotaryAngles& rotary, size_t num_rows, size_t query_block, size_t first_block,
-                size_t num_blocks, const uint16_t* panel, BlockScore kind, const float* queries,
-                const BlockScoreState& state, ScoreRows scores, ScoreRows bounds);
+// The panel to score: its first `num_blocks` columns, the first of which is block `first_block` of the
+// sequence; or, of a super panel, panels of 64 blocks.
+struct ScoredPanel {
+  const uint16_t* data;
+  size_t first_block, num_blocks;
+  size_t blocks_per_column = 1;
+};
+// Writes the scores of the columns (logarithms, base 2, of an estimate of the mean exponential) and, where
+// `bounds.data` is not null, their bounds. Numbers behind `num_blocks` up to a multiple of 16 are undefined.
+// What is not a number, or greater than 30000, comes out as 30000: such a block is read, and attention shows
+// what is in it.
+void ScorePanel(const RotaryAngles& rotary, size_t num_rows, size_t query_block, const ScoredPanel& panel,
+                BlockScore kind, const float* queries, const BlockScoreState& state, ScoreRows scores,
+                ScoreRows bounds);
 
 // The share of each block in the attention of one token, by the scores of its G heads, averaged over them:
 //   share_b = mean_g 64 * 2^scores[g,b] / Z_g,  Z_g = 2^read_logs[g] + sum_b 64 * 2^scores[g,b]

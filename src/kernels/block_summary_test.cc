@@ -117,7 +117,8 @@ struct Problem {
     const std::vector<uint16_t> panel = Panel();
     Scores result{std::vector<float>(num_rows * 64), std::vector<float>(num_rows * 64)};
     LoadScoreQueries(head_dim, num_rows, queries.data(), state);
-    ScorePanel(tables.angles(), num_rows, query_block, first_block, num_blocks, panel.data(), kind,
+    ScorePanel(tables.angles(), num_rows, query_block,
+               {.data = panel.data(), .first_block = first_block, .num_blocks = num_blocks}, kind,
                queries.data(), state, {result.scores.data(), 64}, {result.bounds.data(), 64});
     return result;
   }
@@ -142,10 +143,10 @@ TEST(BlockSummaryTest, BoundIsAboveEveryScoreAndTheMeanIsTheirMean) {
   }));
 }
 
-TEST(BlockSummaryTest, VarianceScoreIsTheLogarithmOfTheMeanExponentialOfNormalKeys) {
+TEST(BlockSummaryTest, OutlierScoreIsTheLogarithmOfTheMeanExponentialOfNormalKeys) {
   // In 64 dimensions with 64 keys the estimate is not exact, but much nearer than the mean.
   const Problem problem(64, 64, 4, 3, 100, 7, /*spread=*/0.8f);
-  const Problem::Scores variance = problem.Score(BlockScore::kVariance),
+  const Problem::Scores outlier = problem.Score(BlockScore::kOutlier),
                         mean = problem.Score(BlockScore::kMean);
   double error = 0, mean_error = 0;
   for (size_t row = 0; row < 4; ++row) {
@@ -153,11 +154,65 @@ TEST(BlockSummaryTest, VarianceScoreIsTheLogarithmOfTheMeanExponentialOfNormalKe
       double sum = 0;
       for (const double score : problem.Exact(row, b)) sum += std::exp2(score);
       const double exact = std::log2(sum / 64);
-      error += std::abs(variance.scores[row * 64 + b] - exact);
+      error += std::abs(outlier.scores[row * 64 + b] - exact);
       mean_error += std::abs(mean.scores[row * 64 + b] - exact);
     }
   }
   EXPECT_LT(error, 0.3 * mean_error);
+}
+
+// A key that stands alone and answers the query, in one block of 64.
+Problem WithLoneKey(size_t row, size_t lone_block, float score) {
+  Problem problem(64, 64, 4, 150, 100, 21, /*spread=*/0.3f);  // all blocks at the greatest distance
+  std::vector<float>& keys = problem.keys[lone_block];
+  const size_t half = problem.head_dim / 2;
+  double square = 0;
+  const float* q = problem.queries.data() + row * problem.head_dim;
+  for (size_t d = 0; d < problem.head_dim; ++d) square += double(q[d]) * q[d];
+  const double factor = score / square;
+  for (size_t i = 0; i < half; ++i) {
+    const double angle = double(problem.tables.max_distance) * problem.tables.Frequency(i);
+    const double c = std::cos(angle), s = std::sin(angle);
+    keys[i * kBlockTokens + 17] = static_cast<float>(factor * (q[i] * c - q[i + half] * s));
+    keys[(i + half) * kBlockTokens + 17] = static_cast<float>(factor * (q[i + half] * c + q[i] * s));
+  }
+  return problem;
+}
+
+TEST(BlockSummaryTest, ALoneKeyThatAnswersIsSeenExactly) {
+  constexpr size_t kRow = 2, kBlock = 40;
+  constexpr float kScore = 20;  // in units of log2, far above the others
+  const Problem problem = WithLoneKey(kRow, kBlock, kScore);
+  const Problem::Scores scores = problem.Score(BlockScore::kOutlier);
+  EXPECT_NEAR(scores.scores[kRow * 64 + kBlock], kScore - 6, 0.05);  // one of 64 keys
+  for (size_t b = 0; b < 64; ++b) {
+    if (b != kBlock) {
+      EXPECT_LT(scores.scores[kRow * 64 + b], kScore - 8);
+    }
+  }
+  // Other queries do not take it for their own.
+  for (size_t row = 0; row < 4; ++row) {
+    if (row != kRow) {
+      EXPECT_LT(scores.scores[row * 64 + kBlock], kScore - 8);
+    }
+  }
+}
+
+TEST(BlockSummaryTest, ASuperPanelSeesALoneKeyOfOneOfItsBlocks) {
+  constexpr size_t kRow = 1, kBlock = 3;
+  constexpr float kScore = 24;
+  const Problem problem = WithLoneKey(kRow, kBlock, kScore), without(64, 64, 4, 150, 100, 21, 0.3f);
+  std::vector<uint16_t> supers(NumbersPerPanel(64));
+  SummarizePanel(64, problem.Panel().data(), 0, supers.data());
+  SummarizePanel(64, without.Panel().data(), 1, supers.data());
+  std::vector<float> memory(BlockScoreState::NumFloats(64, 4)), scores(4 * 64);
+  const BlockScoreState state(memory.data(), 64, 4);
+  LoadScoreQueries(64, 4, problem.queries.data(), state);
+  ScorePanel(problem.tables.angles(), 4, 1000,
+             {.data = supers.data(), .first_block = 0, .num_blocks = 2, .blocks_per_column = 64},
+             BlockScore::kOutlier, problem.queries.data(), state, {scores.data(), 64}, {nullptr, 0});
+  EXPECT_NEAR(scores[kRow * 64], kScore - 12, 0.2);  // one of 64 * 64 keys
+  EXPECT_LT(scores[kRow * 64 + 1], kScore - 16);
 }
 
 TEST(BlockSummaryTest, HalfBlocksGiveTheSummariesOfTheirNumbers) {
@@ -195,7 +250,7 @@ TEST(BlockSummaryTest, EveryInstructionSetScoresAlike) {
   for (const std::string& isa : IsaNames()) {
     SCOPED_TRACE(isa);
     ASSERT_TRUE(ForceIsa(isa).ok());
-    const std::vector<float> scores = problem.Score(BlockScore::kVariance).scores;
+    const std::vector<float> scores = problem.Score(BlockScore::kOutlier).scores;
     if (first.empty()) first = scores;
     for (size_t row = 0; row < 9; ++row) {
       for (size_t b = 0; b < 37; ++b) EXPECT_NEAR(scores[row * 64 + b], first[row * 64 + b], 2e-3);
@@ -208,7 +263,7 @@ TEST(BlockSummaryTest, WhatIsNotANumberScoresHighest) {
   Problem problem(16, 5, 2, 1, 10, 5);
   problem.keys[3][20] = std::numeric_limits<float>::quiet_NaN();
   problem.keys[1][7] = std::numeric_limits<float>::infinity();
-  const Problem::Scores scores = problem.Score(BlockScore::kVariance);
+  const Problem::Scores scores = problem.Score(BlockScore::kOutlier);
   EXPECT_EQ(scores.scores[3], 30000);
   EXPECT_EQ(scores.scores[1], 30000);
   EXPECT_LT(scores.scores[2], 100);

@@ -359,7 +359,8 @@ Tensor SelfAttention(Execution& execution, const AttentionShape& shape, const Ro
     const Tensor memory = execution.tensors.New(TemporaryBlocks::NumRows(batch), row_floats);
     Tensor panels;
     if (routing != nullptr) {
-      panels = execution.tensors.New(TemporaryBlocks::NumPanels(batch), row_floats * kPanelBlocks / 2);
+      panels =
+          execution.tensors.New(TemporaryBlocks::NumPanels(batch), shape.BytesPerPanel() / sizeof(float));
     }
     const TemporaryBlocks blocks(shape, batch, memory.data(),
                                  panels ? reinterpret_cast<uint16_t*>(panels.data()) : nullptr);

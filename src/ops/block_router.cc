@@ -17,11 +17,11 @@ struct ScoreName {
   std::string_view name;
 };
 constexpr ScoreName kScoreNames[] = {
-    {BlockScore::kMean, "mean"}, {BlockScore::kBound, "bound"}, {BlockScore::kVariance, "variance"}};
+    {BlockScore::kMean, "mean"}, {BlockScore::kBound, "bound"}, {BlockScore::kOutlier, "outlier"}};
 
 constexpr std::string_view kExample =
-    "expected dense, top_k:24 or top_p:0.95, then options such as "
-    "score=variance,max_blocks=64,sink=1,local=4,dense_below=2048,max_missed=0.5";
+    "expected dense, top_k:16 or top_p:0.95, then options such as "
+    "score=outlier,max_blocks=64,sink=1,local=4,dense_below=2048,max_missed=0.5";
 
 template <typename Number>
 Status ParseNumber(std::string_view key, std::string_view text, Number& value) {
@@ -37,7 +37,7 @@ Status ParseScore(std::string_view text, BlockScore& score) {
       return {};
     }
   }
-  return InvalidArgument("routing: score is \"{}\", expected mean, bound or variance", text);
+  return InvalidArgument("routing: score is \"{}\", expected mean, bound or outlier", text);
 }
 
 Status ParseOption(std::string_view key, std::string_view value, RoutingPolicy& policy) {

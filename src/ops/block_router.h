@@ -35,8 +35,8 @@ struct RoutingPolicy {
   enum class Kind : uint8_t { kDense, kTopK, kTopP };
 
   Kind kind = Kind::kDense;
-  BlockScore score = BlockScore::kVariance;
-  uint32_t max_blocks = 24;     // top_k: how many; top_p: at most
+  BlockScore score = BlockScore::kOutlier;
+  uint32_t max_blocks = 16;     // top_k: how many; top_p: at most
   float top_p = 0.95f;          // 0 to 1
   uint32_t probe_blocks = 2;    // of top_p, the first of max_blocks
   uint32_t sink_blocks = 1;     // at least 1
@@ -52,8 +52,8 @@ struct RoutingPolicy {
 
   // Errors name field, value and range.
   Status Validate() const;
-  // "dense", or "top_p:0.95,max_blocks=24,probe=2,score=variance,sink=1,local=4,dense_below=2048,
-  // max_missed=1,dense_layers=0,far_panels=8", with "top_k:24" for the other kind; what is left out keeps its
+  // "dense", or "top_p:0.95,max_blocks=16,probe=2,score=outlier,sink=1,local=4,dense_below=2048,
+  // max_missed=1,dense_layers=0,far_panels=8", with "top_k:16" for the other kind; what is left out keeps its
   // default.
   // ToString() is the whole of it.
   static Result<RoutingPolicy> Parse(std::string_view text);

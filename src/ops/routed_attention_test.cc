@@ -138,7 +138,7 @@ RoutingPolicy SmallPolicy(RoutingPolicy::Kind kind) {
 
 TEST(RoutedAttentionTest, IsExactOverTheBlocksThatItRead) {
   for (const auto kind : {RoutingPolicy::Kind::kTopK, RoutingPolicy::Kind::kTopP}) {
-    for (const BlockScore score : {BlockScore::kMean, BlockScore::kBound, BlockScore::kVariance}) {
+    for (const BlockScore score : {BlockScore::kMean, BlockScore::kBound, BlockScore::kOutlier}) {
       const Problem problem(16, 6, 2, 1000, 3);
       RoutingTrace trace(1, 2, problem.length);
       LayerRouting routing = {.policy = SmallPolicy(kind), .trace = &trace};

@@ -13,10 +13,6 @@ namespace {
 
 constexpr uint16_t kMinusInfinity = 0xfc00;  // in float16
 
-size_t ColumnNumbers(const AttentionShape& shape) {
-  return 2 * shape.head_dim;
-}
-
 uint16_t* HeadPanel(const AttentionShape& shape, std::byte* panel, size_t kv_head) {
   return reinterpret_cast<uint16_t*>(panel) + kv_head * NumbersPerPanel(shape.head_dim);
 }
@@ -24,7 +20,7 @@ uint16_t* HeadPanel(const AttentionShape& shape, std::byte* panel, size_t kv_hea
 }  // namespace
 
 size_t SummaryBytes(const AttentionShape& shape) {
-  return shape.num_kv_heads * ColumnNumbers(shape) * sizeof(uint16_t);
+  return shape.num_kv_heads * NumbersPerSummary(shape.head_dim) * sizeof(uint16_t);
 }
 
 void SummarizeStoredBlock(const AttentionShape& shape, const std::byte* block, std::span<std::byte> summary) {
@@ -37,23 +33,24 @@ void SummarizeStoredBlock(const AttentionShape& shape, const std::byte* block, s
       const auto head = HeadBlock<Block>(shape, const_cast<std::byte*>(block), kv_head);
       SummarizeBlock(shape.head_dim, head, 0, panel.data());
     });
-    for (size_t i = 0; i < ColumnNumbers(shape); ++i) *out++ = panel.data()[i * kPanelBlocks];
+    for (size_t i = 0; i < NumbersPerSummary(shape.head_dim); ++i) *out++ = panel.data()[i * kPanelBlocks];
   }
 }
 
 void FillPanel(const AttentionShape& shape, std::span<const std::byte* const> summaries, std::byte* panel) {
   QWEN25_CHECK(summaries.size() <= kPanelBlocks);
-  const size_t numbers = ColumnNumbers(shape);
+  const size_t numbers = NumbersPerSummary(shape.head_dim);
   for (size_t kv_head = 0; kv_head < shape.num_kv_heads; ++kv_head) {
     uint16_t* head = HeadPanel(shape, panel, kv_head);
     for (size_t column = 0; column < summaries.size(); ++column) {
       const auto* from = reinterpret_cast<const uint16_t*>(summaries[column]) + kv_head * numbers;
       for (size_t i = 0; i < numbers; ++i) head[i * kPanelBlocks + column] = from[i];
     }
-    // Means of 0, radii and variances of minus infinity: no query scores that high.
+    // Means and outliers of 0, radii and variances of minus infinity: every score is minus infinity.
     for (size_t i = 0; i < numbers; ++i) {
+      const bool spread = i >= shape.head_dim && i < 2 * shape.head_dim;
       std::fill(head + i * kPanelBlocks + summaries.size(), head + (i + 1) * kPanelBlocks,
-                i < shape.head_dim ? uint16_t{0} : kMinusInfinity);
+                spread ? kMinusInfinity : uint16_t{0});
     }
   }
 }
@@ -65,7 +62,7 @@ void SummarizeStoredPanel(const AttentionShape& shape, const std::byte* panel, s
   for (size_t kv_head = 0; kv_head < shape.num_kv_heads; ++kv_head) {
     const uint16_t* head = HeadPanel(shape, const_cast<std::byte*>(panel), kv_head);
     // Blocks that are not there count as those that are, over again.
-    for (size_t row = 0; row < ColumnNumbers(shape); ++row) {
+    for (size_t row = 0; row < NumbersPerSummary(shape.head_dim); ++row) {
       for (size_t column = 0; column < kPanelBlocks; ++column) {
         whole.data()[row * kPanelBlocks + column] = head[row * kPanelBlocks + column % num_blocks];
       }

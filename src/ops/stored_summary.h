@@ -9,7 +9,7 @@
 namespace qwen25 {
 
 // Bytes of the summary of one block in one layer: kv head by kv head a column of a panel
-// (kernels/block_summary.h), 2 D float16.
+// (kernels/block_summary.h), 3 D float16.
 size_t SummaryBytes(const AttentionShape& shape);
 
 // The summary of a full block of BytesPerBlock() bytes: what AppendKv writes into a panel for it.

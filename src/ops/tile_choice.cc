@@ -95,8 +95,11 @@ void TileChoice::ChooseFarPanels(const RoutingPolicy& policy, const RotaryAngles
   const ScoreRows scores = {super_scores_, sizes_.supers};
   for (size_t first = 0; first < num_far; first += kPanelBlocks) {
     // From so far that every column is at the greatest distance.
-    ScorePanel(rotary, num_heads_, first + rotary.max_distance + 2 * kPanelBlocks, first,
-               std::min(kPanelBlocks, num_far - first), supers[first / kPanelBlocks], policy.score,
+    const ScoredPanel panel = {.data = supers[first / kPanelBlocks],
+                               .first_block = first,
+                               .num_blocks = std::min(kPanelBlocks, num_far - first),
+                               .blocks_per_column = kPanelBlocks};
+    ScorePanel(rotary, num_heads_, first + rotary.max_distance + 2 * kPanelBlocks, panel, policy.score,
                state.queries, score_, {scores.data + first, scores.stride}, {nullptr, 0});
   }
   RoutingPolicy few = policy;
@@ -139,8 +142,10 @@ void TileChoice::Choose(const RoutingPolicy& policy, const RotaryAngles& rotary,
   const size_t stride = sizes_.blocks();
   for (size_t slot = 0; slot < num_slots_; ++slot) {
     const size_t at = slot * kPanelBlocks;
-    ScorePanel(rotary, rows, tile.block(), panels_[slot] * kPanelBlocks, ColumnsOf(slot),
-               panels.blocks[panels_[slot]], policy.score, state.queries, score_, {scores_ + at, stride},
+    const ScoredPanel panel = {.data = panels.blocks[panels_[slot]],
+                               .first_block = panels_[slot] * kPanelBlocks,
+                               .num_blocks = ColumnsOf(slot)};
+    ScorePanel(rotary, rows, tile.block(), panel, policy.score, state.queries, score_, {scores_ + at, stride},
                {with_bounds ? bounds_ + at : nullptr, stride});
   }
   probes_ = policy.kind == RoutingPolicy::Kind::kTopP && policy.probe_blocks < policy.max_blocks
