@@ -173,12 +173,11 @@ void LoadScoreQueriesImpl(size_t head_dim, size_t num_rows, const float* queries
   }
 }
 
-// D rows of a panel as the queries of a block see them: q rotated by a distance, times c, is q times c
-// rotated back by it. Each column has its own distance.
-HWY_INLINE void RotatePoints(const RotaryAngles& rotary, size_t query_block, size_t first_block, size_t cols,
+// D rows of a panel, its columns turned back by the distances from `first_angle` on in the descending tables:
+// q rotated by a distance, times c, is q times c rotated back by it.
+HWY_INLINE void RotatePoints(const RotaryAngles& rotary, size_t first_angle, size_t cols,
                              const uint16_t* HWY_RESTRICT points, float* HWY_RESTRICT rotated) {
   const size_t half = rotary.head_dim / 2;
-  const size_t first_angle = rotary.DescendingIndex(query_block, first_block);
   for (size_t i = 0; i < half; ++i) {
     const float* cos = rotary.descending_cos + i * rotary.descending_stride + first_angle;
     const float* sin = rotary.descending_sin + i * rotary.descending_stride + first_angle;
@@ -243,28 +242,31 @@ class PanelProducts {
   PanelProducts(const RotaryAngles& rotary, size_t num_rows, size_t query_block, const ScoredPanel& panel,
                 const float* queries, const BlockScoreState& state)
       : rotary_(rotary),
-        panel_(panel),
-        queries_(queries),
         state_(state),
         num_rows_(num_rows),
-        query_block_(query_block),
         cols_(WholeVectors(panel.num_blocks)),
-        far_(query_block >= panel.first_block + panel.num_blocks - 1 + rotary.max_distance) {
-    if (!far_) return;
-    // All at one distance: turning the queries takes less than turning the points, above all for a few rows.
-    const BlockAngles angles = AnglesBetween(rotary, rotary.max_distance, 0);
-    for (size_t row = 0; row < num_rows; ++row) {
-      RotateRow<false>(rotary.head_dim, angles.cos, angles.sin, angles.sign, queries + row * rotary.head_dim,
-                       state.rotated + row * rotary.head_dim);
+        queries_(queries) {
+    constexpr size_t kLast = kPanelBlocks - 1;
+    if (query_block >= panel.first_block + panel.num_blocks - 1 + rotary.max_distance) {
+      // All at one distance: the queries turn, the points stay as they lie.
+      TurnQueries(AnglesBetween(rotary, rotary.max_distance, 0));
+      turns_points_ = false;
+    } else if (query_block <= panel.first_block + rotary.max_distance && kLast <= rotary.max_distance) {
+      // The queries turn as far as the last column is away; the rest is the same for every panel, and its
+      // angles stay in the cache.
+      TurnQueries(AnglesBetween(rotary, query_block, panel.first_block + kLast));
+      first_angle_ = rotary.DescendingIndex(kLast, 0);
+    } else {
+      first_angle_ = rotary.DescendingIndex(query_block, panel.first_block);
     }
   }
 
   size_t cols() const { return cols_; }
 
   void OfPoints(const uint16_t* points, ScoreRows to) const {
-    if (far_) return Of<uint16_t, false>(rotary_.head_dim, state_.rotated, points, to);
-    RotatePoints(rotary_, query_block_, panel_.first_block, cols_, points, state_.rotated);
-    Of<float, false>(rotary_.head_dim, queries_, state_.rotated, to);
+    if (!turns_points_) return Of<uint16_t, false>(rotary_.head_dim, queries_, points, to);
+    RotatePoints(rotary_, first_angle_, cols_, points, state_.points);
+    Of<float, false>(rotary_.head_dim, queries_, state_.points, to);
   }
   // Adds what the spread of the keys adds to the mean.
   void AddSpread(const float* features, const uint16_t* spread, ScoreRows to) const {
@@ -272,6 +274,15 @@ class PanelProducts {
   }
 
  private:
+  void TurnQueries(const BlockAngles& angles) {
+    const size_t head_dim = rotary_.head_dim;
+    for (size_t row = 0; row < num_rows_; ++row) {
+      RotateRow<false>(head_dim, angles.cos, angles.sin, angles.sign, queries_ + row * head_dim,
+                       state_.queries + row * head_dim);
+    }
+    queries_ = state_.queries;
+  }
+
   template <typename Number, bool kAdd>
   void Of(size_t depth, const float* rows, const Number* columns, ScoreRows to) const {
     Multiply<false>(Product<Number>{.rows = num_rows_,
@@ -287,11 +298,11 @@ class PanelProducts {
   }
 
   const RotaryAngles& rotary_;
-  const ScoredPanel& panel_;
-  const float* queries_;
   const BlockScoreState& state_;
-  const size_t num_rows_, query_block_, cols_;
-  const bool far_;
+  const size_t num_rows_, cols_;
+  const float* queries_;
+  size_t first_angle_ = 0;  // of the descending tables
+  bool turns_points_ = true;
 };
 
 void ScorePanelImpl(const RotaryAngles& rotary, size_t num_rows, size_t query_block, const ScoredPanel& panel,

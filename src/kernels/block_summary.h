@@ -60,16 +60,18 @@ struct BlockScoreState {
   float* lengths;   // [R, P] |q_i|
   float* energies;  // [R, P] ln(2)/2 |q_i|^2: q is in units of log2
   float* outliers;  // [R, 64] scores of a panel's outliers
-  float* rotated;   // of the current panel: its means [D, 64], or the queries [R, D] as it sees them
+  float* queries;   // [R, D] as the current panel sees them
+  float* points;    // [D, 64] its means or outliers, likewise
 
   static constexpr size_t NumFloats(size_t head_dim, size_t rows) {
-    return rows * (head_dim + kPanelBlocks) + head_dim * std::max(rows, kPanelBlocks);
+    return rows * (2 * head_dim + kPanelBlocks) + head_dim * kPanelBlocks;
   }
   BlockScoreState(float* memory, size_t head_dim, size_t rows)
       : lengths(memory),
         energies(lengths + rows * (head_dim / 2)),
         outliers(energies + rows * (head_dim / 2)),
-        rotated(outliers + rows * kPanelBlocks) {}
+        queries(outliers + rows * kPanelBlocks),
+        points(queries + rows * head_dim) {}
 };
 
 // Starts a tile with `queries` [R, D], rotated by their offset and scaled to units of log2
