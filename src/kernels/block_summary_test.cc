@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <rapidcheck.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <numeric>
@@ -159,6 +160,47 @@ TEST(BlockSummaryTest, OutlierScoreIsTheLogarithmOfTheMeanExponentialOfNormalKey
     }
   }
   EXPECT_LT(error, 0.3 * mean_error);
+}
+
+// log2 of the mean of 2^score by the formula of BlockScore::kOutlier, in double.
+double OutlierFormula(const Problem& problem, size_t row, size_t b) {
+  const size_t head_dim = problem.head_dim, half = head_dim / 2;
+  const std::vector<float>& keys = problem.keys[b];
+  const auto key = [&](size_t d, size_t t) { return double(keys[d * kBlockTokens + t]); };
+  std::vector<double> center(head_dim), distances(kBlockTokens);
+  for (size_t d = 0; d < head_dim; ++d) {
+    for (size_t t = 0; t < kBlockTokens; ++t) center[d] += key(d, t) / kBlockTokens;
+    for (size_t t = 0; t < kBlockTokens; ++t) distances[t] += std::pow(key(d, t) - center[d], 2);
+  }
+  const size_t outlier = static_cast<size_t>(std::ranges::max_element(distances) - distances.begin());
+  const std::vector<double> exact = problem.Exact(row, b);
+  double others = std::accumulate(exact.begin(), exact.end(), 0.0) / kBlockTokens;
+  for (size_t i = 0; i < half; ++i) {
+    double variance = 0;
+    for (size_t t = 0; t < kBlockTokens; ++t) {
+      if (t == outlier) continue;
+      for (const size_t d : {i, i + half}) variance += std::pow(key(d, t) - center[d], 2) / (2 * 63);
+    }
+    const double x = problem.queries[row * head_dim + i], y = problem.queries[row * head_dim + i + half];
+    others += std::log(2.0) / 2 * (x * x + y * y) * variance;
+  }
+  return std::log2(std::exp2(others) + std::exp2(exact[outlier]) / kBlockTokens);
+}
+
+TEST(BlockSummaryTest, OutlierScoreIsItsFormula) {
+  EXPECT_TRUE(rc::check([](uint64_t seed) {
+    const size_t head_dim = 2 * *rc::gen::inRange<size_t>(1, 40);
+    const size_t num_blocks = *rc::gen::inRange<size_t>(1, 65), num_rows = *rc::gen::inRange<size_t>(1, 20);
+    // Near, beyond the greatest distance, and across it.
+    const size_t distance = *rc::gen::inRange<size_t>(0, 300), max_distance = *rc::gen::element(20, 200);
+    const Problem problem(head_dim, num_blocks, num_rows, distance, max_distance, seed, /*spread=*/3);
+    const Problem::Scores scores = problem.Score(BlockScore::kOutlier);
+    for (size_t row = 0; row < num_rows; ++row) {
+      for (size_t b = 0; b < num_blocks; ++b) {
+        RC_ASSERT(std::abs(scores.scores[row * 64 + b] - OutlierFormula(problem, row, b)) < 0.02);
+      }
+    }
+  }));
 }
 
 // A key that stands alone and answers the query, in one block of 64.
