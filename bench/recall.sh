@@ -60,9 +60,8 @@ stage 1 --initial start $(on 32 2048) --set schedule.kind=constant --max-steps 6
 stage 2 --initial 1/model $(on 128 2048) --set schedule.kind=constant --max-steps 600 --learning-rate 1e-3
 stage 3 --initial 2/model $(on 512 4096) --set schedule.kind=constant --max-steps 300 --learning-rate 1e-3
 stage 4 --initial 3/model $(on 2048 8192) --set schedule.kind=constant --max-steps 120 --learning-rate 7e-4
-# With routing: keys learn to be found.
 stage 5 --initial 4/model $(on 4096 8192) --set schedule.kind=cosine --max-steps 300 --learning-rate 7e-4 \
-  --set model.routing=top_k:16,local=2,dense_below=256 --validation-data data/validation,data/validation-text
+  --validation-data data/validation,data/validation-text
 
 # Dense beside routed at lengths that it was trained on, then far beyond, with 64 MiB of the history in RAM.
 recall() { "$qwen25" bench recall -m 5/model --threads "$threads" --depths 20 "$@"; }

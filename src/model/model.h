@@ -103,6 +103,9 @@ class Model {
   Hash128 Fingerprint(ThreadPool& threads) const;
 
   const ModelConfig& config() const { return config_; }
+  // What config() says, and Save writes, beside the shape of the weights.
+  void SetRouting(const RoutingPolicy& routing) { config_.routing = routing; }
+  void SetEosTokenIds(std::vector<int32_t> ids) { config_.eos_token_ids = std::move(ids); }
   const RotaryTable& rotary() const { return rotary_; }
   const AttentionShape& attention_shape() const { return attention_shape_; }
 

@@ -110,6 +110,9 @@ Result<std::unique_ptr<Trainer>> Trainer::Create(const TrainOptions& options, Tr
     model.emplace(config, /*with_gradients=*/true);
     model->Initialize(options.seed);
   }
+  // Of a model that was loaded these are its own, which the options may have replaced.
+  model->SetRouting(config.routing);
+  model->SetEosTokenIds(config.eos_token_ids);
   std::unique_ptr<Trainer> trainer(new Trainer(options, std::move(data), std::move(*model), threads));
   if (!lock) {
     QWEN25_RETURN_IF_ERROR(CreateDirectories(options.output));

@@ -62,6 +62,24 @@ TEST(TrainerTest, LossFallsAndTheRunLeavesWhatItShould) {
   EXPECT_EQ(steps, (std::vector<uint64_t>{40, 60}));  // the two newest
 }
 
+TEST(TrainerTest, InitialWeightsAreTrainedOnWithTheRoutingOfTheOptions) {
+  TemporaryDirectory directory;
+  TrainOptions dense = TinyOptions(directory);
+  dense.output = directory / "dense";
+  dense.max_steps = 2;
+  ASSERT_OK_AND_ASSIGN(const TrainSummary first, RunOnce(dense, 1));
+  TrainOptions routed = dense;
+  routed.output = directory / "routed";
+  routed.initial = first.model;
+  routed.config.clear();
+  routed.routing = "top_k:3,local=1,dense_below=64";
+  routed.eos_token_id = 5;
+  ASSERT_OK_AND_ASSIGN(const TrainSummary second, RunOnce(routed, 1));
+  ASSERT_OK_AND_ASSIGN(const Model model, Model::Load(second.model));
+  EXPECT_EQ(model.config().routing.ToString(), RoutingPolicy::Parse(routed.routing)->ToString());
+  EXPECT_EQ(model.config().eos_token_ids, std::vector<int32_t>{5});
+}
+
 TEST(TrainerTest, AResumedRunIsBitIdenticalForAnyInterruptionsAndThreads) {
   for (const auto kind : {OptimizerKind::kAdamW, OptimizerKind::kMuon}) {
     for (const bool recompute : {false, true}) {
