@@ -2,7 +2,7 @@
 # Trains a model on the recall task, in documents that become longer, and asks it for facts in histories of up to a million
 # tokens; writes the tables and pictures for docs/benchmarks.md, "Recall of long histories":
 # bench/recall.sh [FOLDER=runs/recall]
-# Needs 5 GB there, 4 of them for the longest history. QWEN25 names the program, THREADS the threads (any number gives the same
+# Needs 3 GB there, 2 of them for the longest history. QWEN25 names the program, THREADS the threads (any number gives the same
 # model), TEXTS files whose bytes are half of the filler in training, BOOKS those of the histories.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -69,15 +69,17 @@ for policy in dense top_k:16,local=2,dense_below=256 top_k:4,local=2,dense_below
   recall --routing "$policy" --length 1024,2048,4096,8000 --histories 10
   recall --routing "$policy" --length 1024,2048,4096,8000 --histories 10 --text "$books"
 done
-far=(--routing top_k:16,dense_below=1024 --recall-window 2048 --working-mib 64 --spill-directory .)
-recall "${far[@]}" --length 10000,30000,100000,300000,1000000 --histories 3 -o recall_map.svg
+far=(--kv float16 --routing top_k:16,dense_below=1024 --recall-window 2048 --working-mib 64 --spill-directory .)
+recall "${far[@]}" --length 10000,30000,100000,300000,1000000 --histories 2 -o recall_map.svg
 recall "${far[@]}" --length 4096,10000,30000,100000,300000,1000000 --histories 1 --text "$books" -o recall_books.svg
 recall "${far[@]}" --length 10000,100000 --histories 3 --dialogues 10
 # What a token costs; wants a machine that does nothing else.
 for length in 10000 100000 1000000; do
   recall "${far[@]}" --length "$length" --histories 1 --growth recall_growth.svg
 done
-# The budget follows the text: text alone beside as many facts as fit.
+# Whether the budget follows the text: text alone beside as many facts as there are keys.
 for depths in 1 128; do
   recall --routing top_p:0.95,local=1,dense_below=0,max_blocks=64 --length 4096 --depths "$depths" --histories 3
 done
+# What the estimates say of the blocks of facts.
+python3 "$bench/recall_estimates.py" 5/model
