@@ -66,7 +66,7 @@ std::optional<T> FromBytes(LmdbBytes bytes) {
 
 // A record as it is stored: sealed, or followed by a CRC-32C over key and record. Bound to its key, so that
 // records cannot change places.
-std::vector<std::byte> Protect(LmdbBytes key, LmdbBytes record, const BlockCipher* cipher) {
+std::vector<std::byte> Protect(LmdbBytes key, LmdbBytes record, const Cipher* cipher) {
   if (cipher != nullptr) return cipher->Seal(record, key);
   std::vector<std::byte> stored(record.begin(), record.end());
   const uint32_t crc = Crc32c(record, Crc32c(key));
@@ -75,7 +75,7 @@ std::vector<std::byte> Protect(LmdbBytes key, LmdbBytes record, const BlockCiphe
   return stored;
 }
 
-std::optional<std::vector<std::byte>> Unprotect(LmdbBytes key, LmdbBytes stored, const BlockCipher* cipher) {
+std::optional<std::vector<std::byte>> Unprotect(LmdbBytes key, LmdbBytes stored, const Cipher* cipher) {
   if (cipher != nullptr) return cipher->Unseal(stored, key);
   if (stored.size() < sizeof(uint32_t)) return std::nullopt;
   const LmdbBytes record = stored.first(stored.size() - sizeof(uint32_t));
@@ -83,7 +83,7 @@ std::optional<std::vector<std::byte>> Unprotect(LmdbBytes key, LmdbBytes stored,
   return std::vector<std::byte>(record.begin(), record.end());
 }
 
-BlockName NameOf(const BlockKey& key, const BlockCipher* cipher) {
+BlockName NameOf(const BlockKey& key, const Cipher* cipher) {
   BlockName name = {.name_space = key.name_space, .format = key.format};
   std::memcpy(name.id.data(), &key.id, sizeof key.id);
   if (cipher != nullptr) name.id = cipher->Hide(BytesOf(name));
@@ -100,7 +100,7 @@ Status CorruptRecord(const std::string& path, std::string_view what) {
 }  // namespace
 
 Result<std::unique_ptr<BlockCatalog>> BlockCatalog::Open(const std::filesystem::path& folder,
-                                                         uint64_t max_bytes, const BlockCipher* cipher) {
+                                                         uint64_t max_bytes, const Cipher* cipher) {
   std::error_code ignored;
   std::filesystem::remove(folder / kTemporaryName, ignored);  // of a process that was killed
   if (!std::filesystem::exists(folder / kFileName, ignored)) {
@@ -117,7 +117,7 @@ Result<std::unique_ptr<BlockCatalog>> BlockCatalog::Open(const std::filesystem::
 }
 
 // Under another name first, so that a file with the right name is complete.
-Status BlockCatalog::Create(const std::filesystem::path& folder, const BlockCipher* cipher) {
+Status BlockCatalog::Create(const std::filesystem::path& folder, const Cipher* cipher) {
   std::error_code error;
   for (std::filesystem::directory_iterator item(folder, error), end; !error && item != end;
        item.increment(error)) {

@@ -16,8 +16,8 @@
 #include <vector>
 
 #include "base/status.h"
-#include "memory/block_cipher.h"
 #include "memory/block_format.h"
+#include "store/cipher.h"
 #include "store/lmdb.h"
 
 namespace qwen25 {
@@ -70,7 +70,7 @@ class BlockCatalog {
 
   // `cipher` may be null, and must live as long as the catalog. Errors as for BlockStore::Open.
   static Result<std::unique_ptr<BlockCatalog>> Open(const std::filesystem::path& folder, uint64_t max_bytes,
-                                                    const BlockCipher* cipher);
+                                                    const Cipher* cipher);
 
   // Writes the change together with all new use counts, then makes it here. On an error nothing is changed.
   Status Commit(Change change);
@@ -112,9 +112,9 @@ class BlockCatalog {
     uint32_t zero = 0;
   };
 
-  BlockCatalog(std::filesystem::path folder, const BlockCipher* cipher, LmdbEnvironment database)
+  BlockCatalog(std::filesystem::path folder, const Cipher* cipher, LmdbEnvironment database)
       : folder_(std::move(folder)), cipher_(cipher), database_(std::move(database)) {}
-  static Status Create(const std::filesystem::path& folder, const BlockCipher* cipher);
+  static Status Create(const std::filesystem::path& folder, const Cipher* cipher);
   Status CheckVersionAndKey(const LmdbTransaction& transaction) const;
   Status Load();
   Status LoadBlock(LmdbBytes key, LmdbBytes value);
@@ -123,7 +123,7 @@ class BlockCatalog {
   void Apply(Change change);
 
   std::filesystem::path folder_;
-  const BlockCipher* cipher_;
+  const Cipher* cipher_;
   LmdbEnvironment database_;
   Counters counters_;
   std::map<uint32_t, Namespace> namespaces_;

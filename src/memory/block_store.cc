@@ -40,9 +40,9 @@ BlockStore::~BlockStore() {
 }
 
 Result<BlockStore> BlockStore::Open(const std::filesystem::path& folder, const Options& options) {
-  std::optional<BlockCipher> cipher;
+  std::optional<Cipher> cipher;
   if (options.key) {
-    QWEN25_TRY(cipher, BlockCipher::Create(*options.key));
+    QWEN25_TRY(cipher, Cipher::Create(*options.key, KeyPurpose::kBlocks));
   }
   QWEN25_RETURN_IF_ERROR(CreateDirectories(folder));
   QWEN25_TRY(FolderLock lock, FolderLock::Acquire(folder));
@@ -50,7 +50,7 @@ Result<BlockStore> BlockStore::Open(const std::filesystem::path& folder, const O
   state->folder = folder;
   state->max_bytes = options.max_bytes;
   state->cipher = std::move(cipher);
-  QWEN25_TRY(state->catalog, BlockCatalog::Open(folder, options.max_bytes, state->Cipher()));
+  QWEN25_TRY(state->catalog, BlockCatalog::Open(folder, options.max_bytes, state->CipherOrNull()));
   QWEN25_RETURN_IF_ERROR(state->OpenFiles());
   return BlockStore(std::move(state));
 }
@@ -171,7 +171,7 @@ Result<std::unique_ptr<BlockEntry>> BlockStore::State::WriteBlock(Slots& into, c
                        .position = block.position,
                        .sums = std::vector<SlotSum>(size_t{format.num_layers} + 1)};
   std::ranges::copy(block.tokens, header.tokens.begin());
-  if (cipher) header.nonce = BlockCipher::NewNonce();
+  if (cipher) header.nonce = Cipher::NewNonce();
   std::ranges::fill(buffer, std::byte{0});
   const auto add = [&](size_t part, size_t offset, std::span<const std::byte> bytes) {
     const std::span<std::byte> out = buffer.subspan(offset, bytes.size());
@@ -182,7 +182,7 @@ Result<std::unique_ptr<BlockEntry>> BlockStore::State::WriteBlock(Slots& into, c
     add(layer, layout.LayerOffset(layer), {block.layers[layer], format.layer_bytes});
   }
   add(format.num_layers, layout.summaries_offset, block.summaries);
-  EncodeSlotHeader(header, Cipher(), buffer);
+  EncodeSlotHeader(header, CipherOrNull(), buffer);
 
   auto entry = std::make_unique<BlockEntry>();
   entry->key = key;

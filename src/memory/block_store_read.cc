@@ -38,7 +38,7 @@ Result<SlotHeader> BlockStore::State::ReadHeader(const BlockEntry& entry) const 
   if (const Status status = slots.at(layout.slot_bytes).file.Read(entry.slot, 0, bytes); !status.ok()) {
     return Corrupt("{}: {}", name, status.message());
   }
-  auto header = ParseSlotHeader(bytes, Cipher(), name);
+  auto header = ParseSlotHeader(bytes, CipherOrNull(), name);
   // The index says that this program can read it: what it cannot read was not written so.
   if (!header.ok()) return Corrupt("{}", header.status().message());
   if (!IsRightHeader(*header, entry, format)) {

@@ -12,10 +12,10 @@
 
 #include "base/file.h"
 #include "memory/block_catalog.h"
-#include "memory/block_cipher.h"
 #include "memory/block_store.h"
 #include "memory/slot_file.h"
 #include "memory/slot_header.h"
+#include "store/cipher.h"
 
 namespace qwen25 {
 
@@ -29,7 +29,7 @@ struct BlockStore::State {
   std::filesystem::path folder;
   uint64_t max_bytes = 0;
   FolderLock lock;
-  std::optional<BlockCipher> cipher;
+  std::optional<Cipher> cipher;
   std::unique_ptr<BlockCatalog> catalog;
   std::map<uint64_t, Slots> slots;  // by slot_bytes
   uint64_t used_bytes = 0;          // of all taken slots
@@ -37,7 +37,7 @@ struct BlockStore::State {
 
   explicit State(FolderLock folder_lock) : lock(std::move(folder_lock)) {}
 
-  const BlockCipher* Cipher() const { return cipher ? &*cipher : nullptr; }
+  const Cipher* CipherOrNull() const { return cipher ? &*cipher : nullptr; }
   const BlockFormat& FormatOf(const BlockEntry& entry) const {
     return catalog->formats().at(entry.key.format);
   }

@@ -28,8 +28,8 @@ struct FixedPart {
   char magic[8];
   uint32_t version, header_bytes, flags, name_space, num_layers, layer_bytes, summary_bytes;
   uint32_t crc;  // of the whole header, with 0 here
-  BlockCipher::Nonce nonce;
-  BlockCipher::Tag tag;  // of the private part; its context is all before `crc`, and the sums
+  Cipher::Nonce nonce;
+  Cipher::Tag tag;  // of the private part; its context is all before `crc`, and the sums
   std::byte zeros[8];
   PrivatePart content;
   std::byte more_zeros[8];
@@ -67,7 +67,7 @@ uint32_t HeaderCrc(std::span<const std::byte> header) {
 }
 
 // Everything that can be said without the key. `bytes` begins with `fixed`.
-Status CheckFixedPart(const FixedPart& fixed, std::span<const std::byte> bytes, const BlockCipher* cipher,
+Status CheckFixedPart(const FixedPart& fixed, std::span<const std::byte> bytes, const Cipher* cipher,
                       std::string_view origin) {
   if (std::memcmp(fixed.magic, kMagic, sizeof kMagic) != 0) {
     return Corrupt("{}: does not begin with \"q25block\", as a block does", origin);
@@ -128,7 +128,7 @@ SlotSum CrcSum(std::span<const std::byte> bytes) {
   return sum;
 }
 
-void EncodeSlotHeader(const SlotHeader& header, const BlockCipher* cipher, std::span<std::byte> out) {
+void EncodeSlotHeader(const SlotHeader& header, const Cipher* cipher, std::span<std::byte> out) {
   const BlockFormat& format = header.format;
   const size_t header_bytes = HeaderBytes(format.num_layers);
   QWEN25_CHECK(header.sums.size() == size_t{format.num_layers} + 1 && out.size() >= header_bytes);
@@ -170,7 +170,7 @@ void RepairSlotHeaderCrc(std::span<std::byte> bytes) {
   std::memcpy(bytes.data(), &fixed, sizeof fixed);
 }
 
-Result<SlotHeader> ParseSlotHeader(std::span<const std::byte> bytes, const BlockCipher* cipher,
+Result<SlotHeader> ParseSlotHeader(std::span<const std::byte> bytes, const Cipher* cipher,
                                    std::string_view origin) {
   FixedPart fixed;
   if (bytes.size() < sizeof fixed) {

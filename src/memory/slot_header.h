@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "base/status.h"
-#include "memory/block_cipher.h"
 #include "memory/block_format.h"
+#include "store/cipher.h"
 
 namespace qwen25 {
 
@@ -48,8 +48,8 @@ struct SlotHeader {
   Hash128 parent;
   uint32_t position = 0;
   std::array<int32_t, kSlotTokens> tokens = {};
-  BlockCipher::Nonce nonce = {};  // zeros in a slot that is not encrypted
-  std::vector<SlotSum> sums;      // [num_layers + 1]: of each layer, then of the summaries
+  Cipher::Nonce nonce = {};   // zeros in a slot that is not encrypted
+  std::vector<SlotSum> sums;  // [num_layers + 1]: of each layer, then of the summaries
 };
 
 // How the cipher counts the parts of a slot: its head, then those of `sums`.
@@ -59,14 +59,14 @@ inline uint64_t SlotPart(size_t index_of_sum) {
 }
 
 // Writes SlotLayout::header_bytes bytes. With `cipher`, what tells about the content is encrypted.
-void EncodeSlotHeader(const SlotHeader& header, const BlockCipher* cipher, std::span<std::byte> out);
+void EncodeSlotHeader(const SlotHeader& header, const Cipher* cipher, std::span<std::byte> out);
 
 // Gives a head of any content the checksum that it says it should have, where it is long enough. For tests.
 void RepairSlotHeaderCrc(std::span<std::byte> bytes);
 
 // Parses a head that may be anything, given with at least the bytes that it says it has. The message begins
 // with `origin`. kUnsupported for another version, or for an encrypted one without `cipher`.
-Result<SlotHeader> ParseSlotHeader(std::span<const std::byte> bytes, const BlockCipher* cipher,
+Result<SlotHeader> ParseSlotHeader(std::span<const std::byte> bytes, const Cipher* cipher,
                                    std::string_view origin);
 
 }  // namespace qwen25

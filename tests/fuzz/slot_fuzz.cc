@@ -30,13 +30,13 @@ void CheckParsed(std::span<const std::byte> bytes, const SlotHeader& header) {
 // A head that is read has a valid format and lies in its bytes; it is read again as it is written. Inputs are
 // also tried with the checksum that their bytes ask for, which a fuzzer does not find.
 void FuzzSlot(std::span<const uint8_t> input) {
-  static const BlockCipher cipher = std::move(BlockCipher::Create(std::string(32, 'k'))).value();
+  static const Cipher cipher = std::move(Cipher::Create(std::string(32, 'k'), KeyPurpose::kBlocks)).value();
   constexpr std::string_view kOrigin = "blocks.kv";
   std::vector<std::byte> bytes(input.size());
   std::ranges::copy(std::as_bytes(input), bytes.begin());
   for (const bool repaired : {false, true}) {
     if (repaired) RepairSlotHeaderCrc(bytes);
-    for (const BlockCipher* key : {static_cast<const BlockCipher*>(nullptr), &cipher}) {
+    for (const Cipher* key : {static_cast<const Cipher*>(nullptr), &cipher}) {
       const auto header = ParseSlotHeader(bytes, key, kOrigin);
       if (header.ok()) {
         CheckParsed(bytes, *header);

@@ -1,4 +1,4 @@
-#include "memory/block_cipher.h"
+#include "store/cipher.h"
 
 #include <sodium.h>
 
@@ -11,14 +11,29 @@ namespace qwen25 {
 namespace {
 
 using FullNonce = std::array<unsigned char, crypto_aead_xchacha20poly1305_ietf_NPUBBYTES>;
-static_assert(sizeof(FullNonce) == sizeof(BlockCipher::Nonce) + sizeof(uint64_t));
-static_assert(sizeof(BlockCipher::Tag) == crypto_aead_xchacha20poly1305_ietf_ABYTES);
+static_assert(sizeof(FullNonce) == sizeof(Cipher::Nonce) + sizeof(uint64_t));
+static_assert(sizeof(Cipher::Tag) == crypto_aead_xchacha20poly1305_ietf_ABYTES);
 
-FullNonce Join(const BlockCipher::Nonce& nonce, uint64_t part) {
+FullNonce Join(const Cipher::Nonce& nonce, uint64_t part) {
   FullNonce full;
   std::memcpy(full.data(), nonce.data(), nonce.size());
   std::memcpy(full.data() + nonce.size(), &part, sizeof part);
   return full;
+}
+
+// Of crypto_kdf_CONTEXTBYTES, 8, each.
+const char* ContextOf(KeyPurpose purpose) {
+  switch (purpose) {
+    case KeyPurpose::kBlocks:
+      return "q25block";
+    case KeyPurpose::kPages:
+      return "q25pages";
+    case KeyPurpose::kVectors:
+      return "q25vects";
+    case KeyPurpose::kDialogues:
+      return "q25dialg";
+  }
+  QWEN25_CHECK(false);
 }
 
 const unsigned char* Raw(std::span<const std::byte> bytes) {
@@ -27,32 +42,33 @@ const unsigned char* Raw(std::span<const std::byte> bytes) {
 
 }  // namespace
 
-Result<BlockCipher> BlockCipher::Create(std::string_view key) {
+Result<Cipher> Cipher::Create(std::string_view key, KeyPurpose purpose) {
   if (key.size() != crypto_kdf_KEYBYTES) {
     return InvalidArgument("the key of the memory has {} bytes, expected {} random ones", key.size(),
                            crypto_kdf_KEYBYTES);
   }
   if (sodium_init() < 0) return Unsupported("libsodium finds no source of random numbers on this system");
-  BlockCipher cipher;
+  Cipher cipher;
   const auto* master = reinterpret_cast<const unsigned char*>(key.data());
-  crypto_kdf_derive_from_key(cipher.content_key_.data(), cipher.content_key_.size(), 1, "q25block", master);
-  crypto_kdf_derive_from_key(cipher.name_key_.data(), cipher.name_key_.size(), 2, "q25block", master);
+  const char* context = ContextOf(purpose);
+  crypto_kdf_derive_from_key(cipher.content_key_.data(), cipher.content_key_.size(), 1, context, master);
+  crypto_kdf_derive_from_key(cipher.name_key_.data(), cipher.name_key_.size(), 2, context, master);
   return cipher;
 }
 
-BlockCipher::~BlockCipher() {
+Cipher::~Cipher() {
   sodium_memzero(content_key_.data(), content_key_.size());
   sodium_memzero(name_key_.data(), name_key_.size());
 }
 
-BlockCipher::Nonce BlockCipher::NewNonce() {
+Cipher::Nonce Cipher::NewNonce() {
   Nonce nonce;
   randombytes_buf(nonce.data(), nonce.size());
   return nonce;
 }
 
-BlockCipher::Tag BlockCipher::Encrypt(std::span<std::byte> bytes, const Nonce& nonce, uint64_t part,
-                                      std::span<const std::byte> context) const {
+Cipher::Tag Cipher::Encrypt(std::span<std::byte> bytes, const Nonce& nonce, uint64_t part,
+                            std::span<const std::byte> context) const {
   Tag tag;
   const FullNonce full = Join(nonce, part);
   auto* data = reinterpret_cast<unsigned char*>(bytes.data());
@@ -62,8 +78,8 @@ BlockCipher::Tag BlockCipher::Encrypt(std::span<std::byte> bytes, const Nonce& n
   return tag;
 }
 
-bool BlockCipher::Decrypt(std::span<std::byte> bytes, const Nonce& nonce, uint64_t part,
-                          std::span<const std::byte> context, const Tag& tag) const {
+bool Cipher::Decrypt(std::span<std::byte> bytes, const Nonce& nonce, uint64_t part,
+                     std::span<const std::byte> context, const Tag& tag) const {
   const FullNonce full = Join(nonce, part);
   auto* data = reinterpret_cast<unsigned char*>(bytes.data());
   return crypto_aead_xchacha20poly1305_ietf_decrypt_detached(data, nullptr, data, bytes.size(), Raw(tag),
@@ -71,8 +87,8 @@ bool BlockCipher::Decrypt(std::span<std::byte> bytes, const Nonce& nonce, uint64
                                                              content_key_.data()) == 0;
 }
 
-std::vector<std::byte> BlockCipher::Seal(std::span<const std::byte> bytes,
-                                         std::span<const std::byte> context) const {
+std::vector<std::byte> Cipher::Seal(std::span<const std::byte> bytes,
+                                    std::span<const std::byte> context) const {
   const Nonce nonce = NewNonce();
   std::vector<std::byte> sealed(nonce.size() + sizeof(Tag) + bytes.size());
   const std::span<std::byte> hidden = std::span(sealed).subspan(nonce.size() + sizeof(Tag));
@@ -83,8 +99,8 @@ std::vector<std::byte> BlockCipher::Seal(std::span<const std::byte> bytes,
   return sealed;
 }
 
-std::optional<std::vector<std::byte>> BlockCipher::Unseal(std::span<const std::byte> sealed,
-                                                          std::span<const std::byte> context) const {
+std::optional<std::vector<std::byte>> Cipher::Unseal(std::span<const std::byte> sealed,
+                                                     std::span<const std::byte> context) const {
   Nonce nonce;
   Tag tag;
   if (sealed.size() < nonce.size() + tag.size()) return std::nullopt;
@@ -96,7 +112,7 @@ std::optional<std::vector<std::byte>> BlockCipher::Unseal(std::span<const std::b
   return bytes;
 }
 
-std::array<std::byte, 16> BlockCipher::Hide(std::span<const std::byte> bytes) const {
+std::array<std::byte, 16> Cipher::Hide(std::span<const std::byte> bytes) const {
   std::array<std::byte, 16> hidden;
   const int failed = crypto_generichash(reinterpret_cast<unsigned char*>(hidden.data()), hidden.size(),
                                         Raw(bytes), bytes.size(), name_key_.data(), name_key_.size());

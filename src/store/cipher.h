@@ -14,19 +14,27 @@
 
 namespace qwen25 {
 
-// Both keys are derived from the one that the user gives, so that one is never used for two purposes.
-class BlockCipher {
+// What a cipher is for. Each purpose has keys of its own, derived from the one that the user gives, so that
+// one is never used for two purposes. The words are part of what is on disk and never change.
+enum class KeyPurpose {
+  kBlocks,     // "q25block": keys and values, and their index
+  kPages,      // "q25pages": the notes' database and its log
+  kVectors,    // "q25vects": caches of graphs
+  kDialogues,  // "q25dialg"
+};
+
+class Cipher {
  public:
-  // Random, drawn for every slot and record that is written; the 8 bytes that XChaCha20's nonce of 24 has
-  // beside it count the parts of a slot, so that no two parts share one.
+  // Random, drawn for every slot, page and record that is written; the 8 bytes that XChaCha20's nonce of 24
+  // has beside it say which part of it is meant, so that no two parts share one.
   using Nonce = std::array<std::byte, 16>;
   using Tag = std::array<std::byte, 16>;
 
   // kInvalidArgument for a key that has not 32 bytes.
-  static Result<BlockCipher> Create(std::string_view key);
-  BlockCipher(const BlockCipher&) = default;
-  BlockCipher& operator=(const BlockCipher&) = default;
-  ~BlockCipher();
+  static Result<Cipher> Create(std::string_view key, KeyPurpose purpose);
+  Cipher(const Cipher&) = default;
+  Cipher& operator=(const Cipher&) = default;
+  ~Cipher();
 
   static Nonce NewNonce();
 
@@ -46,7 +54,7 @@ class BlockCipher {
   std::array<std::byte, 16> Hide(std::span<const std::byte> bytes) const;
 
  private:
-  BlockCipher() = default;
+  Cipher() = default;
 
   std::array<unsigned char, 32> content_key_;
   std::array<unsigned char, 32> name_key_;
