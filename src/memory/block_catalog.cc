@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <type_traits>
 
@@ -15,7 +16,8 @@
 namespace qwen25 {
 namespace {
 
-constexpr uint32_t kCatalogVersion = 1;
+constexpr uint32_t kPlainVersion = 1;
+constexpr uint32_t kEncryptedVersion = 2;  // in 1, names of namespaces were not encrypted
 constexpr const char* kFileName = "index.mdb";
 constexpr const char* kTemporaryName = "index.mdb.tmp";
 constexpr size_t kMaxNameBytes = 200;
@@ -83,6 +85,11 @@ std::optional<std::vector<std::byte>> Unprotect(LmdbBytes key, LmdbBytes stored,
   return std::vector<std::byte>(record.begin(), record.end());
 }
 
+// What the sealed record of a namespace is bound to: not the key alone, which is that of a format, too.
+std::array<uint32_t, 2> NamespaceContext(uint32_t number) {
+  return {number, 0x656D616E};
+}  // "name"
+
 BlockName NameOf(const BlockKey& key, const Cipher* cipher) {
   BlockName name = {.name_space = key.name_space, .format = key.format};
   std::memcpy(name.id.data(), &key.id, sizeof key.id);
@@ -131,7 +138,8 @@ Status BlockCatalog::Create(const std::filesystem::path& folder, const Cipher* c
     QWEN25_TRY(LmdbEnvironment database,
                LmdbEnvironment::Open(folder / kTemporaryName, uint64_t{64} << 20, kTableNames));
     QWEN25_TRY(LmdbTransaction transaction, database.BeginWrite());
-    QWEN25_RETURN_IF_ERROR(transaction.Put(kMeta, kVersionKey, BytesOf(kCatalogVersion)));
+    const uint32_t version = cipher == nullptr ? kPlainVersion : kEncryptedVersion;
+    QWEN25_RETURN_IF_ERROR(transaction.Put(kMeta, kVersionKey, BytesOf(version)));
     const Counters counters;
     QWEN25_RETURN_IF_ERROR(
         transaction.Put(kMeta, kCountersKey, Protect(kCountersKey, BytesOf(counters), nullptr)));
@@ -150,13 +158,18 @@ Status BlockCatalog::CheckVersionAndKey(const LmdbTransaction& transaction) cons
   QWEN25_TRY(const auto stored, transaction.Get(kMeta, kVersionKey));
   const auto version = stored ? FromBytes<uint32_t>(*stored) : std::nullopt;
   if (!version) return Corrupt("{}: is not the index of a memory; choose another folder", path());
-  if (*version != kCatalogVersion) {
-    return Unsupported("{}: has version {} of the format, this program knows {}; use {} program", path(),
-                       *version, kCatalogVersion, *version > kCatalogVersion ? "a newer" : "an older");
-  }
   QWEN25_TRY(const auto check, transaction.Get(kMeta, kKeyCheckKey));
+  const uint32_t known = check ? kEncryptedVersion : kPlainVersion;
+  if (*version != known) {
+    return Unsupported(
+        "{}: has version {} of the {} format, this program knows {}; use {} program, or remove the folder: "
+        "what "
+        "it holds can be computed again",
+        path(), *version, check ? "encrypted" : "plain", known, *version > known ? "a newer" : "an older");
+  }
   if (check && cipher_ == nullptr) {
-    return InvalidArgument("{}: this memory is encrypted; give the key that it was made with", path());
+    return InvalidArgument(
+        "{}: this memory is encrypted; give the key that it was made with (--memory-key FILE)", path());
   }
   if (!check && cipher_ != nullptr) {
     return InvalidArgument("{}: this memory is not encrypted; open it without a key", path());
@@ -177,7 +190,8 @@ Status BlockCatalog::Load() {
   counters_ = *counters;
   QWEN25_RETURN_IF_ERROR(transaction.ForEach(kNamespaces, [&](LmdbBytes key, LmdbBytes value) -> Status {
     const auto number = FromBytes<uint32_t>(key);
-    const auto record = Unprotect(key, value, nullptr);
+    const auto context = NamespaceContext(number.value_or(0));
+    const auto record = Unprotect(cipher_ == nullptr ? key : BytesOf(context), value, cipher_);
     if (!number || *number >= counters_.next_namespace || !record || record->size() < 2 ||
         record->size() > 1 + kMaxNameBytes || (*record)[0] > std::byte{1}) {
       return CorruptRecord(path(), "the record of a namespace");
@@ -285,7 +299,9 @@ Status BlockCatalog::Write(LmdbTransaction& transaction, const Change& change,
     QWEN25_CHECK(!row.name.empty() && row.name.size() <= kMaxNameBytes);
     const std::string record = std::string(1, row.pinned ? '\1' : '\0') + row.name;
     const LmdbBytes key = BytesOf(number);
-    QWEN25_RETURN_IF_ERROR(transaction.Put(kNamespaces, key, Protect(key, TextBytes(record), nullptr)));
+    const auto context = NamespaceContext(number);
+    QWEN25_RETURN_IF_ERROR(transaction.Put(
+        kNamespaces, key, Protect(cipher_ == nullptr ? key : BytesOf(context), TextBytes(record), cipher_)));
   }
   for (const auto& [number, format] : change.formats) {
     const FormatRecord record = {format.fingerprint, format.num_layers, format.layer_bytes,

@@ -162,6 +162,26 @@ TEST(BlockStoreDamageTest, OtherVersionsAreRefused) {
   }
   SetVersion(directory / "index.mdb", 1);
   EXPECT_OK(BlockStore::Open(directory.path(), {}));
+
+  const TemporaryDirectory sealed;
+  MustOpen(sealed.path(), {.key = kKey});
+  SetVersion(sealed / "index.mdb", 1);  // it showed the names of namespaces
+  EXPECT_ERROR_CONTAINS(BlockStore::Open(sealed.path(), {.key = kKey}), "version 1 of the encrypted format");
+}
+
+TEST(BlockStoreDamageTest, AnEncryptedStoreShowsNoNamesOfNamespaces) {
+  const TemporaryDirectory directory;
+  {
+    BlockStore store = MustOpen(directory.path(), {.key = kKey});
+    ASSERT_OK(PutBlocks(store, "ada-lovelace", {MakeBlock(1), MakeBlock(2)}));
+    ASSERT_OK(store.Pin("ada-lovelace", true));
+  }
+  const std::string_view name = "ada-lovelace";
+  EXPECT_FALSE(AnyFileHolds(directory.path(), std::as_bytes(std::span(name))));
+  const BlockStore store = MustOpen(directory.path(), {.key = kKey});
+  ASSERT_EQ(store.Stats().namespaces.size(), 1u);
+  EXPECT_EQ(store.Stats().namespaces[0].name, "ada-lovelace");
+  EXPECT_TRUE(store.Stats().namespaces[0].pinned);
 }
 
 TEST(BlockStoreDamageTest, OneProcessAtATime) {
