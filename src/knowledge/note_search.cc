@@ -63,6 +63,17 @@ std::string NoteStore::CachePath(int64_t name_space) const {
   return (directory_ / fmt::format("notes.vectors-{}.hnsw", name_space)).string();
 }
 
+// Of a database that is no more: their vectors would stay, and stay in the clear where this one is encrypted.
+void NoteStore::RemoveForeignCaches() const {
+  std::error_code error;
+  std::vector<std::filesystem::path> caches;
+  for (std::filesystem::directory_iterator item(directory_, error), end; !error && item != end;
+       item.increment(error)) {
+    if (item->path().filename().string().starts_with("notes.vectors-")) caches.push_back(item->path());
+  }
+  for (const std::filesystem::path& cache : caches) std::filesystem::remove(cache, error);
+}
+
 Result<std::string> NoteStore::MatchExpression(const std::string& query, int64_t name_space) {
   const std::vector<SearchTerm> terms = QueryTermsOf(query);
   QWEN25_TRY(const int64_t chunks,
@@ -111,7 +122,8 @@ Status NoteStore::UpdateIndex(int64_t name_space, NamespaceIndex& index) {
     QWEN25_TRY(const std::string hash, GetSetting(fmt::format("vectors_{}", name_space)));
     if (hash.size() == 16) {
       const uint64_t wanted = std::strtoull(hash.c_str(), nullptr, 16);
-      if (auto loaded = VectorIndex::Load(CachePath(name_space), dimension, wanted); loaded.ok()) {
+      if (auto loaded = VectorIndex::Load(CachePath(name_space), dimension, wanted, CacheCipher());
+          loaded.ok()) {
         index.vectors.emplace(std::move(*loaded));
       }
     }
@@ -276,7 +288,7 @@ Result<double> NoteStore::UnrelatedCosine() {
 Status NoteStore::SaveVectorCaches() {
   for (auto& [name_space, index] : indexes_) {
     if (!index.vectors || index.num_changes * kChangesPerSave <= index.vectors->size()) continue;
-    QWEN25_TRY(const uint64_t hash, index.vectors->Save(CachePath(name_space)));
+    QWEN25_TRY(const uint64_t hash, index.vectors->Save(CachePath(name_space), CacheCipher()));
     QWEN25_RETURN_IF_ERROR(SetSetting(fmt::format("vectors_{}", name_space), fmt::format("{:016x}", hash)));
     index.num_changes = 0;
   }
@@ -316,7 +328,9 @@ Status NoteStore::Verify() {
   QWEN25_TRY(Statement check, database_.Prepare("PRAGMA integrity_check(1)"));
   QWEN25_TRY(const bool row, check.Step());
   if (row && check.Text(0) != "ok") {
-    return Corrupt("{}: {}; restore it from a backup or an export", database_.path(), check.Text(0));
+    const std::string damage = database_.damage();
+    return Corrupt("{}: {}; restore it from a backup or an export", database_.path(),
+                   damage.empty() ? check.Text(0) : damage);
   }
   QWEN25_TRY(const std::vector<Note> notes, List({}));
   for (const Note& note : notes) {

@@ -109,8 +109,15 @@ bool NoteStore::Exists(const std::filesystem::path& directory) {
 Result<std::unique_ptr<NoteStore>> NoteStore::Open(const std::filesystem::path& directory, Embedder* embedder,
                                                    const NoteStoreOptions& options) {
   QWEN25_RETURN_IF_ERROR(CreateDirectories(directory));
-  QWEN25_TRY(Database database, Database::Open(directory / "notes.sqlite", options.busy_milliseconds));
-  std::unique_ptr<NoteStore> store(new NoteStore(directory, embedder, options, std::move(database)));
+  std::optional<Cipher> page_cipher, cache_cipher;
+  if (options.key) {
+    QWEN25_TRY(page_cipher, Cipher::Create(*options.key, KeyPurpose::kPages));
+    QWEN25_TRY(cache_cipher, Cipher::Create(*options.key, KeyPurpose::kVectors));
+  }
+  QWEN25_TRY(Database database, Database::Open(directory / "notes.sqlite", options.busy_milliseconds,
+                                               page_cipher ? &*page_cipher : nullptr));
+  std::unique_ptr<NoteStore> store(
+      new NoteStore(directory, embedder, options.chunks, std::move(cache_cipher), std::move(database)));
   QWEN25_RETURN_IF_ERROR(store->CreateSchema());
   QWEN25_RETURN_IF_ERROR(store->CheckEmbedder());
   QWEN25_RETURN_IF_ERROR(store->RebuildWordsIfNeeded());
@@ -132,6 +139,7 @@ Status NoteStore::CreateSchema() {
       return InvalidArgument("{}: is a SQLite database of another program", database_.path());
     }
     if (version == 0) {
+      RemoveForeignCaches();
       QWEN25_RETURN_IF_ERROR(database_.Execute(kSchema));
       QWEN25_RETURN_IF_ERROR(database_.Execute(
           fmt::format("PRAGMA application_id={}; PRAGMA user_version={}", kApplicationId, kSchemaVersion)));
@@ -254,7 +262,7 @@ Status NoteStore::Supersede(int64_t old_note, int64_t new_note, int64_t name_spa
 
 Status NoteStore::AddChunks(int64_t note, int64_t name_space, const std::string& text,
                             std::vector<std::pair<int64_t, std::vector<float>>>& vectors) {
-  const std::vector<TextRange> ranges = ChunkText(text, options_.chunks);
+  const std::vector<TextRange> ranges = ChunkText(text, chunk_options_);
   std::vector<int64_t> ids;
   QWEN25_TRY(Statement chunk,
              database_.Prepare("INSERT INTO chunks (note, namespace, first_byte, end_byte, text) "

@@ -21,6 +21,7 @@ namespace qwen25 {
 struct NoteStoreOptions {
   int busy_milliseconds = 10000;  // how long another writer is waited for
   ChunkOptions chunks;
+  std::optional<std::string> key;  // 32 bytes; with them, all files are encrypted
 };
 
 struct NoteStats {
@@ -47,7 +48,8 @@ struct NoteFilter {
 class NoteStore {
  public:
   // Opens or creates. `embedder` may be null: then notes are found by words, and new ones get no vectors. An
-  // embedder other than the one that made the vectors is kInvalidArgument (Reindex changes it).
+  // embedder other than the one that made the vectors is kInvalidArgument (Reindex changes it), and so is a
+  // missing, superfluous or wrong key.
   static Result<std::unique_ptr<NoteStore>> Open(const std::filesystem::path& directory, Embedder* embedder,
                                                  const NoteStoreOptions& options = {});
   // Whether there is one in the folder.
@@ -109,11 +111,12 @@ class NoteStore {
     double score;
   };
 
-  NoteStore(std::filesystem::path directory, Embedder* embedder, const NoteStoreOptions& options,
-            Database database)
+  NoteStore(std::filesystem::path directory, Embedder* embedder, const ChunkOptions& chunks,
+            std::optional<Cipher> cache_cipher, Database database)
       : directory_(std::move(directory)),
         embedder_(embedder),
-        options_(options),
+        chunk_options_(chunks),
+        cache_cipher_(std::move(cache_cipher)),
         database_(std::move(database)) {}
 
   Status CreateSchema();
@@ -140,10 +143,13 @@ class NoteStore {
   Result<NamespaceIndex*> IndexOf(int64_t name_space);
   Status UpdateIndex(int64_t name_space, NamespaceIndex& index);
   std::string CachePath(int64_t name_space) const;
+  const Cipher* CacheCipher() const { return cache_cipher_ ? &*cache_cipher_ : nullptr; }
+  void RemoveForeignCaches() const;
 
   const std::filesystem::path directory_;
   Embedder* const embedder_;
-  const NoteStoreOptions options_;
+  const ChunkOptions chunk_options_;
+  const std::optional<Cipher> cache_cipher_;
   Database database_;
   std::optional<double> unrelated_cosine_;
   std::map<int64_t, NamespaceIndex> indexes_;  // by namespace, made when first searched

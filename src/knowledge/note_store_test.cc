@@ -14,38 +14,22 @@
 #include "base/file.h"
 #include "base/test_util.h"
 #include "knowledge/hashed_embedder.h"
+#include "knowledge/note_store_test_util.h"
 
 namespace qwen25 {
 namespace {
 
-std::unique_ptr<NoteStore> MustOpen(const std::filesystem::path& directory, Embedder* embedder,
-                                    const NoteStoreOptions& options = {}) {
-  auto store = NoteStore::Open(directory, embedder, options);
-  EXPECT_TRUE(store.ok()) << MessageOf(store);
-  return std::move(store).value();
-}
-
-int64_t MustAdd(NoteStore& store, const NewNote& note) {
-  const auto id = store.Add(note);
-  EXPECT_TRUE(id.ok()) << MessageOf(id);
-  return *id;
-}
-
-std::vector<int64_t> NotesFound(NoteStore& store, const NoteSearch& search) {
-  const auto hits = store.Search(search);
-  EXPECT_TRUE(hits.ok()) << MessageOf(hits);
-  std::vector<int64_t> notes;
-  for (const NoteHit& hit : *hits) notes.push_back(hit.note);
-  return notes;
-}
-
-bool AnyFileHolds(const std::filesystem::path& directory, const std::string& text) {
-  for (const auto& entry : std::filesystem::directory_iterator(directory)) {
-    const auto content = ReadFile(entry.path());
-    if (content.ok() && content->find(text) != std::string::npos) return true;
+// With this parameter the store is encrypted.
+class NotesPlainAndEncrypted : public ::testing::TestWithParam<bool> {
+ protected:
+  static NoteStoreOptions Options() {
+    NoteStoreOptions options;
+    if (GetParam()) options.key = std::string(32, 'k');
+    return options;
   }
-  return false;
-}
+};
+INSTANTIATE_TEST_SUITE_P(NoteStore, NotesPlainAndEncrypted, ::testing::Bool(),
+                         [](const auto& info) { return info.param ? "Encrypted" : "Plain"; });
 
 TEST(NoteStore, RemembersFindsAndForgets) {
   const TemporaryDirectory directory;
@@ -318,10 +302,11 @@ TEST(NoteStore, ASecondWriterWaitsOrIsTold) {
   MustAdd(*store, {.text = "second"});
 }
 
-TEST(NoteStore, SeesWhatAnotherWroteAndRemoved) {
+TEST_P(NotesPlainAndEncrypted, ShowWhatAnotherWroteAndRemoved) {
   const TemporaryDirectory directory;
   HashedEmbedder embedder;
-  const auto a = MustOpen(directory.path(), &embedder), b = MustOpen(directory.path(), &embedder);
+  const auto a = MustOpen(directory.path(), &embedder, Options()),
+             b = MustOpen(directory.path(), &embedder, Options());
   const int64_t first = MustAdd(*a, {.text = "blue whale"});
   EXPECT_EQ(NotesFound(*b, {.query = "whales", .mode = SearchMode::kVectors}), std::vector<int64_t>{first});
   const int64_t second = MustAdd(*a, {.text = "grey whale"});
@@ -348,11 +333,11 @@ TEST(NoteStore, RefusesWhatIsNoText) {
 }
 
 // Random operations, held to a plain list of texts.
-TEST(NoteStore, BehavesLikeAListOfTexts) {
+TEST_P(NotesPlainAndEncrypted, BehaveLikeAListOfTexts) {
   EXPECT_TRUE(rc::check([](const std::vector<std::tuple<uint8_t, uint8_t>>& operations) {
     const TemporaryDirectory directory;
     HashedEmbedder embedder({.dimension = 32});
-    auto store = MustOpen(directory.path(), &embedder);
+    auto store = MustOpen(directory.path(), &embedder, Options());
     struct Expected {
       std::string text;
       bool superseded = false;
@@ -386,7 +371,7 @@ TEST(NoteStore, BehavesLikeAListOfTexts) {
         }
       } else if (what % 6 == 4) {
         store.reset();
-        store = MustOpen(directory.path(), &embedder);
+        store = MustOpen(directory.path(), &embedder, Options());
       } else {
         std::set<int64_t> wanted, everything;
         for (const auto& [id, entry] : expected) {
@@ -407,9 +392,9 @@ TEST(NoteStore, BehavesLikeAListOfTexts) {
 }
 
 // A writer that is killed at any moment loses nothing that it has acknowledged.
-TEST(NoteStore, AcknowledgedNotesSurviveAKill) {
+TEST_P(NotesPlainAndEncrypted, SurviveAKillOnceAcknowledged) {
   const TemporaryDirectory directory;
-  { MustOpen(directory.path(), nullptr); }
+  { MustOpen(directory.path(), nullptr, Options()); }
   size_t total = 0;
   for (int round = 0; round < 12; ++round) {
     int acknowledged[2];
@@ -418,7 +403,7 @@ TEST(NoteStore, AcknowledgedNotesSurviveAKill) {
     ASSERT_GE(writer, 0);
     if (writer == 0) {
       HashedEmbedder embedder({.dimension = 16});
-      const auto store = NoteStore::Open(directory.path(), &embedder);
+      const auto store = NoteStore::Open(directory.path(), &embedder, Options());
       if (!store.ok()) ::_exit(1);
       for (int i = 0;; ++i) {
         const auto id = (*store)->Add({.text = fmt::format("round {} note {}", round, i)});
@@ -438,7 +423,7 @@ TEST(NoteStore, AcknowledgedNotesSurviveAKill) {
     ASSERT_FALSE(ids.empty());
     total += ids.size();
     HashedEmbedder embedder({.dimension = 16});
-    const auto store = MustOpen(directory.path(), &embedder);
+    const auto store = MustOpen(directory.path(), &embedder, Options());
     EXPECT_OK(store->Verify());
     for (size_t i = 0; i < ids.size(); ++i) {
       ASSERT_OK_AND_ASSIGN(const Note note, store->Get(ids[i]));

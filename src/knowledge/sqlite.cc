@@ -1,11 +1,17 @@
 #include "knowledge/sqlite.h"
 
+#include "knowledge/sealed_page.h"
+
 namespace qwen25 {
 namespace {
 
 // What SQLite says about `connection`, in this project's codes.
-Status SqliteStatus(sqlite3* connection, int code, const std::string& path, std::string_view action) {
+Status SqliteStatus(sqlite3* connection, int code, const DatabaseSource& source, std::string_view action) {
   const char* message = connection != nullptr ? sqlite3_errmsg(connection) : sqlite3_errstr(code);
+  if ((code & 0xFF) == SQLITE_CORRUPT && source.vfs && !source.vfs->damage().empty()) {
+    message = source.vfs->damage().c_str();
+  }
+  const std::string& path = source.path;
   switch (code & 0xFF) {
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
@@ -72,7 +78,7 @@ Result<bool> Statement::Step() {
   if (code != SQLITE_DONE) {
     sqlite3* connection = sqlite3_db_handle(statement_.get());
     const std::string_view sql = sqlite3_sql(statement_.get());
-    status = SqliteStatus(connection, code, *path_, sql.substr(0, sql.find_first_of("(\n")));
+    status = SqliteStatus(connection, code, *source_, sql.substr(0, sql.find_first_of("(\n")));
   }
   sqlite3_reset(statement_.get());
   if (!status.ok()) return status;
@@ -96,24 +102,48 @@ std::span<const std::byte> Statement::Blob(int column) const {
           static_cast<size_t>(sqlite3_column_bytes(statement_.get(), column))};
 }
 
-Result<Database> Database::Open(const std::filesystem::path& path, int busy_milliseconds) {
+Result<Database> Database::Open(const std::filesystem::path& path, int busy_milliseconds,
+                                const Cipher* cipher) {
+  QWEN25_RETURN_IF_ERROR(CheckDatabaseKey(path, cipher));
+  auto source = std::make_unique<DatabaseSource>();
+  source->path = path.string();
+  if (cipher != nullptr) {
+    QWEN25_TRY(source->vfs, EncryptedVfs::Register(*cipher));
+  }
   sqlite3* connection = nullptr;
   const int code = sqlite3_open_v2(path.c_str(), &connection,
-                                   SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, nullptr);
-  Database database(connection, path.string());
-  if (code != SQLITE_OK) return SqliteStatus(connection, code, path.string(), "open");
+                                   SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
+                                   source->vfs ? source->vfs->name() : nullptr);
+  Database database(connection, std::move(source));
+  if (code != SQLITE_OK) return SqliteStatus(connection, code, *database.source_, "open");
   sqlite3_extended_result_codes(connection, 0);
   sqlite3_busy_timeout(connection, busy_milliseconds);
+  if (cipher != nullptr) QWEN25_RETURN_IF_ERROR(database.PrepareEncryption());
   QWEN25_RETURN_IF_ERROR(
       database.Execute("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA secure_delete=ON; PRAGMA "
                        "foreign_keys=ON; PRAGMA cache_size=-65536"));
-  return database;
+  if (cipher == nullptr) return database;
+  QWEN25_TRY(Statement journal, database.Prepare("PRAGMA journal_mode"));
+  QWEN25_TRY(const bool row, journal.Step());
+  if (row && journal.Text(0) == "wal") return database;
+  return Unsupported(
+      "{}: encrypted notes need a write-ahead log, which SQLite cannot keep in this folder; put "
+      "the memory on a local disk",
+      path.string());
+}
+
+// What EncryptedVfs asks of its connection.
+Status Database::PrepareEncryption() {
+  int reserved = kReservedPageBytes;
+  const int code = sqlite3_file_control(connection_.get(), "main", SQLITE_FCNTL_RESERVE_BYTES, &reserved);
+  if (code != SQLITE_OK) return SqliteStatus(connection_.get(), code, *source_, "reserve bytes of pages");
+  return Execute(fmt::format("PRAGMA temp_store=MEMORY; PRAGMA page_size={}", kPageBytes));
 }
 
 Status Database::Execute(const std::string& sql) {
   const int code = sqlite3_exec(connection_.get(), sql.c_str(), nullptr, nullptr, nullptr);
   if (code == SQLITE_OK) return {};
-  return SqliteStatus(connection_.get(), code, *path_, sql.substr(0, sql.find_first_of("(\n;")));
+  return SqliteStatus(connection_.get(), code, *source_, sql.substr(0, sql.find_first_of("(\n;")));
 }
 
 Result<Statement> Database::Prepare(const std::string& sql) {
@@ -121,9 +151,9 @@ Result<Statement> Database::Prepare(const std::string& sql) {
   const int code =
       sqlite3_prepare_v2(connection_.get(), sql.c_str(), static_cast<int>(sql.size()), &statement, nullptr);
   if (code != SQLITE_OK) {
-    return SqliteStatus(connection_.get(), code, *path_, sql.substr(0, sql.find_first_of("(\n;")));
+    return SqliteStatus(connection_.get(), code, *source_, sql.substr(0, sql.find_first_of("(\n;")));
   }
-  return Statement(statement, path_.get());
+  return Statement(statement, source_.get());
 }
 
 Result<int64_t> Database::QueryInt(const std::string& sql, int64_t fallback) {

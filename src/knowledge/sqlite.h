@@ -12,8 +12,15 @@
 #include <utility>
 
 #include "base/status.h"
+#include "knowledge/encrypted_vfs.h"
 
 namespace qwen25 {
+
+// Where a connection's bytes come from, for its messages.
+struct DatabaseSource {
+  std::string path;
+  std::unique_ptr<EncryptedVfs> vfs;  // null where the file is not encrypted
+};
 
 // One prepared statement. Parameters count from 1, columns from 0, as in SQLite. Binding a parameter of one
 // that still had rows to give starts it anew.
@@ -39,7 +46,7 @@ class Statement {
 
  private:
   friend class Database;
-  Statement(sqlite3_stmt* statement, const std::string* path) : statement_(statement), path_(path) {}
+  Statement(sqlite3_stmt* statement, const DatabaseSource* source) : statement_(statement), source_(source) {}
 
   void MakeReady();
 
@@ -47,16 +54,20 @@ class Statement {
     void operator()(sqlite3_stmt* statement) const { sqlite3_finalize(statement); }
   };
   std::unique_ptr<sqlite3_stmt, Finalize> statement_;
-  const std::string* path_;
+  const DatabaseSource* source_;
 };
 
-// One connection; movable, used by one thread at a time.
+// One connection; movable, used by one thread at a time. Outlives its statements.
 class Database {
  public:
   // Opens the file, or creates it where it is missing. A second process that writes is waited for at most
   // `busy_milliseconds`. What is committed is on disk: write-ahead log, synchronous=FULL. Deleted content is
-  // overwritten (secure_delete).
-  static Result<Database> Open(const std::filesystem::path& path, int busy_milliseconds);
+  // overwritten (secure_delete). With a cipher, nothing that is written can be read without it, and a file
+  // that is not encrypted, or not with this key, is refused (CheckDatabaseKey).
+  static Result<Database> Open(const std::filesystem::path& path, int busy_milliseconds,
+                               const Cipher* cipher = nullptr);
+  Database(Database&&) noexcept = default;
+  Database& operator=(Database&&) = delete;  // would give up the source before the connection
 
   // One or more statements without parameters.
   Status Execute(const std::string& sql);
@@ -65,17 +76,20 @@ class Database {
   int64_t num_changes() const { return sqlite3_changes64(connection_.get()); }
   // The first column of the first row; `fallback` where there is none.
   Result<int64_t> QueryInt(const std::string& sql, int64_t fallback = 0);
-  const std::string& path() const { return *path_; }
+  const std::string& path() const { return source_->path; }
+  // Of an encrypted file: what could not be decrypted. Empty while there is nothing.
+  std::string damage() const { return source_->vfs ? source_->vfs->damage() : std::string(); }
 
  private:
   struct Close {
     void operator()(sqlite3* connection) const { sqlite3_close_v2(connection); }
   };
-  Database(sqlite3* connection, std::string path)
-      : connection_(connection), path_(std::make_unique<std::string>(std::move(path))) {}
+  Database(sqlite3* connection, std::unique_ptr<DatabaseSource> source)
+      : source_(std::move(source)), connection_(connection) {}
+  Status PrepareEncryption();
 
+  std::unique_ptr<DatabaseSource> source_;  // statements point to it; outlives the connection
   std::unique_ptr<sqlite3, Close> connection_;
-  std::unique_ptr<std::string> path_;  // statements point to it
 };
 
 // All or nothing: rolled back unless committed. Takes the write lock at its start.

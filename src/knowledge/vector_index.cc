@@ -5,7 +5,11 @@
 #define NO_MANUAL_VECTORIZATION
 #include <hnswlib/hnswlib.h>
 
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <filesystem>
 #include <numeric>
 
@@ -46,6 +50,46 @@ class CosineSpace : public hnswlib::SpaceInterface<float> {
  private:
   size_t dimension_;
 };
+
+// A file that has a name only inside this process, in RAM: hnswlib writes and reads files, and what is to be
+// sealed must not lie in one.
+class MemoryFile {
+ public:
+  static Result<MemoryFile> Make() {
+    const int descriptor = ::memfd_create("qwen25-vectors", MFD_CLOEXEC);
+    if (descriptor < 0) return ErrnoStatus(errno, "make", "a file in memory");
+    return MemoryFile(descriptor);
+  }
+  MemoryFile(MemoryFile&& other) noexcept : descriptor_(std::exchange(other.descriptor_, -1)) {}
+  MemoryFile& operator=(MemoryFile&&) = delete;
+  ~MemoryFile() {
+    if (descriptor_ >= 0) ::close(descriptor_);
+  }
+
+  std::string path() const { return fmt::format("/proc/self/fd/{}", descriptor_); }
+  Status Write(std::span<const std::byte> bytes) const {
+    while (!bytes.empty()) {
+      const ssize_t written = ::write(descriptor_, bytes.data(), bytes.size());
+      if (written < 0 && errno != EINTR) return ErrnoStatus(errno, "write", "a file in memory");
+      bytes = bytes.subspan(static_cast<size_t>(std::max<ssize_t>(written, 0)));
+    }
+    return {};
+  }
+
+ private:
+  explicit MemoryFile(int descriptor) : descriptor_(descriptor) {}
+
+  int descriptor_;
+};
+
+std::span<const std::byte> BytesOf(std::string_view text) {
+  return std::as_bytes(std::span(text));
+}
+
+// The name is bound to the content, so that caches cannot change places.
+std::string CacheContext(const std::string& path) {
+  return std::filesystem::path(path).filename().string();
+}
 
 }  // namespace
 
@@ -102,17 +146,14 @@ std::vector<VectorHit> VectorIndex::Search(std::span<const float> query, size_t 
   return hits;
 }
 
-Result<uint64_t> VectorIndex::Save(const std::string& path) const {
+Result<uint64_t> VectorIndex::Save(const std::string& path, const Cipher* cipher) const {
+  if (cipher != nullptr) return SaveSealed(path, *cipher);
   const std::string temporary = path + ".tmp";
-  try {
-    graph_->hnsw.saveIndex(temporary);
-  } catch (const std::exception& error) {
-    return Status(StatusCode::kIo, fmt::format("{}: cannot write: {}", temporary, error.what()));
-  }
+  QWEN25_RETURN_IF_ERROR(WriteGraph(temporary));
   uint64_t hash = 0;
   {
     QWEN25_TRY(const std::string content, ReadFile(temporary));
-    hash = Hash64(std::as_bytes(std::span(content)));
+    hash = Hash64(BytesOf(content));
   }
   std::error_code error;
   std::filesystem::rename(temporary, path, error);
@@ -120,16 +161,48 @@ Result<uint64_t> VectorIndex::Save(const std::string& path) const {
   return hash;
 }
 
-Result<VectorIndex> VectorIndex::Load(const std::string& path, uint32_t dimension, uint64_t hash) {
+Result<uint64_t> VectorIndex::SaveSealed(const std::string& path, const Cipher& cipher) const {
+  std::vector<std::byte> sealed;
+  {
+    QWEN25_TRY(const MemoryFile plain, MemoryFile::Make());
+    QWEN25_RETURN_IF_ERROR(WriteGraph(plain.path()));
+    QWEN25_TRY(const std::string content, ReadFile(plain.path()));
+    sealed = cipher.Seal(BytesOf(content), BytesOf(CacheContext(path)));
+  }
+  QWEN25_RETURN_IF_ERROR(
+      WriteFileAtomically(path, {reinterpret_cast<const char*>(sealed.data()), sealed.size()}));
+  return Hash64(std::span<const std::byte>(sealed));
+}
+
+Status VectorIndex::WriteGraph(const std::string& path) const {
+  try {
+    graph_->hnsw.saveIndex(path);
+  } catch (const std::exception& error) {
+    return Status(StatusCode::kIo, fmt::format("{}: cannot write: {}", path, error.what()));
+  }
+  return {};
+}
+
+Result<VectorIndex> VectorIndex::Load(const std::string& path, uint32_t dimension, uint64_t hash,
+                                      const Cipher* cipher) {
+  std::string graph_path = path;
+  std::optional<MemoryFile> plain;
   {
     QWEN25_TRY(const std::string content, ReadFile(path));
-    if (Hash64(std::as_bytes(std::span(content))) != hash) {
+    const auto opened =
+        cipher == nullptr ? std::nullopt : cipher->Unseal(BytesOf(content), BytesOf(CacheContext(path)));
+    if (Hash64(BytesOf(content)) != hash || (cipher != nullptr && !opened)) {
       return Corrupt("{}: is not the index that was written here", path);
+    }
+    if (opened) {
+      QWEN25_TRY(MemoryFile made, MemoryFile::Make());
+      graph_path = plain.emplace(std::move(made)).path();
+      QWEN25_RETURN_IF_ERROR(plain->Write(*opened));
     }
   }
   VectorIndex index(dimension);
   try {
-    index.graph_ = std::make_unique<Graph>(dimension, path);
+    index.graph_ = std::make_unique<Graph>(dimension, graph_path);
   } catch (const std::exception& error) {
     return Corrupt("{}: cannot read the index: {}", path, error.what());
   }

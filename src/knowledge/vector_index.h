@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "store/cipher.h"
 
 namespace qwen25 {
 
@@ -41,12 +42,17 @@ class VectorIndex {
   std::vector<VectorHit> Search(std::span<const float> query, size_t count) const;
 
   // A cache of the graph, replaced atomically; returns the hash of its content, which Load is to be given
-  // from a trustworthy place: hnswlib follows whatever links a file holds. kCorrupt: the file is not it.
-  Result<uint64_t> Save(const std::string& path) const;
-  static Result<VectorIndex> Load(const std::string& path, uint32_t dimension, uint64_t hash);
+  // from a trustworthy place: hnswlib follows whatever links a file holds. kCorrupt: the file is not it. With
+  // a cipher (null: none) the file is sealed as a whole.
+  Result<uint64_t> Save(const std::string& path, const Cipher* cipher = nullptr) const;
+  static Result<VectorIndex> Load(const std::string& path, uint32_t dimension, uint64_t hash,
+                                  const Cipher* cipher = nullptr);
 
  private:
   struct Graph;
+  Status WriteGraph(const std::string& path) const;
+  Result<uint64_t> SaveSealed(const std::string& path, const Cipher& cipher) const;
+
   std::unique_ptr<Graph> graph_;
   uint32_t dimension_;
   std::unordered_set<int64_t> ids_;
