@@ -258,14 +258,16 @@ Status RunRetrievalBench(const RetrievalBenchFlags& flags) {
   QWEN25_TRY(const RetrievalSet set, RetrievalSet::Load(flags.set));
   QWEN25_TRY(const LoadedEmbedder embedder, LoadEmbedder(flags.embedder));
   std::optional<ScratchFolder> scratch;
-  fs::path folder = flags.memory;
-  if (flags.memory.empty()) {
+  NoteStoreOptions options;
+  QWEN25_TRY(options.key, flags.memory.Key());
+  fs::path folder = flags.memory.folder;
+  if (folder.empty()) {
     QWEN25_TRY(ScratchFolder made, ScratchFolder::Make());
     scratch.emplace(std::move(made));
     folder = scratch->path();
   }
   const InterruptGuard guard;
-  QWEN25_TRY(const auto store, NoteStore::Open(folder, embedder.embedder.get()));
+  QWEN25_TRY(const auto store, NoteStore::Open(folder, embedder.embedder.get(), options));
   const double start = NowSeconds();
   QWEN25_RETURN_IF_ERROR(AddNotes(set, *store));
   const double added = NowSeconds();

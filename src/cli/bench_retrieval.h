@@ -5,13 +5,15 @@
 
 #include "base/status.h"
 #include "cli/embedder_flags.h"
+#include "cli/memory_flags.h"
 
 namespace qwen25 {
 
 struct RetrievalBenchFlags {
   EmbedderFlags embedder;
-  std::string set;     // folder with notes.jsonl and questions.jsonl
-  std::string memory;  // where the notes are put, and taken from if they are there; empty: a temporary folder
+  std::string set;  // folder with notes.jsonl and questions.jsonl
+  // Where the notes are put, and taken from if they are there, and the key. Folder empty: a temporary one.
+  MemoryFlags memory;
   size_t max_questions = 0;  // 0: all
   bool json = false;
 };

@@ -252,8 +252,9 @@ void AddRetrievalBench(CLI::App& verb, RunVerb& run) {
   what->add_option("set", flags->set,
                    "Folder with notes.jsonl and questions.jsonl (bench/make_retrieval_sets.py makes some)")
       ->required();
-  what->add_option("--memory", flags->memory,
+  what->add_option("--memory", flags->memory.folder,
                    "Put the notes there and find them again next time; default: a temporary folder");
+  AddMemoryKeyFlag(*what, flags->memory);
   what->add_option("--questions", flags->max_questions, "Ask only so many");
   what->add_flag("--json", flags->json, "Print one JSON object");
   AddEmbedderFlags(*what, flags->embedder);

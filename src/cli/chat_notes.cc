@@ -38,7 +38,8 @@ void AddChatNotesFlags(CLI::App& verb, ChatNotesFlags& flags) {
 
 ChatNotes::ChatNotes(const ChatNotesFlags& flags, const MemoryFlags& memory, const Tokenizer& tokenizer,
                      size_t max_context_tokens)
-    : folder_(memory.Folder()),
+    : memory_(memory),
+      folder_(memory.Folder()),
       name_space_(memory.name_space),
       flags_(flags),
       max_tokens_(std::min(RecallOptions().max_tokens, max_context_tokens / 4)),
@@ -52,9 +53,7 @@ ChatNotes::ChatNotes(const ChatNotesFlags& flags, const MemoryFlags& memory, con
 NoteStore* ChatNotes::Store(bool create) {
   if (!on_ || notes_.store) return on_ ? notes_.store.get() : nullptr;
   if (!create && !NoteStore::Exists(folder_)) return nullptr;
-  EmbedderFlags embedder;
-  embedder.embedder = flags_.embedder;
-  auto opened = OpenNotes(folder_, embedder, /*need_vectors=*/true, {.busy_milliseconds = kBusyMilliseconds});
+  auto opened = OpenStore();
   if (!opened.ok()) {
     on_ = false;
     fmt::print("[the memory is off: {}]\n", opened.status().message());
@@ -62,6 +61,14 @@ NoteStore* ChatNotes::Store(bool create) {
   }
   notes_ = std::move(*opened);
   return notes_.store.get();
+}
+
+Result<LoadedNotes> ChatNotes::OpenStore() const {
+  EmbedderFlags embedder;
+  embedder.embedder = flags_.embedder;
+  NoteStoreOptions options = {.busy_milliseconds = kBusyMilliseconds};
+  QWEN25_TRY(options.key, memory_.Key());
+  return OpenNotes(folder_, embedder, /*need_vectors=*/true, options);
 }
 
 Result<int64_t> ChatNotes::Remember(const std::string& text) {

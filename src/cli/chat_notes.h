@@ -50,6 +50,7 @@ class ChatNotes {
  private:
   // Null: there are no notes, or the memory is off. `create`: makes the store where there is none.
   NoteStore* Store(bool create);
+  Result<LoadedNotes> OpenStore() const;
   Result<int64_t> Remember(const std::string& text);
   Status Forget(std::string argument);
   Status ForgetNote(const Note& note, bool erase);
@@ -58,6 +59,7 @@ class ChatNotes {
   // Of this chat's namespace; notes of others are as if they were not there.
   Result<Note> OwnNote(NoteStore& store, int64_t id) const;
 
+  const MemoryFlags memory_;
   const std::filesystem::path folder_;
   const std::string name_space_;
   const ChatNotesFlags flags_;

@@ -79,7 +79,8 @@ class Chat {
 
   // Goes on with the newest dialogue on disk, or, with `start_new`, begins another one behind it.
   Status UseLog(const MemoryFlags& memory, bool start_new) {
-    log_.emplace(memory.Folder(), memory.name_space);
+    QWEN25_TRY(const std::optional<std::string> key, memory.Key());
+    QWEN25_TRY(log_, DialogueLog::Open(memory.Folder(), memory.name_space, key));
     const uint32_t latest = log_->Latest();
     if (latest == 0 || start_new) {
       number_ = latest + 1;

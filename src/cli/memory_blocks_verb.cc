@@ -16,6 +16,28 @@ bool HasBlocks(const MemoryFlags& flags) {
   return std::filesystem::is_directory(BlockStoreFolder(flags.Folder()), ignored);
 }
 
+Result<DialogueLog> OpenDialogues(const MemoryFlags& flags, const std::string& name_space) {
+  QWEN25_TRY(const std::optional<std::string> key, flags.Key());
+  return DialogueLog::Open(flags.Folder(), name_space, key);
+}
+
+Result<std::vector<std::string>> DialogueNamespaces(const MemoryFlags& flags) {
+  QWEN25_TRY(const std::optional<std::string> key, flags.Key());
+  return DialogueLog::Namespaces(flags.Folder(), key);
+}
+
+Status VerifyDialogues(const MemoryFlags& flags) {
+  QWEN25_TRY(const std::vector<std::string> names, DialogueNamespaces(flags));
+  size_t total = 0;
+  for (const std::string& name : names) {
+    QWEN25_TRY(const DialogueLog log, OpenDialogues(flags, name));
+    QWEN25_TRY(const size_t count, log.Verify());
+    total += count;
+  }
+  if (total > 0) fmt::print("dialogues: {} of them, sound\n", total);
+  return {};
+}
+
 // Runs a command of a store that is there.
 Status WithStore(const MemoryFlags& flags, const std::function<Status(BlockStore&)>& command) {
   if (!HasBlocks(flags)) {
@@ -26,7 +48,8 @@ Status WithStore(const MemoryFlags& flags, const std::function<Status(BlockStore
 }
 
 Status Erase(const MemoryFlags& flags) {
-  QWEN25_TRY(const size_t num_dialogues, DialogueLog(flags.Folder(), flags.name_space).Erase());
+  QWEN25_TRY(const DialogueLog log, OpenDialogues(flags, flags.name_space));
+  QWEN25_TRY(const size_t num_dialogues, log.Erase());
   uint64_t num_blocks = 0;
   if (HasBlocks(flags)) {
     QWEN25_RETURN_IF_ERROR(WithStore(flags, [&](BlockStore& store) -> Status {
@@ -53,9 +76,11 @@ Status Pin(const MemoryFlags& flags, bool pinned) {
 }  // namespace
 
 Status PrintBlockStats(const MemoryFlags& flags) {
-  const std::filesystem::path memory = flags.Folder();
-  for (const std::string& name : DialogueLog::Namespaces(memory)) {
-    fmt::print("dialogues in namespace {:<16}{:>10}\n", name, DialogueLog(memory, name).List().size());
+  QWEN25_TRY(const std::vector<std::string> names, DialogueNamespaces(flags));
+  for (const std::string& name : names) {
+    QWEN25_TRY(const DialogueLog log, OpenDialogues(flags, name));
+    fmt::print("dialogues in namespace {:<16}{:>10}{}\n", name, log.List().size(),
+               flags.key_file.empty() ? "" : ", encrypted");
   }
   if (!HasBlocks(flags)) return {};
   return WithStore(flags, [](BlockStore& store) -> Status {
@@ -73,6 +98,7 @@ Status PrintBlockStats(const MemoryFlags& flags) {
 }
 
 Status VerifyBlocks(const MemoryFlags& flags) {
+  QWEN25_RETURN_IF_ERROR(VerifyDialogues(flags));
   if (!HasBlocks(flags)) return {};
   return WithStore(flags, [](BlockStore& store) -> Status {
     const InterruptGuard guard;

@@ -37,6 +37,12 @@ std::filesystem::path MemoryFlags::Folder() const {
   return folder.empty() ? DefaultMemoryDirectory() : folder;
 }
 
+Result<std::optional<std::string>> MemoryFlags::Key() const {
+  if (key_file.empty()) return std::optional<std::string>();
+  QWEN25_TRY(std::string key, ReadKey(key_file));
+  return std::optional(std::move(key));
+}
+
 std::filesystem::path BlockStoreFolder(const std::filesystem::path& memory) {
   return memory / "kv";
 }
@@ -44,8 +50,14 @@ std::filesystem::path BlockStoreFolder(const std::filesystem::path& memory) {
 void AddMemoryFolderFlags(CLI::App& verb, MemoryFlags& flags) {
   verb.add_option("--memory", flags.folder,
                   "Folder of the memory; default: $QWEN25_MEMORY, else " + DefaultMemoryDirectory());
-  verb.add_option("--memory-key", flags.key_file,
-                  "File with the 32 bytes that keys and values are encrypted with; default: not encrypted");
+  AddMemoryKeyFlag(verb, flags);
+}
+
+void AddMemoryKeyFlag(CLI::App& verb, MemoryFlags& flags) {
+  verb.add_option(
+      "--memory-key", flags.key_file,
+      "File with the 32 bytes that notes, dialogues, keys and values are encrypted with, from the "
+      "first on; default: not encrypted");
 }
 
 void AddMemoryFlags(CLI::App& verb, MemoryFlags& flags) {
@@ -60,9 +72,7 @@ void AddMemoryFlags(CLI::App& verb, MemoryFlags& flags) {
 
 Result<std::unique_ptr<BlockStore>> OpenBlockStore(const MemoryFlags& flags) {
   BlockStore::Options options = {.max_bytes = uint64_t{flags.max_gib} << 30};
-  if (!flags.key_file.empty()) {
-    QWEN25_TRY(options.key, ReadKey(flags.key_file));
-  }
+  QWEN25_TRY(options.key, flags.Key());
   const std::filesystem::path folder = BlockStoreFolder(flags.Folder());
   QWEN25_RETURN_IF_ERROR(CreateDirectories(folder));
   QWEN25_TRY(BlockStore store, BlockStore::Open(folder, options));

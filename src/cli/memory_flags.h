@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "infer/session.h"
@@ -19,10 +20,14 @@ struct MemoryFlags {
   bool off = false;
 
   std::filesystem::path Folder() const;
+  // What --memory-key names; nothing where it is not given. Errors of the file.
+  Result<std::optional<std::string>> Key() const;
 };
 void AddMemoryFlags(CLI::App& verb, MemoryFlags& flags);
 // Of these, --memory and --memory-key alone.
 void AddMemoryFolderFlags(CLI::App& verb, MemoryFlags& flags);
+// Of these, --memory-key alone.
+void AddMemoryKeyFlag(CLI::App& verb, MemoryFlags& flags);
 
 // The KV blocks of a memory folder. Errors of BlockStore::Open, and of the key file.
 Result<std::unique_ptr<BlockStore>> OpenBlockStore(const MemoryFlags& flags);

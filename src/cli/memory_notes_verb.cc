@@ -21,7 +21,7 @@ namespace {
 namespace fs = std::filesystem;
 
 struct NoteFlags {
-  std::string memory;
+  MemoryFlags memory;  // its folder and its key
   EmbedderFlags embedder;
   std::string name_space;
   std::vector<std::string> inputs, tags, namespaces;
@@ -31,8 +31,26 @@ struct NoteFlags {
   size_t limit = 5;
   bool erase = false, yes = false, json = false, all = false, everything = false;
 
-  fs::path directory() const { return memory.empty() ? DefaultMemoryDirectory() : memory; }
+  fs::path directory() const { return memory.Folder(); }
 };
+
+Result<NoteStoreOptions> StoreOptions(const MemoryFlags& memory) {
+  NoteStoreOptions options;
+  QWEN25_TRY(options.key, memory.Key());
+  return options;
+}
+
+Result<LoadedNotes> Open(const NoteFlags& flags, bool need_vectors) {
+  QWEN25_TRY(const NoteStoreOptions options, StoreOptions(flags.memory));
+  return OpenNotes(flags.directory(), flags.embedder, need_vectors, options);
+}
+
+// For what needs no vectors. Null: the folder holds no notes.
+Result<std::unique_ptr<NoteStore>> OpenIfThere(const MemoryFlags& memory) {
+  if (!NoteStore::Exists(memory.Folder())) return std::unique_ptr<NoteStore>();
+  QWEN25_TRY(const NoteStoreOptions options, StoreOptions(memory));
+  return NoteStore::Open(memory.Folder(), nullptr, options);
+}
 
 // What `memory add` was given. A word that names no file is a text to remember, unless it looks like a path.
 Status AddInputs(const NoteFlags& flags, const NewNote& common, NoteStore& store) {
@@ -79,7 +97,7 @@ Status AddInputs(const NoteFlags& flags, const NewNote& common, NoteStore& store
 
 Status RunAdd(const NoteFlags& flags) {
   const InterruptGuard guard;
-  QWEN25_TRY(const LoadedNotes notes, OpenNotes(flags.directory(), flags.embedder, /*need_vectors=*/true));
+  QWEN25_TRY(const LoadedNotes notes, Open(flags, /*need_vectors=*/true));
   NewNote common;
   common.name_space = flags.name_space;
   common.title = flags.title;
@@ -100,8 +118,7 @@ Status RunSearch(const NoteFlags& flags) {
   search.tags = flags.tags;
   search.source = flags.source;
   search.include_superseded = flags.all;
-  QWEN25_TRY(const LoadedNotes notes,
-             OpenNotes(flags.directory(), flags.embedder, search.mode != SearchMode::kWords));
+  QWEN25_TRY(const LoadedNotes notes, Open(flags, search.mode != SearchMode::kWords));
   QWEN25_TRY(const std::vector<NoteHit> hits, notes.store->Search(search));
   for (const NoteHit& hit : hits) {
     if (flags.json) {
@@ -136,7 +153,7 @@ Status RunSearch(const NoteFlags& flags) {
 }
 
 Status RunList(const NoteFlags& flags) {
-  QWEN25_TRY(const LoadedNotes notes, OpenNotes(flags.directory(), flags.embedder, false));
+  QWEN25_TRY(const LoadedNotes notes, Open(flags, false));
   NoteFilter filter;
   filter.name_space = flags.name_space;
   filter.source = flags.source;
@@ -158,7 +175,7 @@ Status RunList(const NoteFlags& flags) {
 }
 
 Status RunShow(const NoteFlags& flags) {
-  QWEN25_TRY(const LoadedNotes notes, OpenNotes(flags.directory(), flags.embedder, false));
+  QWEN25_TRY(const LoadedNotes notes, Open(flags, false));
   for (const int64_t id : flags.ids) {
     QWEN25_TRY(const Note note, notes.store->Get(id));
     if (flags.json) {
@@ -192,8 +209,7 @@ Status RunForget(const NoteFlags& flags) {
   if (!chosen && !flags.erase) {
     return InvalidArgument("say what to forget: ids, --query, --source, --namespace or --everything");
   }
-  QWEN25_TRY(const LoadedNotes notes,
-             OpenNotes(flags.directory(), flags.embedder, /*need_vectors=*/!flags.query.empty()));
+  QWEN25_TRY(const LoadedNotes notes, Open(flags, /*need_vectors=*/!flags.query.empty()));
   NoteStore& store = *notes.store;
   if (!chosen) {  // --erase alone: the traces of what was forgotten before
     QWEN25_RETURN_IF_ERROR(store.EraseTraces());
@@ -230,7 +246,7 @@ Status RunForget(const NoteFlags& flags) {
 }
 
 Status RunExport(const NoteFlags& flags) {
-  QWEN25_TRY(const LoadedNotes notes, OpenNotes(flags.directory(), flags.embedder, false));
+  QWEN25_TRY(const LoadedNotes notes, Open(flags, false));
   QWEN25_TRY(const std::vector<Note> list,
              notes.store->List({.name_space = flags.name_space, .source = flags.source, .tags = flags.tags}));
   std::optional<AtomicFile> file;
@@ -255,7 +271,7 @@ Status RunExport(const NoteFlags& flags) {
 
 // Ids are given anew; who supersedes whom is kept.
 Status RunImport(const NoteFlags& flags) {
-  QWEN25_TRY(const LoadedNotes notes, OpenNotes(flags.directory(), flags.embedder, /*need_vectors=*/true));
+  QWEN25_TRY(const LoadedNotes notes, Open(flags, /*need_vectors=*/true));
   QWEN25_TRY(const std::string content, ReadFile(flags.file));
   std::vector<Note> list;
   size_t line_number = 0;
@@ -314,14 +330,15 @@ Status RunReindex(const NoteFlags& flags) {
   EmbedderFlags wanted = flags.embedder;
   if (wanted.embedder.empty() || wanted.embedder == "none") wanted.embedder = "hashed";
   QWEN25_TRY(const LoadedEmbedder embedder, LoadEmbedder(wanted));
+  QWEN25_TRY(const NoteStoreOptions options, StoreOptions(flags.memory));
   const InterruptGuard guard;
   Progress progress("reindex", "chunks", 0);
-  QWEN25_TRY(const auto store, NoteStore::Reindex(flags.directory(), embedder.embedder.get(),
-                                                  [&](uint64_t done, uint64_t total) {
-                                                    progress.set_total(total);
-                                                    progress.Update(done);
-                                                    return !InterruptGuard::requested();
-                                                  }));
+  const auto show = [&](uint64_t done, uint64_t total) {
+    progress.set_total(total);
+    progress.Update(done);
+    return !InterruptGuard::requested();
+  };
+  QWEN25_TRY(const auto store, NoteStore::Reindex(flags.directory(), embedder.embedder.get(), show, options));
   progress.Finish();
   QWEN25_RETURN_IF_ERROR(store->SetSetting("embedder_flags", EmbedderSetting(wanted)));
   fmt::print("vectors are now of {}\n", embedder.embedder->id().ToString());
@@ -332,8 +349,7 @@ CLI::App* AddCommand(CLI::App& verb, const char* name, const char* what,
                      const std::shared_ptr<NoteFlags>& flags, RunVerb& run,
                      Status (*function)(const NoteFlags&)) {
   CLI::App* command = verb.add_subcommand(name, what);
-  command->add_option("--memory", flags->memory,
-                      "Folder of the memory; default: $QWEN25_MEMORY, else " + DefaultMemoryDirectory());
+  AddMemoryFolderFlags(*command, flags->memory);
   command->callback([flags, &run, function] { run = [flags, function] { return function(*flags); }; });
   return command;
 }
@@ -426,28 +442,26 @@ void AddNoteCommands(CLI::App& verb, RunVerb& run) {
 }
 
 Status PrintNoteStats(const MemoryFlags& flags) {
-  const fs::path directory = flags.Folder();
-  if (!NoteStore::Exists(directory)) return {};
-  QWEN25_TRY(const auto store, NoteStore::Open(directory, nullptr));
+  QWEN25_TRY(const auto store, OpenIfThere(flags));
+  if (!store) return {};
   QWEN25_TRY(const NoteStats stats, store->Stats());
-  fmt::print("notes: {} ({} superseded), {} chunks, {} with vectors, {:.1f} MB\n", stats.notes,
-             stats.superseded, stats.chunks, stats.embedded, static_cast<double>(stats.file_bytes) / 1e6);
+  fmt::print("notes: {} ({} superseded), {} chunks, {} with vectors, {:.1f} MB{}\n", stats.notes,
+             stats.superseded, stats.chunks, stats.embedded, static_cast<double>(stats.file_bytes) / 1e6,
+             flags.key_file.empty() ? "" : ", encrypted");
   if (!stats.embedder.empty()) fmt::print("embedder: {}\n", stats.embedder);
   for (const auto& [name, count] : stats.namespaces) fmt::print("  {}: {} notes\n", name, count);
   return {};
 }
 
 Status CompactNotes(const MemoryFlags& flags) {
-  const fs::path directory = flags.Folder();
-  if (!NoteStore::Exists(directory)) return {};
-  QWEN25_TRY(const auto store, NoteStore::Open(directory, nullptr));
+  QWEN25_TRY(const auto store, OpenIfThere(flags));
+  if (!store) return {};
   return store->EraseTraces();
 }
 
 Status VerifyNotes(const MemoryFlags& flags) {
-  const fs::path directory = flags.Folder();
-  if (!NoteStore::Exists(directory)) return {};
-  QWEN25_TRY(const auto store, NoteStore::Open(directory, nullptr));
+  QWEN25_TRY(const auto store, OpenIfThere(flags));
+  if (!store) return {};
   QWEN25_RETURN_IF_ERROR(store->Verify());
   QWEN25_TRY(const NoteStats stats, store->Stats());
   fmt::print("notes: {} of them, sound\n", stats.notes);

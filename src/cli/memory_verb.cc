@@ -64,7 +64,10 @@ void AddMemoryVerb(CLI::App& app, RunVerb& run) {
       "  qwen25 memory search \"how do I get in?\"\n"
       "  qwen25 memory forget 1 --erase\n"
       "  qwen25 memory stats && qwen25 memory verify\n"
-      "  qwen25 memory erase --namespace work");
+      "  qwen25 memory erase --namespace work\n"
+      "Encrypted, from the first command on:\n"
+      "  head -c 32 /dev/urandom > memory.key\n"
+      "  qwen25 memory add \"The door code is 4711\" --memory-key memory.key");
 }
 
 }  // namespace qwen25
