@@ -1,5 +1,5 @@
-// Notes that are encrypted: what is on disk, and what is refused. That they behave as plain ones is tested with
-// those (note_store_test.cc).
+// Notes that are encrypted: what is on disk, and what is refused. That they behave as plain ones is tested
+// with those (note_store_test.cc).
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -33,8 +33,9 @@ Cipher PageCipher(char letter = 'k') {
 }
 
 // All that the notes below would show in the clear, with what SQLite and FTS5 add.
-constexpr std::array kSecrets = {"Zanzibar7", "zanzibar7", "anzibar",        "Xylophonist",  "Wolframite",
-                                 "lighthouse.txt", "ada-lovelace", "hashed", "CREATE TABLE", "SQLite format"};
+constexpr std::array kSecrets = {"Zanzibar7",    "zanzibar7",      "anzibar",      "Xylophonist",
+                                 "Wolframite",   "lighthouse.txt", "ada-lovelace", "hashed",
+                                 "CREATE TABLE", "SQLite format"};
 
 void AddSecrets(NoteStore& store) {
   std::vector<NewNote> notes;
@@ -143,7 +144,8 @@ std::string Decrypted(const std::string& path) {
   const auto all = std::as_writable_bytes(std::span(bytes->data(), bytes->size()));
   const Cipher cipher = PageCipher();
   for (size_t i = 0; i < all.size() / kPageBytes; ++i) {
-    EXPECT_TRUE(OpenDatabasePage(cipher, i + 1, all.subspan(i * kPageBytes).first<kPageBytes>())) << "page " << i;
+    EXPECT_TRUE(OpenDatabasePage(cipher, i + 1, all.subspan(i * kPageBytes).first<kPageBytes>()))
+        << "page " << i;
   }
   return *bytes;
 }
@@ -158,7 +160,8 @@ TEST(EncryptedNotes, ErasingLeavesNoTraceUnderTheCipher) {
   for (const char* secret : {"Zanzibar7", "zanzibar7", "Xylophonist", "Wolframite", "CREATE TABLE"}) {
     EXPECT_NE(before.find(secret), std::string::npos) << secret;
   }
-  ASSERT_OK_AND_ASSIGN(const auto hits, store->Search({.query = "Zanzibar7", .namespaces = {"ada-lovelace"}}));
+  ASSERT_OK_AND_ASSIGN(const auto hits,
+                       store->Search({.query = "Zanzibar7", .namespaces = {"ada-lovelace"}}));
   ASSERT_OK(store->Forget(std::array{hits.at(0).note}, /*erase=*/true));
   const std::string after = Decrypted(directory / "notes.sqlite");
   for (const char* trace : {"Zanzibar7", "zanzibar7", "uetzalcoatl", "Xylophonist", "Wolframite"}) {
@@ -179,7 +182,9 @@ Result<std::vector<std::string>> AllTexts(const std::filesystem::path& directory
   return texts;
 }
 
-void FlipBit(std::string& bytes, size_t bit) { bytes[bit / 8] = static_cast<char>(bytes[bit / 8] ^ (1 << (bit % 8))); }
+void FlipBit(std::string& bytes, size_t bit) {
+  bytes[bit / 8] = static_cast<char>(bytes[bit / 8] ^ (1 << (bit % 8)));
+}
 
 // Not through rename and flush: there are many.
 void WriteQuickly(const std::string& path, const std::string& bytes) {
@@ -257,8 +262,8 @@ TEST(EncryptedNotes, AFlippedBitOfTheLogIsNoticed) {
       const auto texts = read_with(bad);
       ++num_flips;
       refused += texts.ok() ? 0 : 1;
-      // Where SQLite cannot tell it from a kill in the middle of the last transactions, these are gone; nothing
-      // is ever wrong.
+      // Where SQLite cannot tell it from a kill in the middle of the last transactions, these are gone;
+      // nothing is ever wrong.
       if (!texts.ok()) continue;
       ASSERT_LT(texts->size(), kNotes) << "frame " << frame << ", byte " << byte;
       EXPECT_TRUE(std::equal(texts->begin(), texts->end(), all.begin()));
@@ -336,8 +341,8 @@ TEST(EncryptedNotes, AreReadByTwoProcessesWhileOneWrites) {
       const auto store = NoteStore::Open(directory.path(), nullptr, WithKey());
       if (!store.ok()) return false;
       for (int i = 0; i < 5; ++i) {
-        const auto hits =
-            (*store)->Search({.query = "notes", .mode = SearchMode::kWords, .limit = 2 * kNotes, .candidates = 2 * kNotes});
+        const auto hits = (*store)->Search(
+            {.query = "notes", .mode = SearchMode::kWords, .limit = 2 * kNotes, .candidates = 2 * kNotes});
         if (!hits.ok() || hits->size() < seen) return false;
         seen = hits->size();
       }
@@ -348,7 +353,8 @@ TEST(EncryptedNotes, AreReadByTwoProcessesWhileOneWrites) {
                                  const auto store = NoteStore::Open(directory.path(), nullptr, WithKey());
                                  bool is_good = store.ok();
                                  for (int i = 1; is_good && i < kNotes; ++i) {
-                                   is_good = (*store)->Add({.text = fmt::format("number {} of the notes", i)}).ok();
+                                   is_good =
+                                       (*store)->Add({.text = fmt::format("number {} of the notes", i)}).ok();
                                  }
                                  return is_good;
                                })};
@@ -377,8 +383,9 @@ TEST(EncryptedDatabase, KeepsWhatRollbacksAndVacuumsLeave) {
     ASSERT_OK(database.Execute(fill));
     ASSERT_OK(database.Execute("BEGIN; " + fill + "; ROLLBACK"));
     EXPECT_EQ(count(database), 500);
-    ASSERT_OK(database.Execute("BEGIN; SAVEPOINT s; " + fill + "; UPDATE t SET v = randomblob(3000); ROLLBACK TO s; " +
-                               fill + "; UPDATE t SET v = zeroblob(10) WHERE k % 3 = 0; COMMIT"));
+    ASSERT_OK(database.Execute("BEGIN; SAVEPOINT s; " + fill +
+                               "; UPDATE t SET v = randomblob(3000); ROLLBACK TO s; " + fill +
+                               "; UPDATE t SET v = zeroblob(10) WHERE k % 3 = 0; COMMIT"));
     EXPECT_EQ(count(database), 1000);
     ASSERT_OK(database.Execute("DELETE FROM t WHERE k % 2 = 0; CREATE INDEX i ON t (v); VACUUM"));
     EXPECT_EQ(count(database), 500);
@@ -386,10 +393,43 @@ TEST(EncryptedDatabase, KeepsWhatRollbacksAndVacuumsLeave) {
   }
   ASSERT_OK_AND_ASSIGN(Database database, Database::Open(directory / "d", 1000, &cipher));
   EXPECT_EQ(count(database), 1000);
-  ASSERT_OK_AND_ASSIGN(const int64_t errors, database.QueryInt("SELECT count(*) FROM pragma_integrity_check WHERE "
-                                                               "integrity_check != 'ok'"));
+  ASSERT_OK_AND_ASSIGN(const int64_t errors,
+                       database.QueryInt("SELECT count(*) FROM pragma_integrity_check WHERE "
+                                         "integrity_check != 'ok'"));
   EXPECT_EQ(errors, 0);
   Decrypted(directory / "d");
+}
+
+// Its pages are in the log already, some of them written twice, and its checksums are not.
+TEST(EncryptedDatabase, ATransactionThatWasCutLeavesWhatWasBefore) {
+  const TemporaryDirectory directory;
+  const Cipher cipher = PageCipher();
+  const pid_t child = ::fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    auto database = Database::Open(directory / "d", 1000, &cipher);
+    const bool is_good =
+        database.ok() &&
+        database
+            ->Execute(
+                "PRAGMA cache_size=10; CREATE TABLE t (k INTEGER PRIMARY KEY, v BLOB);"
+                "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500) "
+                "INSERT INTO t (v) SELECT zeroblob(2000) FROM n;"
+                "BEGIN; UPDATE t SET v = randomblob(2000); UPDATE t SET v = randomblob(1000); DELETE FROM t")
+            .ok();
+    ::_exit(is_good ? 0 : 1);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  ASSERT_EQ(status, 0);
+  ASSERT_GT(std::filesystem::file_size(directory / "d-wal"), 500 * kFrameBytes) << "nothing was spilled";
+  for (int i = 0; i < 2; ++i) {
+    ASSERT_OK_AND_ASSIGN(Database database, Database::Open(directory / "d", 1000, &cipher));
+    ASSERT_OK_AND_ASSIGN(const int64_t rows,
+                         database.QueryInt("SELECT count(*) FROM t WHERE v = zeroblob(2000)"));
+    EXPECT_EQ(rows, 500 - i);
+    ASSERT_OK(database.Execute("UPDATE t SET v = 1 WHERE k = 7"));
+  }
 }
 
 }  // namespace

@@ -23,8 +23,14 @@ constexpr size_t kHeaderBytes = 100;
 std::array<std::byte, kHeaderBytes> KnownHeader() {
   std::array<std::byte, kHeaderBytes> header = {};
   std::memcpy(header.data(), kPlainMagic.data(), kPlainMagic.size());
-  constexpr std::array<uint8_t, 8> kFields = {kPageBytes >> 8, kPageBytes & 0xFF, 2,  2,  // write-ahead log
-                                              kReservedPageBytes, 64, 32, 32};             // payload fractions
+  constexpr std::array<uint8_t, 8> kFields = {kPageBytes >> 8,
+                                              kPageBytes & 0xFF,
+                                              2,
+                                              2,  // write-ahead log
+                                              kReservedPageBytes,
+                                              64,
+                                              32,
+                                              32};  // payload fractions
   std::memcpy(header.data() + kPlainMagic.size(), kFields.data(), kFields.size());
   return header;
 }
@@ -34,24 +40,36 @@ sqlite3_int64 FrameOffset(uint64_t frame) {
 }
 
 // A file that SQLite asks for and does not need: what is written is gone, and there is nothing to read.
-int CloseNothing(sqlite3_file*) { return SQLITE_OK; }
+int CloseNothing(sqlite3_file*) {
+  return SQLITE_OK;
+}
 int ReadNothing(sqlite3_file*, void* out, int amount, sqlite3_int64) {
   std::memset(out, 0, static_cast<size_t>(amount));
   return SQLITE_IOERR_SHORT_READ;
 }
-int WriteNothing(sqlite3_file*, const void*, int, sqlite3_int64) { return SQLITE_OK; }
-int TruncateNothing(sqlite3_file*, sqlite3_int64) { return SQLITE_OK; }
+int WriteNothing(sqlite3_file*, const void*, int, sqlite3_int64) {
+  return SQLITE_OK;
+}
+int TruncateNothing(sqlite3_file*, sqlite3_int64) {
+  return SQLITE_OK;
+}
 int SizeOfNothing(sqlite3_file*, sqlite3_int64* bytes) {
   *bytes = 0;
   return SQLITE_OK;
 }
-int FlagsOfNothing(sqlite3_file*, int) { return SQLITE_OK; }
+int FlagsOfNothing(sqlite3_file*, int) {
+  return SQLITE_OK;
+}
 int NotReserved(sqlite3_file*, int* reserved) {
   *reserved = 0;
   return SQLITE_OK;
 }
-int NoControl(sqlite3_file*, int, void*) { return SQLITE_NOTFOUND; }
-int NoTraits(sqlite3_file*) { return 0; }
+int NoControl(sqlite3_file*, int, void*) {
+  return SQLITE_NOTFOUND;
+}
+int NoTraits(sqlite3_file*) {
+  return 0;
+}
 constexpr sqlite3_io_methods kNothing = {.iVersion = 1,
                                          .xClose = CloseNothing,
                                          .xRead = ReadNothing,
@@ -78,23 +96,27 @@ Status CheckDatabaseKey(const std::filesystem::path& path, const Cipher* cipher)
   if (!is_encrypted && cipher == nullptr) return {};  // SQLite says what is wrong with it
   if (!is_encrypted && text == kPlainMagic) {
     return InvalidArgument(
-        "{}: these notes are not encrypted; open them without a key (`qwen25 memory export` there, and `import` "
+        "{}: these notes are not encrypted; open them without a key (`qwen25 memory export` there, and "
+        "`import` "
         "into another folder with --memory-key, encrypts them)",
         path.string());
   }
   if (!is_encrypted) {
-    return Corrupt("{}: is no database of encrypted notes; restore it from a backup, or move it away to start "
-                   "anew",
-                   path.string());
+    return Corrupt(
+        "{}: is no database of encrypted notes; restore it from a backup, or move it away to start "
+        "anew",
+        path.string());
   }
   if (text[kVersionOffset] != '1') {
-    return Unsupported("{}: has version {} of the encrypted format, this program knows 1; use a newer program",
-                       path.string(), text[kVersionOffset]);
+    return Unsupported(
+        "{}: has version {} of the encrypted format, this program knows 1; use a newer program",
+        path.string(), text[kVersionOffset]);
   }
   if (cipher == nullptr) {
-    return InvalidArgument("{}: these notes are encrypted; give the key that they were made with "
-                           "(--memory-key FILE)",
-                           path.string());
+    return InvalidArgument(
+        "{}: these notes are encrypted; give the key that they were made with "
+        "(--memory-key FILE)",
+        path.string());
   }
   if (start != PageMagic(*cipher)) {
     return InvalidArgument("{}: the key is not the one that these notes were made with", path.string());
@@ -166,8 +188,8 @@ int EncryptedVfs::File::ReadDatabase(std::span<std::byte> out, sqlite3_int64 off
   return SQLITE_OK;
 }
 
-// The sizes are always these. The first page itself may not be whole: another process may be writing it (there
-// is no lock yet), or was stopped while it did, and then the log has it.
+// The sizes are always these. The first page itself may not be whole: another process may be writing it
+// (there is no lock yet), or was stopped while it did, and then the log has it.
 int EncryptedVfs::File::ReadHeader(std::span<std::byte> out) {
   sqlite3_int64 bytes = 0;
   if (const int code = base()->pMethods->xFileSize(base(), &bytes); code != SQLITE_OK) return code;
@@ -325,9 +347,7 @@ const sqlite3_io_methods EncryptedVfs::File::kMethods = {
         },
     .xSectorSize = Pass<&sqlite3_io_methods::xSectorSize>,
     .xDeviceCharacteristics =
-        [](sqlite3_file* file) {
-          return Pass<&sqlite3_io_methods::xDeviceCharacteristics>(file) & kTraits;
-        },
+        [](sqlite3_file* file) { return Pass<&sqlite3_io_methods::xDeviceCharacteristics>(file) & kTraits; },
     .xShmMap = Pass<&sqlite3_io_methods::xShmMap>,
     .xShmLock = Pass<&sqlite3_io_methods::xShmLock>,
     .xShmBarrier = Pass<&sqlite3_io_methods::xShmBarrier>,
@@ -343,7 +363,8 @@ Result<std::unique_ptr<EncryptedVfs>> EncryptedVfs::Register(const Cipher& ciphe
   vfs->OverrideBase();
   const int code = sqlite3_vfs_register(&vfs->vfs_, /*makeDflt=*/0);
   if (code != SQLITE_OK) {
-    return Status(StatusCode::kIo, fmt::format("SQLite takes no further file system: {}", sqlite3_errstr(code)));
+    return Status(StatusCode::kIo,
+                  fmt::format("SQLite takes no further file system: {}", sqlite3_errstr(code)));
   }
   return vfs;
 }

@@ -13,7 +13,7 @@
 namespace qwen25 {
 
 inline std::unique_ptr<NoteStore> MustOpen(const std::filesystem::path& directory, Embedder* embedder,
-                                    const NoteStoreOptions& options = {}) {
+                                           const NoteStoreOptions& options = {}) {
   auto store = NoteStore::Open(directory, embedder, options);
   EXPECT_TRUE(store.ok()) << MessageOf(store);
   return std::move(store).value();

@@ -35,15 +35,15 @@ void SealDatabasePage(const Cipher& cipher, uint64_t number, PageBytes page);
 // False where the page is not one that Seal made for this place.
 bool OpenDatabasePage(const Cipher& cipher, uint64_t number, PageBytes page);
 
-// Where a frame is: its number in the log, from 1, and the salts in the log's head, which are others each time
-// the log begins anew. (Those in the frame's own head may be filled in after the page.)
+// Where a frame is: its number in the log, from 1, and the salts in the log's head, which are others each
+// time the log begins anew. (Those in the frame's own head may be filled in after the page.)
 struct FramePlace {
   uint64_t frame = 0;
   std::array<std::byte, kSaltBytes> salts = {};
 };
 
-// The page of a frame, bound to its place and to what its head says first: the number of the page and the size
-// of the database.
+// The page of a frame, bound to its place and to what its head says first: the number of the page and the
+// size of the database.
 void SealLogPage(const Cipher& cipher, const FramePlace& place,
                  std::span<const std::byte, kFrameHeadBytes> head, PageBytes page);
 // The bytes of the pad are those that were sealed: the checksum of the frame covers them.
