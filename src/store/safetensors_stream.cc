@@ -15,7 +15,8 @@ constexpr size_t kDataAlignment = 64;
 
 Result<SafetensorsStream> SafetensorsStream::Open(const std::filesystem::path& path, size_t header_bytes) {
   QWEN25_TRY(AtomicFile file, AtomicFile::Open(path));
-  const size_t data_begin = (kLengthBytes + header_bytes + kDataAlignment - 1) / kDataAlignment * kDataAlignment;
+  const size_t data_begin =
+      (kLengthBytes + header_bytes + kDataAlignment - 1) / kDataAlignment * kDataAlignment;
   QWEN25_RETURN_IF_ERROR(file.Write(std::string(data_begin, ' ')));
   return SafetensorsStream(std::move(file), data_begin - kLengthBytes);
 }
