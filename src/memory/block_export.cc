@@ -17,8 +17,8 @@ constexpr size_t kHeaderBytes = 2048, kFormatHeaderBytes = 2048;
 using RowsById = std::unordered_map<Hash128, size_t, Hash128Hasher>;
 
 // The same blocks, each behind the one that it follows, and otherwise in the order in which they were stored,
-// which is the order in which recall lists them. A block that was damaged and stored anew is younger than what
-// follows it.
+// which is the order in which recall lists them. A block that was damaged and stored anew is younger than
+// what follows it.
 std::vector<StoredBlock> ParentsFirst(std::vector<StoredBlock> blocks) {
   RowsById index;
   for (size_t i = 0; i < blocks.size(); ++i) index.emplace(blocks[i].id, i);
@@ -105,7 +105,8 @@ class FormatExport {
       columns_.parents.push_back(block.position == 0 ? kNoParentRow : static_cast<int32_t>(parent->second));
       columns_.positions.push_back(static_cast<int32_t>(block.position));
       columns_.tokens.insert(columns_.tokens.end(), tokens.begin(), tokens.end());
-      columns_.sums.push_back(Crc32c(summaries, Crc32c(bytes, BeginExportSum(sums_begin_, block.id, tokens))));
+      columns_.sums.push_back(
+          Crc32c(summaries, Crc32c(bytes, BeginExportSum(sums_begin_, block.id, tokens))));
       report.num_bytes += bytes.size() + summaries.size();
     }
     report.num_blocks += written_.size();

@@ -17,10 +17,10 @@ namespace qwen25 {
 using BlockProgress = std::function<bool(uint64_t done, uint64_t total)>;
 
 struct BlockExportReport {
-  uint64_t num_blocks = 0;  // written
-  uint64_t num_bytes = 0;   // of these, keys, values and summaries
+  uint64_t num_blocks = 0;           // written
+  uint64_t num_bytes = 0;            // of these, keys, values and summaries
   std::vector<std::string> damaged;  // not written: one line each
-  uint64_t num_orphans = 0;  // not written: what they follow is damaged, or gone
+  uint64_t num_orphans = 0;          // not written: what they follow is damaged, or gone
 };
 
 // Writes all blocks of a namespace, not encrypted, whatever the store is. Replaces `path` when it is complete
@@ -40,8 +40,8 @@ struct BlockImportReport {
 
 // Stores the blocks of such a file under the namespace that it names, which their ids belong to. Blocks that
 // are there already are left alone. Stored in transactions: what an error or a stop leaves is whole, and the
-// next import goes on behind it. Errors of BlockExportFile::Open and BlockStore::Put, kCorrupt where the sum of
-// a block is wrong, kCancelled.
+// next import goes on behind it. Errors of BlockExportFile::Open and BlockStore::Put, kCorrupt where the sum
+// of a block is wrong, kCancelled.
 Result<BlockImportReport> ImportBlocks(BlockStore& store, const std::filesystem::path& path,
                                        const BlockProgress& progress);
 

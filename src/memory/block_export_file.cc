@@ -133,8 +133,8 @@ Status BlockExportFile::ReadFormat(size_t number) {
   QWEN25_RETURN_IF_ERROR(FindTensor(name("keys_values"), DType::kU8, any, tensor));
   const uint64_t rows = tensor->shape[0];
   if (rows > kMaxRows || tensor->shape[1] > kMaxBlockLayers || tensor->shape[2] > kMaxLayerBytes) {
-    return Corrupt("{}: tensor {} is {}, expected up to {} blocks of up to {} layers of up to {} bytes", path_,
-                   tensor->name, Describe(tensor->dtype, tensor->shape), kMaxRows, kMaxBlockLayers,
+    return Corrupt("{}: tensor {} is {}, expected up to {} blocks of up to {} layers of up to {} bytes",
+                   path_, tensor->name, Describe(tensor->dtype, tensor->shape), kMaxRows, kMaxBlockLayers,
                    kMaxLayerBytes);
   }
   blocks.sums_begin = BeginExportSums(name_space_, *fingerprint);
@@ -182,7 +182,8 @@ Status BlockExportFile::CheckRows(size_t number) const {
     if (columns.positions[row] != position) {
       return bad(fmt::format("has position {}, expected {}", columns.positions[row], position));
     }
-    if (parent != kNoParentRow && BlockIdOf(blocks.ParentId(row), columns.TokensOf(row)) != columns.ids[row]) {
+    if (parent != kNoParentRow &&
+        BlockIdOf(blocks.ParentId(row), columns.TokensOf(row)) != columns.ids[row]) {
       return bad("its id is not that of its tokens behind the block before it");
     }
     if (!seen.insert(columns.ids[row]).second) return bad("its id was there before");

@@ -1,4 +1,5 @@
-// The blocks of a namespace in one file, to take them elsewhere: docs/formats/kv_export.md. A safetensors file.
+// The blocks of a namespace in one file, to take them elsewhere: docs/formats/kv_export.md. A safetensors
+// file.
 #pragma once
 
 #include <cstddef>
@@ -31,7 +32,7 @@ struct ExportColumns {
   std::vector<int32_t> parents;    // row of the block before it, always an earlier one, or kNoParentRow
   std::vector<int32_t> positions;  // in its sequence, in blocks
   std::vector<int32_t> tokens;     // [rows, kBlockTokens]
-  std::vector<uint32_t> sums;      // CRC-32C of namespace, fingerprint, id, tokens, keys and values, summaries
+  std::vector<uint32_t> sums;  // CRC-32C of namespace, fingerprint, id, tokens, keys and values, summaries
 
   std::span<const int32_t> TokensOf(size_t row) const {
     return std::span(tokens).subspan(row * kBlockTokens, kBlockTokens);
@@ -66,10 +67,10 @@ struct ExportedBlocks {
   uint32_t SumOf(size_t row) const;
 };
 
-// Such a file, opened and mapped. Everything is checked but the sums of the rows, which want all bytes: shapes,
-// formats, that parents come before what follows them, that positions count, that ids are those of their
-// tokens. Only the id of a sequence's first block cannot be told from the file: it also covers the model's
-// settings and the namespace.
+// Such a file, opened and mapped. Everything is checked but the sums of the rows, which want all bytes:
+// shapes, formats, that parents come before what follows them, that positions count, that ids are those of
+// their tokens. Only the id of a sequence's first block cannot be told from the file: it also covers the
+// model's settings and the namespace.
 class BlockExportFile {
  public:
   // kCorrupt, kUnsupported (another version) or kInvalidArgument (another kind of file).

@@ -246,10 +246,12 @@ TEST_F(DamagedExportTest, SaysWhatIsWrong) {
   expect("holds 8 tensors, its 1 formats should have 7", [&] { tensors_["more"] = tensors.at("0.sums"); });
   expect("0.tokens is I32 [2, 128], expected I32 [4, 64]", [&] { tensors_["0.tokens"].shape = {2, 128}; });
   expect("0.sums is I32 [4], expected U32 [4]", [&] { tensors_["0.sums"].dtype = DType::kI32; });
-  expect("0.keys_values is U8 [4, 80], expected U8 [any, any, any]",
-         [&] { tensors_["0.keys_values"].shape = {4, 80}; });
-  expect("0.summaries is U8 [2, 2, 16], expected U8 [4, 2, any]",
-         [&] { tensors_["0.summaries"].shape = {2, 2, 16}; });
+  expect("0.keys_values is U8 [4, 80], expected U8 [any, any, any]", [&] {
+    tensors_["0.keys_values"].shape = {4, 80};
+  });
+  expect("0.summaries is U8 [2, 2, 16], expected U8 [4, 2, any]", [&] {
+    tensors_["0.summaries"].shape = {2, 2, 16};
+  });
   expect("a block has 0 layers", [&] {
     tensors_["0.keys_values"] = {DType::kU8, {4, 0, 40}, {}};
     tensors_.erase("0.summaries");
@@ -259,9 +261,8 @@ TEST_F(DamagedExportTest, SaysWhatIsWrong) {
   expect("block 1 of format 0: has position 1, expected 0", [&] { Set<int32_t>("0.parents", 1, -1); });
   expect("block 2 of format 0: has position 7, expected 2", [&] { Set<int32_t>("0.positions", 2, 7); });
   expect("block 1 of format 0: its id is not that", [&] { Set<int32_t>("0.tokens", 64 + 9, 3); });
-  expect("block 3 of format 0: its id was there before", [&] {
-    std::copy_n(tensors.at("0.ids").bytes.begin(), 16, tensors_["0.ids"].bytes.begin() + 48);
-  });
+  expect("block 3 of format 0: its id was there before",
+         [&] { std::copy_n(tensors.at("0.ids").bytes.begin(), 16, tensors_["0.ids"].bytes.begin() + 48); });
   expect("the sum of block 3 of format 0", [&] { Set<int32_t>("0.tokens", 3 * 64, 3); });
   expect("the sum of block 2 of format 0", [&] { Set<char>("0.keys_values", 2 * 80 + 79, 'x'); });
   expect("the sum of block 1 of format 0", [&] { Set<char>("0.summaries", 16, 'x'); });
@@ -275,13 +276,15 @@ TEST_F(DamagedExportTest, NoFlippedBitAndNoCutIsTakenForContent) {
   for (size_t i = 0; i < good.size(); ++i) {
     std::string bad = good;
     bad[i] = static_cast<char>(bad[i] ^ (1 << (i * 5 % 8)));
-    if (good[i] == ' ' && bad[i] == '\0') continue;  // ends the header for the JSON parser, and nothing is lost
+    if (good[i] == ' ' && bad[i] == '\0')
+      continue;  // ends the header for the JSON parser, and nothing is lost
     write(bad);
     const auto file = BlockExportFile::Open(files_ / "bad");
     if (!file.ok()) continue;
     const ExportedBlocks& blocks = file->formats()[0];
     size_t num_wrong = 0;
-    for (size_t row = 0; row < blocks.size(); ++row) num_wrong += blocks.SumOf(row) != blocks.columns.sums[row];
+    for (size_t row = 0; row < blocks.size(); ++row)
+      num_wrong += blocks.SumOf(row) != blocks.columns.sums[row];
     EXPECT_GT(num_wrong, 0u) << "byte " << i;
   }
   for (size_t length = 0; length < good.size(); length += 7) {

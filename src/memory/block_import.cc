@@ -30,8 +30,9 @@ class Import {
       } else {
         QWEN25_RETURN_IF_ERROR(CheckSum(from, row));
         in_batch.insert(id);
-        blocks.push_back(AsNew(from, row, std::span(layers).subspan((row - first) * from.format.num_layers,
-                                                                    from.format.num_layers)));
+        blocks.push_back(
+            AsNew(from, row,
+                  std::span(layers).subspan((row - first) * from.format.num_layers, from.format.num_layers)));
       }
     }
     if (blocks.empty()) return {};
@@ -48,10 +49,10 @@ class Import {
   Status CheckSum(const ExportedBlocks& from, size_t row) const {
     const uint32_t sum = from.SumOf(row);
     if (sum == from.columns.sums[row]) return {};
-    return Corrupt("{}: the sum of block {} of format {} is {:08x}, expected {:08x}; the file is damaged: export "
-                   "anew, or copy it again ({} blocks were stored and stay)",
-                   file_.path(), row, &from - file_.formats().data(), sum, from.columns.sums[row],
-                   report_.num_stored);
+    return Corrupt(
+        "{}: the sum of block {} of format {} is {:08x}, expected {:08x}; the file is damaged: export "
+        "anew, or copy it again ({} blocks were stored and stay)",
+        file_.path(), row, &from - file_.formats().data(), sum, from.columns.sums[row], report_.num_stored);
   }
 
   static NewBlock AsNew(const ExportedBlocks& from, size_t row, std::span<const std::byte*> layers) {
