@@ -1,10 +1,12 @@
 #include "cli/memory_blocks_verb.h"
 
 #include <memory>
+#include <optional>
 
 #include "base/progress.h"
 #include "cli/interrupt.h"
 #include "knowledge/dialogue_log.h"
+#include "memory/block_export.h"
 
 namespace qwen25 {
 namespace {
@@ -61,6 +63,47 @@ Status Erase(const MemoryFlags& flags) {
   }
   fmt::print("erased {} dialogues and {} blocks of namespace {}; `qwen25 memory forget` erases notes\n",
              num_dialogues, num_blocks, flags.name_space);
+  return {};
+}
+
+// Shows how far a job is, from its first call on; Ctrl-C stops it.
+BlockProgress ShowProgress(const char* label, std::optional<Progress>& progress) {
+  return [=, &progress](uint64_t done, uint64_t total) {
+    if (!progress) progress.emplace(label, "blocks", total);
+    progress->Update(done);
+    return !InterruptGuard::requested();
+  };
+}
+
+Status Export(const MemoryFlags& flags, const std::string& file) {
+  return WithStore(flags, [&](BlockStore& store) -> Status {
+    const InterruptGuard guard;
+    std::optional<Progress> progress;
+    QWEN25_TRY(const BlockExportReport report,
+               ExportBlocks(store, flags.name_space, file, ShowProgress("export", progress)));
+    progress.reset();
+    for (const std::string& line : report.damaged) fmt::print(stderr, "left out: {}\n", line);
+    if (report.num_orphans > 0) {
+      fmt::print(stderr, "left out: {} blocks that follow damaged or missing ones\n", report.num_orphans);
+    }
+    fmt::print("{}: {} blocks of namespace {}, {:.1f} MiB, not encrypted\n", file, report.num_blocks,
+               flags.name_space, static_cast<double>(report.num_bytes) / kMiB);
+    return {};
+  });
+}
+
+Status Import(const MemoryFlags& flags, const std::string& file) {
+  const InterruptGuard guard;
+  QWEN25_TRY(const std::unique_ptr<BlockStore> store, OpenBlockStore(flags));
+  std::optional<Progress> progress;
+  QWEN25_TRY(const BlockImportReport report, ImportBlocks(*store, file, ShowProgress("import", progress)));
+  progress.reset();
+  fmt::print("namespace {}: {} of {} blocks are new, {} were there already\n", report.name_space,
+             report.num_stored, report.num_blocks, report.num_present);
+  if (report.num_removed + report.num_orphans > 0) {
+    fmt::print("there was not room for all: {} blocks had to go, {} were left out; --memory-gib gives more\n",
+               report.num_removed, report.num_orphans);
+  }
   return {};
 }
 
@@ -126,6 +169,44 @@ Status CompactBlocks(const MemoryFlags& flags) {
   });
 }
 
+namespace {
+
+void AddExportCommand(CLI::App& verb, RunVerb& run) {
+  auto flags = std::make_shared<MemoryFlags>();
+  auto file = std::make_shared<std::string>();
+  CLI::App* sub = verb.add_subcommand(
+      "export-blocks", "Write a namespace's keys and values to a safetensors file, which is NOT encrypted");
+  AddMemoryFolderFlags(*sub, *flags);
+  sub->add_option("--namespace", flags->name_space, "Whose")->capture_default_str();
+  sub->add_option("file", *file, "The file; replaced when the new one is complete")->required();
+  sub->callback([flags, file, &run] { run = [flags, file] { return Export(*flags, *file); }; });
+  sub->footer(
+      "The file holds the tokens of the conversations and everything that can be told from their keys and\n"
+      "values, readable by anybody, also where the memory is encrypted.\n\n"
+      "Examples:\n  qwen25 memory export-blocks work.safetensors --namespace work\n"
+      "  qwen25 memory export-blocks mine.safetensors --memory-key key");
+}
+
+void AddImportCommand(CLI::App& verb, RunVerb& run) {
+  auto flags = std::make_shared<MemoryFlags>();
+  auto file = std::make_shared<std::string>();
+  CLI::App* sub = verb.add_subcommand("import-blocks", "Add the keys and values of such a file");
+  AddMemoryFolderFlags(*sub, *flags);
+  sub->add_option("--memory-gib", flags->max_gib, "Most GiB of keys and values to keep on disk")
+      ->check(CLI::Range(1u, 65536u))
+      ->capture_default_str();
+  sub->add_option("file", *file, "What `export-blocks` has written")->required();
+  sub->callback([flags, file, &run] { run = [flags, file] { return Import(*flags, *file); }; });
+  sub->footer(
+      "They are added to the namespace that they were exported from, which their names belong to. Blocks "
+      "that\n"
+      "are there already are skipped, so that an import that was stopped can be started again.\n\n"
+      "Examples:\n  qwen25 memory import-blocks work.safetensors\n"
+      "  qwen25 memory import-blocks work.safetensors --memory vault --memory-key key");
+}
+
+}  // namespace
+
 void AddBlockCommands(CLI::App& verb, RunVerb& run) {
   const auto add = [&](const char* name, const char* what,
                        std::function<Status(const MemoryFlags&)> command) {
@@ -139,6 +220,8 @@ void AddBlockCommands(CLI::App& verb, RunVerb& run) {
   add("pin", "Never remove a namespace's keys and values to make room",
       [](const MemoryFlags& flags) { return Pin(flags, true); });
   add("unpin", "Take that back", [](const MemoryFlags& flags) { return Pin(flags, false); });
+  AddExportCommand(verb, run);
+  AddImportCommand(verb, run);
 }
 
 }  // namespace qwen25

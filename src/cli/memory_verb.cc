@@ -64,6 +64,7 @@ void AddMemoryVerb(CLI::App& app, RunVerb& run) {
       "  qwen25 memory search \"how do I get in?\"\n"
       "  qwen25 memory forget 1 --erase\n"
       "  qwen25 memory stats && qwen25 memory verify\n"
+      "  qwen25 memory export-blocks work.safetensors --namespace work\n"
       "  qwen25 memory erase --namespace work\n"
       "Encrypted, from the first command on:\n"
       "  head -c 32 /dev/urandom > memory.key\n"

@@ -9,6 +9,7 @@
 #include "base/test_util.h"
 #include "infer/session.h"
 #include "infer/tiny_model_test_util.h"
+#include "memory/block_export.h"
 #include "memory/block_store.h"
 #include "memory/recalled_blocks.h"
 
@@ -155,9 +156,9 @@ TEST(SharedBlocksTest, NamespacesAndRoutingKeepApart) {
 // An engine with a store in a folder, as a process would have them.
 struct Process {
   Process(const std::filesystem::path& folder, const InferenceEngine::Options& options, uint64_t seed = 3,
-          size_t positions = 1024)
+          size_t positions = 1024, const std::optional<std::string>& key = std::nullopt)
       : engine(TinyModel(seed, positions), options) {
-    Result<BlockStore> opened = BlockStore::Open(folder, {});
+    Result<BlockStore> opened = BlockStore::Open(folder, {.key = key});
     EXPECT_OK(opened);
     if (!opened.ok()) return;
     store.emplace(std::move(opened).value());
@@ -262,6 +263,84 @@ TEST(StoredBlocksTest, AStoppedPromptGoesOnWhereItWasStored) {
   Session session(process.engine);
   ASSERT_OK_AND_ASSIGN(const PrefixReuse reuse, session.HoldExactly(tokens));
   EXPECT_EQ(reuse.stored, 4096u);
+}
+
+TEST(ExportedBlocksTest, ADialogueGoesOnInAnotherMemoryBitByBit) {
+  using Key = std::optional<std::string>;
+  const Key none, key = std::string(32, 'k'), other = std::string(32, 'o');
+  const std::vector<int32_t> tokens = SomeTokens(500, 1);
+  for (const InferenceEngine::Options& options : AllKinds()) {
+    for (const auto& [from_key, to_key] : {std::pair(none, none), {key, none}, {none, key}, {key, other}}) {
+      TemporaryDirectory folder;
+      const std::string file = folder / "blocks.safetensors";
+      {
+        Process process(folder.path() / "from", options, 3, 1024, from_key);
+        Session session(process.engine);
+        ASSERT_OK(session.HoldExactly(std::span(tokens).first(400)));
+        ASSERT_OK(session.Remember());
+        ASSERT_OK(ExportBlocks(*process.store, "default", file, nullptr));
+      }
+      // What a restarted process reuses and computes, with the blocks of `name`.
+      const auto go_on = [&](const char* name, const Key& of_store, PrefixReuse& reuse) {
+        Process process(folder.path() / name, options, 3, 1024, of_store);
+        Session session(process.engine);
+        const auto held = session.HoldExactly(tokens);
+        EXPECT_OK(held);
+        if (held.ok()) reuse = *held;
+        return Logits(session);
+      };
+      PrefixReuse in_original, in_copy;
+      const std::vector<float> original = go_on("from", from_key, in_original);
+      {
+        Process process(folder.path() / "to", options, 3, 1024, to_key);
+        ASSERT_OK(ImportBlocks(*process.store, file, nullptr));
+      }
+      EXPECT_EQ(go_on("to", to_key, in_copy), original);
+      EXPECT_EQ(in_original.stored, 384u);
+      EXPECT_EQ(in_copy.stored, 384u);
+      EXPECT_EQ(in_copy.total(), in_original.total());
+      EXPECT_OK(in_copy.store);
+    }
+  }
+}
+
+TEST(ExportedBlocksTest, AreRecalledInTheSameOrder) {
+  const InferenceEngine::Options options = {.num_threads = 2, .routing = kRouted, .recall_window = 256};
+  const std::vector<int32_t> tokens = SomeTokens(200, 2);
+  TemporaryDirectory folder;
+  const std::string file = folder / "blocks.safetensors";
+  {
+    Process process(folder.path() / "from", options);
+    Session first(process.engine), second(process.engine);
+    // In turn, so that the order of the list is that of no sequence.
+    for (size_t i = 0; i < 4; ++i) {
+      ASSERT_OK(first.Append(SomeTokens(100, 10 + i)));
+      ASSERT_OK(first.Remember());
+      ASSERT_OK(second.Append(SomeTokens(150, 20 + i)));
+      ASSERT_OK(second.Remember());
+    }
+    ASSERT_OK(ExportBlocks(*process.store, "default", file, nullptr));
+  }
+  std::vector<Hash128> names;
+  std::vector<std::vector<float>> logits;
+  for (const char* name : {"from", "to"}) {
+    Process process(folder.path() / name, options);
+    if (name == std::string_view("to")) {
+      ASSERT_OK(ImportBlocks(*process.store, file, nullptr));
+    }
+    InferenceEngine& engine = process.engine;
+    ASSERT_OK_AND_ASSIGN(const auto recalled,
+                         RecalledBlocks::Load(*process.store, "default", engine.block_format(),
+                                              engine.block_shape(), engine.execution().threads));
+    ASSERT_NE(recalled, nullptr);
+    names.push_back(recalled->name());
+    Session session(engine);
+    ASSERT_OK(session.Recall(*recalled));
+    ASSERT_OK(session.HoldExactly(tokens));
+    logits.push_back(Logits(session));
+  }
+  EXPECT_EQ(names[0], names[1]);
+  EXPECT_EQ(logits[0], logits[1]);
 }
 
 // Attention of a session finds what another one, of an earlier process, said.

@@ -43,10 +43,13 @@ std::vector<BlockEntry*> ChooseEvictions(const BlockCatalog& catalog, uint64_t n
     if (entry->last_used == catalog.clock() || catalog.namespaces().at(entry->key.name_space).pinned) return;
     candidates.emplace(RankOf(*entry, catalog.clock()), entry);
   };
+  uint64_t loose_bytes = 0;
   for (const auto& [key, entry] : catalog.entries()) {
     if (!num_followers.contains(entry.get())) add(entry.get());
+    if (!catalog.namespaces().at(key.name_space).pinned) loose_bytes += bytes_of(key.format);
   }
-  for (uint64_t bytes = 0; bytes < num_bytes && !candidates.empty();) {
+  const uint64_t wanted = num_bytes + loose_bytes / kSpareShare;
+  for (uint64_t bytes = 0; bytes < wanted && !candidates.empty();) {
     BlockEntry* entry = candidates.top().second;
     candidates.pop();
     chosen.push_back(entry);

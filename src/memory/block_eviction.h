@@ -10,10 +10,14 @@
 
 namespace qwen25 {
 
-// Blocks that together have at least `num_bytes` bytes, in the order in which they should go; fewer bytes
-// where no more may go. A block is worth the less, the longer ago its last use is: its age on the clock of
-// the store, divided by one more than its number of uses (up to 15). Of equal ones that with the higher
-// position goes first, then the older. What may not go:
+// Beyond what is needed goes this part of what is not pinned, so that the walk over all blocks that a choice
+// takes serves many Puts: a full store of n blocks then walks n / (n / 64) = 64 of them for each new one.
+inline constexpr uint64_t kSpareShare = 64;
+
+// Blocks that together have at least `num_bytes` bytes and the spare part, in the order in which they should
+// go; fewer bytes where no more may go, and none for 0 bytes. A block is worth the less, the longer ago its
+// last use is: its age on the clock of the store, divided by one more than its number of uses (up to 15). Of
+// equal ones that with the higher position goes first, then the older. What may not go:
 //   - blocks of pinned namespaces, and those used at the present tick of the clock,
 //   - a block that another one follows, before that one has gone, and those that `new_parents` names, which
 //     blocks that come will follow (whole prefixes are used together, so that the start of one is worth as

@@ -18,6 +18,10 @@ std::vector<uint64_t> Expected(const std::vector<BlockEntry*>& entries, uint64_t
                                const std::set<uint64_t>& new_parents) {
   std::vector<uint64_t> chosen;
   std::set<uint64_t> gone;
+  if (num_bytes == 0) return chosen;
+  uint64_t num_loose = 0;
+  for (const BlockEntry* entry : entries) num_loose += entry->key.name_space != 2;
+  num_bytes += num_loose * kBlockBytes / kSpareShare;
   while (chosen.size() * kBlockBytes < num_bytes) {
     const BlockEntry* best = nullptr;
     const auto is_followed = [&](const BlockEntry* entry) {

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "base/hash.h"
+#include "base/status.h"
 
 namespace qwen25 {
 
@@ -21,5 +22,8 @@ struct BlockFormat {
 inline constexpr uint32_t kMaxBlockLayers = 1024;
 inline constexpr uint32_t kMaxLayerBytes = 64u << 20;
 inline constexpr uint32_t kMaxSummaryBytes = 1u << 20;
+
+// What is beyond the limits, or nothing.
+Status ValidateBlockFormat(const BlockFormat& format);
 
 }  // namespace qwen25

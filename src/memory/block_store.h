@@ -93,6 +93,8 @@ class BlockStore {
               std::span<const int32_t> tokens, std::span<std::byte* const> layers,
               std::span<std::byte> summaries);
 
+  // The formats of which a namespace holds blocks.
+  std::vector<BlockFormat> Formats(std::string_view name_space) const;
   // All blocks of a namespace and format, in the order in which they were stored.
   std::vector<StoredBlock> List(std::string_view name_space, const BlockFormat& format) const;
   // Keys and values of one layer of a listed block, where they lie in the map, and its summaries and tokens.
@@ -103,6 +105,10 @@ class BlockStore {
   bool IsEncrypted() const;
   Status Summaries(const StoredBlock& block, const BlockFormat& format, std::span<std::byte> summaries) const;
   Result<std::vector<int32_t>> Tokens(const StoredBlock& block) const;
+  // All that is stored of a listed block, copied to `tokens` [kBlockTokens], `layers` [num_layers] and
+  // `summaries`, its sums compared. No use of it; a damaged block (kCorrupt) stays.
+  Status Copy(const StoredBlock& block, const BlockFormat& format, std::span<int32_t> tokens,
+              std::span<std::byte* const> layers, std::span<std::byte> summaries) const;
 
   // Keeps blocks (a namespace's, all of them) from being removed for room.
   Status Pin(std::string_view name_space, bool pinned);

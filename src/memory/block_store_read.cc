@@ -1,6 +1,7 @@
 // The part of BlockStore that looks at blocks.
 #include <algorithm>
 #include <cstring>
+#include <set>
 
 #include "base/check.h"
 #include "memory/block_store.h"
@@ -100,6 +101,18 @@ Status BlockStore::Read(std::string_view name_space, const BlockFormat& format, 
   return {};
 }
 
+std::vector<BlockFormat> BlockStore::Formats(std::string_view name_space) const {
+  const BlockCatalog& catalog = *state_->catalog;
+  const auto number = catalog.FindNamespace(name_space);
+  std::set<uint32_t> numbers;
+  for (const auto& [key, entry] : catalog.entries()) {
+    if (key.name_space == number) numbers.insert(key.format);
+  }
+  std::vector<BlockFormat> formats;
+  for (const uint32_t format : numbers) formats.push_back(catalog.formats().at(format));
+  return formats;
+}
+
 std::vector<StoredBlock> BlockStore::List(std::string_view name_space, const BlockFormat& format) const {
   std::vector<StoredBlock> blocks;
   const auto number = state_->catalog->FindNamespace(name_space);
@@ -162,6 +175,17 @@ Result<std::vector<int32_t>> BlockStore::Tokens(const StoredBlock& block) const 
   if (entry == nullptr) return NotFound("block {} is no longer there", HexId(block.id));
   QWEN25_TRY(const SlotHeader header, state_->ReadHeader(*entry));
   return std::vector<int32_t>(header.tokens.begin(), header.tokens.end());
+}
+
+Status BlockStore::Copy(const StoredBlock& block, const BlockFormat& format, std::span<int32_t> tokens,
+                        std::span<std::byte* const> layers, std::span<std::byte> summaries) const {
+  QWEN25_CHECK(tokens.size() == kSlotTokens && layers.size() == format.num_layers);
+  const BlockEntry* entry = state_->FindHandle(block);
+  if (entry == nullptr) return NotFound("block {} is no longer there", HexId(block.id));
+  QWEN25_TRY(const SlotHeader header, state_->ReadHeader(*entry));
+  QWEN25_CHECK(header.format == format);
+  std::ranges::copy(header.tokens, tokens.begin());
+  return state_->ReadBlock(*entry, header, layers, summaries);
 }
 
 }  // namespace qwen25

@@ -239,6 +239,35 @@ TEST_P(BlockStoreTest, SaysWhenNothingMayGo) {
   EXPECT_TRUE(store.Contains("ada", kTestFormat, put.back().id));
 }
 
+// A walk over all blocks for each Put would make a full store slow.
+TEST_P(BlockStoreTest, AFullStoreSeldomMakesRoom) {
+  // Slots of 20 KiB: of smaller ones more than one goes at a time in any case, for the pages of the index.
+  constexpr BlockFormat kFormat = {
+      .fingerprint = {1, 2}, .num_layers = 3, .layer_bytes = 5120, .summary_bytes = 64};
+  constexpr uint64_t kMaxBytes = 20 << 20;
+  constexpr size_t kPuts = 300;
+  BlockStore store = MustOpen(directory_.path(), Options(kMaxBytes));
+  uint64_t number = 0;
+  const auto put = [&](size_t count) {
+    std::vector<TestBlock> blocks;
+    for (size_t i = 0; i < count; ++i) blocks.push_back(MakeBlock(++number, nullptr, kFormat));
+    return PutBlocks(store, "ada", blocks, kFormat);
+  };
+  while (store.Stats().num_blocks == number) ASSERT_OK(put(20));
+  const uint64_t num_held = store.Stats().num_blocks;
+  size_t num_evictions = 0;
+  for (size_t i = 0; i < kPuts; ++i) {
+    const uint64_t before = store.Stats().num_blocks;
+    ASSERT_OK(put(1));
+    const BlockStoreStats stats = store.Stats();
+    num_evictions += stats.num_blocks != before + 1;
+    EXPECT_LE(stats.used_bytes, kMaxBytes);
+    EXPECT_GT(stats.num_blocks, num_held - num_held / 16) << "what it makes beyond need is little";
+  }
+  EXPECT_GT(num_evictions, 0u);
+  EXPECT_LT(num_evictions, kPuts / 10);
+}
+
 TEST_P(BlockStoreTest, LayersThatWereReadCountAsUsed) {
   BlockStore store = MustOpen(directory_.path(), Options(300 << 10));
   const TestBlock wanted = MakeBlock(1);

@@ -106,21 +106,6 @@ SlotLayout::SlotLayout(const BlockFormat& format)
       summaries_bytes(size_t{format.num_layers} * format.summary_bytes),
       slot_bytes(RoundUp(summaries_offset + summaries_bytes, kSlotPage)) {}
 
-Status ValidateBlockFormat(const BlockFormat& format) {
-  if (format.num_layers < 1 || format.num_layers > kMaxBlockLayers) {
-    return InvalidArgument("a block has {} layers, expected 1 to {}", format.num_layers, kMaxBlockLayers);
-  }
-  if (format.layer_bytes < 1 || format.layer_bytes > kMaxLayerBytes) {
-    return InvalidArgument("a layer of a block has {} bytes, expected 1 to {}", format.layer_bytes,
-                           kMaxLayerBytes);
-  }
-  if (format.summary_bytes > kMaxSummaryBytes) {
-    return InvalidArgument("a summary has {} bytes, expected at most {}", format.summary_bytes,
-                           kMaxSummaryBytes);
-  }
-  return {};
-}
-
 SlotSum CrcSum(std::span<const std::byte> bytes) {
   SlotSum sum = {};
   const uint32_t crc = Crc32c(bytes);

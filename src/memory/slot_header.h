@@ -34,9 +34,6 @@ struct SlotLayout {
   size_t LayerOffset(size_t layer) const { return header_bytes + layer * layer_stride; }
 };
 
-// What is beyond the limits, or nothing.
-Status ValidateBlockFormat(const BlockFormat& format);
-
 // CRC-32C (the first four bytes; the others are 0), or, in an encrypted slot, the Poly1305 tag.
 using SlotSum = std::array<std::byte, 16>;
 SlotSum CrcSum(std::span<const std::byte> bytes);

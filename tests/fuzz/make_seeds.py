@@ -181,6 +181,41 @@ def slot_seeds():
     yield slot(2, 128, 16, flags=1)
 
 
+def kv_export(formats):
+    """Exported blocks (docs/formats/kv_export.md); formats: (layers, bytes of a layer, of a summary). Of each, a sequence of
+    two blocks with the tokens 0 to 63, and one of one."""
+    tensors, metadata = [], {"content": "qwen25 KV blocks", "version": "1", "namespace": "a"}
+    ids = [bytes(range(16)), bytes.fromhex("de6adc1e3277d9ea28902a3046c1f1ab"), b"another sequence"]  # the second: XXH3
+    tokens = [struct.pack("<64i", *range(64))] * 3
+    for number, (layers, layer_bytes, summary_bytes) in enumerate(formats):
+        fingerprint = struct.pack("<QQ", number, 255)
+        metadata[f"{number}.fingerprint"] = f"{255:016x}{number:016x}"
+        keys_values = [bytes((row + i) % 60 for i in range(layers * layer_bytes)) for row in range(3)]
+        summaries = [bytes([row]) * (layers * summary_bytes) for row in range(3)]
+        sums = [crc32c(b"a" + fingerprint + b"".join(row)) for row in zip(ids, tokens, keys_values, summaries)]
+        tensors += [(f"{number}.{name}", dtype, [3, *shape], data) for name, dtype, shape, data in (
+            ("keys_values", "U8", [layers, layer_bytes], b"".join(keys_values)),
+            ("summaries", "U8", [layers, summary_bytes], b"".join(summaries)),
+            ("tokens", "I32", [64], b"".join(tokens)),
+            ("parents", "I32", [], struct.pack("<3i", -1, 0, -1)),
+            ("positions", "I32", [], struct.pack("<3i", 0, 1, 0)),
+            ("sums", "U32", [], struct.pack("<3I", *sums)),
+            ("ids", "U8", [16], b"".join(ids))) if name != "summaries" or summary_bytes]
+    header, at = {"__metadata__": metadata}, 0
+    for name, dtype, shape, data in tensors:
+        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [at, at + len(data)]}
+        at += len(data)
+    text = json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + b"".join(data for *_, data in tensors)
+
+
+def kv_export_seeds():
+    yield kv_export([])
+    yield kv_export([(1, 8, 0)])
+    yield kv_export([(2, 16, 4)])
+    yield kv_export([(1, 5, 3), (3, 2, 0)])
+
+
 PAGE = 4096
 NO_PAGE = 2**64 - 1
 
@@ -262,10 +297,11 @@ def main(folder):
         "tokenizer": [word for d in (byte_level(), sentence_piece()) for word in words(d) if len(word) > 2],
         "slot": ["q25block"],
         "lmdb": ["a", "b"],
+        "kv_export": ["__metadata__", "content", "version", "namespace", "0.fingerprint", "0.keys_values", "0.parents"],
         "config": [word for seed in config_seeds() for word in words(json.loads(seed))],
     }
     targets = {"safetensors": safetensors_seeds, "gguf": gguf_seeds, "tokenizer": tokenizer_seeds, "config": config_seeds,
-               "slot": slot_seeds, "lmdb": lmdb_seeds}
+               "slot": slot_seeds, "lmdb": lmdb_seeds, "kv_export": kv_export_seeds}
     for target, seeds in targets.items():
         (folder / target).mkdir(parents=True, exist_ok=True)
         for number, seed in enumerate(seeds()):

@@ -17,6 +17,7 @@ void FuzzTokenizer(std::span<const uint8_t> bytes);
 void FuzzConfig(std::span<const uint8_t> bytes);
 void FuzzSlot(std::span<const uint8_t> bytes);
 void FuzzLmdb(std::span<const uint8_t> bytes);
+void FuzzKvExport(std::span<const uint8_t> bytes);
 
 struct FuzzTarget {
   std::string_view name;  // of its folder of seeds, too
@@ -25,6 +26,7 @@ struct FuzzTarget {
 inline constexpr FuzzTarget kFuzzTargets[] = {
     {"safetensors", FuzzSafetensors}, {"gguf", FuzzGguf}, {"tokenizer", FuzzTokenizer},
     {"config", FuzzConfig},           {"slot", FuzzSlot}, {"lmdb", FuzzLmdb},
+    {"kv_export", FuzzKvExport},
 };
 
 }  // namespace qwen25

@@ -1,28 +1,35 @@
 // What kill_memory.sh and the measurements of docs/benchmarks.md drive; not installed.
 //
 //   block_store_tool put FOLDER MIB FIRST   puts blocks with the numbers FIRST, FIRST + 1, ... until it is
-//   killed
-//                                           or fails, and prints each number when its Put has returned;
-//                                           reads, erases and compacts in between
+//                                           killed or fails, and prints each number when its Put has
+//                                           returned; reads, erases and compacts in between
 //   block_store_tool check FOLDER MIB       for every line on standard input, a number: reads the block and
 //                                           compares it with what its number says. Prints how many blocks are
 //                                           there of those asked for and in all, and which are missing; fails
 //                                           where one is damaged or different. Leaves no uses behind
-//   block_store_tool speed FOLDER MIB COUNT puts COUNT blocks of 24 layers of 32 KiB (2 heads of 128, 16
-//   bits),
-//                                           16 at a time, opens the store anew and reads them; prints times
+//   block_store_tool speed FOLDER MIB COUNT LAYER_BYTES
+//                                           puts COUNT blocks of 24 layers, 16 at a time, opens the store
+//                                           anew, reads them, exports them to FOLDER.safetensors and imports
+//                                           that into FOLDER.copy; prints times
+//   block_store_tool full FOLDER BLOCKS PUTS
+//                                           fills a store with BLOCKS blocks of 20 KiB up to its limit, then
+//                                           puts PUTS blocks one by one; prints CPU time and time of these
 //
 // QWEN25_TEST_KEY may hold a key of 32 bytes. The content of a block follows from its number, so that a check
 // needs nothing but numbers. Four namespaces take turns, with sequences of eight blocks.
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <iostream>
 #include <string>
 #include <vector>
 
 #include "base/clock.h"
 #include "base/rng.h"
+#include "memory/block_export.h"
+#include "memory/block_id.h"
 #include "memory/block_store.h"
 
 namespace qwen25 {
@@ -49,7 +56,19 @@ std::string NamespaceOf(uint64_t number) {
   return "sequence " + std::to_string(number % kNumNamespaces);
 }
 
+uint32_t PositionOf(uint64_t number) {
+  return static_cast<uint32_t>(number / kNumNamespaces % kSequenceBlocks);
+}
+
+std::vector<int32_t> TokensOf(uint64_t number) {
+  Rng rng(number, 2);
+  std::vector<int32_t> tokens;
+  for (size_t i = 0; i < kBlockTokens; ++i) tokens.push_back(static_cast<int32_t>(rng.Below(1 << 17)));
+  return tokens;
+}
+
 Hash128 IdOf(uint64_t number) {
+  if (PositionOf(number) > 0) return BlockIdOf(IdOf(number - kNumNamespaces), TokensOf(number));
   Rng rng(number, 1);
   const uint64_t low = rng.Next();
   return {low, rng.Next()};
@@ -58,10 +77,10 @@ Hash128 IdOf(uint64_t number) {
 Block MakeBlock(uint64_t number, const BlockFormat& format) {
   Block block;
   block.id = IdOf(number);
-  block.position = static_cast<uint32_t>(number / kNumNamespaces % kSequenceBlocks);
+  block.position = PositionOf(number);
   if (block.position > 0) block.parent = IdOf(number - kNumNamespaces);
-  Rng rng(number, 2);
-  for (int i = 0; i < 64; ++i) block.tokens.push_back(static_cast<int32_t>(rng.Below(1 << 17)));
+  block.tokens = TokensOf(number);
+  Rng rng(number, 3);
   block.data.resize(size_t{format.num_layers} * (format.layer_bytes + format.summary_bytes));
   for (size_t i = 0; i + 8 <= block.data.size(); i += 8) {
     const uint64_t bits = rng.Next();
@@ -144,6 +163,22 @@ Status Check(BlockStore& store) {
   std::_Exit(0);  // what was read here must not count as used
 }
 
+Status MeasureExport(const BlockStore& store, const std::string& folder, const BlockStore::Options& options,
+                     double megabytes) {
+  const std::string file = folder + ".safetensors";
+  double start = NowSeconds();
+  QWEN25_RETURN_IF_ERROR(ExportBlocks(store, NamespaceOf(0), file, nullptr).status());
+  const double export_seconds = NowSeconds() - start;
+  QWEN25_TRY(BlockStore copy, BlockStore::Open(folder + ".copy", options));
+  start = NowSeconds();
+  QWEN25_TRY(const BlockImportReport report, ImportBlocks(copy, file, nullptr));
+  const double import_seconds = NowSeconds() - start;
+  std::printf("export: %.3f s, %.0f MB/s\nimport: %.3f s, %.0f MB/s, %llu blocks\n", export_seconds,
+              megabytes / export_seconds, import_seconds, megabytes / import_seconds,
+              static_cast<unsigned long long>(report.num_stored));
+  return {};
+}
+
 Status MeasureSpeed(const std::string& folder, const BlockStore::Options& options, uint64_t count,
                     uint32_t layer_bytes) {
   const BlockFormat format = {
@@ -185,11 +220,56 @@ Status MeasureSpeed(const std::string& folder, const BlockStore::Options& option
       put_seconds, megabytes / put_seconds, 1e3 * put_seconds * kBatch / static_cast<double>(count),
       static_cast<unsigned long long>(count / kBatch), open_seconds,
       static_cast<unsigned long long>(store.Stats().num_blocks), read_seconds, megabytes / read_seconds);
+  return MeasureExport(store, folder, options, megabytes);
+}
+
+double CpuSeconds() {
+  timespec time = {};
+  ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+}
+
+// What making room costs a Put. Blocks are small, so that as many as a large store holds fit anywhere.
+Status MeasureFull(const std::string& folder, uint64_t num_blocks, uint64_t num_puts) {
+  constexpr BlockFormat kFormat = {
+      .fingerprint = {9, 8}, .num_layers = 6, .layer_bytes = 2560, .summary_bytes = 64};
+  constexpr uint64_t kBatch = 256, kBytesPerBlock = 20480 + 256;  // of slot and index
+  QWEN25_TRY(BlockStore store, BlockStore::Open(folder, {.max_bytes = num_blocks * kBytesPerBlock}));
+  uint64_t number = 0;
+  const auto put = [&](uint64_t count) {
+    std::vector<Block> blocks;
+    for (uint64_t i = 0; i < count; ++i) blocks.push_back(MakeBlock(number++ * kNumNamespaces, kFormat));
+    std::vector<NewBlock> list;
+    for (const Block& block : blocks) list.push_back(block.AsNew(kFormat));
+    return store.Put(NamespaceOf(0), kFormat, list);
+  };
+  // Until blocks have gone; then up to the limit again, block by block.
+  while (store.Stats().num_blocks == number) QWEN25_RETURN_IF_ERROR(put(std::min(kBatch, num_blocks / 16)));
+  uint64_t num_held = store.Stats().num_blocks;
+  for (uint64_t expected = 0; num_held >= expected; num_held = store.Stats().num_blocks) {
+    expected = num_held + 1;
+    QWEN25_RETURN_IF_ERROR(put(1));
+  }
+  double longest = 0;
+  const double start = NowSeconds(), cpu_start = CpuSeconds();
+  for (uint64_t i = 0; i < num_puts; ++i) {
+    const double begin = CpuSeconds();
+    QWEN25_RETURN_IF_ERROR(put(1));
+    longest = std::max(longest, CpuSeconds() - begin);
+  }
+  const auto puts = static_cast<double>(num_puts);
+  std::printf("%llu blocks held; a Put of one: %.3f ms of CPU (longest %.1f ms), %.3f ms; %llu blocks left\n",
+              static_cast<unsigned long long>(num_held), 1e3 * (CpuSeconds() - cpu_start) / puts,
+              1e3 * longest, 1e3 * (NowSeconds() - start) / puts,
+              static_cast<unsigned long long>(store.Stats().num_blocks));
   return {};
 }
 
 Status Run(const std::vector<std::string>& args) {
-  if (args.size() < 3) return InvalidArgument("usage: block_store_tool put|check|speed FOLDER MIB [...]");
+  if (args.size() < 3) return InvalidArgument("usage: block_store_tool put|check|speed|full FOLDER [...]");
+  if (args[0] == "full" && args.size() == 4) {
+    return MeasureFull(args[1], std::stoull(args[2]), std::stoull(args[3]));
+  }
   BlockStore::Options options = {.max_bytes = std::stoull(args[2]) << 20};
   if (const char* key = std::getenv("QWEN25_TEST_KEY")) options.key = key;
   if (args[0] == "speed" && args.size() == 5) {
