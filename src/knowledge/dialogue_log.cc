@@ -105,9 +105,8 @@ Result<std::string> ReadSealed(const std::filesystem::path& path, const Cipher& 
   const auto opened = cipher.Unseal(BytesOf(content).subspan(kSealedMagic.size()), BytesOf(context));
   if (!opened) {
     return Corrupt(
-        "{}: cannot be decrypted: it was cut, changed or moved here from elsewhere, or has another key; "
-        "restore "
-        "it from a backup, or remove it",
+        "{}: cannot be decrypted: it was cut, changed or moved here, or has another key; restore it from a "
+        "backup, or remove it",
         path.string());
   }
   return std::string(reinterpret_cast<const char*>(opened->data()), opened->size());

@@ -103,8 +103,7 @@ Status CheckDatabaseKey(const std::filesystem::path& path, const Cipher* cipher)
   }
   if (!is_encrypted) {
     return Corrupt(
-        "{}: is no database of encrypted notes; restore it from a backup, or move it away to start "
-        "anew",
+        "{}: is no database of encrypted notes; restore it from a backup, or move it away to start anew",
         path.string());
   }
   if (text[kVersionOffset] != '1') {
