@@ -60,7 +60,7 @@ Status WriteDocuments(const RecallBenchFlags& flags, std::string_view filler) {
 struct GrowthPoint {
   uint64_t tokens;
   double seconds;           // since its beginning
-  uint64_t resident_bytes;  // of the whole process
+  uint64_t resident_bytes;  // of the whole process, the most since the last point
 };
 
 // One length.
@@ -70,7 +70,7 @@ struct LengthResult {
   double seconds_per_token = 0;
   double seconds_per_question = 0;  // two tokens behind the whole history, median
   double read_share = 1;
-  uint64_t resident_bytes = 0;      // of the whole process, the most that was seen while reading
+  uint64_t resident_bytes = 0;      // of the whole process, the most while reading
   std::vector<GrowthPoint> growth;  // of the first history
 };
 
@@ -124,10 +124,12 @@ class RecallBench {
     const size_t length = flags_.dialogues == 0 ? result.length : BlocksFor(result.length) * kBlockTokens;
     const std::vector<int32_t> history =
         RecallTask(flags_.seed, number, filler_).History(length, positions, facts);
+    ResetPeakResidentBytes();
     const double start = NowSeconds();
     const auto watch = [&](size_t done) {
       show(done);
-      const uint64_t resident = ReadResidentMemory().all_bytes;
+      const uint64_t resident = ReadPeakResidentBytes();
+      ResetPeakResidentBytes();
       result.resident_bytes = std::max(result.resident_bytes, resident);
       if (number == 0) result.growth.push_back({done, NowSeconds() - start, resident});
       return !InterruptGuard::requested();

@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
 #include <string>
 #include <utility>
 
@@ -74,6 +75,19 @@ ResidentMemory ReadResidentMemory() {
   if (count <= 0 || std::sscanf(text, "%lu %lu %lu", &size, &resident, &shared) != 3) return {};
   const auto page = static_cast<size_t>(::sysconf(_SC_PAGESIZE));
   return {.all_bytes = resident * page, .file_bytes = shared * page};
+}
+
+size_t ReadPeakResidentBytes() {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);) {
+    unsigned long kib = 0;
+    if (std::sscanf(line.c_str(), "VmHWM: %lu kB", &kib) == 1) return size_t{kib} << 10;
+  }
+  return 0;
+}
+
+void ResetPeakResidentBytes() {
+  std::ofstream("/proc/self/clear_refs") << "5";
 }
 
 void SpillFile::Release() {

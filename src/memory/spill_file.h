@@ -47,5 +47,8 @@ struct ResidentMemory {
   size_t file_bytes = 0;  // of all, what files back: spill files and mapped weights
 };
 ResidentMemory ReadResidentMemory();
+// The most RAM that this process had since its start or the last reset; 0 where the system does not tell.
+size_t ReadPeakResidentBytes();
+void ResetPeakResidentBytes();
 
 }  // namespace qwen25
