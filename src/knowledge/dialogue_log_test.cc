@@ -131,7 +131,7 @@ TEST(DialogueLog, EveryFlipAndEveryCutOfAnEncryptedOneIsNoticed) {
   EXPECT_EQ(log.List().size(), 1u);
   std::filesystem::copy_file(log.directory() / "000002.sealed", path,
                              std::filesystem::copy_options::overwrite_existing);
-  EXPECT_ERROR_CONTAINS(log.Load(1), "moved here from elsewhere");
+  EXPECT_ERROR_CONTAINS(log.Load(1), "cut, changed or moved here");
 }
 
 // A process that is killed in the middle of a Save leaves what the last complete one wrote.

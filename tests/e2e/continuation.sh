@@ -96,22 +96,23 @@ for flag in "--memory-key $work/other_key" ""; do
   shows wrong "going on without memory"
 done
 
-# Taken to other folders, from one that is not encrypted and from one that is: the same answer, and as much reused.
+# Taken to other folders, from one that is not encrypted and, with its dialogues, which keep their key, from one that is:
+# the same answer, and as much reused.
 reused() { grep -o '[0-9]* of [0-9]* prompt tokens were known.*' "$work/$1" | tail -n 1; }
-for from in "$QWEN25_MEMORY" "$work/vault --memory-key $work/key"; do
-  # shellcheck disable=SC2086
-  quietly "$qwen25" memory export-blocks "$work/blocks.safetensors" --memory $from
+for from in "$QWEN25_MEMORY" "$work/vault"; do
+  key=()
+  [[ $from == "$QWEN25_MEMORY" ]] || key=(--memory-key "$work/key")
+  quietly "$qwen25" memory export-blocks "$work/blocks.safetensors" --memory "$from" "${key[@]}"
   rm -rf "$work/copy"
-  quietly "$qwen25" memory import-blocks "$work/blocks.safetensors" --memory "$work/copy"
-  cp -r "${from%% *}/dialogues" "$work/copy"
-  chat copied "$third\n" --memory "$work/copy"
-  # shellcheck disable=SC2086
-  chat original "$third\n" --memory $from
+  quietly "$qwen25" memory import-blocks "$work/blocks.safetensors" --memory "$work/copy" "${key[@]}"
+  cp -r "$from/dialogues" "$work/copy"
+  chat copied "$third\n" --memory "$work/copy" "${key[@]}"
+  chat original "$third\n" --memory "$from" "${key[@]}"
   shows copied "of them from memory]"
   [[ $(answer copied) == "$(answer original)" ]] || fail "another answer in the other folder"
   [[ $(reused copied) == "$(reused original)" ]] || fail "not the same reuse: $(reused copied), $(reused original)"
 done
-"$qwen25" memory import-blocks "$work/blocks.safetensors" --memory "$work/copy" >"$work/again" 2>&1
+"$qwen25" memory import-blocks "$work/blocks.safetensors" --memory "$work/copy" "${key[@]}" >"$work/again" 2>&1
 shows again ": 0 of"
 
 # Erased for good.
