@@ -14,6 +14,12 @@ using FullNonce = std::array<unsigned char, crypto_aead_xchacha20poly1305_ietf_N
 static_assert(sizeof(FullNonce) == sizeof(Cipher::Nonce) + sizeof(uint64_t));
 static_assert(sizeof(Cipher::Tag) == crypto_aead_xchacha20poly1305_ietf_ABYTES);
 
+// libsodium wants an address even where there is nothing.
+unsigned char* DataOf(std::span<std::byte> bytes) {
+  static unsigned char nothing;
+  return bytes.empty() ? &nothing : reinterpret_cast<unsigned char*>(bytes.data());
+}
+
 FullNonce Join(const Cipher::Nonce& nonce, uint64_t part) {
   FullNonce full;
   std::memcpy(full.data(), nonce.data(), nonce.size());
@@ -71,7 +77,7 @@ Cipher::Tag Cipher::Encrypt(std::span<std::byte> bytes, const Nonce& nonce, uint
                             std::span<const std::byte> context) const {
   Tag tag;
   const FullNonce full = Join(nonce, part);
-  auto* data = reinterpret_cast<unsigned char*>(bytes.data());
+  unsigned char* data = DataOf(bytes);
   crypto_aead_xchacha20poly1305_ietf_encrypt_detached(
       data, reinterpret_cast<unsigned char*>(tag.data()), nullptr, data, bytes.size(), Raw(context),
       context.size(), nullptr, full.data(), content_key_.data());
@@ -81,7 +87,7 @@ Cipher::Tag Cipher::Encrypt(std::span<std::byte> bytes, const Nonce& nonce, uint
 bool Cipher::Decrypt(std::span<std::byte> bytes, const Nonce& nonce, uint64_t part,
                      std::span<const std::byte> context, const Tag& tag) const {
   const FullNonce full = Join(nonce, part);
-  auto* data = reinterpret_cast<unsigned char*>(bytes.data());
+  unsigned char* data = DataOf(bytes);
   return crypto_aead_xchacha20poly1305_ietf_decrypt_detached(data, nullptr, data, bytes.size(), Raw(tag),
                                                              Raw(context), context.size(), full.data(),
                                                              content_key_.data()) == 0;

@@ -18,6 +18,7 @@ constexpr uint16_t kTableKinds = 0x02 | 0x04 | 0x08 | 0x10 | 0x20 | 0x40;  // of
 constexpr uint16_t kIntegerKeys = 0x08;
 constexpr uint64_t kNoPage = ~uint64_t{0};
 constexpr size_t kMaxKeyBytes = 511, kMaxDepth = 30;
+constexpr uint64_t kMaxTransaction = uint64_t{1} << 62;  // LMDB does not notice when the count overflows
 
 struct PageHead {
   uint64_t number;
@@ -103,6 +104,7 @@ class Checker {
         return Bad(i, "says a wrong size of pages");
       }
       page_bytes_ = page_bytes;
+      if (meta.transaction > kMaxTransaction) return Bad(i, "counts more transactions than there can be");
       if (i == 0 || meta.transaction > chosen.transaction) chosen = meta;
     }
     return {};

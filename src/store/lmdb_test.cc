@@ -140,6 +140,18 @@ TEST(LmdbTest, EntriesMustFillTheirPage) {
   }
 }
 
+// Found by the fuzzer: the number of the next transaction was 0, and LMDB wrote through a null pointer.
+TEST(LmdbTest, TransactionsAreFewerThanTheirCountCanHold) {
+  const TemporaryDirectory directory;
+  ASSERT_OK(OpenIn(directory));
+  std::string bad = *ReadFile(directory / "test.mdb");
+  constexpr size_t kCountAt = 16 + 128;  // in the first page
+  for (size_t i = 0; i < 8; ++i) bad[kCountAt + i] = static_cast<char>(0xff);
+  const Status status = CheckLmdbFile(Bytes(bad), "bad.mdb");
+  EXPECT_EQ(status.code(), StatusCode::kCorrupt);
+  EXPECT_ERROR_CONTAINS(status, "counts more transactions than there can be");
+}
+
 // Damaged files are refused, or can be worked on without a crash.
 TEST(LmdbTest, NoDamagedFileCrashes) {
   const TemporaryDirectory directory;
