@@ -70,7 +70,7 @@ for policy in dense top_k:16,local=2,dense_below=256 top_k:4,local=2,dense_below
   recall --routing "$policy" --length 1024,2048,4096,8000 --histories 10 --text "$books"
 done
 far=(--kv float16 --routing top_k:16,dense_below=1024 --recall-window 2048 --working-mib 64 --spill-directory .)
-recall "${far[@]}" --length 10000,30000,100000,300000,1000000 --histories 2 -o recall_map.svg
+recall "${far[@]}" --length 10000,30000,100000,300000,1000000 --histories 1 -o recall_map.svg
 recall "${far[@]}" --length 4096,10000,30000,100000,300000,1000000 --histories 1 --text "$books" -o recall_books.svg
 recall "${far[@]}" --length 10000,100000 --histories 3 --dialogues 10
 # What a token costs; wants a machine that does nothing else.
