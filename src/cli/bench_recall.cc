@@ -137,6 +137,7 @@ class RecallBench {
     if (flags_.dialogues > 0) return TellInDialogues(history, facts, result, seconds, watch);
     Session session(engine_);
     QWEN25_RETURN_IF_ERROR(session.Append(history, watch));
+    watch(history.size());
     seconds += NowSeconds() - start;
     return Ask(session, facts, result);
   }

@@ -91,7 +91,7 @@ InferenceEngine::InferenceEngine(Model model, const Options& options)
 
 void InferenceEngine::ReleaseRamWhereTooMuch() {
   if (!clamped_rotary_) return;
-  const size_t most = working_bytes_ + model_.packed_bytes(), held = ReadResidentMemory().file_bytes;
+  const size_t most = working_bytes_ + model_.packed_bytes(), held = ReadFileBackedBytes();
   // Each token of a pass may read other blocks.
   if (held < most / 2) prefill_chunk_ = std::min(2 * prefill_chunk_, kPrefillChunk);
   if (held > 2 * most) prefill_chunk_ = std::max(prefill_chunk_ / 2, kLeastPrefillChunk);
@@ -210,8 +210,8 @@ Status Session::Append(std::span<const int32_t> tokens, const Progress& progress
       return Cancelled("stopped after {} of {} tokens of the prompt", done, tokens.size());
     }
     // The rows whose logits are wanted come in one chunk, the last.
-    const size_t left = tokens.size() - done, most = engine_.prefill_chunk();
-    const size_t count = left <= most ? left : std::min(most, left - std::min(left, num_logit_rows));
+    const size_t left = tokens.size() - done, most = std::max(engine_.prefill_chunk(), num_logit_rows);
+    const size_t count = left <= most ? left : std::min(most, left - num_logit_rows);
     const SessionTokens part = {this, tokens.subspan(done, count), std::min(count, num_logit_rows)};
     done += count;
     engine_.Forward({&part, 1}, /*with_logits=*/done == tokens.size());

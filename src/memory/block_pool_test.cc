@@ -47,9 +47,9 @@ TEST(BlockPoolTest, ASpilledPoolHoldsItsBlocksInAFileWithoutAName) {
     }
   }
   EXPECT_TRUE(std::filesystem::is_empty(directory.path()));
-  const size_t before = ReadResidentMemory().file_bytes;
+  const size_t before = ReadFileBackedBytes();
   pool.ReleaseRam();
-  EXPECT_LT(ReadResidentMemory().file_bytes + (size_t{16} << 20), before);
+  EXPECT_LT(ReadFileBackedBytes() + (size_t{16} << 20), before);
   for (int i = 0; i < 2000; ++i) {
     for (size_t layer = 0; layer < 3; ++layer) {
       ASSERT_EQ(pool.Data(ids[i], layer)[kLayerBytes - 1], static_cast<std::byte>(i + layer));
@@ -122,13 +122,13 @@ TEST(BlockPoolTest, TakingBlocksOfAFileDoesNotBringThemIntoRam) {
   constexpr size_t kBytes = size_t{96} << 20, kMost = size_t{32} << 20;
   const size_t num_blocks = kBytes / (2 * kOneLayer);
   BlockPool pool(kOneLayer, 2, num_blocks, directory.path());
-  const size_t before = ReadResidentMemory().file_bytes;
+  const size_t before = ReadFileBackedBytes();
   std::vector<BlockPool::BlockId> ids(num_blocks);
   for (int round = 0; round < 2; ++round) {  // new ones, then those of a session that ended
     for (BlockPool::BlockId& id : ids) {
       ASSERT_OK_AND_ASSIGN(id, pool.Take());
     }
-    EXPECT_LT(ReadResidentMemory().file_bytes, before + kMost) << round;
+    EXPECT_LT(ReadFileBackedBytes(), before + kMost) << round;
     for (const BlockPool::BlockId id : ids) {
       const std::byte* data = pool.Data(id, 0);
       ASSERT_TRUE(

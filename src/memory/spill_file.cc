@@ -65,16 +65,15 @@ Result<std::byte*> SpillFile::Grow(size_t num_bytes) {
   return pieces_.back().data;
 }
 
-ResidentMemory ReadResidentMemory() {
+size_t ReadFileBackedBytes() {
   const int descriptor = ::open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
-  if (descriptor < 0) return {};
+  if (descriptor < 0) return 0;
   char text[128] = {};
   const ssize_t count = ::read(descriptor, text, sizeof(text) - 1);
   ::close(descriptor);
   unsigned long size = 0, resident = 0, shared = 0;
-  if (count <= 0 || std::sscanf(text, "%lu %lu %lu", &size, &resident, &shared) != 3) return {};
-  const auto page = static_cast<size_t>(::sysconf(_SC_PAGESIZE));
-  return {.all_bytes = resident * page, .file_bytes = shared * page};
+  if (count <= 0 || std::sscanf(text, "%lu %lu %lu", &size, &resident, &shared) != 3) return 0;
+  return shared * static_cast<size_t>(::sysconf(_SC_PAGESIZE));
 }
 
 size_t ReadPeakResidentBytes() {

@@ -41,12 +41,9 @@ class SpillFile {
   std::vector<Piece> pieces_;
 };
 
-// RAM of this process; zeros where the system does not tell.
-struct ResidentMemory {
-  size_t all_bytes = 0;
-  size_t file_bytes = 0;  // of all, what files back: spill files and mapped weights
-};
-ResidentMemory ReadResidentMemory();
+// RAM of this process that files back: spill files, mapped weights, the program; 0 where the system does not
+// tell.
+size_t ReadFileBackedBytes();
 // The most RAM that this process had since its start or the last reset; 0 where the system does not tell.
 size_t ReadPeakResidentBytes();
 void ResetPeakResidentBytes();
