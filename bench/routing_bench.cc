@@ -36,10 +36,11 @@ void ScorePanels(benchmark::State& state, BlockScore score) {
   for (auto _ : state) {
     for (size_t panel = 0; panel < kLists * num_panels; ++panel) {
       const size_t first_block = panel % num_panels * kPanelBlocks;
-      ScorePanel(
-          rotary.angles(), kHeads, num_blocks,
-          {.data = panels.data() + panel * panel_numbers, .first_block = first_block, .num_blocks = kPanelBlocks},
-          score, queries.data(), scratch, {scores.data() + first_block, num_blocks}, {nullptr, 0});
+      ScorePanel(rotary.angles(), kHeads, num_blocks,
+                 {.data = panels.data() + panel * panel_numbers,
+                  .first_block = first_block,
+                  .num_blocks = kPanelBlocks},
+                 score, queries.data(), scratch, {scores.data() + first_block, num_blocks}, {nullptr, 0});
     }
     benchmark::DoNotOptimize(scores.data());
   }
@@ -51,7 +52,8 @@ void Choose(benchmark::State& state) {
   Rng rng(1);
   std::vector<std::vector<float>> shares(256, std::vector<float>(num_blocks));
   for (auto& row : shares) {
-    for (float& share : row) share = -std::log(1 - static_cast<float>(rng.Uniform())) / static_cast<float>(num_blocks);
+    for (float& share : row)
+      share = -std::log(1 - static_cast<float>(rng.Uniform())) / static_cast<float>(num_blocks);
   }
   std::vector<uint32_t> order(num_blocks);
   std::vector<uint64_t> chosen((num_blocks + 63) / 64);
