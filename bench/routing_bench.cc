@@ -17,7 +17,8 @@ namespace {
 // A token of 24 layers and 2 kv heads of 7 query heads behind `state.range(0)` blocks, on one thread. Panels
 // are read from memory: 48 lists of them.
 void ScorePanels(benchmark::State& state, BlockScore score) {
-  constexpr size_t kHeadDim = 64, kHeads = 7, kLists = 48;
+  constexpr size_t kHeadDim = 64, kHeads = 7;
+  const auto kLists = static_cast<size_t>(state.range(1));
   const auto num_blocks = static_cast<size_t>(state.range(0));
   const size_t num_panels = num_blocks / kPanelBlocks, panel_numbers = NumbersPerPanel(kHeadDim);
   std::vector<double> frequencies;
@@ -39,7 +40,8 @@ void ScorePanels(benchmark::State& state, BlockScore score) {
       ScorePanel(rotary.angles(), kHeads, num_blocks,
                  {.data = panels.data() + panel * panel_numbers,
                   .first_block = first_block,
-                  .num_blocks = kPanelBlocks},
+                  .num_blocks = kPanelBlocks,
+                  .next = panels.data() + (panel + 1) % (kLists * num_panels) * panel_numbers},
                  score, queries.data(), scratch, {scores.data() + first_block, num_blocks}, {nullptr, 0});
     }
     benchmark::DoNotOptimize(scores.data());
@@ -64,9 +66,18 @@ void Choose(benchmark::State& state) {
   }
 }
 
-BENCHMARK_CAPTURE(ScorePanels, mean, BlockScore::kMean)->Arg(2048)->Unit(benchmark::kMillisecond);
-BENCHMARK_CAPTURE(ScorePanels, bound, BlockScore::kBound)->Arg(2048)->Unit(benchmark::kMillisecond);
-BENCHMARK_CAPTURE(ScorePanels, outlier, BlockScore::kOutlier)->Arg(2048)->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(ScorePanels, mean, BlockScore::kMean)
+    ->Args({2048, 48})
+    ->Args({2048, 1})
+    ->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(ScorePanels, bound, BlockScore::kBound)
+    ->Args({2048, 48})
+    ->Args({2048, 1})
+    ->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(ScorePanels, outlier, BlockScore::kOutlier)
+    ->Args({2048, 48})
+    ->Args({2048, 1})
+    ->Unit(benchmark::kMillisecond);
 BENCHMARK(Choose)->Arg(128)->Arg(512)->Arg(2048);
 
 }  // namespace

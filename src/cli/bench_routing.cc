@@ -1,16 +1,18 @@
 #include "cli/bench_routing.h"
 
 #include <algorithm>
+#include <functional>
 #include <memory>
 #include <optional>
 
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/progress.h"
+#include "cli/bench_history.h"
 #include "cli/bench_inference.h"
 #include "cli/interrupt.h"
 #include "infer/session.h"
-#include "kernels/isa.h"
+#include "memory/spill_file.h"
 
 namespace qwen25 {
 namespace {
@@ -20,9 +22,11 @@ struct Measurement {
   std::string test, policy;
   double seconds = 0;     // of a step or a prompt, median
   double speedup = 1;     // median over rounds of dense seconds / seconds, measured in turn
+  double growth = 1;      // the same of seconds / those of the first depth
   double read_share = 1;  // of the blocks that were visible, of what routed layers saw
   double tokens_per_second = 0;
   double attention_seconds = 0;  // of all layers, mean
+  uint64_t peak_bytes = 0;       // of RAM of this process
 };
 
 // Sums of the routed layers.
@@ -50,49 +54,81 @@ double Median(std::vector<double> values) {
 // Fills contexts fast; what is in them does not matter for speed.
 constexpr const char* kFillPolicy = "top_k:8,dense_below=1024,dense_layers=0";
 
+InferenceEngine::Options EngineOptions(const RoutingBenchFlags& flags, size_t max_context, size_t max_total) {
+  InferenceEngine::Options options = {.num_threads = flags.num_threads,
+                                      .max_context_tokens = max_context,
+                                      .max_total_tokens = max_total,
+                                      .kv_format = flags.kv,
+                                      .keep_summaries = true};
+  if (flags.recall_window == 0) return options;
+  options.routing = *RoutingPolicy::Parse(kFillPolicy);
+  options.recall_window = flags.recall_window;
+  options.spill_directory = flags.spill_directory;
+  options.history_bytes = UINT64_MAX;  // the contexts say how much
+  return options;
+}
+
 class RoutingBench {
  public:
   RoutingBench(const RoutingBenchFlags& flags, std::vector<RoutingPolicy> policies, Model model,
-               size_t max_context, size_t max_total)
-      : flags_(flags),
-        policies_(std::move(policies)),
-        engine_(std::move(model), {.num_threads = flags.num_threads,
-                                   .max_context_tokens = max_context,
-                                   .max_total_tokens = max_total,
-                                   .kv_format = flags.kv,
-                                   .keep_summaries = true}) {}
+               const InferenceEngine::Options& options)
+      : flags_(flags), policies_(std::move(policies)), engine_(std::move(model), options) {}
 
   Status Run(std::vector<Measurement>& results) {
-    for (const uint32_t batch : flags_.batches) {
-      for (const uint32_t depth : flags_.depths) QWEN25_RETURN_IF_ERROR(RunDecode(batch, depth, results));
-    }
+    for (const uint32_t batch : flags_.batches) QWEN25_RETURN_IF_ERROR(RunDepths(batch, results));
     for (const uint32_t tokens : flags_.prompts) QWEN25_RETURN_IF_ERROR(RunPrompt(tokens, results));
     return {};
   }
 
  private:
-  Status Fill(Session& session, uint32_t depth, uint64_t seed, const std::string& label) {
+  // Something to measure with every policy: `measure` runs it and sets its seconds.
+  struct Case {
+    std::string test;
+    double tokens;  // that it takes or makes in these seconds
+    double steps;   // forward passes that it is the mean of, 1 for a prompt
+    bool with_dense;
+    std::function<Status(double& seconds)> measure;
+  };
+  using Sessions = std::vector<std::unique_ptr<Session>>;
+
+  Status Fill(Session& session, uint32_t depth, uint64_t seed) {
     QWEN25_TRY(const RoutingPolicy fill, RoutingPolicy::Parse(kFillPolicy));
     QWEN25_RETURN_IF_ERROR(engine_.SetRouting(fill));
-    Progress progress(label, "tokens", depth);
-    return session.Append(RandomTokens(engine_.model().config(), depth, seed), [&](size_t done) {
-      progress.Update(done);
-      return !InterruptGuard::requested();
-    });
+    // Other tokens for each depth: blocks of an earlier one would stand in the way of their copies.
+    return FillHistory(engine_, session, RandomTokens(engine_.model().config(), depth, depth + seed), seed);
   }
 
-  Status RunDecode(uint32_t batch, uint32_t depth, std::vector<Measurement>& results) {
-    std::vector<std::unique_ptr<Session>> sessions;
-    for (uint32_t i = 0; i < batch; ++i) {
-      sessions.push_back(std::make_unique<Session>(engine_));
-      QWEN25_RETURN_IF_ERROR(Fill(*sessions.back(), depth, i, fmt::format("filling {} of {}", i + 1, batch)));
+  Status RunDepths(uint32_t batch, std::vector<Measurement>& results) {
+    std::vector<Sessions> depths;
+    for (const uint32_t depth : flags_.depths) {
+      Sessions& sessions = depths.emplace_back();
+      for (uint32_t i = 0; i < batch; ++i) {
+        sessions.push_back(std::make_unique<Session>(engine_));
+        QWEN25_RETURN_IF_ERROR(Fill(*sessions.back(), depth, i));
+      }
     }
-    std::vector<int32_t> drawn(batch);
-    std::vector<SessionTokens> parts(batch);
-    const auto steps = [&](double& seconds) -> Status {
-      for (auto& session : sessions) session->Truncate(depth - 1);
+    std::vector<Case> cases;
+    for (size_t i = 0; i < depths.size(); ++i) cases.push_back(Decode(flags_.depths[i], depths[i]));
+    QWEN25_RETURN_IF_ERROR(Compare(cases, results));
+    for (const uint32_t tokens : batch == 1 ? flags_.reads : std::vector<uint32_t>()) {
+      cases.clear();
+      for (size_t i = 0; i < depths.size(); ++i) {
+        cases.push_back(Read(flags_.depths[i], *depths[i][0], tokens));
+      }
+      QWEN25_RETURN_IF_ERROR(Compare(cases, results));
+    }
+    return {};
+  }
+
+  Case Decode(uint32_t depth, const Sessions& sessions) {
+    const auto steps = [this, depth, &sessions](double& seconds) -> Status {
+      std::vector<int32_t> drawn(sessions.size());
+      std::vector<SessionTokens> parts(sessions.size());
       const int32_t first = 1;
-      for (auto& session : sessions) QWEN25_RETURN_IF_ERROR(session->Append({&first, 1}));
+      for (auto& session : sessions) {
+        session->Truncate(depth - 1);
+        QWEN25_RETURN_IF_ERROR(session->Append({&first, 1}));
+      }
       engine_.ResetRoutingCounts();
       const double start = NowSeconds();
       for (uint32_t i = 0; i < flags_.new_tokens; ++i) {
@@ -102,8 +138,23 @@ class RoutingBench {
       return {};
     };
     std::string test = fmt::format("generate behind {}", depth);
-    if (batch > 1) test += fmt::format(", {} together", batch);
-    return Compare(test, batch, flags_.new_tokens, /*with_dense=*/true, steps, results);
+    if (sessions.size() > 1) test += fmt::format(", {} together", sessions.size());
+    return {std::move(test), static_cast<double>(sessions.size()), static_cast<double>(flags_.new_tokens),
+            true, steps};
+  }
+
+  Case Read(uint32_t depth, Session& session, uint32_t tokens) {
+    const auto read = [this, depth, &session, tokens](double& seconds) -> Status {
+      session.Truncate(depth);
+      engine_.ResetRoutingCounts();
+      const double start = NowSeconds();
+      QWEN25_RETURN_IF_ERROR(session.Append(RandomTokens(engine_.model().config(), tokens, 1),
+                                            [](size_t) { return !InterruptGuard::requested(); }));
+      seconds = NowSeconds() - start;
+      return {};
+    };
+    return {fmt::format("read {} behind {}", tokens, depth), static_cast<double>(tokens), 1,
+            flags_.dense_prompts, read};
   }
 
   Status RunPrompt(uint32_t tokens, std::vector<Measurement>& results) {
@@ -123,38 +174,64 @@ class RoutingBench {
       seconds = NowSeconds() - start;
       return {};
     };
-    return Compare(fmt::format("prompt {}", tokens), tokens, 1, flags_.dense_prompts, whole, results);
+    return Compare(
+        {{fmt::format("prompt {}", tokens), static_cast<double>(tokens), 1, flags_.dense_prompts, whole}},
+        results);
   }
 
-  // Runs dense and every policy in turn, some rounds; the first round of generation warms up.
-  template <typename Function>
-  Status Compare(const std::string& test, double tokens, double steps, bool with_dense,
-                 const Function& measure, std::vector<Measurement>& results) {
-    std::vector<Measurement> rows(policies_.size() + 1);
-    std::vector<std::vector<double>> seconds(rows.size()), speedups(rows.size());
-    const uint32_t warmup = steps > 1 ? 1 : 0;
+  // What the rounds gave of one policy in one case.
+  struct Rounds {
+    std::vector<double> seconds, speedups, growths;
+    Measurement last;
+  };
+
+  // Runs dense and every policy in every case in turn, some rounds; the first round of generation warms up.
+  Status Compare(const std::vector<Case>& cases, std::vector<Measurement>& results) {
+    const size_t num_policies = policies_.size() + 1;
+    std::vector<Rounds> rounds(cases.size() * num_policies);
+    const uint32_t warmup = cases[0].steps > 1 ? 1 : 0;
     for (uint32_t round = 0; round < flags_.rounds + warmup; ++round) {
-      double dense = 0;
-      for (size_t i = with_dense ? 0 : 1; i < rows.size(); ++i) {
-        QWEN25_RETURN_IF_ERROR(engine_.SetRouting(i == 0 ? RoutingPolicy() : policies_[i - 1]));
-        double now = 0;
-        QWEN25_RETURN_IF_ERROR(measure(now));
-        if (i == 0) dense = now;
-        if (round < warmup) continue;
-        seconds[i].push_back(now);
-        speedups[i].push_back(dense / now);
-        rows[i].read_share = ReadShare(engine_);
-        rows[i].attention_seconds = AttentionSeconds(engine_) / steps;
+      std::vector<double> dense(cases.size());
+      for (size_t policy = 0; policy < num_policies; ++policy) {
+        double first = 0;
+        for (size_t i = 0; i < cases.size(); ++i) {
+          if (policy == 0 && !RunsDense(cases[i])) continue;
+          Rounds& row = rounds[i * num_policies + policy];
+          double now = 0;
+          QWEN25_RETURN_IF_ERROR(RunCase(cases[i], policy, now, row.last));
+          if (policy == 0) dense[i] = now;
+          if (i == 0) first = now;
+          if (round < warmup) continue;
+          row.seconds.push_back(now);
+          row.speedups.push_back(dense[i] / now);
+          row.growths.push_back(now / first);
+        }
       }
     }
-    for (size_t i = with_dense ? 0 : 1; i < rows.size(); ++i) {
-      rows[i].test = test;
-      rows[i].policy = i == 0 ? "dense" : flags_.policies[i - 1];
-      rows[i].seconds = Median(seconds[i]);
-      rows[i].speedup = Median(speedups[i]);
-      rows[i].tokens_per_second = tokens / rows[i].seconds;
-      results.push_back(rows[i]);
+    for (size_t i = 0; i < rounds.size(); ++i) {
+      const Case& of = cases[i / num_policies];
+      if (rounds[i].seconds.empty()) continue;
+      Measurement& result = results.emplace_back(rounds[i].last);
+      result.test = of.test;
+      result.policy = i % num_policies == 0 ? "dense" : flags_.policies[i % num_policies - 1];
+      result.seconds = Median(rounds[i].seconds);
+      result.speedup = Median(rounds[i].speedups);
+      result.growth = Median(rounds[i].growths);
+      result.tokens_per_second = of.tokens / result.seconds;
     }
+    return {};
+  }
+
+  // A history longer than the model's positions has no dense attention.
+  bool RunsDense(const Case& of) const { return of.with_dense && flags_.recall_window == 0; }
+
+  Status RunCase(const Case& of, size_t policy, double& seconds, Measurement& last) {
+    QWEN25_RETURN_IF_ERROR(engine_.SetRouting(policy == 0 ? RoutingPolicy() : policies_[policy - 1]));
+    ResetPeakResidentBytes();
+    QWEN25_RETURN_IF_ERROR(of.measure(seconds));
+    last.peak_bytes = ReadPeakResidentBytes();
+    last.read_share = ReadShare(engine_);
+    last.attention_seconds = AttentionSeconds(engine_) / of.steps;
     return {};
   }
 
@@ -172,17 +249,21 @@ void Print(const RoutingBenchFlags& flags, const std::vector<Measurement>& resul
                       {"seconds", m.seconds},
                       {"tokens_per_second", m.tokens_per_second},
                       {"attention_seconds", m.attention_seconds},
+                      {"peak_bytes", m.peak_bytes},
                       {"speedup", m.speedup},
+                      {"growth", m.growth},
                       {"read_share", m.read_share}});
     }
     fmt::print("{}\n", json.dump());
     return;
   }
-  fmt::print("{:<36}{:>12}{:>11}{:>14}{:>9}{:>8}  {}\n", "test", "ms", "tokens/s", "attention ms", "speedup",
-             "read", "policy");
+  fmt::print("{:<36}{:>12}{:>11}{:>14}{:>10}{:>10}{:>8}{:>8}  {}\n", "test", "ms", "tokens/s", "attention ms",
+             "speedup", "to first", "read", "MiB", "policy");
   for (const Measurement& m : results) {
-    fmt::print("{:<36}{:>12.2f}{:>11.1f}{:>14.2f}{:>8.2f}x{:>6.1f} %  {}\n", m.test, 1e3 * m.seconds,
-               m.tokens_per_second, 1e3 * m.attention_seconds, m.speedup, 100 * m.read_share, m.policy);
+    const std::string speedup = m.speedup > 0 ? fmt::format("{:.2f}x", m.speedup) : "";
+    fmt::print("{:<36}{:>12.2f}{:>11.1f}{:>14.2f}{:>10}{:>9.2f}x{:>6.1f} %{:>8}  {}\n", m.test,
+               1e3 * m.seconds, m.tokens_per_second, 1e3 * m.attention_seconds, speedup, m.growth,
+               100 * m.read_share, m.peak_bytes >> 20, m.policy);
   }
 }
 
@@ -199,13 +280,19 @@ Status RunRoutingBench(const RoutingBenchFlags& flags) {
     policies.push_back(policy);
   }
   QWEN25_TRY(const WeightFormat format, ParseWeightFormat(flags.weights));
-  const size_t depth = std::ranges::max(flags.depths) + flags.new_tokens + kBlockTokens;
+  const uint32_t behind = std::max(flags.new_tokens, flags.reads.empty() ? 0 : std::ranges::max(flags.reads));
+  size_t depths = 0;  // of one sequence each
+  for (const uint32_t depth : flags.depths) depths += depth + behind + kBlockTokens;
+  const size_t depth = size_t{std::ranges::max(flags.depths)} + behind + kBlockTokens;
   const size_t prompt = flags.prompts.empty() ? 0 : std::ranges::max(flags.prompts) + kBlockTokens;
   const size_t max_context = std::max(depth, prompt);
-  QWEN25_TRY(Model model, BenchModel(flags.preset, flags.model, format, flags.num_threads, max_context));
+  QWEN25_TRY(Model model, BenchModel(flags.preset, flags.model, format, flags.num_threads,
+                                     flags.recall_window == 0 ? max_context : flags.recall_window));
+  const InferenceEngine::Options options =
+      EngineOptions(flags, max_context, std::max(std::ranges::max(flags.batches) * depths, prompt));
+  QWEN25_RETURN_IF_ERROR(InferenceEngine::Check(model.config(), options));
   const InterruptGuard guard;
-  RoutingBench bench(flags, std::move(policies), std::move(model), max_context,
-                     std::max(std::ranges::max(flags.batches) * depth, prompt));
+  RoutingBench bench(flags, std::move(policies), std::move(model), options);
   std::vector<Measurement> results;
   QWEN25_RETURN_IF_ERROR(bench.Run(results));
   Print(flags, results);

@@ -171,6 +171,14 @@ void AddRoutingBench(CLI::App& verb, RunVerb& run) {
       ->delimiter(',')
       ->capture_default_str();
   what->add_option("--prompt", flags->prompts, "Lengths of prompts to read")->delimiter(',');
+  what->add_option("--read", flags->reads, "Tokens to read behind each depth")->delimiter(',');
+  what->add_option(
+          "--recall-window", flags->recall_window,
+          "Let histories grow beyond the model's positions, and see what is older from this distance; "
+          "the policies are then beside each other only")
+      ->capture_default_str();
+  what->add_option("--spill-directory", flags->spill_directory, "Where such histories lie")
+      ->check(CLI::ExistingDirectory);
   what->add_flag("!--no-dense-prompts", flags->dense_prompts, "Read prompts with the policies only");
   what->add_option("-n,--generate", flags->new_tokens, "Tokens to generate")->capture_default_str();
   what->add_option("--rounds", flags->rounds, "Measured rounds; medians are reported")->capture_default_str();
@@ -179,7 +187,9 @@ void AddRoutingBench(CLI::App& verb, RunVerb& run) {
   what->footer(
       "Examples:\n  qwen25 bench routing --routing top_k:16 --depth 1024,32768,131072\n"
       "  qwen25 bench routing --routing top_p:0.95 --routing top_k:16,score=bound --depth 8192 --batch 16\n"
-      "  qwen25 bench routing --routing top_k:16 --depth 1024 --prompt 32768 --rounds 1");
+      "  qwen25 bench routing --routing top_k:16 --depth 1024 --prompt 32768 --rounds 1\n"
+      "  qwen25 bench routing --routing top_k:16 --recall-window 4096 --depth 10000,100000,1000000 --read "
+      "512");
   what->callback([flags, &run] { run = [flags] { return RunRoutingBench(*flags); }; });
 }
 

@@ -189,6 +189,8 @@ class Session {
   std::span<float> logits(size_t row);
   // Every token so far.
   std::span<const int32_t> tokens() const { return tokens_; }
+  // What the names of its blocks begin with (memory/block_id.h).
+  const Hash128& names_begin() const { return names_begin_; }
   // Tokens that may still be appended, as far as the model goes.
   size_t room() const { return engine_.max_context_tokens() - tokens_.size(); }
   // Forgets what follows the first `num_tokens` tokens. logits() are empty until the next Append.

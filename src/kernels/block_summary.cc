@@ -173,12 +173,29 @@ void LoadScoreQueriesImpl(size_t head_dim, size_t num_rows, const float* queries
   }
 }
 
+// Rows of panels that come from memory and are used soon, asked for row by row beside other work: the
+// hardware stops looking ahead at the end of a page, and each part of a panel is about one.
+struct RowsAhead {
+  const uint16_t* at;  // may be null
+  size_t count;
+
+  // The i-th of `num_steps` parts.
+  void Ask(size_t i, size_t num_steps) const {
+    if (at == nullptr) return;
+    for (size_t row = count * i / num_steps; row < count * (i + 1) / num_steps; ++row) {
+      for (size_t j = 0; j < kPanelBlocks; j += 64 / sizeof(*at)) hwy::Prefetch(at + row * kPanelBlocks + j);
+    }
+  }
+};
+
 // D rows of a panel, its columns turned back by the distances from `first_angle` on in the descending tables:
 // q rotated by a distance, times c, is q times c rotated back by it.
 HWY_INLINE void RotatePoints(const RotaryAngles& rotary, size_t first_angle, size_t cols,
-                             const uint16_t* HWY_RESTRICT points, float* HWY_RESTRICT rotated) {
+                             const uint16_t* HWY_RESTRICT points, const RowsAhead& ahead,
+                             float* HWY_RESTRICT rotated) {
   const size_t half = rotary.head_dim / 2;
   for (size_t i = 0; i < half; ++i) {
+    ahead.Ask(i, half);
     const float* cos = rotary.descending_cos + i * rotary.descending_stride + first_angle;
     const float* sin = rotary.descending_sin + i * rotary.descending_stride + first_angle;
     const uint16_t *xs = points + i * kPanelBlocks, *ys = points + (i + half) * kPanelBlocks;
@@ -263,9 +280,9 @@ class PanelProducts {
 
   size_t cols() const { return cols_; }
 
-  void OfPoints(const uint16_t* points, ScoreRows to) const {
+  void OfPoints(const uint16_t* points, const RowsAhead& ahead, ScoreRows to) const {
     if (!turns_points_) return Of<uint16_t, false>(rotary_.head_dim, queries_, points, to);
-    RotatePoints(rotary_, first_angle_, cols_, points, state_.points);
+    RotatePoints(rotary_, first_angle_, cols_, points, ahead, state_.points);
     Of<float, false>(rotary_.head_dim, queries_, state_.points, to);
   }
   // Adds what the spread of the keys adds to the mean.
@@ -308,10 +325,13 @@ class PanelProducts {
 void ScorePanelImpl(const RotaryAngles& rotary, size_t num_rows, size_t query_block, const ScoredPanel& panel,
                     BlockScore kind, const float* queries, const BlockScoreState& state, ScoreRows scores,
                     ScoreRows bounds) {
-  const SummaryColumn from(rotary.head_dim, 0, panel.data);
+  const size_t head_dim = rotary.head_dim;
+  const SummaryColumn from(head_dim, 0, panel.data);
   const PanelProducts products(rotary, num_rows, query_block, panel, queries, state);
   const size_t cols = products.cols();
-  products.OfPoints(from.mean, scores);
+  const bool has_outliers = kind == BlockScore::kOutlier;
+  const RowsAhead rest = {from.variance, head_dim / 2 + head_dim}, next = {panel.next, head_dim};
+  products.OfPoints(from.mean, has_outliers ? rest : next, scores);
   if (bounds.data != nullptr) {
     for (size_t row = 0; row < num_rows; ++row) {
       std::copy_n(scores.data + row * scores.stride, cols, bounds.data + row * bounds.stride);
@@ -327,7 +347,7 @@ void ScorePanelImpl(const RotaryAngles& rotary, size_t num_rows, size_t query_bl
       break;
     case BlockScore::kOutlier:
       products.AddSpread(state.energies, from.variance, scores);
-      products.OfPoints(from.outlier, {state.outliers, kPanelBlocks});
+      products.OfPoints(from.outlier, next, {state.outliers, kPanelBlocks});
       AddOutliers(num_rows, cols, state.outliers,
                   -std::log2(static_cast<float>(kBlockTokens * panel.blocks_per_column)), scores);
       break;

@@ -89,6 +89,7 @@ struct ScoredPanel {
   const uint16_t* data;
   size_t first_block, num_blocks;
   size_t blocks_per_column = 1;
+  const uint16_t* next = nullptr;  // the panel to score after this one, if known
 };
 // Writes the scores of the columns (logarithms, base 2, of an estimate of the mean exponential) and, where
 // `bounds.data` is not null, their bounds. Numbers behind `num_blocks` up to a multiple of 16 are undefined.

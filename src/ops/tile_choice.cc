@@ -144,7 +144,8 @@ void TileChoice::Choose(const RoutingPolicy& policy, const RotaryAngles& rotary,
     const size_t at = slot * kPanelBlocks;
     const ScoredPanel panel = {.data = panels.blocks[panels_[slot]],
                                .first_block = panels_[slot] * kPanelBlocks,
-                               .num_blocks = ColumnsOf(slot)};
+                               .num_blocks = ColumnsOf(slot),
+                               .next = slot + 1 < num_slots_ ? panels.blocks[panels_[slot + 1]] : nullptr};
     ScorePanel(rotary, rows, tile.block(), panel, policy.score, state.queries, score_, {scores_ + at, stride},
                {with_bounds ? bounds_ + at : nullptr, stride});
   }
