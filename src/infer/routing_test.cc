@@ -92,24 +92,8 @@ TEST(RecallWindowTest, HistoriesGoBeyondThePositionsOfTheModel) {
   const std::vector<int32_t> tokens = RandomTokens(engine.model().config().vocab_size, 3 * positions, 4);
   const std::vector<float> whole = LogitsAfter(engine, tokens, tokens.size());
   EXPECT_TRUE(std::ranges::all_of(whole, [](float x) { return std::isfinite(x); }));
-  // A MiB is less than the program itself takes.
-  EXPECT_LT(engine.prefill_chunk(), 512u);
   EXPECT_EQ(LogitsAfter(engine, tokens, 333), whole);
   EXPECT_EQ(engine.blocks().num_used(), 0u);
-}
-
-TEST(RecallWindowTest, WantedLogitsComeInOnePassHoweverShortThoseAre) {
-  const TemporaryDirectory directory;
-  InferenceEngine engine(TinyModel(), RecallOptions(directory.path()));
-  const std::vector<int32_t> tokens = RandomTokens(engine.model().config().vocab_size, 3000, 4);
-  LogitsAfter(engine, tokens, tokens.size());
-  ASSERT_EQ(engine.prefill_chunk(), 64u);
-  constexpr size_t kRows = 200;
-  Session all(engine), last(engine);
-  const std::span<const int32_t> prompt = std::span(tokens).first(kRows);
-  ASSERT_OK(all.Append(prompt, {}, kRows));
-  ASSERT_OK(last.Append(prompt));
-  EXPECT_TRUE(std::ranges::equal(all.logits(kRows - 1), last.logits()));
 }
 
 TEST(RecallWindowTest, WithinTheWindowNothingChanges) {

@@ -6,8 +6,9 @@ namespace qwen25 {
 namespace {
 
 // Tokens of a prompt per forward pass: enough rows for the matrix products to run at full speed, few enough
-// that activations stay small and Ctrl-C is heard. At least a tile of queries.
-constexpr size_t kPrefillChunk = 512, kLeastPrefillChunk = 64;
+// that activations stay small and Ctrl-C is heard.
+constexpr size_t kPrefillChunk = 512;
+static_assert(kPrefillChunk >= Session::kMaxLogitRows);
 
 size_t DivideUp(size_t a, size_t b) {
   return (a + b - 1) / b;
@@ -71,7 +72,6 @@ InferenceEngine::InferenceEngine(Model model, const Options& options)
               DivideUp(std::max(options.max_total_tokens, max_context_tokens_), kBlockTokens),
               SpillDirectory(options)),
       working_bytes_(options.working_bytes),
-      prefill_chunk_(kPrefillChunk),
       recall_window_(options.recall_window) {
   QWEN25_CHECK(Check(model_.config(), options).ok());
   model_.PackForInference(*threads_);
@@ -90,12 +90,7 @@ InferenceEngine::InferenceEngine(Model model, const Options& options)
 }
 
 void InferenceEngine::ReleaseRamWhereTooMuch() {
-  if (!clamped_rotary_) return;
-  const size_t most = working_bytes_ + model_.packed_bytes(), held = ReadFileBackedBytes();
-  // Each token of a pass may read other blocks.
-  if (held < most / 2) prefill_chunk_ = std::min(2 * prefill_chunk_, kPrefillChunk);
-  if (held > 2 * most) prefill_chunk_ = std::max(prefill_chunk_ / 2, kLeastPrefillChunk);
-  if (held <= most) return;
+  if (!clamped_rotary_ || ReadFileBackedBytes() <= working_bytes_ + model_.packed_bytes()) return;
   blocks_.ReleaseRam();
   summaries_->ReleaseRam();
 }
@@ -175,7 +170,8 @@ SequenceKv Session::Kv(size_t layer) const {
           .super_summaries = super_panels_.Layer(layer),
           .num_recalled = num_recalled(),
           .source = recalled_,
-          .layer = layer};
+          .layer = layer,
+          .file = engine_.blocks().file()};
 }
 
 Status Session::Prepare(std::span<const int32_t> tokens) {
@@ -210,8 +206,8 @@ Status Session::Append(std::span<const int32_t> tokens, const Progress& progress
       return Cancelled("stopped after {} of {} tokens of the prompt", done, tokens.size());
     }
     // The rows whose logits are wanted come in one chunk, the last.
-    const size_t left = tokens.size() - done, most = std::max(engine_.prefill_chunk(), num_logit_rows);
-    const size_t count = left <= most ? left : std::min(most, left - num_logit_rows);
+    const size_t left = tokens.size() - done;
+    const size_t count = left <= kPrefillChunk ? left : std::min(kPrefillChunk, left - num_logit_rows);
     const SessionTokens part = {this, tokens.subspan(done, count), std::min(count, num_logit_rows)};
     done += count;
     engine_.Forward({&part, 1}, /*with_logits=*/done == tokens.size());

@@ -95,9 +95,6 @@ class InferenceEngine {
   void Forward(std::span<const SessionTokens> parts, bool with_logits);
   // Tokens; 0: none.
   size_t recall_window() const { return recall_window_; }
-  // Tokens of a prompt that are read in one pass: fewer where those of one pass want more of a long history
-  // in RAM than `working_bytes`. Results do not depend on it.
-  size_t prefill_chunk() const { return prefill_chunk_; }
   // The most tokens one session can hold.
   size_t max_context_tokens() const { return max_context_tokens_; }
   // ops' SummarizeBlocks of one layer.
@@ -117,7 +114,7 @@ class InferenceEngine {
   BlockPool blocks_;
   std::optional<BlockPool> summaries_, super_summaries_;
   std::optional<RotaryTable> clamped_rotary_;  // with a recall window
-  size_t working_bytes_, prefill_chunk_, recall_window_;
+  size_t working_bytes_, recall_window_;
   BlockStore* store_ = nullptr;
   BlockFormat block_format_;
   Hash128 block_names_begin_;

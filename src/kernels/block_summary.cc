@@ -281,7 +281,10 @@ class PanelProducts {
   size_t cols() const { return cols_; }
 
   void OfPoints(const uint16_t* points, const RowsAhead& ahead, ScoreRows to) const {
-    if (!turns_points_) return Of<uint16_t, false>(rotary_.head_dim, queries_, points, to);
+    if (!turns_points_) {
+      ahead.Ask(0, 1);
+      return Of<uint16_t, false>(rotary_.head_dim, queries_, points, to);
+    }
     RotatePoints(rotary_, first_angle_, cols_, points, ahead, state_.points);
     Of<float, false>(rotary_.head_dim, queries_, state_.points, to);
   }

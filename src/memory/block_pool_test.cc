@@ -57,6 +57,32 @@ TEST(BlockPoolTest, ASpilledPoolHoldsItsBlocksInAFileWithoutAName) {
   }
 }
 
+TEST(BlockPoolTest, ItsFileReadsBlocksWithoutMappingThem) {
+  constexpr int kBlocks = 2000;
+  TemporaryDirectory directory;
+  BlockPool pool(kLayerBytes, 3, kBlocks, directory.path());
+  EXPECT_EQ(pool.file(), nullptr);
+  std::vector<BlockPool::BlockId> ids;
+  for (int i = 0; i < kBlocks; ++i) {
+    ASSERT_OK_AND_ASSIGN(const auto id, pool.Take());
+    ids.push_back(id);
+    std::fill_n(pool.Data(id, 0), pool.bytes_per_block(), static_cast<std::byte>(i));
+  }
+  const BlockFile* file = pool.file();
+  ASSERT_NE(file, nullptr);
+  pool.ReleaseRam();
+  const size_t before = ReadFileBackedBytes();
+  std::vector<std::byte> copy(kLayerBytes);
+  for (int i = 0; i < kBlocks; ++i) {
+    ASSERT_TRUE(file->Read(pool.Data(ids[i], 1), kLayerBytes, copy.data()));
+    ASSERT_EQ(copy, std::vector(kLayerBytes, static_cast<std::byte>(i)));
+  }
+  EXPECT_LT(ReadFileBackedBytes(), before + (size_t{4} << 20));
+  // What does not lie in the file.
+  EXPECT_FALSE(file->Read(copy.data(), copy.size(), copy.data()));
+  EXPECT_FALSE(file->Read(pool.Data(ids[0], 0), size_t{1} << 40, copy.data()));
+}
+
 std::vector<int32_t> BlockTokens(int32_t first) {
   std::vector<int32_t> tokens(kBlockTokens);
   std::iota(tokens.begin(), tokens.end(), first);

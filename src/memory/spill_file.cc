@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
+#include <algorithm>
 
 #include <cerrno>
 #include <cstdio>
@@ -60,9 +61,10 @@ Result<std::byte*> SpillFile::Grow(size_t num_bytes) {
     return ResourceExhausted("{}: cannot map {} MiB: {}", directory_.string(), num_bytes >> 20,
                              std::strerror(errno));
   }
+  const Piece piece = {static_cast<std::byte*>(data), num_bytes, num_bytes_};
+  pieces_.insert(std::ranges::upper_bound(pieces_, piece.data, {}, &Piece::data), piece);
   num_bytes_ += num_bytes;
-  pieces_.push_back({static_cast<std::byte*>(data), num_bytes});
-  return pieces_.back().data;
+  return piece.data;
 }
 
 size_t ReadFileBackedBytes() {
@@ -87,6 +89,18 @@ size_t ReadPeakResidentBytes() {
 
 void ResetPeakResidentBytes() {
   std::ofstream("/proc/self/clear_refs") << "5";
+}
+
+bool SpillFile::Read(const std::byte* from, size_t num_bytes, std::byte* to) const {
+  const auto behind = std::ranges::upper_bound(pieces_, from, {}, &Piece::data);
+  if (behind == pieces_.begin()) return false;
+  const Piece& piece = *std::prev(behind);
+  const auto at = static_cast<size_t>(from - piece.data);
+  if (at >= piece.num_bytes || num_bytes > piece.num_bytes - at) return false;
+  // A file that does not wait for the disk gives everything at once; what a signal interrupts, the mapping
+  // has.
+  const ssize_t count = ::pread(descriptor_, to, num_bytes, static_cast<off_t>(piece.offset + at));
+  return count == static_cast<ssize_t>(num_bytes);
 }
 
 void SpillFile::Release() {

@@ -6,17 +6,19 @@
 #include <vector>
 
 #include "base/status.h"
+#include "ops/block_attention.h"
 
 namespace qwen25 {
 
-// A file without a name: its space is free again when the process ends, however it ends. Not thread-safe.
-class SpillFile {
+// A file without a name: its space is free again when the process ends, however it ends. Not thread-safe,
+// but for Read beside itself.
+class SpillFile : public BlockFile {
  public:
   // In `directory`, which must exist; an error with the reason otherwise.
   static Result<SpillFile> Create(const std::filesystem::path& directory);
   SpillFile(SpillFile&& other) noexcept;
   SpillFile& operator=(SpillFile&& other) noexcept;
-  ~SpillFile();
+  ~SpillFile() override;
 
   // `num_bytes` (a multiple of the page size) more, zeroed, at an address that stays. The space is taken from
   // the disk now, so that no later write can fail: kResourceExhausted when there is none left.
@@ -24,13 +26,14 @@ class SpillFile {
   // Gives all of its RAM back to the system, which keeps what it likes in the file cache. Reading goes on as
   // before, and is slower where the disk has to be asked.
   void Release();
+  bool Read(const std::byte* from, size_t num_bytes, std::byte* to) const override;
 
   size_t num_bytes() const { return num_bytes_; }
 
  private:
   struct Piece {
     std::byte* data;
-    size_t num_bytes;
+    size_t num_bytes, offset;
   };
   SpillFile(std::filesystem::path directory, int descriptor)
       : directory_(std::move(directory)), descriptor_(descriptor) {}
@@ -38,7 +41,7 @@ class SpillFile {
   std::filesystem::path directory_;
   int descriptor_ = -1;
   size_t num_bytes_ = 0;
-  std::vector<Piece> pieces_;
+  std::vector<Piece> pieces_;  // by address
 };
 
 // RAM of this process that files back: spill files, mapped weights, the program; 0 where the system does not

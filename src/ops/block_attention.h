@@ -116,6 +116,16 @@ class BlockSource {
   virtual const std::byte* Block(size_t layer, size_t block) const = 0;
 };
 
+// A file in which blocks lie that are mapped into memory.
+class BlockFile {
+ public:
+  virtual ~BlockFile() = default;
+  // Copies `num_bytes` at an address of the mapping, read from the file, so that its pages do not come into
+  // this process's RAM. False where the file cannot be read: the mapping may still. Called from several
+  // threads.
+  virtual bool Read(const std::byte* from, size_t num_bytes, std::byte* to) const = 0;
+};
+
 // The KV blocks that the queries of one sequence may read, in ascending order of position. Block i of the
 // list holds positions [64 i, 64 i + 64); only the last one may be partly filled.
 struct SequenceKv {
@@ -134,6 +144,9 @@ struct SequenceKv {
   size_t num_recalled = 0;
   const BlockSource* source = nullptr;
   size_t layer = 0;  // as `source` counts
+  // Where `blocks` lie, if in a file: those at the greatest distance of rotary tables that clamp are read
+  // from it. They may be many times the memory that there is.
+  const BlockFile* file = nullptr;
 };
 
 // Writes the keys and values of a batch into the blocks of its sequences, keys rotated by their offset.

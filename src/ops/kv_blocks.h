@@ -9,6 +9,7 @@
 #pragma once
 
 #include <algorithm>
+#include <optional>
 #include <type_traits>
 
 #include "kernels/attention.h"
@@ -45,11 +46,31 @@ struct ListedKv {
             .num_recalled = listed.num_recalled};
   }
   size_t NumRecalled(size_t sequence) const { return kv[sequence].num_recalled; }
-  // A block to read; null where it has to be left out.
-  std::byte* Readable(size_t sequence, size_t block) const {
-    const SequenceKv& listed = kv[sequence];
-    if (block >= listed.num_recalled) return listed.blocks[block];
-    return const_cast<std::byte*>(listed.source->Block(listed.layer, block));
+  // Floats that a copy of one kv head of a block from a file takes.
+  template <typename Block>
+  size_t CopyFloats() const {
+    const bool any = std::ranges::any_of(kv, [](const SequenceKv& listed) { return listed.file != nullptr; });
+    constexpr size_t kAlignment = 16;  // of what lies before it
+    return any ? Block::NumBytes(shape.head_dim) / sizeof(float) + kAlignment : 0;
+  }
+  // One kv head of a block to read, which may be copied to `copy`; none where it has to be left out.
+  template <typename Block>
+  std::optional<Block> Readable(const AttentionTask& task, const QueryTile& tile, const RotaryAngles& rotary,
+                                size_t block, float* copy) const {
+    const SequenceKv& listed = kv[task.sequence];
+    std::byte* data = block < listed.num_recalled
+                          ? const_cast<std::byte*>(listed.source->Block(listed.layer, block))
+                          : listed.blocks[block];
+    if (data == nullptr) return std::nullopt;
+    const bool is_far = tile.block() >= block + rotary.max_distance;
+    if (listed.file != nullptr && is_far && block >= listed.num_recalled) {
+      const size_t num_bytes = Block::NumBytes(shape.head_dim);
+      auto* bytes = reinterpret_cast<std::byte*>((reinterpret_cast<uintptr_t>(copy) + 63) / 64 * 64);
+      if (listed.file->Read(data + task.kv_head * num_bytes, num_bytes, bytes)) {
+        return Block::At(bytes, shape.head_dim);
+      }
+    }
+    return HeadBlock<Block>(shape, data, task.kv_head);
   }
   // Where the summary of a block, or of a panel among its super panels, is written.
   uint16_t* Panel(std::span<std::byte* const> panels, size_t kv_head, size_t panel) const {
@@ -68,7 +89,7 @@ struct ListedKv {
 
 // Float32 blocks that the caller owns.
 struct ListedBlocks : ListedKv {
-  size_t ScratchFloats() const { return 0; }
+  size_t ScratchFloats() const { return CopyFloats<KvBlock>(); }
   KvBlock Target(size_t sequence, size_t kv_head, size_t block, float*) const {
     return HeadBlock<KvBlock>(shape, kv[sequence].blocks[block], kv_head);
   }
@@ -81,10 +102,9 @@ struct ListedBlocks : ListedKv {
     SummarizeIfFull(sequence, kv_head, block, kBlockTokens, Target(sequence, kv_head, block, nullptr));
   }
   void AttendTo(const AttentionTask& task, const QueryTile& tile, const RotaryAngles& rotary, size_t block,
-                float*, const AttendState& state) const {
-    std::byte* data = Readable(task.sequence, block);
-    if (data == nullptr) return;
-    AttendToBlock(tile, rotary, HeadBlock<KvBlock>(shape, data, task.kv_head), block, state);
+                float* scratch, const AttendState& state) const {
+    const auto data = Readable<KvBlock>(task, tile, rotary, block, scratch);
+    if (data) AttendToBlock(tile, rotary, *data, block, state);
   }
 };
 
@@ -92,7 +112,8 @@ struct ListedBlocks : ListedKv {
 // memory.
 template <typename Block>
 struct ListedNarrowBlocks : ListedKv {
-  size_t ScratchFloats() const { return 2 * shape.head_dim * kBlockTokens; }
+  size_t WideFloats() const { return 2 * shape.head_dim * kBlockTokens; }
+  size_t ScratchFloats() const { return WideFloats() + CopyFloats<Block>(); }
   KvBlock Target(size_t, size_t, size_t, float* scratch) const { return ScratchBlock(shape, scratch); }
   void Stored(size_t sequence, size_t kv_head, size_t block, size_t first_offset, size_t num_tokens,
               const KvBlock& target) const {
@@ -107,10 +128,8 @@ struct ListedNarrowBlocks : ListedKv {
   }
   void AttendTo(const AttentionTask& task, const QueryTile& tile, const RotaryAngles& rotary, size_t block,
                 float* scratch, const AttendState& state) const {
-    std::byte* data = Readable(task.sequence, block);
-    if (data == nullptr) return;
-    AttendToBlock(tile, rotary, HeadBlock<Block>(shape, data, task.kv_head), ScratchBlock(shape, scratch),
-                  block, state);
+    const auto data = Readable<Block>(task, tile, rotary, block, scratch + WideFloats());
+    if (data) AttendToBlock(tile, rotary, *data, ScratchBlock(shape, scratch), block, state);
   }
 };
 
