@@ -184,6 +184,7 @@ class BatchAttention {
     const AttendState state(scratch, shape_.head_dim, rows_);
     LoadQueries(tile, angles_, {qkv_.Row(task.first_row) + column, qkv_.stride}, shape_.scale, state);
     float* block_scratch = scratch + state_floats_;
+    blocks_.StartTask(block_scratch);
     if (!Routes(task, tile)) {
       for (size_t block = 0; block < tile.NumBlocks(); ++block) {
         blocks_.AttendTo(task, tile, angles_, block, block_scratch, state);

@@ -4,6 +4,7 @@
 //   ScratchFloats()                        per thread, that Target and AttendTo are given
 //   Target(sequence, kv_head, block, ..)   a float32 block to write slots into
 //   Stored(.., target)                     takes them over; a block that is full gets its summary
+//   StartTask(scratch)                     before the first AttendTo of a task
 //   AttendTo(task, tile, .., block, ..)    adds one block to a tile
 //   HasPanels(sequence), Panels(sequence, kv_head)   summaries
 #pragma once
@@ -31,6 +32,41 @@ inline KvBlock ScratchBlock(const AttentionShape& shape, float* scratch) {
   return {scratch, kBlockTokens, scratch + shape.head_dim * kBlockTokens};
 }
 
+// Blocks of one kv head that were read from a file, in scratch memory: tokens that lie side by side often
+// choose the same ones.
+class FileCopies {
+ public:
+  static size_t NumFloats(size_t block_bytes) {
+    return (kCopies * (sizeof(Copied) + block_bytes) + kAlignment) / sizeof(float);
+  }
+  FileCopies(float* memory, size_t block_bytes)
+      : copied_(reinterpret_cast<Copied*>((reinterpret_cast<uintptr_t>(memory) + kAlignment - 1) /
+                                          kAlignment * kAlignment)),
+        blocks_(reinterpret_cast<std::byte*>(copied_ + kCopies)),
+        block_bytes_(block_bytes) {}
+
+  // At the start, and where others may have written to blocks.
+  void Forget() { std::fill_n(copied_, kCopies, nullptr); }
+  // A copy of the block at `data`, the index-th of its list; null where the file cannot be read.
+  std::byte* Of(const BlockFile& file, const std::byte* data, size_t index) {
+    const size_t place = index % kCopies;
+    std::byte* copy = blocks_ + place * block_bytes_;
+    if (copied_[place] == data) return copy;
+    const bool read = file.Read(data, block_bytes_, copy);
+    copied_[place] = read ? data : nullptr;
+    return read ? copy : nullptr;
+  }
+
+ private:
+  using Copied = const std::byte*;
+  static constexpr size_t kCopies = 32;  // of 16 KiB where D is 64, in float16: half of a second-level cache
+  static constexpr size_t kAlignment = 64;
+
+  Copied* copied_;  // [kCopies]
+  std::byte* blocks_;
+  size_t block_bytes_;
+};
+
 // What blocks that the caller owns have in common.
 struct ListedKv {
   const AttentionShape& shape;
@@ -46,17 +82,19 @@ struct ListedKv {
             .num_recalled = listed.num_recalled};
   }
   size_t NumRecalled(size_t sequence) const { return kv[sequence].num_recalled; }
-  // Floats that a copy of one kv head of a block from a file takes.
+  // Floats of FileCopies for one task; none where no block lies in a file.
   template <typename Block>
   size_t CopyFloats() const {
     const bool any = std::ranges::any_of(kv, [](const SequenceKv& listed) { return listed.file != nullptr; });
-    constexpr size_t kAlignment = 16;  // of what lies before it
-    return any ? Block::NumBytes(shape.head_dim) / sizeof(float) + kAlignment : 0;
+    return any ? FileCopies::NumFloats(Block::NumBytes(shape.head_dim)) : 0;
   }
-  // One kv head of a block to read, which may be copied to `copy`; none where it has to be left out.
+  void ForgetCopies(float* memory) const {
+    if (CopyFloats<KvBlock>() > 0) FileCopies(memory, 0).Forget();
+  }
+  // One kv head of a block to read, which may lie in FileCopies; none where it has to be left out.
   template <typename Block>
   std::optional<Block> Readable(const AttentionTask& task, const QueryTile& tile, const RotaryAngles& rotary,
-                                size_t block, float* copy) const {
+                                size_t block, float* copies) const {
     const SequenceKv& listed = kv[task.sequence];
     std::byte* data = block < listed.num_recalled
                           ? const_cast<std::byte*>(listed.source->Block(listed.layer, block))
@@ -65,10 +103,9 @@ struct ListedKv {
     const bool is_far = tile.block() >= block + rotary.max_distance;
     if (listed.file != nullptr && is_far && block >= listed.num_recalled) {
       const size_t num_bytes = Block::NumBytes(shape.head_dim);
-      auto* bytes = reinterpret_cast<std::byte*>((reinterpret_cast<uintptr_t>(copy) + 63) / 64 * 64);
-      if (listed.file->Read(data + task.kv_head * num_bytes, num_bytes, bytes)) {
-        return Block::At(bytes, shape.head_dim);
-      }
+      std::byte* copy =
+          FileCopies(copies, num_bytes).Of(*listed.file, data + task.kv_head * num_bytes, block);
+      if (copy != nullptr) return Block::At(copy, shape.head_dim);
     }
     return HeadBlock<Block>(shape, data, task.kv_head);
   }
@@ -90,6 +127,7 @@ struct ListedKv {
 // Float32 blocks that the caller owns.
 struct ListedBlocks : ListedKv {
   size_t ScratchFloats() const { return CopyFloats<KvBlock>(); }
+  void StartTask(float* scratch) const { ForgetCopies(scratch); }
   KvBlock Target(size_t sequence, size_t kv_head, size_t block, float*) const {
     return HeadBlock<KvBlock>(shape, kv[sequence].blocks[block], kv_head);
   }
@@ -114,6 +152,7 @@ template <typename Block>
 struct ListedNarrowBlocks : ListedKv {
   size_t WideFloats() const { return 2 * shape.head_dim * kBlockTokens; }
   size_t ScratchFloats() const { return WideFloats() + CopyFloats<Block>(); }
+  void StartTask(float* scratch) const { ForgetCopies(scratch + WideFloats()); }
   KvBlock Target(size_t, size_t, size_t, float* scratch) const { return ScratchBlock(shape, scratch); }
   void Stored(size_t sequence, size_t kv_head, size_t block, size_t first_offset, size_t num_tokens,
               const KvBlock& target) const {
@@ -162,6 +201,7 @@ class TemporaryBlocks {
       : shape_(shape), batch_(batch), data_(data), panels_(panels) {}
 
   size_t ScratchFloats() const { return 0; }
+  void StartTask(float*) const {}
   KvBlock Target(size_t sequence, size_t kv_head, size_t block, float*) const {
     const size_t begin = Start(sequence), length = Start(sequence + 1) - begin;
     const size_t first_token = block * kBlockTokens;
