@@ -82,7 +82,8 @@ HWY_INLINE V Exp2(Tag tag, V x) {
 // C [rows, cols] = A [rows, depth] * B [depth, cols] [+ C * factors, or + C if add]. Each element of A * B is
 // one chain of multiply-adds in ascending order of depth. A's element (r, i) is a[r * a_stride + i], or,
 // transposed, a[i * a_stride + r]. Right: float, uint16_t for float16, or int8_t. With `scales`, each column
-// of A * B is multiplied by its scale first.
+// of A * B is multiplied by its scale first. `ahead`: depth * cols numbers that are read next, asked for
+// beside the work where Right is narrow; without it B's own rows are, some steps before they are used.
 template <typename Right = float>
 struct Product {
   size_t rows, cols, depth;
@@ -95,6 +96,7 @@ struct Product {
   const float* factors = nullptr;  // [rows]
   bool add = false;
   const uint16_t* scales = nullptr;  // [cols] float16; then no factors
+  const Right* ahead = nullptr;
 };
 
 template <class Tag>
@@ -148,15 +150,20 @@ HWY_NOINLINE void MicroKernel(Tag tag, const Product<Right>& product, size_t row
   const size_t a_stride = product.a_stride, b_stride = product.b_stride;
   const float* HWY_RESTRICT a = product.a + (kTransposed ? row : row * a_stride);
   const Right* HWY_RESTRICT b = product.b + col;
+  // From memory: the hardware stops looking ahead at the end of a page.
+  const Right* ahead = b + kStepsAhead<Right> * b_stride;
+  size_t ahead_stride = b_stride;
+  if (product.ahead != nullptr) {
+    ahead = product.ahead + col * product.depth;
+    ahead_stride = kVecs * kN;
+  }
   for (size_t i = product.depth; i != 0; --i) {
     V right[kVecs];
 #pragma GCC unroll 4
     for (size_t v = 0; v < kVecs; ++v) right[v] = LoadFloats(tag, b + v * kN);
     if constexpr (kConverts<Right>) {
-      // Keys and values that come from memory: the hardware stops looking ahead at the end of a page.
-      for (size_t v = 0; v < kVecs; v += 64 / (sizeof(Right) * kN)) {
-        hwy::Prefetch(b + kStepsAhead<Right> * b_stride + v * kN);
-      }
+      for (size_t v = 0; v < kVecs; v += 64 / (sizeof(Right) * kN)) hwy::Prefetch(ahead + v * kN);
+      ahead += ahead_stride;
     }
 #pragma GCC unroll 16
     for (size_t r = 0; r < kRows; ++r) {

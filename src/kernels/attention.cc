@@ -135,6 +135,7 @@ struct Operands {
   const Number* values;                    // [.., D]
   const uint16_t* key_scales = nullptr;    // [G, 64]
   const uint16_t* value_scales = nullptr;  // [G, 64]
+  const Number* next = nullptr;            // keys of the block after this one, if known
 };
 
 // The scores of rows [begin, end), [rows, 64], for the first `cols` keys.
@@ -150,7 +151,8 @@ HWY_INLINE void ComputeScores(const QueryTile& tile, const float* queries, size_
                              .b = block.keys,
                              .b_stride = block.key_stride,
                              .c = scores,
-                             .c_stride = kBlockTokens};
+                             .c_stride = kBlockTokens,
+                             .ahead = block.values};
   if (block.key_scales == nullptr) return Multiply<false>(product);
   product.scales = block.key_scales;
   for (size_t d = 0; d < head_dim; d += kScaleGroup) {
@@ -159,6 +161,7 @@ HWY_INLINE void ComputeScores(const QueryTile& tile, const float* queries, size_
     Multiply<false>(product);
     product.a += kScaleGroup;
     product.b += kScaleGroup * block.key_stride;
+    product.ahead += kScaleGroup * kBlockTokens;
     product.scales += kBlockTokens;
   }
 }
@@ -168,19 +171,20 @@ HWY_INLINE void ComputeScores(const QueryTile& tile, const float* queries, size_
 // to leave them out as long as they are finite; where one is not, each row reads only what it sees.
 template <typename Number>
 HWY_INLINE void AddColumns(const QueryTile& tile, size_t block_index, size_t begin, size_t end,
-                           const float* probabilities, const Number* values, bool finite, size_t first_dim,
-                           size_t dims, const AttendState& state) {
+                           const float* probabilities, const Operands<Number>& block, bool finite,
+                           size_t first_dim, size_t dims, const AttendState& state) {
   const size_t head_dim = tile.head_dim;
   Product<Number> product = {.rows = end - begin,
                              .cols = dims,
                              .depth = tile.VisibleInBlock((end - 1) / tile.num_heads, block_index),
                              .a = probabilities,
                              .a_stride = kBlockTokens,
-                             .b = values + first_dim,
+                             .b = block.values + first_dim,
                              .b_stride = head_dim,
                              .c = state.sums + begin * head_dim + first_dim,
                              .c_stride = head_dim,
                              .factors = state.factors + begin};
+  if (block.next != nullptr) product.ahead = block.next + first_dim * kBlockTokens;
   if (finite) return Multiply<false>(product);
   product.rows = 1;
   for (size_t row = begin; row < end; ++row) {
@@ -213,14 +217,13 @@ HWY_INLINE void AddValues(const QueryTile& tile, size_t block_index, size_t begi
   if constexpr (!std::is_same_v<Number, int8_t>) {  // codes have scales
     if (block.value_scales == nullptr) {
       const bool finite = AllFinite(block.values + seen_by_all * head_dim, seen_by_some * head_dim);
-      return AddColumns(tile, block_index, begin, end, state.scores, block.values, finite, 0, head_dim,
-                        state);
+      return AddColumns(tile, block_index, begin, end, state.scores, block, finite, 0, head_dim, state);
     }
   }
   const uint16_t* scales = block.value_scales;
   for (size_t d = 0; d < head_dim; d += kScaleGroup, scales += kBlockTokens) {
     ScaleColumns(end - begin, WholeVectors(visible), state.scores, scales, state.scaled);
-    AddColumns(tile, block_index, begin, end, state.scaled, block.values,
+    AddColumns(tile, block_index, begin, end, state.scaled, block,
                AllFinite(scales + seen_by_all, seen_by_some), d, std::min(kScaleGroup, head_dim - d), state);
   }
 }
@@ -267,15 +270,19 @@ HWY_INLINE void AttendToNarrow(const QueryTile& tile, const RotaryAngles& rotary
 
 void AttendToHalfBlockImpl(const QueryTile& tile, const RotaryAngles& rotary, const HalfKvBlock& block,
                            const KvBlock& scratch, size_t block_index, const AttendState& state) {
-  AttendToNarrow(tile, rotary, Operands<uint16_t>{block.keys, kBlockTokens, block.values}, scratch,
-                 block_index, state);
+  AttendToNarrow(tile, rotary,
+                 Operands<uint16_t>{.keys = block.keys,
+                                    .key_stride = kBlockTokens,
+                                    .values = block.values,
+                                    .next = static_cast<const uint16_t*>(state.next)},
+                 scratch, block_index, state);
 }
 void AttendToInt8BlockImpl(const QueryTile& tile, const RotaryAngles& rotary, const Int8KvBlock& block,
                            const KvBlock& scratch, size_t block_index, const AttendState& state) {
-  AttendToNarrow(
-      tile, rotary,
-      Operands<int8_t>{block.keys, kBlockTokens, block.values, block.key_scales, block.value_scales}, scratch,
-      block_index, state);
+  AttendToNarrow(tile, rotary,
+                 Operands<int8_t>{block.keys, kBlockTokens, block.values, block.key_scales,
+                                  block.value_scales, static_cast<const int8_t*>(state.next)},
+                 scratch, block_index, state);
 }
 
 void StoreOutputsImpl(const QueryTile& tile, const AttendState& state, HeadRows<float> outputs,

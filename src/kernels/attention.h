@@ -98,6 +98,9 @@ struct AttendState {
   float* factors;  // [R] what the current block scales earlier sums by
   float* scores;   // [12, 64] of a few rows
   float* scaled;   // [12, 64] the same times the scales of int8 values
+  // Where the block begins that is attended next, in the same format; null: not known. It comes from memory
+  // while this one is used.
+  const void* next = nullptr;
 
   static constexpr size_t kGroupRows = 12;  // rows that go through scores, softmax and values together
   static constexpr size_t NumFloats(size_t head_dim, size_t rows) {

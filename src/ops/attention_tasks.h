@@ -10,6 +10,8 @@
 
 namespace qwen25 {
 
+inline constexpr size_t kNoBlock = SIZE_MAX;
+
 // Consecutive tokens of one sequence for one kv head.
 struct AttentionTask {
   size_t sequence;

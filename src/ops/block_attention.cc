@@ -186,16 +186,17 @@ class BatchAttention {
     float* block_scratch = scratch + state_floats_;
     blocks_.StartTask(block_scratch);
     if (!Routes(task, tile)) {
-      for (size_t block = 0; block < tile.NumBlocks(); ++block) {
-        blocks_.AttendTo(task, tile, angles_, block, block_scratch, state);
+      for (size_t block = 0, end = tile.NumBlocks(); block < end; ++block) {
+        const size_t next = block + 1 < end ? block + 1 : kNoBlock;
+        blocks_.AttendTo(task, tile, angles_, block, next, block_scratch, state);
       }
       NoteDense(task, tile);
     } else {
       TileChoice choice(sizes_, block_scratch + blocks_.ScratchFloats());
       AttendRouted(
           *routing_, angles_, tile, state, blocks_.Panels(task.sequence, task.kv_head),
-          [&](const QueryTile& part, size_t block, const AttendState& part_state) {
-            blocks_.AttendTo(task, part, angles_, block, block_scratch, part_state);
+          [&](const QueryTile& part, size_t block, size_t next, const AttendState& part_state) {
+            blocks_.AttendTo(task, part, angles_, block, next, block_scratch, part_state);
           },
           [&](size_t first_token) { NoteRouted(task, tile, first_token, choice); }, choice);
       Count(tile, tile.NumBlocks() * tile.num_tokens);

@@ -5,7 +5,7 @@
 //   Target(sequence, kv_head, block, ..)   a float32 block to write slots into
 //   Stored(.., target)                     takes them over; a block that is full gets its summary
 //   StartTask(scratch)                     before the first AttendTo of a task
-//   AttendTo(task, tile, .., block, ..)    adds one block to a tile
+//   AttendTo(task, tile, .., block, ..)    adds one block to a tile; `next` is the one after it or kNoBlock
 //   HasPanels(sequence), Panels(sequence, kv_head)   summaries
 #pragma once
 
@@ -88,6 +88,15 @@ struct ListedKv {
     const bool any = std::ranges::any_of(kv, [](const SequenceKv& listed) { return listed.file != nullptr; });
     return any ? FileCopies::NumFloats(Block::NumBytes(shape.head_dim)) : 0;
   }
+  // `state` for a block after which `next` follows.
+  template <typename Block>
+  AttendState Before(const AttentionTask& task, size_t next, AttendState state) const {
+    const SequenceKv& listed = kv[task.sequence];
+    if (next != kNoBlock && next >= listed.num_recalled && listed.file == nullptr) {
+      state.next = listed.blocks[next] + task.kv_head * Block::NumBytes(shape.head_dim);
+    }
+    return state;
+  }
   void ForgetCopies(float* memory) const {
     if (CopyFloats<KvBlock>() > 0) FileCopies(memory, 0).Forget();
   }
@@ -140,7 +149,7 @@ struct ListedBlocks : ListedKv {
     SummarizeIfFull(sequence, kv_head, block, kBlockTokens, Target(sequence, kv_head, block, nullptr));
   }
   void AttendTo(const AttentionTask& task, const QueryTile& tile, const RotaryAngles& rotary, size_t block,
-                float* scratch, const AttendState& state) const {
+                size_t, float* scratch, const AttendState& state) const {
     const auto data = Readable<KvBlock>(task, tile, rotary, block, scratch);
     if (data) AttendToBlock(tile, rotary, *data, block, state);
   }
@@ -166,9 +175,10 @@ struct ListedNarrowBlocks : ListedKv {
                     HeadBlock<Block>(shape, kv[sequence].blocks[block], kv_head));
   }
   void AttendTo(const AttentionTask& task, const QueryTile& tile, const RotaryAngles& rotary, size_t block,
-                float* scratch, const AttendState& state) const {
+                size_t next, float* scratch, const AttendState& state) const {
     const auto data = Readable<Block>(task, tile, rotary, block, scratch + WideFloats());
-    if (data) AttendToBlock(tile, rotary, *data, ScratchBlock(shape, scratch), block, state);
+    if (!data) return;
+    AttendToBlock(tile, rotary, *data, ScratchBlock(shape, scratch), block, Before<Block>(task, next, state));
   }
 };
 
@@ -218,7 +228,7 @@ class TemporaryBlocks {
                    Panel(sequence, kv_head, block / kPanelBlocks));
   }
   void AttendTo(const AttentionTask& task, const QueryTile& tile, const RotaryAngles& rotary, size_t block,
-                float*, const AttendState& state) const {
+                size_t, float*, const AttendState& state) const {
     AttendToBlock(tile, rotary, Target(task.sequence, task.kv_head, block, nullptr), block, state);
   }
   bool HasPanels(size_t) const { return panels_ != nullptr; }

@@ -42,6 +42,18 @@ void ForChosenBlocks(std::span<const uint64_t> chosen, std::span<const uint32_t>
   }
 }
 
+// The same with function(block, next block or kNoBlock, first_token, num_tokens).
+template <typename Function>
+void ForChosenBlocksAndNext(std::span<const uint64_t> chosen, std::span<const uint32_t> panels,
+                            size_t num_tokens, const Function& function) {
+  size_t block = kNoBlock, begin = 0, count = 0;
+  ForChosenBlocks(chosen, panels, num_tokens, [&](size_t next, size_t next_begin, size_t next_count) {
+    if (block != kNoBlock) function(block, next, begin, count);
+    block = next, begin = next_begin, count = next_count;
+  });
+  if (block != kNoBlock) function(block, kNoBlock, begin, count);
+}
+
 // `num_tokens` tokens of a tile, from its token `first_token` on.
 inline QueryTile TileOfRun(const QueryTile& tile, size_t first_token, size_t num_tokens) {
   QueryTile run = tile;
@@ -64,9 +76,9 @@ inline void CountRouted(const TileChoice& choice, size_t num_tokens, uint64_t al
 // Attends a tile, whose queries are loaded, by a policy that leaves a choice. Blocks are walked in a fixed
 // order for each row: those that are always read, ascending, then the probes or all that is chosen,
 // ascending, then what is chosen in the probes' light, and, where too much may be missed, the rest.
-// `attend_to(tile, block, state)` adds one block to a tile. `note(first_token)` is called for the parts of
-// the tile that are chosen for together, one behind the other; `choice` then holds what was read of the
-// candidates.
+// `attend_to(tile, block, next, state)` adds one block to a tile, after which `next` (or kNoBlock) follows.
+// `note(first_token)` is called for the parts of the tile that are chosen for together, one behind the other;
+// `choice` then holds what was read of the candidates.
 template <typename AttendTo, typename Note>
 void AttendRouted(const LayerRouting& routing, const RotaryAngles& rotary, const QueryTile& tile,
                   const AttendState& state, const SequencePanels& panels, const AttendTo& attend_to,
@@ -74,20 +86,24 @@ void AttendRouted(const LayerRouting& routing, const RotaryAngles& rotary, const
   const RoutingPolicy& policy = routing.policy;
   const size_t candidates_end = policy.CandidatesEnd(tile.block(), panels.num_recalled);
   const size_t sink_end = policy.SinkEnd(candidates_end, panels.num_recalled);
-  for (size_t block = panels.num_recalled; block < sink_end; ++block) attend_to(tile, block, state);
-  for (size_t block = candidates_end; block <= tile.block(); ++block) attend_to(tile, block, state);
+  for (size_t block = panels.num_recalled; block < sink_end; ++block) {
+    attend_to(tile, block, block + 1 < sink_end ? block + 1 : candidates_end, state);
+  }
+  for (size_t block = candidates_end; block <= tile.block(); ++block) {
+    attend_to(tile, block, block < tile.block() ? block + 1 : kNoBlock, state);
+  }
   const bool with_bounds = policy.max_missed < 1 || routing.trace != nullptr;
   const size_t together = TileChoice::ChoosesPanels(policy, rotary, tile, panels) ? 1 : tile.num_tokens;
   for (size_t begin = 0; begin < tile.num_tokens; begin += together) {
     const QueryTile part = TileOfRun(tile, begin, together);
     const AttendState part_state = state.FromRow(begin * tile.num_heads, tile.head_dim);
     choice.Choose(policy, rotary, part, part_state, panels, with_bounds);
-    const auto attend_to_run = [&](size_t block, size_t first, size_t count) {
-      attend_to(TileOfRun(part, first, count), block,
+    const auto attend_to_run = [&](size_t block, size_t next, size_t first, size_t count) {
+      attend_to(TileOfRun(part, first, count), block, next,
                 part_state.FromRow(first * tile.num_heads, tile.head_dim));
     };
     const auto attend_to_all = [&](std::span<const uint64_t> blocks) {
-      if (!blocks.empty()) ForChosenBlocks(blocks, choice.panels(), together, attend_to_run);
+      if (!blocks.empty()) ForChosenBlocksAndNext(blocks, choice.panels(), together, attend_to_run);
     };
     attend_to_all(choice.chosen());
     attend_to_all(choice.AddToProbes(policy, part_state));
