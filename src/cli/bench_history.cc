@@ -17,12 +17,17 @@ constexpr size_t kComputedTokens = 4096;
 
 // Publishes copies of the computed blocks under the names that those behind them will be looked for.
 Status PublishCopies(BlockPool& blocks, const Hash128& names_begin, std::span<const int32_t> tokens,
-                     size_t num_computed, uint64_t seed) {
+                     size_t num_computed, uint64_t seed, Progress& progress) {
   Rng rng(seed);
   std::vector<BlockPool::BlockId> originals;
   Hash128 name = names_begin;
   Status status;
-  for (size_t i = 0; i < tokens.size() / kBlockTokens && status.ok() && !InterruptGuard::requested(); ++i) {
+  for (size_t i = 0; i < tokens.size() / kBlockTokens; ++i) {
+    if (InterruptGuard::requested()) {
+      status = Cancelled("stopped after {} of {} tokens of the history", i * kBlockTokens, tokens.size());
+      break;
+    }
+    progress.Update(i * kBlockTokens);
     const std::span<const int32_t> block_tokens = tokens.subspan(i * kBlockTokens, kBlockTokens);
     name = BlockIdOf(name, block_tokens);
     if (i < num_computed) {
@@ -50,16 +55,17 @@ Status PublishCopies(BlockPool& blocks, const Hash128& names_begin, std::span<co
 Status FillHistory(InferenceEngine& engine, Session& session, std::span<const int32_t> tokens,
                    uint64_t seed) {
   const size_t computed = std::min(kComputedTokens, tokens.size());
-  Progress progress("filling", "tokens", computed);
-  QWEN25_RETURN_IF_ERROR(session.Append(tokens.first(computed), [&](size_t done) {
+  Progress progress("filling", "tokens", tokens.size());
+  const auto goes_on = [&](size_t done) {
     progress.Update(done);
     return !InterruptGuard::requested();
-  }));
+  };
+  QWEN25_RETURN_IF_ERROR(session.Append(tokens.first(computed), goes_on));
   if (computed == tokens.size()) return {};
   QWEN25_RETURN_IF_ERROR(session.Remember());  // publishes
   QWEN25_RETURN_IF_ERROR(
-      PublishCopies(engine.blocks(), session.names_begin(), tokens, computed / kBlockTokens, seed));
-  return session.HoldExactly(tokens).status();
+      PublishCopies(engine.blocks(), session.names_begin(), tokens, computed / kBlockTokens, seed, progress));
+  return session.HoldExactly(tokens, goes_on).status();
 }
 
 }  // namespace qwen25

@@ -61,7 +61,6 @@ InferenceEngine::Options EngineOptions(const RoutingBenchFlags& flags, size_t ma
                                       .kv_format = flags.kv,
                                       .keep_summaries = true};
   if (flags.recall_window == 0) return options;
-  options.routing = *RoutingPolicy::Parse(kFillPolicy);
   options.recall_window = flags.recall_window;
   options.spill_directory = flags.spill_directory;
   options.history_bytes = UINT64_MAX;  // the contexts say how much
@@ -274,6 +273,11 @@ Status RunRoutingBench(const RoutingBenchFlags& flags) {
       std::ranges::min(flags.batches) < 1 || std::ranges::min(flags.depths) < 1) {
     return InvalidArgument("--rounds, --batch and --depth must be at least 1, --generate at least 2");
   }
+  if (flags.recall_window > 0 && flags.policies.empty()) {
+    return InvalidArgument(
+        "with --recall-window there is no dense attention to measure: name a policy, as in --routing "
+        "top_k:16");
+  }
   std::vector<RoutingPolicy> policies;
   for (const std::string& text : flags.policies) {
     QWEN25_TRY(const RoutingPolicy policy, RoutingPolicy::Parse(text));
@@ -288,9 +292,12 @@ Status RunRoutingBench(const RoutingBenchFlags& flags) {
   const size_t max_context = std::max(depth, prompt);
   QWEN25_TRY(Model model, BenchModel(flags.preset, flags.model, format, flags.num_threads,
                                      flags.recall_window == 0 ? max_context : flags.recall_window));
-  const InferenceEngine::Options options =
+  InferenceEngine::Options options =
       EngineOptions(flags, max_context, std::max(std::ranges::max(flags.batches) * depths, prompt));
-  QWEN25_RETURN_IF_ERROR(InferenceEngine::Check(model.config(), options));
+  for (const RoutingPolicy& policy : policies) {
+    options.routing = policy;
+    QWEN25_RETURN_IF_ERROR(InferenceEngine::Check(model.config(), options));
+  }
   const InterruptGuard guard;
   RoutingBench bench(flags, std::move(policies), std::move(model), options);
   std::vector<Measurement> results;
