@@ -51,7 +51,7 @@ class BlockPool {
   // One layer of a block: bytes_per_layer() bytes, 64-byte aligned.
   std::byte* Data(BlockId id, size_t layer) const { return blocks_[id].data + layer * bytes_per_layer_; }
 
-  // The file that all blocks lie in; null where they lie in RAM.
+  // The file that all blocks lie in; null where they lie in RAM, and before the first is taken.
   const BlockFile* file() const { return spill_ ? &*spill_ : nullptr; }
   // Gives the RAM of a pool that lies in a file back to the system; what is in the blocks stays.
   void ReleaseRam() {

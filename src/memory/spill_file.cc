@@ -97,8 +97,7 @@ bool SpillFile::Read(const std::byte* from, size_t num_bytes, std::byte* to) con
   const Piece& piece = *std::prev(behind);
   const auto at = static_cast<size_t>(from - piece.data);
   if (at >= piece.num_bytes || num_bytes > piece.num_bytes - at) return false;
-  // A file that does not wait for the disk gives everything at once; what a signal interrupts, the mapping
-  // has.
+  // Less only where a signal or an error cut it off: the caller then reads the mapping.
   const ssize_t count = ::pread(descriptor_, to, num_bytes, static_cast<off_t>(piece.offset + at));
   return count == static_cast<ssize_t>(num_bytes);
 }

@@ -10,6 +10,7 @@
 
 namespace qwen25 {
 
+// In the place of a block's index: there is none.
 inline constexpr size_t kNoBlock = SIZE_MAX;
 
 // Consecutive tokens of one sequence for one kv head.
