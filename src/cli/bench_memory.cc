@@ -221,7 +221,7 @@ Status MeasureRecall(const MemoryBenchFlags& flags, const BlockStore& store, con
                      const BlockFormat& format, uint64_t max_blocks, Execution& execution, Json& results) {
   double start = NowSeconds();
   QWEN25_TRY(const auto recalled, RecalledBlocks::Load(store, kNamespace, format, shape, execution.threads,
-                                                       static_cast<size_t>(max_blocks)));
+                                                       {.max_blocks = static_cast<size_t>(max_blocks)}));
   if (!recalled) return NotFound("the store in the folder holds no blocks of this shape");
   const double load_seconds = NowSeconds() - start;
   RecallQueries queries(shape, *recalled, format.num_layers, execution);

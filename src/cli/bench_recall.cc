@@ -12,6 +12,7 @@
 #include "cli/recall_map.h"
 #include "data/loader.h"
 #include "data/recall_task.h"
+#include "infer/passages.h"
 #include "memory/block_store.h"
 #include "memory/recalled_blocks.h"
 #include "memory/spill_file.h"
@@ -67,6 +68,7 @@ struct GrowthPoint {
 struct LengthResult {
   uint64_t length;
   std::vector<uint32_t> right;  // [depths], of flags.histories
+  uint32_t notes_right = 0;     // of flags.histories * flags.notes
   double seconds_per_token = 0;
   double seconds_per_question = 0;  // two tokens behind the whole history, median
   double read_share = 1;
@@ -122,8 +124,12 @@ class RecallBench {
     std::vector<RecallFact> facts;
     // What is behind the last whole block of a dialogue is not stored.
     const size_t length = flags_.dialogues == 0 ? result.length : BlocksFor(result.length) * kBlockTokens;
-    const std::vector<int32_t> history =
-        RecallTask(flags_.seed, number, filler_).History(length, positions, facts);
+    // Facts of notes come behind the history, and are cut off.
+    for (uint32_t i = 0; i < flags_.notes; ++i) positions.push_back(length + RecallTask::kFactTokens * i);
+    std::vector<int32_t> history =
+        RecallTask(flags_.seed, number, filler_)
+            .History(length + RecallTask::kFactTokens * flags_.notes, positions, facts);
+    history.resize(length);
     ResetPeakResidentBytes();
     const double start = NowSeconds();
     const auto watch = [&](size_t done) {
@@ -134,7 +140,7 @@ class RecallBench {
       if (number == 0) result.growth.push_back({done, NowSeconds() - start, resident});
       return !InterruptGuard::requested();
     };
-    if (flags_.dialogues > 0) return TellInDialogues(history, facts, result, seconds, watch);
+    if (flags_.dialogues > 0 || flags_.notes > 0) return TellAround(history, facts, result, seconds, watch);
     Session session(engine_);
     QWEN25_RETURN_IF_ERROR(session.Append(history, watch));
     watch(history.size());
@@ -158,9 +164,11 @@ class RecallBench {
     return ends;
   }
 
+  // Tells the history in dialogues that end, or in the session that is asked, and the facts of notes in
+  // passages.
   template <typename Watch>
-  Status TellInDialogues(std::span<const int32_t> history, const std::vector<RecallFact>& facts,
-                         LengthResult& result, double& seconds, const Watch& watch) {
+  Status TellAround(std::span<const int32_t> history, const std::vector<RecallFact>& facts,
+                    LengthResult& result, double& seconds, const Watch& watch) {
     const BenchFolder folder("", flags_.model.spill_directory);
     QWEN25_RETURN_IF_ERROR(CreateDirectories(folder.path()));
     QWEN25_TRY(BlockStore store, BlockStore::Open(folder.path(), {}));
@@ -168,23 +176,37 @@ class RecallBench {
     const Status told = [&]() -> Status {
       const double start = NowSeconds();
       size_t begin = 0;
-      for (const size_t end : DialogueEnds(history.size(), flags_.dialogues, facts)) {
-        Session dialogue(engine_, std::string(kNamespace));
-        QWEN25_RETURN_IF_ERROR(dialogue.Append(history.subspan(begin, end - begin),
-                                               [&](size_t done) { return watch(begin + done); }));
-        QWEN25_RETURN_IF_ERROR(dialogue.Remember());
-        begin = end;
+      if (flags_.dialogues > 0) {
+        for (const size_t end : DialogueEnds(history.size(), flags_.dialogues, facts)) {
+          Session dialogue(engine_, std::string(kNamespace));
+          QWEN25_RETURN_IF_ERROR(dialogue.Append(history.subspan(begin, end - begin),
+                                                 [&](size_t done) { return watch(begin + done); }));
+          QWEN25_RETURN_IF_ERROR(dialogue.Remember());
+          begin = end;
+        }
       }
-      seconds += NowSeconds() - start;
+      QWEN25_RETURN_IF_ERROR(TellInNotes(std::span(facts).subspan(flags_.depths)));
       QWEN25_TRY(const auto recalled,
                  RecalledBlocks::Load(store, kNamespace, engine_.block_format(), engine_.block_shape(),
                                       engine_.execution().threads));
       Session session(engine_, std::string(kNamespace));
       if (recalled) QWEN25_RETURN_IF_ERROR(session.Recall(*recalled));
+      if (begin < history.size()) QWEN25_RETURN_IF_ERROR(session.Append(history.subspan(begin), watch));
+      seconds += NowSeconds() - start;
       return Ask(session, facts, result);
     }();
     engine_.SetStore(nullptr);
     return told;
+  }
+
+  Status TellInNotes(std::span<const RecallFact> facts) {
+    std::vector<Passage> passages;
+    for (const RecallFact& fact : facts) {
+      passages.push_back({.name = {.low = static_cast<uint64_t>(fact.key)},
+                          .tokens = {RecallVocabulary::kFact, fact.value, fact.key}});
+    }
+    QWEN25_TRY(const PassageReport report, SyncPassages(engine_, kNamespace, passages, nullptr));
+    return report.status;
   }
 
   // Asks for each fact behind what the session holds, taking back the question before the next one.
@@ -196,7 +218,8 @@ class RecallBench {
       QWEN25_RETURN_IF_ERROR(session.Append(question));
       question_seconds_.push_back(NowSeconds() - asked);
       const std::span<float> logits = session.logits();
-      result.right[i] += std::ranges::max_element(logits) - logits.begin() == facts[i].value;
+      const bool right = std::ranges::max_element(logits) - logits.begin() == facts[i].value;
+      (i < flags_.depths ? result.right[i] : result.notes_right) += right;
       session.Truncate(held);
     }
     return {};
@@ -222,6 +245,7 @@ void Print(const RecallBenchFlags& flags, const std::vector<LengthResult>& resul
       json["results"].push_back({{"length", result.length},
                                  {"accuracy", Accuracy(result, flags.histories)},
                                  {"right", result.right},
+                                 {"notes_right", result.notes_right},
                                  {"read_share", result.read_share},
                                  {"seconds_per_token", result.seconds_per_token},
                                  {"seconds_per_question", result.seconds_per_question},
@@ -239,6 +263,9 @@ void Print(const RecallBenchFlags& flags, const std::vector<LengthResult>& resul
                100 * Accuracy(result, flags.histories), 100 * result.read_share,
                1e6 * result.seconds_per_token, 1e3 * result.seconds_per_question, result.resident_bytes >> 20,
                depths);
+    if (flags.notes > 0) {
+      fmt::print("{:>21} of {} in notes\n", result.notes_right, flags.histories * flags.notes);
+    }
   }
 }
 
@@ -279,14 +306,16 @@ std::string RenderGrowth(const std::vector<LengthResult>& results) {
 Status RunRecallBench(const RecallBenchFlags& flags) {
   QWEN25_TRY(const std::string filler, ReadFiller(flags));
   if (!flags.write_data.empty()) return WriteDocuments(flags, filler);
-  if (flags.dialogues > 0 && flags.model.recall_window == 0) {
-    return InvalidArgument("--dialogues needs --recall-window: a dialogue recalls others through it");
+  if (flags.dialogues + flags.notes > 0 && flags.model.recall_window == 0) {
+    return InvalidArgument(
+        "--dialogues and --notes need --recall-window: a dialogue recalls others, and notes, through it");
   }
   if (flags.model.directory.empty()) return InvalidArgument("give a model with -m, or --write-data");
   if (flags.lengths.empty() || std::ranges::min(flags.lengths) < 16 || flags.depths < 1 ||
-      flags.depths > static_cast<uint32_t>(RecallVocabulary::kNumKeys) || flags.histories < 1) {
-    return InvalidArgument("--length must be at least 16, --depths 1 to {}, --histories at least 1",
-                           RecallVocabulary::kNumKeys);
+      uint64_t{flags.depths} + flags.notes > uint64_t{RecallVocabulary::kNumKeys} || flags.histories < 1) {
+    return InvalidArgument(
+        "--length must be at least 16, --depths 1 to {} less --notes, --histories at least 1",
+        RecallVocabulary::kNumKeys);
   }
   QWEN25_TRY(const std::unique_ptr<InferenceEngine> engine, LoadEngine(flags.model));
   if (engine->model().config().vocab_size < static_cast<uint32_t>(RecallVocabulary::kSize)) {

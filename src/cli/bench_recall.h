@@ -17,6 +17,7 @@ struct RecallBenchFlags {
   uint64_t seed = 1;
   uint32_t dialogues =
       0;               // that a history is told in; asked for in one more, which recalls them. 0: in the same
+  uint32_t notes = 0;  // more facts, each told as a passage of its own beside the history
   std::string output;  // heat map, SVG; empty: none
   std::string growth_output;       // cost of a token and memory over the longest history, SVG; empty: none
   std::string write_data;          // instead: training documents into this shard

@@ -234,6 +234,9 @@ void AddRecallBench(CLI::App& verb, RunVerb& run) {
           "Tell each history in so many dialogues, which are stored, and ask in a new one that recalls "
           "them; 0: ask where it was told")
       ->capture_default_str();
+  what->add_option("--notes", flags->notes,
+                   "More facts, each stored as a note beside the history and recalled by attention")
+      ->capture_default_str();
   what->add_option("--seed", flags->seed, "Of the histories or documents")->capture_default_str();
   what->add_option("-o,--output", flags->output, "Heat map to write, SVG");
   what->add_option("--growth", flags->growth_output,

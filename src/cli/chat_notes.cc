@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <map>
 
 #include "cli/note_lines.h"
 #include "knowledge/memory_request.h"
@@ -32,6 +33,13 @@ void AddChatNotesFlags(CLI::App& verb, ChatNotesFlags& flags) {
   verb.add_option("--recall", flags.recall, "Most notes put before a question; 0: none")
       ->capture_default_str()
       ->check(CLI::Range(0, 100));
+  const std::map<std::string, bool> kinds = {{"text", false}, {"blocks", true}};
+  verb.add_option(
+          "--notes-as", flags.as_blocks,
+          "text: notes that are relevant stand before a question; blocks: attention picks their keys and "
+          "values by the score that it picks everything else by, which needs --recall-window")
+      ->transform(CLI::CheckedTransformer(kinds))
+      ->default_str("text");
   verb.add_option("--embedder", flags.embedder,
                   "Of the notes; default: what made their vectors, else hashed (qwen25 memory add --help)");
 }
@@ -71,6 +79,23 @@ Result<LoadedNotes> ChatNotes::OpenStore() const {
   return OpenNotes(folder_, embedder, /*need_vectors=*/true, options);
 }
 
+Result<std::vector<NotePassage>> ChatNotes::Passages(bool as_turns) {
+  NoteStore* store = Store(/*create=*/false);
+  if (store == nullptr) return std::vector<NotePassage>();
+  QWEN25_TRY(recall_version_, store->DataVersion());
+  return NotePassages(*store, name_space_, control_texts_, as_turns);
+}
+
+void ChatNotes::CatchUp(NoteStore& store) {
+  const Result<int64_t> version = store.DataVersion();
+  Status status = version.status();
+  if (status.ok() && *version != recall_version_) {
+    status = recall_->NotesChanged(store, /*erase=*/false);
+    recall_version_ = *version;
+  }
+  if (!status.ok()) fmt::print("[notes as blocks: {}]\n", status.message());
+}
+
 Result<int64_t> ChatNotes::Remember(const std::string& text) {
   NoteStore* store = Store(/*create=*/true);
   if (store == nullptr) return InvalidArgument("the memory is off; /memory on turns it on");
@@ -88,8 +113,16 @@ Result<Note> ChatNotes::OwnNote(NoteStore& store, int64_t id) const {
   return NotFound("there is no note {} in namespace \"{}\"", id, name_space_);
 }
 
+Status ChatNotes::RemoveBlocks(NoteStore& store, bool erase) {
+  if (recall_ != nullptr) return recall_->NotesChanged(store, erase);
+  if (blocks_ != nullptr) return RemoveForgottenNotes(*blocks_, store, name_space_, erase);
+  return RemoveForgottenNotes(memory_, store, erase);
+}
+
 Status ChatNotes::ForgetNote(const Note& note, bool erase) {
-  QWEN25_RETURN_IF_ERROR(Store(false)->Forget(std::array{note.id}, erase).status());
+  NoteStore& store = *Store(false);
+  QWEN25_RETURN_IF_ERROR(store.Forget(std::array{note.id}, erase).status());
+  QWEN25_RETURN_IF_ERROR(RemoveBlocks(store, erase));
   fmt::print("[{} note {}: {}]\n", erase ? "erased" : "forgot", note.id, OneLine(note.text, kLineBytes));
   return {};
 }
@@ -186,6 +219,10 @@ std::string ChatNotes::WithNotes(const std::string& question, std::span<const Ch
   options.namespaces = {name_space_};
   options.limit = flags_.recall;
   options.max_tokens = max_tokens_;
+  if (recall_ != nullptr) {
+    CatchUp(*store);
+    options.except.merge(recall_->HeldNotes());
+  }
   const auto recalled = RecallNotes(*store, question, options);
   if (!recalled.ok()) {
     fmt::print("[nothing recalled: {}]\n", recalled.status().message());

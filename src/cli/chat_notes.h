@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/chat_recall.h"
 #include "cli/embedder_flags.h"
 #include "cli/memory_flags.h"
 #include "knowledge/recalled_notes.h"
@@ -17,7 +18,8 @@
 namespace qwen25 {
 
 struct ChatNotesFlags {
-  size_t recall = 3;  // most notes for a question
+  size_t recall = 3;       // most notes for a question
+  bool as_blocks = false;  // recalled by attention instead
   std::string embedder;
 };
 void AddChatNotesFlags(CLI::App& verb, ChatNotesFlags& flags);
@@ -38,6 +40,16 @@ class ChatNotes {
   ChatNotes(const ChatNotesFlags& flags, const MemoryFlags& memory, const Tokenizer& tokenizer,
             size_t max_context_tokens);
 
+  // The notes of this chat's namespace as the model may read them before they are asked for; `as_turns` as
+  // for NotePassages. Nothing where there are none, or the memory is off.
+  Result<std::vector<NotePassage>> Passages(bool as_turns);
+  // Where blocks of notes lie, to be removed with them; null: the folder's are looked for each time. It must
+  // outlive this.
+  void SetBlockStore(BlockStore* blocks) { blocks_ = blocks; }
+  // From now on, notes that `recall` holds are not put before a question, and it learns of those forgotten.
+  // It must outlive this.
+  void SetRecall(ChatRecall* recall) { recall_ = recall; }
+
   // Runs /remember, /forget, /recall and /memory; nothing for any other command.
   std::optional<Status> Command(const std::string& command, const std::string& argument);
 
@@ -51,6 +63,9 @@ class ChatNotes {
   // Null: there are no notes, or the memory is off. `create`: makes the store where there is none.
   NoteStore* Store(bool create);
   Result<LoadedNotes> OpenStore() const;
+  // Tells recall_ what other processes have changed.
+  void CatchUp(NoteStore& store);
+  Status RemoveBlocks(NoteStore& store, bool erase);
   Result<int64_t> Remember(const std::string& text);
   Status Forget(std::string argument);
   Status ForgetNote(const Note& note, bool erase);
@@ -67,6 +82,9 @@ class ChatNotes {
   std::vector<std::string> control_texts_;
   bool on_;
   LoadedNotes notes_;
+  BlockStore* blocks_ = nullptr;
+  ChatRecall* recall_ = nullptr;
+  int64_t recall_version_ = 0;  // of the notes that recall_ knows
 };
 
 }  // namespace qwen25

@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "cli/chat_notes.h"
+#include "cli/chat_recall.h"
 #include "cli/interrupt.h"
 #include "cli/line_reader.h"
 #include "cli/load_model.h"
@@ -14,7 +15,6 @@
 #include "cli/speculation_flags.h"
 #include "cli/verb.h"
 #include "knowledge/dialogue_log.h"
-#include "memory/recalled_blocks.h"
 #include "text/chat_template.h"
 
 namespace qwen25 {
@@ -64,17 +64,18 @@ class Chat {
     }
   }
 
-  // From now on attention reads what the namespace's dialogues left behind; a new one must begin.
-  Status RecallDialogues(const BlockStore& store, const std::string& name_space) {
-    InferenceEngine& engine = *model_.engine;
-    if (engine.recall_window() == 0) {
-      return InvalidArgument(
-          "--recall-dialogues needs --recall-window: how far back the model sees as it is");
+  void UseBlockStore(BlockStore& store) { notes_.SetBlockStore(&store); }
+
+  // From now on attention reads what the namespace's notes and dialogues left behind; the latter are for a
+  // new one.
+  Status RecallByAttention(BlockStore& store, const ChatRecall::Options& options) {
+    std::vector<NotePassage> passages;
+    if (options.notes) {
+      QWEN25_TRY(passages, notes_.Passages(/*as_turns=*/model_.default_system.has_value()));
     }
-    QWEN25_TRY(recalled_, RecalledBlocks::Load(store, name_space, engine.block_format(), engine.block_shape(),
-                                               engine.execution().threads));
-    fmt::print("[{} blocks of earlier dialogues can be recalled]\n", recalled_ ? recalled_->num_blocks() : 0);
-    return recalled_ ? session_.Recall(*recalled_) : Status();
+    QWEN25_TRY(recall_, ChatRecall::Load(model_, store, options, passages));
+    if (options.notes) notes_.SetRecall(&*recall_);
+    return recall_->blocks() != nullptr ? session_.Recall(*recall_->blocks()) : Status();
   }
 
   // Goes on with the newest dialogue on disk, or, with `start_new`, begins another one behind it.
@@ -191,6 +192,9 @@ class Chat {
     messages_.push_back({.role = "assistant", .content = result->text});
     const std::string known = ReuseSummary(result->reuse, result->num_prompt_tokens);
     if (result->reuse.stored > 0) fmt::print("[{}]\n", known);
+    if (const std::string read = recall_ ? recall_->TakeReads() : ""; !read.empty()) {
+      fmt::print("[attention read {}]\n", read);
+    }
     if (!result->reuse.store.ok()) fmt::print("[memory: {}]\n", result->reuse.store.message());
     last_stats_ = fmt::format(
         "; last answer: {} tokens at {:.1f} tokens/s behind a prompt of {:.2f} s; {}", result->tokens.size(),
@@ -272,7 +276,7 @@ class Chat {
   }
 
   LoadedModel& model_;
-  std::unique_ptr<RecalledBlocks> recalled_;  // outlives the session
+  std::optional<ChatRecall> recall_;  // outlives the session
   Session session_;
   GenerateOptions options_;
   ChatNotes notes_;
@@ -291,9 +295,12 @@ Status RunChat(const ChatFlags& flags) {
   QWEN25_TRY(const LoadedDrafter drafter, LoadDrafter(flags.speculation, flags.model, model, sampling));
   Chat chat(flags, model, sampling, drafter.drafter.get());
   if (store) {
+    chat.UseBlockStore(*store);
     QWEN25_RETURN_IF_ERROR(chat.UseLog(flags.memory, flags.start_new || flags.recall_dialogues));
-    if (flags.recall_dialogues) {
-      QWEN25_RETURN_IF_ERROR(chat.RecallDialogues(*store, flags.memory.name_space));
+    if (flags.recall_dialogues || flags.notes.as_blocks) {
+      QWEN25_RETURN_IF_ERROR(chat.RecallByAttention(*store, {.name_space = flags.memory.name_space,
+                                                             .dialogues = flags.recall_dialogues,
+                                                             .notes = flags.notes.as_blocks}));
     }
   }
   const bool terminal = ::isatty(STDIN_FILENO) != 0;
@@ -328,10 +335,12 @@ void AddChatVerb(CLI::App& app, RunVerb& run) {
   verb->add_flag("--recall-dialogues", flags->recall_dialogues,
                  "Start a new dialogue in which attention also reads the keys and values of earlier ones, "
                  "where they matter; needs --recall-window (docs/memory.md)");
-  verb->footer(std::string("Commands in the chat:\n") + kChatNotesHelp + kHelp +
-               "\nExamples:\n  qwen25 chat -m Qwen2.5-0.5B-Instruct\n"
-               "  qwen25 chat -m Qwen2.5-7B-Instruct --weights int4 --speculate Qwen2.5-0.5B-Instruct\n"
-               "  qwen25 chat -m Qwen2.5-0.5B-Instruct --namespace work --new");
+  verb->footer(
+      std::string("Commands in the chat:\n") + kChatNotesHelp + kHelp +
+      "\nExamples:\n  qwen25 chat -m Qwen2.5-0.5B-Instruct\n"
+      "  qwen25 chat -m Qwen2.5-7B-Instruct --weights int4 --speculate Qwen2.5-0.5B-Instruct\n"
+      "  qwen25 chat -m Qwen2.5-0.5B-Instruct --namespace work --new\n"
+      "  qwen25 chat -m Qwen2.5-0.5B-Instruct --recall-window 4096 --notes-as blocks --recall-dialogues");
   verb->callback([flags, &run] { run = [flags] { return RunChat(*flags); }; });
 }
 

@@ -13,11 +13,6 @@ namespace {
 
 constexpr double kMiB = 1 << 20;
 
-bool HasBlocks(const MemoryFlags& flags) {
-  std::error_code ignored;
-  return std::filesystem::is_directory(BlockStoreFolder(flags.Folder()), ignored);
-}
-
 Result<DialogueLog> OpenDialogues(const MemoryFlags& flags, const std::string& name_space) {
   QWEN25_TRY(const std::optional<std::string> key, flags.Key());
   return DialogueLog::Open(flags.Folder(), name_space, key);
@@ -42,7 +37,7 @@ Status VerifyDialogues(const MemoryFlags& flags) {
 
 // Runs a command of a store that is there.
 Status WithStore(const MemoryFlags& flags, const std::function<Status(BlockStore&)>& command) {
-  if (!HasBlocks(flags)) {
+  if (!HasBlockStore(flags)) {
     return NotFound("{}: no keys and values are stored there", flags.Folder().string());
   }
   QWEN25_TRY(const std::unique_ptr<BlockStore> store, OpenBlockStore(flags));
@@ -53,7 +48,7 @@ Status Erase(const MemoryFlags& flags) {
   QWEN25_TRY(const DialogueLog log, OpenDialogues(flags, flags.name_space));
   QWEN25_TRY(const size_t num_dialogues, log.Erase());
   uint64_t num_blocks = 0;
-  if (HasBlocks(flags)) {
+  if (HasBlockStore(flags)) {
     QWEN25_RETURN_IF_ERROR(WithStore(flags, [&](BlockStore& store) -> Status {
       for (const auto& name_space : store.Stats().namespaces) {
         if (name_space.name == flags.name_space) num_blocks = name_space.num_blocks;
@@ -125,7 +120,7 @@ Status PrintBlockStats(const MemoryFlags& flags) {
     fmt::print("dialogues in namespace {:<16}{:>10}{}\n", name, log.List().size(),
                flags.key_file.empty() ? "" : ", encrypted");
   }
-  if (!HasBlocks(flags)) return {};
+  if (!HasBlockStore(flags)) return {};
   return WithStore(flags, [](BlockStore& store) -> Status {
     const BlockStoreStats stats = store.Stats();
     fmt::print("blocks of keys and values {:>19}, {:.1f} MiB of {:.0f} MiB, index {:.1f} MiB{}\n",
@@ -133,8 +128,12 @@ Status PrintBlockStats(const MemoryFlags& flags) {
                static_cast<double>(stats.max_bytes) / kMiB, static_cast<double>(stats.index_bytes) / kMiB,
                store.IsEncrypted() ? ", encrypted" : "");
     for (const BlockStoreStats::Namespace& name_space : stats.namespaces) {
-      fmt::print("  namespace {:<24}{:>10}, {:.1f} MiB{}\n", name_space.name, name_space.num_blocks,
-                 static_cast<double>(name_space.used_bytes) / kMiB, name_space.pinned ? ", pinned" : "");
+      fmt::print("  namespace {:<24}{:>10}, {:.1f} MiB{}{}\n", name_space.name, name_space.num_blocks,
+                 static_cast<double>(name_space.used_bytes) / kMiB,
+                 name_space.num_passage_blocks == 0
+                     ? ""
+                     : fmt::format(", {} of them of notes", name_space.num_passage_blocks),
+                 name_space.pinned ? ", pinned" : "");
     }
     return {};
   });
@@ -142,7 +141,7 @@ Status PrintBlockStats(const MemoryFlags& flags) {
 
 Status VerifyBlocks(const MemoryFlags& flags) {
   QWEN25_RETURN_IF_ERROR(VerifyDialogues(flags));
-  if (!HasBlocks(flags)) return {};
+  if (!HasBlockStore(flags)) return {};
   return WithStore(flags, [](BlockStore& store) -> Status {
     const InterruptGuard guard;
     Progress progress("verify", "blocks", store.Stats().num_blocks);
@@ -161,7 +160,7 @@ Status VerifyBlocks(const MemoryFlags& flags) {
 }
 
 Status CompactBlocks(const MemoryFlags& flags) {
-  if (!HasBlocks(flags)) return {};
+  if (!HasBlockStore(flags)) return {};
   return WithStore(flags, [](BlockStore& store) -> Status {
     QWEN25_TRY(const uint64_t freed, store.Compact());
     fmt::print("blocks of keys and values: {:.1f} MiB came free\n", static_cast<double>(freed) / kMiB);

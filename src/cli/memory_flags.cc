@@ -31,6 +31,11 @@ Result<std::string> ReadKey(const std::string& path) {
   return key;
 }
 
+// Where KV blocks lie in a memory folder.
+std::filesystem::path BlockStoreFolder(const std::filesystem::path& memory) {
+  return memory / "kv";
+}
+
 }  // namespace
 
 std::filesystem::path MemoryFlags::Folder() const {
@@ -43,8 +48,9 @@ Result<std::optional<std::string>> MemoryFlags::Key() const {
   return std::optional(std::move(key));
 }
 
-std::filesystem::path BlockStoreFolder(const std::filesystem::path& memory) {
-  return memory / "kv";
+bool HasBlockStore(const MemoryFlags& flags) {
+  std::error_code ignored;
+  return std::filesystem::is_directory(BlockStoreFolder(flags.Folder()), ignored);
 }
 
 void AddMemoryFolderFlags(CLI::App& verb, MemoryFlags& flags) {

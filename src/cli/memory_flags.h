@@ -31,8 +31,8 @@ void AddMemoryKeyFlag(CLI::App& verb, MemoryFlags& flags);
 
 // The KV blocks of a memory folder. Errors of BlockStore::Open, and of the key file.
 Result<std::unique_ptr<BlockStore>> OpenBlockStore(const MemoryFlags& flags);
-// Where KV blocks lie in a memory folder.
-std::filesystem::path BlockStoreFolder(const std::filesystem::path& memory);
+// Whether the folder has such blocks.
+bool HasBlockStore(const MemoryFlags& flags);
 
 // The same, given to an engine, which it must outlive. Null, with a note on standard error, where the folder
 // cannot be used: what a model can do without a memory goes on without.

@@ -12,6 +12,7 @@
 #include "base/progress.h"
 #include "cli/embedder_flags.h"
 #include "cli/interrupt.h"
+#include "cli/note_blocks.h"
 #include "cli/note_lines.h"
 #include "cli/read_texts.h"
 
@@ -213,6 +214,7 @@ Status RunForget(const NoteFlags& flags) {
   NoteStore& store = *notes.store;
   if (!chosen) {  // --erase alone: the traces of what was forgotten before
     QWEN25_RETURN_IF_ERROR(store.EraseTraces());
+    QWEN25_RETURN_IF_ERROR(RemoveForgottenNotes(flags.memory, store, /*erase=*/true));
     fmt::print("erased the traces of earlier notes\n");
     return {};
   }
@@ -241,6 +243,7 @@ Status RunForget(const NoteFlags& flags) {
     return Cancelled("nothing was forgotten; --yes forgets these {} without asking", ids.size());
   }
   QWEN25_TRY(const size_t count, store.Forget(ids, flags.erase));
+  QWEN25_RETURN_IF_ERROR(RemoveForgottenNotes(flags.memory, store, flags.erase));
   fmt::print("{} {} notes\n", flags.erase ? "erased" : "forgot", count);
   return {};
 }

@@ -170,6 +170,7 @@ SequenceKv Session::Kv(size_t layer) const {
           .super_summaries = super_panels_.Layer(layer),
           .num_recalled = num_recalled(),
           .source = recalled_,
+          .recalled_tokens = recalled_ == nullptr ? std::span<const uint8_t>() : recalled_->num_tokens(),
           .layer = layer,
           .file = engine_.blocks().file()};
 }

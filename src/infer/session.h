@@ -186,6 +186,8 @@ class Session {
   std::span<float> logits(size_t row);
   // Every token so far.
   std::span<const int32_t> tokens() const { return tokens_; }
+  // The pool's blocks that they are in.
+  const BlockList& blocks() const { return blocks_; }
   // What the names of its blocks begin with (memory/block_id.h).
   const Hash128& names_begin() const { return names_begin_; }
   // Tokens that may still be appended, as far as the model goes.

@@ -1,6 +1,7 @@
 // Sessions and blocks that others computed: of the same engine, or of a process long gone.
 #include <algorithm>
 
+#include "infer/put_blocks.h"
 #include "infer/session.h"
 #include "memory/block_id.h"
 #include "memory/block_summaries.h"
@@ -156,30 +157,18 @@ bool Session::Publish() {
 Status Session::Remember() {
   BlockStore* store = engine_.store();
   if (!Publish() || store == nullptr) return {};
-  const BlockFormat& format = engine_.block_format();
-  std::vector<NewBlock> blocks;
-  std::vector<const std::byte*> layers;
-  std::vector<std::byte> summaries;
-  const size_t block_summaries = size_t{format.num_layers} * format.summary_bytes;
+  std::vector<BlockToPut> blocks;
   while (num_stored_ < names_.size()) {
     const size_t count = std::min(kBlocksPerWrite, names_.size() - num_stored_);
     blocks.clear();
-    layers.resize(count * format.num_layers);
-    for (size_t i = 0; i < layers.size(); ++i) {
-      layers[i] = engine_.blocks().Data(blocks_[num_stored_ + i / format.num_layers], i % format.num_layers);
-    }
-    summaries.resize(layers.size() * format.summary_bytes);
-    SummarizeLayers(engine_.execution().threads, engine_.block_shape(), layers, summaries);
-    for (size_t i = 0; i < count; ++i) {
-      const size_t block = num_stored_ + i;
-      blocks.push_back({.id = names_[block],
+    for (size_t block = num_stored_; block < num_stored_ + count; ++block) {
+      blocks.push_back({.block = blocks_[block],
+                        .id = names_[block],
                         .parent = block == 0 ? Hash128() : names_[block - 1],
                         .position = static_cast<uint32_t>(block),
-                        .tokens = TokensOf(block),
-                        .layers = std::span(layers).subspan(i * format.num_layers, format.num_layers),
-                        .summaries = std::span(summaries).subspan(i * block_summaries, block_summaries)});
+                        .tokens = TokensOf(block)});
     }
-    QWEN25_RETURN_IF_ERROR(store->Put(name_space_, format, blocks));
+    QWEN25_RETURN_IF_ERROR(PutBlocks(engine_, name_space_, blocks));
     num_stored_ += count;
   }
   return {};

@@ -45,6 +45,7 @@ struct QueryTile {
   size_t num_tokens;
   size_t first_position;
   size_t always_visible;  // keys [0, always_visible) are seen by every row, whatever its position
+  size_t block_tokens = kBlockTokens;  // keys of a block that count, the first ones
 
   size_t num_rows() const { return num_tokens * num_heads; }
   size_t block() const { return first_position / kBlockTokens; }
@@ -54,7 +55,7 @@ struct QueryTile {
   // Of these, the ones in a block; 0 behind the last block that the token sees.
   size_t VisibleInBlock(size_t token, size_t block) const {
     const size_t visible = Visible(token), begin = block * kBlockTokens;
-    return visible <= begin ? 0 : std::min(visible - begin, kBlockTokens);
+    return visible <= begin ? 0 : std::min(visible - begin, block_tokens);
   }
   // Blocks that the tile sees. Each of its rows sees a key in each of them.
   size_t NumBlocks() const { return BlocksFor(Visible(num_tokens - 1)); }

@@ -49,6 +49,23 @@ class ChunkFilter {
   Statement note_, tag_;
 };
 
+constexpr std::string_view kSelectChunks =
+    "SELECT c.id, n.id, s.name, n.title, n.source, c.text, c.first_byte, c.end_byte, n.created_ms, "
+    "n.superseded_by FROM chunks c JOIN notes n ON n.id = c.note JOIN namespaces s ON s.id = n.namespace";
+
+// A row of it.
+void ReadChunk(const Statement& row, NoteHit& hit) {
+  hit.chunk = row.Int(0);
+  hit.note = row.Int(1);
+  hit.name_space = row.Text(2);
+  hit.title = row.Text(3);
+  hit.source = row.Text(4);
+  hit.text = row.Text(5);
+  hit.range = {static_cast<size_t>(row.Int(6)), static_cast<size_t>(row.Int(7))};
+  hit.created_ms = row.Int(8);
+  hit.superseded = !row.IsNull(9);
+}
+
 std::string Quoted(const SearchTerm& term) {
   return "\"" + term.text + (term.prefix ? "\"*" : "\"");  // terms hold letters, marks and digits alone
 }
@@ -115,7 +132,7 @@ Result<std::vector<NoteStore::Candidate>> NoteStore::SearchWords(const NoteSearc
 }
 
 Status NoteStore::UpdateIndex(int64_t name_space, NamespaceIndex& index) {
-  QWEN25_TRY(const int64_t version, database_.QueryInt("PRAGMA data_version"));
+  QWEN25_TRY(const int64_t version, DataVersion());
   if (index.vectors && index.data_version == version) return {};
   const uint32_t dimension = embedder_->id().dimension;
   if (!index.vectors) {
@@ -256,25 +273,26 @@ Result<std::vector<NoteHit>> NoteStore::Search(const NoteSearch& search) {
   }
   std::ranges::stable_sort(hits, std::greater(), &NoteHit::score);
   hits.resize(std::min(hits.size(), search.limit));
-  QWEN25_TRY(
-      Statement place,
-      database_.Prepare("SELECT n.id, s.name, n.title, n.source, c.text, c.first_byte, c.end_byte, "
-                        "n.created_ms, n.superseded_by FROM chunks c JOIN notes n ON n.id = c.note JOIN "
-                        "namespaces s ON s.id = n.namespace WHERE c.id = ?"));
+  QWEN25_TRY(Statement place, database_.Prepare(fmt::format("{} WHERE c.id = ?", kSelectChunks)));
   for (NoteHit& hit : hits) {
     QWEN25_TRY(const bool row, place.Bind(1, hit.chunk).Step());
-    if (!row) continue;  // removed by another process just now
-    hit.note = place.Int(0);
-    hit.name_space = place.Text(1);
-    hit.title = place.Text(2);
-    hit.source = place.Text(3);
-    hit.text = place.Text(4);
-    hit.range = {static_cast<size_t>(place.Int(5)), static_cast<size_t>(place.Int(6))};
-    hit.created_ms = place.Int(7);
-    hit.superseded = !place.IsNull(8);
+    if (row) ReadChunk(place, hit);  // else removed by another process just now
   }
   std::erase_if(hits, [](const NoteHit& hit) { return hit.note == 0; });
   return hits;
+}
+
+Result<std::vector<NoteHit>> NoteStore::Chunks(const std::string& name_space) {
+  QWEN25_TRY(Statement chunks,
+             database_.Prepare(fmt::format("{} WHERE s.name = ? AND n.superseded_by IS NULL ORDER BY c.id",
+                                           kSelectChunks)));
+  chunks.Bind(1, name_space);
+  std::vector<NoteHit> hits;
+  while (true) {
+    QWEN25_TRY(const bool row, chunks.Step());
+    if (!row) return hits;
+    ReadChunk(chunks, hits.emplace_back());
+  }
 }
 
 Result<double> NoteStore::UnrelatedCosine() {

@@ -76,6 +76,10 @@ class NoteStore {
   Result<Note> Get(int64_t id);
   // By id, without texts where `with_text` is false.
   Result<std::vector<Note>> List(const NoteFilter& filter, bool with_text = false);
+  // Changes when another process has changed the store since.
+  Result<int64_t> DataVersion() { return database_.QueryInt("PRAGMA data_version"); }
+  // The chunks of a namespace's notes that are true, in their order; ranks and scores are 0.
+  Result<std::vector<NoteHit>> Chunks(const std::string& name_space);
   // Removes notes; returns how many there were. `erase` leaves no trace of them in the files, which are
   // written anew: it takes as long as copying the store.
   Result<size_t> Forget(std::span<const int64_t> ids, bool erase);

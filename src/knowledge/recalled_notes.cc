@@ -12,6 +12,8 @@ namespace {
 
 // Hits looked at for each note wanted: some of the best are not relevant.
 constexpr size_t kLookedAt = 4;
+// And of those that are not wanted, at most.
+constexpr size_t kMaxExcept = 1000;
 // Of FindToForget.
 constexpr size_t kMaxCandidates = 5;
 constexpr double kCertain = 0.5, kLead = 0.2;
@@ -65,8 +67,8 @@ Result<std::vector<RecalledNote>> RecallNotes(NoteStore& store, const std::strin
                                               const RecallOptions& options) {
   std::vector<RecalledNote> recalled;
   if (options.limit == 0) return recalled;
-  QWEN25_TRY(std::vector<RecalledNote> found,
-             Found(store, question, options.namespaces, kLookedAt * options.limit + options.except.size()));
+  const size_t looked_at = kLookedAt * options.limit + std::min(options.except.size(), kMaxExcept);
+  QWEN25_TRY(std::vector<RecalledNote> found, Found(store, question, options.namespaces, looked_at));
   size_t tokens = 0;
   for (RecalledNote& note : found) {
     if (recalled.size() == options.limit) break;

@@ -151,17 +151,21 @@ bool IsUtf8(std::string_view text) {
 
 Result<BlockExportReport> ExportBlocks(const BlockStore& store, std::string_view name_space,
                                        const std::filesystem::path& path, const BlockProgress& progress) {
-  const std::vector<BlockFormat> formats = store.Formats(name_space);
-  if (formats.empty()) return NotFound("namespace {} holds no keys and values", name_space);
+  std::vector<BlockFormat> formats;
+  std::vector<std::vector<StoredBlock>> blocks;
+  uint64_t total = 0, done = 0;
+  for (const BlockFormat& format : store.Formats(name_space)) {
+    std::vector<StoredBlock> list = store.List(name_space, format);
+    std::erase_if(list, [](const StoredBlock& block) { return block.IsOfPassage(); });
+    if (list.empty()) continue;
+    total += list.size();
+    formats.push_back(format);
+    blocks.push_back(ParentsFirst(std::move(list)));
+  }
+  if (formats.empty()) return NotFound("namespace {} holds no keys and values of dialogues", name_space);
   if (!IsUtf8(name_space)) {
     return InvalidArgument("the name of namespace {} is no UTF-8, which a safetensors file asks for",
                            name_space);
-  }
-  std::vector<std::vector<StoredBlock>> blocks;
-  uint64_t total = 0, done = 0;
-  for (const BlockFormat& format : formats) {
-    blocks.push_back(ParentsFirst(store.List(name_space, format)));
-    total += blocks.back().size();
   }
   const auto count = [&]() -> Status {
     if (progress && !progress(done, total)) return Cancelled("stopped; nothing was written");

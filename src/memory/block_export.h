@@ -23,9 +23,10 @@ struct BlockExportReport {
   uint64_t num_orphans = 0;          // not written: what they follow is damaged, or gone
 };
 
-// Writes all blocks of a namespace, not encrypted, whatever the store is. Replaces `path` when it is complete
-// and flushed, and leaves everything as it was otherwise. Changes nothing in the store, nor counts as use.
-// kNotFound where the namespace holds no blocks; kInvalidArgument where its name is no UTF-8; kCancelled.
+// Writes the blocks of a namespace's dialogues, not encrypted, whatever the store is; those of passages are
+// made from their texts wherever these are. Replaces `path` when it is complete and flushed, and leaves
+// everything as it was otherwise. Changes nothing in the store, nor counts as use. kNotFound where the
+// namespace holds none; kInvalidArgument where its name is no UTF-8; kCancelled.
 Result<BlockExportReport> ExportBlocks(const BlockStore& store, std::string_view name_space,
                                        const std::filesystem::path& path, const BlockProgress& progress);
 

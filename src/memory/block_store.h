@@ -23,6 +23,14 @@
 
 namespace qwen25 {
 
+// The position of a block of a passage: a text beside the dialogues, such as a note. It says how many of the
+// block's tokens count, the first `num_tokens`, and where the block stands in its passage (at most 2^24 - 1).
+// The parent is the passage's name, in each of its blocks, so that none depends on another one.
+inline constexpr uint32_t kPassageBlock = uint32_t{1} << 31;
+constexpr uint32_t PassagePosition(size_t index, size_t num_tokens) {
+  return kPassageBlock | static_cast<uint32_t>(num_tokens) << 24 | static_cast<uint32_t>(index);
+}
+
 // A block to be stored. The spans must live during Put.
 struct NewBlock {
   Hash128 id;
@@ -40,6 +48,10 @@ struct StoredBlock {
   uint32_t position = 0;
   uint64_t slot = 0;      // opaque: what Layer() and Summaries() are given; valid until the block is removed
   uint64_t sequence = 0;  // ascending in the order in which blocks were stored
+
+  bool IsOfPassage() const { return (position & kPassageBlock) != 0; }
+  // That count, 1 to kBlockTokens.
+  size_t NumTokens() const;
 };
 
 struct BlockStoreStats {
@@ -49,6 +61,7 @@ struct BlockStoreStats {
   struct Namespace {
     std::string name;
     uint64_t num_blocks = 0, used_bytes = 0;
+    uint64_t num_passage_blocks = 0;  // of num_blocks
     bool pinned = false;
   };
   std::vector<Namespace> namespaces;
@@ -114,6 +127,11 @@ class BlockStore {
   Status Pin(std::string_view name_space, bool pinned);
   // Removes a namespace's blocks for good: afterwards no file holds a trace of them.
   Status Erase(std::string_view name_space);
+  // Removes those blocks of passages, of all formats, that `removes(passage name, block id)` is true for, and
+  // returns how many. With `erase` no file holds a trace of them afterwards, nor of any removed earlier.
+  Result<size_t> RemovePassages(std::string_view name_space,
+                                const std::function<bool(const Hash128& passage, const Hash128& id)>& removes,
+                                bool erase);
   // Rewrites the database without gaps and moves blocks into the fewest slots, so that StoredBlocks of before
   // are no longer valid; says how many bytes came free.
   Result<uint64_t> Compact();

@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "memory/block_store.h"
 #include "memory/block_store_state.h"
+#include "ops/block_attention.h"
 
 namespace qwen25 {
 namespace {
@@ -16,6 +17,10 @@ bool IsRightHeader(const SlotHeader& header, const BlockEntry& entry, const Bloc
 }
 
 }  // namespace
+
+size_t StoredBlock::NumTokens() const {
+  return IsOfPassage() ? std::clamp<size_t>(position >> 24 & 0x7f, 1, kBlockTokens) : kBlockTokens;
+}
 
 std::string BlockStore::State::Describe(const BlockEntry& entry) const {
   return fmt::format("{}: block {} of namespace {} (slot {})",

@@ -67,6 +67,8 @@ struct BlockStore::State {
   // Commits the change to the catalog; then empties the slots of what it removed. An error of that goes to
   // `emptied` (may be null): the change is made all the same.
   Status Commit(BlockCatalog::Change change, Status* emptied = nullptr);
+  // The same for a change that removes: afterwards no file holds a trace of what it removed.
+  Status CommitWithoutTrace(BlockCatalog::Change change);
   // For new blocks, whose slots are given up on an error.
   Status FlushAndCommit(Slots& into, BlockCatalog::Change change);
   // Gives up slots that no entry names yet.

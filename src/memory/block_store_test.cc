@@ -153,6 +153,48 @@ TEST_P(BlockStoreTest, ErasesWithoutATrace) {
   EXPECT_EQ(store.Stats().num_blocks, 5u);
 }
 
+TEST_P(BlockStoreTest, RemovesPassagesAndNothingElse) {
+  TestBlock kept = MakeBlock(1), gone = MakeBlock(2), erased = MakeBlock(3);
+  const TestBlock dialogue = MakeBlock(4);
+  for (TestBlock* block : {&kept, &gone, &erased}) {
+    block->parent = {.low = block->id.low};
+    block->position = PassagePosition(block->id.low % 5, 7);
+  }
+  {
+    BlockStore store = MustOpen(directory_.path(), Options());
+    ASSERT_OK(PutBlocks(store, "ada", {kept, gone, erased, dialogue}));
+    ASSERT_OK(PutBlocks(store, "bob", {gone}));
+    EXPECT_EQ(store.Stats().namespaces[0].num_passage_blocks, 3u);
+    const auto is = [](const TestBlock& wanted) {
+      return [&wanted](const Hash128& passage, const Hash128& id) {
+        EXPECT_EQ(passage.low, id.low);
+        EXPECT_EQ(passage.high, 0u);
+        return id == wanted.id;
+      };
+    };
+    ASSERT_OK_AND_ASSIGN(size_t count, store.RemovePassages("ada", is(gone), /*erase=*/false));
+    EXPECT_EQ(count, 1u);
+    ASSERT_OK_AND_ASSIGN(count, store.RemovePassages("ada", is(dialogue), /*erase=*/false));
+    EXPECT_EQ(count, 0u);
+    ASSERT_OK_AND_ASSIGN(count, store.RemovePassages("nobody", is(gone), /*erase=*/false));
+    EXPECT_EQ(count, 0u);
+    EXPECT_OK(ReadAndCompare(store, "bob", gone));
+    ASSERT_OK_AND_ASSIGN(count, store.RemovePassages("ada", is(erased), /*erase=*/true));
+    EXPECT_EQ(count, 1u);
+    for (const auto& layer : erased.layers) EXPECT_FALSE(AnyFileHolds(directory_.path(), layer));
+    EXPECT_FALSE(AnyFileHolds(directory_.path(), std::as_bytes(std::span(erased.tokens))));
+    EXPECT_FALSE(AnyFileHolds(directory_.path(), std::as_bytes(std::span(&erased.id, 1))));
+  }
+  BlockStore store = MustOpen(directory_.path(), Options());
+  EXPECT_OK(ReadAndCompare(store, "ada", kept));
+  EXPECT_OK(ReadAndCompare(store, "ada", dialogue));
+  EXPECT_FALSE(store.Contains("ada", kTestFormat, gone.id));
+  EXPECT_TRUE(store.List("ada", kTestFormat)[0].IsOfPassage());
+  EXPECT_EQ(store.List("ada", kTestFormat)[0].NumTokens(), 7u);
+  EXPECT_FALSE(store.List("ada", kTestFormat)[1].IsOfPassage());
+  EXPECT_EQ(store.List("ada", kTestFormat)[1].NumTokens(), 64u);
+}
+
 TEST_P(BlockStoreTest, CompactionKeepsContentAndMovesItTogether) {
   BlockStore store = MustOpen(directory_.path(), Options());
   std::vector<TestBlock> kept;

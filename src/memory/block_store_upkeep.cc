@@ -33,15 +33,37 @@ Status BlockStore::Erase(std::string_view name_space) {
     }
   }
   change.removed_formats.assign(unused.begin(), unused.end());
+  return state_->CommitWithoutTrace(std::move(change));
+}
+
+Status BlockStore::State::CommitWithoutTrace(BlockCatalog::Change change) {
   change.needs_compaction = true;
   Status emptied;
-  QWEN25_RETURN_IF_ERROR(state_->Commit(std::move(change), &emptied));
-  for (auto& [slot_bytes, of] : state_->slots) {
+  QWEN25_RETURN_IF_ERROR(Commit(std::move(change), &emptied));
+  for (auto& [slot_bytes, of] : slots) {
     QWEN25_RETURN_IF_ERROR(of.file.EmptyFreeSlots());
     QWEN25_RETURN_IF_ERROR(of.file.Sync());
   }
   QWEN25_RETURN_IF_ERROR(emptied);
-  return catalog.Compact();
+  return catalog->Compact();
+}
+
+Result<size_t> BlockStore::RemovePassages(
+    std::string_view name_space,
+    const std::function<bool(const Hash128& passage, const Hash128& id)>& removes, bool erase) {
+  const auto number = state_->catalog->FindNamespace(name_space);
+  BlockCatalog::Change change;
+  for (const auto& [key, entry] : state_->catalog->entries()) {
+    if (key.name_space != number || (entry->position & kPassageBlock) == 0) continue;
+    if (removes(entry->parent, key.id)) change.removed.push_back(entry.get());
+  }
+  const size_t count = change.removed.size();
+  if (erase) {
+    QWEN25_RETURN_IF_ERROR(state_->CommitWithoutTrace(std::move(change)));
+  } else if (count > 0) {
+    QWEN25_RETURN_IF_ERROR(state_->Commit(std::move(change)));
+  }
+  return count;
 }
 
 Status BlockStore::State::MoveToFront(Slots& of) {
@@ -106,6 +128,7 @@ BlockStoreStats BlockStore::Stats() const {
   for (const auto& [key, entry] : catalog.entries()) {
     BlockStoreStats::Namespace& of = namespaces.at(key.name_space);
     ++of.num_blocks;
+    of.num_passage_blocks += (entry->position & kPassageBlock) != 0;
     of.used_bytes += state_->BytesOf(*entry);
   }
   for (auto& [number, of] : namespaces) {

@@ -10,7 +10,7 @@ Result<std::unique_ptr<RecalledBlocks>> RecalledBlocks::Load(const BlockStore& s
                                                              std::string_view name_space,
                                                              const BlockFormat& format,
                                                              const AttentionShape& shape, ThreadPool& threads,
-                                                             size_t max_blocks) {
+                                                             const RecallFilter& filter) {
   QWEN25_CHECK(format.summary_bytes == SummaryBytes(shape) && format.layer_bytes == shape.BytesPerBlock());
   if (store.IsEncrypted()) {
     return Unsupported(
@@ -18,21 +18,54 @@ Result<std::unique_ptr<RecalledBlocks>> RecalledBlocks::Load(const BlockStore& s
         "dialogues works");
   }
   std::unique_ptr<RecalledBlocks> recalled(new RecalledBlocks(store, format, shape));
+  recalled->name_space_ = name_space;
   recalled->blocks_ = store.List(name_space, format);
   std::vector<StoredBlock>& blocks = recalled->blocks_;
-  if (blocks.size() > max_blocks) {
-    blocks.erase(blocks.begin(), blocks.end() - static_cast<ptrdiff_t>(max_blocks));
+  std::erase_if(blocks, [&](const StoredBlock& block) {
+    return block.IsOfPassage() ? !filter.passages : !filter.dialogues;
+  });
+  if (blocks.size() > filter.max_blocks) {
+    blocks.erase(blocks.begin(), blocks.end() - static_cast<ptrdiff_t>(filter.max_blocks));
   }
-  if (recalled->blocks_.empty()) return std::unique_ptr<RecalledBlocks>();
-  std::vector<Hash128> ids;
-  for (const StoredBlock& block : recalled->blocks_) ids.push_back(block.id);
-  recalled->name_ = CombineHashes(ids);
+  if (blocks.empty()) return std::unique_ptr<RecalledBlocks>();
+  recalled->reads_ = std::make_unique<std::atomic<uint64_t>[]>(blocks.size());
+  recalled->SetName();
   QWEN25_RETURN_IF_ERROR(recalled->LoadPanels(threads));
   return recalled;
 }
 
+void RecalledBlocks::SetName() {
+  std::vector<Hash128> ids;
+  for (const StoredBlock& block : blocks_) ids.push_back(block.id);
+  name_ = CombineHashes(ids);
+}
+
+Status RecalledBlocks::DropRemovedPassages() {
+  bool any = false;
+  for (size_t i = 0; i < blocks_.size(); ++i) {
+    StoredBlock& block = blocks_[i];
+    if (!block.IsOfPassage() || store_.Contains(name_space_, format_, block.id)) continue;
+    block = {};  // a place that holds no block
+    any = true;
+    QWEN25_RETURN_IF_ERROR(LoadPanel(i / kPanelBlocks));
+  }
+  if (any) SetName();
+  return {};
+}
+
+std::unordered_map<Hash128, uint64_t, Hash128Hasher> RecalledBlocks::TakeReads() {
+  std::unordered_map<Hash128, uint64_t, Hash128Hasher> reads;
+  for (size_t i = 0; i < blocks_.size(); ++i) {
+    const uint64_t count = reads_[i].exchange(0, std::memory_order_relaxed);
+    if (count > 0) reads[blocks_[i].IsOfPassage() ? blocks_[i].parent : Hash128()] += count;
+  }
+  return reads;
+}
+
 Status RecalledBlocks::LoadPanels(ThreadPool& threads) {
   num_panels_ = (blocks_.size() + kPanelBlocks - 1) / kPanelBlocks;
+  num_tokens_.assign(size(), kBlockTokens);
+  for (size_t i = 0; i < blocks_.size(); ++i) num_tokens_[i] = static_cast<uint8_t>(blocks_[i].NumTokens());
   const size_t panel_bytes = shape_.BytesPerPanel();
   memory_ = AlignedBuffer<std::byte>(format_.num_layers * num_panels_ * panel_bytes);
   for (size_t i = 0; i < format_.num_layers * num_panels_; ++i) {
@@ -52,21 +85,21 @@ Status RecalledBlocks::LoadPanel(size_t panel) const {
   const size_t first = panel * kPanelBlocks, count = std::min(kPanelBlocks, blocks_.size() - first);
   const size_t bytes = size_t{format_.num_layers} * format_.summary_bytes;
   std::vector<std::byte> summaries(count * bytes);
+  std::vector<bool> is_there;
   std::vector<const std::byte*> of_layer;
   for (size_t i = 0; i < count; ++i) {
     const Status status =
         store_.Summaries(blocks_[first + i], format_, std::span(summaries).subspan(i * bytes, bytes));
-    // A damaged summary costs its block: zeros attract nobody, and Block() checks the rest.
-    if (status.code() == StatusCode::kCorrupt || status.code() == StatusCode::kNotFound) {
-      std::fill_n(summaries.data() + i * bytes, bytes, std::byte{0});
-      continue;
-    }
+    // A damaged summary costs its block, and Block() checks the rest.
+    is_there.push_back(status.ok());
+    if (status.code() == StatusCode::kCorrupt || status.code() == StatusCode::kNotFound) continue;
     QWEN25_RETURN_IF_ERROR(status);
   }
   for (size_t layer = 0; layer < format_.num_layers; ++layer) {
     of_layer.clear();
     for (size_t i = 0; i < count; ++i) {
-      of_layer.push_back(summaries.data() + i * bytes + layer * format_.summary_bytes);
+      of_layer.push_back(is_there[i] ? summaries.data() + i * bytes + layer * format_.summary_bytes
+                                     : nullptr);
     }
     FillPanel(shape_, of_layer, panels_[layer * num_panels_ + panel]);
   }
@@ -82,7 +115,10 @@ void RecalledBlocks::SummarizePanels(size_t layer, std::span<std::byte* const> s
 }
 
 const std::byte* RecalledBlocks::Block(size_t layer, size_t block) const {
-  return block < blocks_.size() ? store_.Layer(blocks_[block], format_, layer) : nullptr;
+  if (block >= blocks_.size()) return nullptr;
+  const std::byte* bytes = store_.Layer(blocks_[block], format_, layer);
+  if (bytes != nullptr) reads_[block].fetch_add(1, std::memory_order_relaxed);
+  return bytes;
 }
 
 }  // namespace qwen25

@@ -1,12 +1,15 @@
 // Stored blocks of a namespace as the beginning of a session's list: what was said in other conversations,
-// recalled by attention itself.
+// and passages such as notes, recalled by attention itself.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "base/hash.h"
@@ -18,6 +21,12 @@
 
 namespace qwen25 {
 
+// What of a namespace is recalled.
+struct RecallFilter {
+  size_t max_blocks = SIZE_MAX;  // the newest
+  bool dialogues = true, passages = true;
+};
+
 // The blocks that a namespace held when Load was called. Their summaries are in RAM, they themselves stay
 // where they are and are read through the map, each layer of each checked before it is first used. A block
 // that is damaged, or was removed since, is left out of attention, and nothing else is.
@@ -26,11 +35,11 @@ namespace qwen25 {
 // not in the namespace is not in the list, and so never scored.
 class RecalledBlocks : public BlockSource {
  public:
-  // At most `max_blocks` of them, the newest. Null where there is nothing to recall. kUnsupported for an
-  // encrypted store. `store` must outlive the result, and not be written to while a forward pass runs.
+  // Null where there is nothing to recall. kUnsupported for an encrypted store. `store` must outlive the
+  // result, and not be written to while a forward pass runs.
   static Result<std::unique_ptr<RecalledBlocks>> Load(const BlockStore& store, std::string_view name_space,
                                                       const BlockFormat& format, const AttentionShape& shape,
-                                                      ThreadPool& threads, size_t max_blocks = SIZE_MAX);
+                                                      ThreadPool& threads, const RecallFilter& filter = {});
 
   // Places in the list, a multiple of kPanelBlocks, and the blocks that are in them.
   size_t size() const { return num_panels_ * kPanelBlocks; }
@@ -44,21 +53,35 @@ class RecalledBlocks : public BlockSource {
   }
   // Writes the summaries of these panels to the super panels of a list that begins with them.
   void SummarizePanels(size_t layer, std::span<std::byte* const> super_panels) const;
+  // [size()] tokens of each that count: those of a dialogue all do, of a passage's blocks perhaps not.
+  std::span<const uint8_t> num_tokens() const { return num_tokens_; }
   // Changes with the blocks and their order.
   const Hash128& name() const { return name_; }
+
+  // Takes passages out that the store no longer holds: the router no longer finds them, and name() is another
+  // one, so that what is computed from now on is not taken for what was computed with them.
+  Status DropRemovedPassages();
+
+  // How often attention read a layer of a passage's blocks since the last call, by the passage's name, and of
+  // all dialogues' under zeros.
+  std::unordered_map<Hash128, uint64_t, Hash128Hasher> TakeReads();
 
   const std::byte* Block(size_t layer, size_t block) const override;
 
  private:
   RecalledBlocks(const BlockStore& store, const BlockFormat& format, const AttentionShape& shape)
       : store_(store), format_(format), shape_(shape) {}
+  void SetName();
   Status LoadPanels(ThreadPool& threads);
   Status LoadPanel(size_t panel) const;
 
   const BlockStore& store_;
   BlockFormat format_;
   AttentionShape shape_;
+  std::string name_space_;
   std::vector<StoredBlock> blocks_;
+  std::unique_ptr<std::atomic<uint64_t>[]> reads_;  // [blocks]
+  std::vector<uint8_t> num_tokens_;                 // [size()]
   Hash128 name_;
   size_t num_panels_ = 0;
   AlignedBuffer<std::byte> memory_;

@@ -143,6 +143,8 @@ struct SequenceKv {
   // What stands for them in `blocks` does not matter.
   size_t num_recalled = 0;
   const BlockSource* source = nullptr;
+  // [num_recalled] tokens of these blocks that are attended to, the first 1 to kBlockTokens; empty: all.
+  std::span<const uint8_t> recalled_tokens = {};
   size_t layer = 0;  // as `source` counts
   // Where `blocks` lie, if in a file: those at the greatest distance of rotary tables that clamp are read
   // from it. They may be many times the memory that there is.

@@ -79,7 +79,8 @@ struct ListedKv {
     return {.blocks = {.pointers = listed.summaries.data(), .offset = offset},
             .supers = {.pointers = listed.super_summaries.data(), .offset = offset},
             .has_supers = !listed.super_summaries.empty(),
-            .num_recalled = listed.num_recalled};
+            .num_recalled = listed.num_recalled,
+            .recalled_tokens = listed.recalled_tokens};
   }
   size_t NumRecalled(size_t sequence) const { return kv[sequence].num_recalled; }
   // Floats of FileCopies for one task; none where no block lies in a file.
@@ -96,6 +97,13 @@ struct ListedKv {
       state.next = listed.blocks[next] + task.kv_head * Block::NumBytes(shape.head_dim);
     }
     return state;
+  }
+  // `tile` as it sees a block.
+  QueryTile Seeing(const AttentionTask& task, const QueryTile& tile, size_t block) const {
+    QueryTile part = tile;
+    const std::span<const uint8_t> counts = kv[task.sequence].recalled_tokens;
+    if (block < counts.size()) part.block_tokens = counts[block];
+    return part;
   }
   void ForgetCopies(float* memory) const {
     if (CopyFloats<KvBlock>() > 0) FileCopies(memory, 0).Forget();
@@ -151,7 +159,7 @@ struct ListedBlocks : ListedKv {
   void AttendTo(const AttentionTask& task, const QueryTile& tile, const RotaryAngles& rotary, size_t block,
                 size_t, float* scratch, const AttendState& state) const {
     const auto data = Readable<KvBlock>(task, tile, rotary, block, scratch);
-    if (data) AttendToBlock(tile, rotary, *data, block, state);
+    if (data) AttendToBlock(Seeing(task, tile, block), rotary, *data, block, state);
   }
 };
 
@@ -178,7 +186,8 @@ struct ListedNarrowBlocks : ListedKv {
                 size_t next, float* scratch, const AttendState& state) const {
     const auto data = Readable<Block>(task, tile, rotary, block, scratch + WideFloats());
     if (!data) return;
-    AttendToBlock(tile, rotary, *data, ScratchBlock(shape, scratch), block, Before<Block>(task, next, state));
+    AttendToBlock(Seeing(task, tile, block), rotary, *data, ScratchBlock(shape, scratch), block,
+                  Before<Block>(task, next, state));
   }
 };
 

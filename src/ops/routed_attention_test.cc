@@ -112,7 +112,7 @@ struct Problem {
       std::vector<double> sum(dim);
       double total = 0;
       for (size_t j = 0; j <= position; ++j) {
-        if (!reads(kv_head, j / kBlockTokens)) continue;
+        if (!reads(kv_head, j)) continue;
         const float* k = &qkv[j * num_cols() + shape.KeyColumn(kv_head)];
         const float* v = &qkv[j * num_cols() + shape.ValueColumn(kv_head)];
         double score = 0;
@@ -146,8 +146,8 @@ TEST(RoutedAttentionTest, IsExactOverTheBlocksThatItRead) {
       const std::vector<float> out = problem.Run({problem.length}, &routing);
       bool left_out = false;
       for (size_t t = 0; t < problem.length; t += 7) {
-        const std::vector<double> expected =
-            problem.Oracle(t, [&](size_t kv_head, size_t block) { return trace.Read(0, kv_head, t, block); });
+        const std::vector<double> expected = problem.Oracle(
+            t, [&](size_t kv_head, size_t j) { return trace.Read(0, kv_head, t, j / kBlockTokens); });
         for (size_t i = 0; i < expected.size(); ++i) {
           ASSERT_NEAR(out[t * expected.size() + i], expected[i], 2e-5) << t;
         }
@@ -293,8 +293,8 @@ TEST(RoutedSelfAttentionTest, GradientsAreThoseOfTheBlocksThatWereRead) {
   const auto loss = [&] {
     double sum = 0;
     for (size_t t = 0; t < problem.length; ++t) {
-      const std::vector<double> out =
-          problem.Oracle(t, [&](size_t kv_head, size_t block) { return trace.Read(0, kv_head, t, block); });
+      const std::vector<double> out = problem.Oracle(
+          t, [&](size_t kv_head, size_t j) { return trace.Read(0, kv_head, t, j / kBlockTokens); });
       for (size_t i = 0; i < out.size(); ++i) sum += out[i] * dout[t * out.size() + i];
     }
     return sum;
@@ -496,7 +496,8 @@ struct RecalledRun {
   RecalledRun(const Problem& problem, const RoutingPolicy& policy, size_t missing = SIZE_MAX)
       : RecalledRun(problem, policy, missing, problem.length) {}
   // Seen at most `max_positions` away.
-  RecalledRun(const Problem& problem, const RoutingPolicy& policy, size_t missing, size_t max_positions)
+  RecalledRun(const Problem& problem, const RoutingPolicy& policy, size_t missing, size_t max_positions,
+              std::span<const uint8_t> num_tokens = {})
       : trace(1, problem.shape.num_kv_heads, problem.length) {
     Machine machine;
     const CachedSequence cache(problem.shape, problem.length);
@@ -514,6 +515,7 @@ struct RecalledRun {
     kv.blocks = own;
     kv.num_recalled = kRecalled;
     kv.source = &source;
+    kv.recalled_tokens = num_tokens;
     const size_t count = problem.length - kFirst;
     const Tensor last = machine.execution.tensors.New(count, problem.num_cols());
     std::copy_n(input.data() + kFirst * problem.num_cols(), count * problem.num_cols(), last.data());
@@ -553,13 +555,47 @@ TEST(RecalledAttentionTest, CompeteWithTheSequencesOwnAndLeaveItsSinkAlone) {
               (run.trace.Read(0, kv_head, t, block) ? any_recalled : any_left_out) = true;
             }
           }
-          const std::vector<double> want = problem.Oracle(t, [&](size_t kv_head, size_t block) {
-            return block != missing && run.trace.Read(0, kv_head, t, block);
+          const std::vector<double> want = problem.Oracle(t, [&](size_t kv_head, size_t j) {
+            return j / kBlockTokens != missing && run.trace.Read(0, kv_head, t, j / kBlockTokens);
           });
           const float* got = &run.out[(t - RecalledRun::kFirst) * problem.out_cols()];
           for (size_t i = 0; i < want.size(); ++i) ASSERT_NEAR(got[i], want[i], 2e-4) << t << " " << i;
         }
         EXPECT_TRUE(any_recalled && any_left_out);
+      }
+    }
+  }
+}
+
+TEST(RecalledAttentionTest, CountAsManyTokensAsTheyHave) {
+  // Of blocks 2 and 3 one token and five; what follows in them is as good as not there.
+  std::vector<uint8_t> counts(RecalledRun::kRecalled, kBlockTokens);
+  counts[2] = 1;
+  counts[3] = 5;
+  for (const KvFormat format : {KvFormat::kFloat32, KvFormat::kFloat16, KvFormat::kInt8}) {
+    const Problem problem(16, 4, 2, 1100, 3, format);
+    const double tolerance = format == KvFormat::kInt8 ? 0.05 : format == KvFormat::kFloat16 ? 5e-3 : 2e-4;
+    for (const auto kind :
+         {RoutingPolicy::Kind::kDense, RoutingPolicy::Kind::kTopK, RoutingPolicy::Kind::kTopP}) {
+      const RoutingPolicy policy = SmallPolicy(kind);
+      const RecalledRun run(problem, policy, SIZE_MAX, problem.length, counts);
+      const RecalledRun whole(problem, policy);
+      size_t reads = 0, reads_of_whole = 0;
+      for (size_t t = RecalledRun::kFirst; t < problem.length; ++t) {
+        for (size_t kv_head = 0; kv_head < 2; ++kv_head) {
+          reads += run.trace.Read(0, kv_head, t, 2);
+          reads_of_whole += whole.trace.Read(0, kv_head, t, 2);
+        }
+        const std::vector<double> want = problem.Oracle(t, [&](size_t kv_head, size_t j) {
+          const size_t block = j / kBlockTokens;
+          return run.trace.Read(0, kv_head, t, block) &&
+                 (block >= counts.size() || j % kBlockTokens < counts[block]);
+        });
+        const float* got = &run.out[(t - RecalledRun::kFirst) * problem.out_cols()];
+        for (size_t i = 0; i < want.size(); ++i) ASSERT_NEAR(got[i], want[i], tolerance) << t << " " << i;
+      }
+      if (kind != RoutingPolicy::Kind::kDense) {
+        EXPECT_LT(reads, reads_of_whole) << "a token is worth less than 64";
       }
     }
   }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <vector>
 
 #include "base/check.h"
 #include "kernels/block_summary.h"
@@ -42,15 +43,18 @@ void FillPanel(const AttentionShape& shape, std::span<const std::byte* const> su
   const size_t numbers = NumbersPerSummary(shape.head_dim);
   for (size_t kv_head = 0; kv_head < shape.num_kv_heads; ++kv_head) {
     uint16_t* head = HeadPanel(shape, panel, kv_head);
-    for (size_t column = 0; column < summaries.size(); ++column) {
-      const auto* from = reinterpret_cast<const uint16_t*>(summaries[column]) + kv_head * numbers;
-      for (size_t i = 0; i < numbers; ++i) head[i * kPanelBlocks + column] = from[i];
-    }
-    // Means and outliers of 0, radii and variances of minus infinity: every score is minus infinity.
-    for (size_t i = 0; i < numbers; ++i) {
-      const bool spread = i >= shape.head_dim && i < 2 * shape.head_dim;
-      std::fill(head + i * kPanelBlocks + summaries.size(), head + (i + 1) * kPanelBlocks,
-                spread ? kMinusInfinity : uint16_t{0});
+    for (size_t column = 0; column < kPanelBlocks; ++column) {
+      uint16_t* to = head + column;
+      if (column < summaries.size() && summaries[column] != nullptr) {
+        const auto* from = reinterpret_cast<const uint16_t*>(summaries[column]) + kv_head * numbers;
+        for (size_t i = 0; i < numbers; ++i) to[i * kPanelBlocks] = from[i];
+        continue;
+      }
+      // Means and outliers of 0, radii and variances of minus infinity: every score is minus infinity.
+      for (size_t i = 0; i < numbers; ++i) {
+        const bool is_spread = i >= shape.head_dim && i < 2 * shape.head_dim;
+        to[i * kPanelBlocks] = is_spread ? kMinusInfinity : uint16_t{0};
+      }
     }
   }
 }
@@ -61,10 +65,16 @@ void SummarizeStoredPanel(const AttentionShape& shape, const std::byte* panel, s
   const AlignedBuffer<uint16_t> whole(NumbersPerPanel(shape.head_dim));
   for (size_t kv_head = 0; kv_head < shape.num_kv_heads; ++kv_head) {
     const uint16_t* head = HeadPanel(shape, const_cast<std::byte*>(panel), kv_head);
+    std::vector<size_t> columns;  // with a block
+    for (size_t column = 0; column < num_blocks; ++column) {
+      if (head[shape.head_dim * kPanelBlocks + column] != kMinusInfinity) columns.push_back(column);
+    }
     // Blocks that are not there count as those that are, over again.
+    if (columns.empty()) columns.push_back(0);
     for (size_t row = 0; row < NumbersPerSummary(shape.head_dim); ++row) {
       for (size_t column = 0; column < kPanelBlocks; ++column) {
-        whole.data()[row * kPanelBlocks + column] = head[row * kPanelBlocks + column % num_blocks];
+        whole.data()[row * kPanelBlocks + column] =
+            head[row * kPanelBlocks + columns[column % columns.size()]];
       }
     }
     SummarizePanel(shape.head_dim, whole.data(), lane, HeadPanel(shape, super_panel, kv_head));

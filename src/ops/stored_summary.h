@@ -15,11 +15,11 @@ size_t SummaryBytes(const AttentionShape& shape);
 // The summary of a full block of BytesPerBlock() bytes: what AppendKv writes into a panel for it.
 void SummarizeStoredBlock(const AttentionShape& shape, const std::byte* block, std::span<std::byte> summary);
 
-// Fills a panel, kv head by kv head, of the summaries of up to kPanelBlocks blocks. The columns behind them
-// say that nothing there is worth reading.
+// Fills a panel, kv head by kv head, of the summaries of up to kPanelBlocks blocks. The columns behind them,
+// and of those that are null, say that nothing there is worth reading.
 void FillPanel(const AttentionShape& shape, std::span<const std::byte* const> summaries, std::byte* panel);
 
-// Summarises a panel that holds `num_blocks` blocks (at least one) as column `lane` of a super panel.
+// Summarises a panel of up to `num_blocks` blocks, as FillPanel wrote it, as column `lane` of a super panel.
 void SummarizeStoredPanel(const AttentionShape& shape, const std::byte* panel, size_t num_blocks, size_t lane,
                           std::byte* super_panel);
 

@@ -82,6 +82,14 @@ TEST(StoredSummaryTest, APanelOfStoredSummariesIsThatOfTheBlocks) {
     FillPanel(all.shape, repeated, panel.data());
     SummarizeStoredPanel(all.shape, panel.data(), kPanelBlocks, 7, want.data());
     EXPECT_EQ(std::memcmp(super.data(), want.data(), want.size()), 0);
+
+    // And one that is not there, wherever it stands, is not in it.
+    std::vector<const std::byte*> gaps(pointers.begin(), pointers.begin() + few);
+    gaps.insert(gaps.begin() + 2, nullptr);
+    FillPanel(all.shape, gaps, panel.data());
+    std::memset(super.data(), 0, super.size());
+    SummarizeStoredPanel(all.shape, panel.data(), gaps.size(), 7, super.data());
+    EXPECT_EQ(std::memcmp(super.data(), want.data(), want.size()), 0);
   }
 }
 

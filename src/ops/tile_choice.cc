@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <limits>
 
 #include "base/check.h"
@@ -149,6 +150,10 @@ void TileChoice::Choose(const RoutingPolicy& policy, const RotaryAngles& rotary,
     ScorePanel(rotary, rows, tile.block(), panel, policy.score, state.queries, score_, {scores_ + at, stride},
                {with_bounds ? bounds_ + at : nullptr, stride});
   }
+  if (!panels.recalled_tokens.empty()) {
+    WeighByTokens(panels.recalled_tokens, scores_);
+    if (with_bounds) WeighByTokens(panels.recalled_tokens, bounds_);
+  }
   probes_ = policy.kind == RoutingPolicy::Kind::kTopP && policy.probe_blocks < policy.max_blocks
                 ? policy.probe_blocks
                 : 0;
@@ -170,6 +175,19 @@ void TileChoice::Choose(const RoutingPolicy& policy, const RotaryAngles& rotary,
       token_shares_[t] = read_share;
     } else {
       token_shares_[t] = ChooseBlocks(first, {shares_, count}, read_share, {order_, count}, chosen);
+    }
+  }
+}
+
+void TileChoice::WeighByTokens(std::span<const uint8_t> recalled_tokens, float* scores) const {
+  for (size_t slot = 0; slot < num_slots_; ++slot) {
+    const size_t first = size_t{panels_[slot]} * kPanelBlocks;
+    for (size_t column = 0; first + column < recalled_tokens.size() && column < kPanelBlocks; ++column) {
+      const uint8_t count = recalled_tokens[first + column];
+      if (count == kBlockTokens) continue;
+      const float less = std::log2(static_cast<float>(count) / kBlockTokens);
+      float* score = scores + slot * kPanelBlocks + column;
+      for (size_t row = 0; row < num_tokens_ * num_heads_; ++row) score[row * sizes_.blocks()] += less;
     }
   }
 }

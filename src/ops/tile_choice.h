@@ -37,7 +37,8 @@ struct SequencePanels {
   PanelList blocks;
   PanelList supers;  // of complete panels
   bool has_supers = false;
-  size_t num_recalled = 0;  // blocks of other sequences, at the list's beginning
+  size_t num_recalled = 0;                        // blocks of other sequences, at the list's beginning
+  std::span<const uint8_t> recalled_tokens = {};  // as in SequenceKv
 };
 
 // Room that the choices of one call need.
@@ -94,6 +95,8 @@ class TileChoice {
  private:
   void ChooseFarPanels(const RoutingPolicy& policy, const RotaryAngles& rotary, const AttendState& state,
                        const PanelList& supers, size_t num_far);
+  // What summaries do not know of: blocks of which fewer tokens count have a smaller sum of exponentials.
+  void WeighByTokens(std::span<const uint8_t> recalled_tokens, float* scores) const;
   size_t ColumnsOf(size_t slot) const;  // of a panel, up to the last candidate
   // Sinks among a panel's columns: [first, second).
   std::pair<size_t, size_t> SinkColumns(size_t slot) const;

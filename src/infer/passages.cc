@@ -1,0 +1,169 @@
+#include "infer/passages.h"
+
+#include <algorithm>
+#include <deque>
+#include <string>
+#include <unordered_set>
+
+#include "infer/put_blocks.h"
+#include "memory/block_id.h"
+
+namespace qwen25 {
+namespace {
+
+// Of a piece, and of the pieces that share a forward pass.
+constexpr size_t kMaxTokens = 512;
+
+// A part of a passage that is a sequence of its own.
+struct Piece {
+  size_t passage;               // of those wanted
+  size_t position;              // of its first block in the passage
+  size_t num_tokens;            // of the passage
+  std::vector<int32_t> tokens;  // these, and what fills whole blocks
+  std::vector<Hash128> ids;     // of these
+};
+
+class PassageSync {
+ public:
+  PassageSync(InferenceEngine& engine, std::string_view name_space, std::span<const Passage> wanted)
+      : engine_(engine), store_(*engine.store()), name_space_(name_space), wanted_(wanted) {
+    const size_t limit = engine.recall_window() > 0 ? engine.recall_window() : engine.max_context_tokens();
+    max_tokens_ = std::min(kMaxTokens, limit / kBlockTokens * kBlockTokens);
+  }
+
+  Result<PassageReport> Run(const std::function<bool(size_t done, size_t total)>& progress) {
+    if (max_tokens_ == 0) {
+      return InvalidArgument("a context of {} tokens holds no block of {}", engine_.max_context_tokens(),
+                             kBlockTokens);
+    }
+    for (size_t i = 0; i < wanted_.size(); ++i) CutUp(i);
+    const auto unwanted = [&](const Hash128&, const Hash128& id) { return !ids_.contains(id); };
+    PassageReport report;
+    QWEN25_TRY(report.num_removed_blocks, store_.RemovePassages(name_space_, unwanted, /*erase=*/false));
+    std::vector<bool> known(wanted_.size(), true);
+    for (const Piece& piece : pieces_) {
+      if (!IsStored(piece)) known[piece.passage] = false;
+    }
+    report.num_known = static_cast<size_t>(std::ranges::count(known, true));
+    std::erase_if(pieces_, [&](const Piece& piece) { return known[piece.passage]; });
+    {
+      const DenseRouting dense(engine_, max_tokens_);
+      report.status = ComputeAll(wanted_.size() - report.num_known, progress);
+    }
+    if (report.status.code() == StatusCode::kInvalidArgument) return report.status;
+    report.is_stored = std::move(known);
+    for (size_t i = 0; i < pieces_.size();) {
+      const size_t passage = pieces_[i].passage;
+      bool whole = true;
+      for (; i < pieces_.size() && pieces_[i].passage == passage; ++i) whole = whole && IsStored(pieces_[i]);
+      report.is_stored[passage] = whole;
+      report.num_computed += whole;
+    }
+    return report;
+  }
+
+ private:
+  // While it lives, sequences of up to `tokens` read all of themselves.
+  class DenseRouting {
+   public:
+    DenseRouting(InferenceEngine& engine, size_t tokens) : engine_(engine), before_(engine.routing()) {
+      RoutingPolicy policy = before_;
+      policy.dense_below = std::max(policy.dense_below, static_cast<uint32_t>(tokens));
+      QWEN25_CHECK(engine_.SetRouting(policy).ok());
+    }
+    ~DenseRouting() { QWEN25_CHECK(engine_.SetRouting(before_).ok()); }
+    DenseRouting(const DenseRouting&) = delete;
+    DenseRouting& operator=(const DenseRouting&) = delete;
+
+   private:
+    InferenceEngine& engine_;
+    const RoutingPolicy before_;
+  };
+
+  void CutUp(size_t index) {
+    const Passage& passage = wanted_[index];
+    size_t position = 0;
+    for (size_t begin = 0; begin < passage.tokens.size(); begin += max_tokens_) {
+      const size_t count = std::min(max_tokens_, passage.tokens.size() - begin);
+      Piece piece = {.passage = index, .position = position, .num_tokens = count, .tokens = {}, .ids = {}};
+      const size_t num_blocks = (count + kBlockTokens - 1) / kBlockTokens;
+      for (size_t i = 0; i < num_blocks * kBlockTokens; ++i) {
+        piece.tokens.push_back(passage.tokens[begin + i % count]);
+      }
+      const Hash128 parts[] = {engine_.block_format().fingerprint,
+                               HashBytes128(std::as_bytes(std::span(name_space_))), passage.name,
+                               Hash128{.low = position}};
+      for (size_t block = 0; block < num_blocks; ++block) {
+        piece.ids.push_back(BlockIdOf(block == 0 ? CombineHashes(parts) : piece.ids.back(),
+                                      std::span(piece.tokens).subspan(block * kBlockTokens, kBlockTokens)));
+      }
+      position += num_blocks;
+      ids_.insert(piece.ids.begin(), piece.ids.end());
+      pieces_.push_back(std::move(piece));
+    }
+  }
+
+  bool IsStored(const Piece& piece) const {
+    return std::ranges::all_of(piece.ids, [&](const Hash128& id) {
+      return store_.Contains(name_space_, engine_.block_format(), id);
+    });
+  }
+
+  Status ComputeAll(size_t num_passages, const std::function<bool(size_t done, size_t total)>& progress) {
+    for (size_t first = 0, done = 0; first < pieces_.size();) {
+      if (progress && !progress(done, num_passages)) {
+        return Cancelled("stopped after {} of {} passages; they are stored", done, num_passages);
+      }
+      size_t end = first, tokens = 0;
+      for (; end < pieces_.size() && tokens + pieces_[end].tokens.size() <= kMaxTokens; ++end) {
+        tokens += pieces_[end].tokens.size();
+        done += end == 0 || pieces_[end].passage != pieces_[end - 1].passage;
+      }
+      QWEN25_RETURN_IF_ERROR(Compute(std::span(pieces_).subspan(first, end - first)));
+      first = end;
+    }
+    return {};
+  }
+
+  // In one forward pass and one transaction.
+  Status Compute(std::span<const Piece> pieces) {
+    std::deque<Session> sessions;
+    std::vector<SessionTokens> parts;
+    for (const Piece& piece : pieces) {
+      parts.push_back({&sessions.emplace_back(engine_, name_space_), piece.tokens});
+    }
+    QWEN25_RETURN_IF_ERROR(AppendTogether(engine_, parts));
+    std::vector<BlockToPut> blocks;
+    for (size_t i = 0; i < pieces.size(); ++i) {
+      for (size_t block = 0; block < pieces[i].ids.size(); ++block) {
+        const size_t begin = block * kBlockTokens;
+        const size_t count = std::min(kBlockTokens, pieces[i].num_tokens - begin);
+        blocks.push_back({.block = sessions[i].blocks()[block],
+                          .id = pieces[i].ids[block],
+                          .parent = wanted_[pieces[i].passage].name,
+                          .position = PassagePosition(pieces[i].position + block, count),
+                          .tokens = std::span(pieces[i].tokens).subspan(begin, kBlockTokens)});
+      }
+    }
+    return PutBlocks(engine_, name_space_, blocks);
+  }
+
+  InferenceEngine& engine_;
+  BlockStore& store_;
+  const std::string name_space_;
+  const std::span<const Passage> wanted_;
+  size_t max_tokens_;
+  std::vector<Piece> pieces_;
+  std::unordered_set<Hash128, Hash128Hasher> ids_;  // of all that are wanted
+};
+
+}  // namespace
+
+Result<PassageReport> SyncPassages(InferenceEngine& engine, std::string_view name_space,
+                                   std::span<const Passage> wanted,
+                                   const std::function<bool(size_t done, size_t total)>& progress) {
+  QWEN25_CHECK(engine.store() != nullptr);
+  return PassageSync(engine, name_space, wanted).Run(progress);
+}
+
+}  // namespace qwen25
