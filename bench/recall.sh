@@ -73,6 +73,11 @@ far=(--kv float16 --routing top_k:16,dense_below=1024 --recall-window 2048 --wor
 recall "${far[@]}" --length 10000,30000,100000,300000,1000000 --histories 1 -o recall_map.svg
 recall "${far[@]}" --length 4096,10000,30000,100000,300000,1000000 --histories 1 --text "$books" -o recall_books.svg
 recall "${far[@]}" --length 10000,100000 --histories 3 --dialogues 10
+# More facts in notes of their own, which attention recalls beside the history and beside dialogues that ended.
+for notes in 20 100; do
+  recall "${far[@]}" --length 4096,10000,100000 --histories 3 --notes "$notes"
+  recall "${far[@]}" --length 10000,100000 --histories 3 --notes "$notes" --dialogues 10
+done
 # What a token costs; wants a machine that does nothing else.
 for length in 10000 100000 1000000; do
   recall "${far[@]}" --length "$length" --histories 1 --growth recall_growth.svg

@@ -122,6 +122,7 @@ class PassageSync {
       QWEN25_RETURN_IF_ERROR(Compute(std::span(pieces_).subspan(first, end - first)));
       first = end;
     }
+    if (progress && num_passages > 0) progress(num_passages, num_passages);
     return {};
   }
 

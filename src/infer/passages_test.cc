@@ -205,6 +205,7 @@ TEST(PassagesTest, StopsAndGoesOn) {
     passages.push_back({.name = {.low = i}, .tokens = RandomTokens(100, 70, i)});
   const auto stop = [](size_t done, size_t total) {
     EXPECT_EQ(total, 20u);
+    EXPECT_LE(done, total);
     return done < 8;
   };
   ASSERT_OK_AND_ASSIGN(const PassageReport first, SyncPassages(process.engine, "mine", passages, stop));
