@@ -134,6 +134,10 @@ Status FillStore(BlockStore& store, const AttentionShape& shape, const BlockForm
   return {};
 }
 
+size_t NumSupers(const RecalledBlocks& recalled) {
+  return recalled.num_panels() * kPanelParts / kPanelBlocks + 2;
+}
+
 // One layer of attention over recalled blocks and a window of its own, one token at a time.
 class RecallQueries {
  public:
@@ -146,7 +150,7 @@ class RecallQueries {
         rotary_(InverseFrequencies(shape.head_dim, 1e6), kWindowBlocks * kBlockTokens, /*clamps=*/true),
         own_(shape.BytesPerBlock(), 1, kWindowBlocks + 1),
         own_panels_(shape.BytesPerPanel(), 1, 2),
-        super_panels_(shape.BytesPerPanel(), num_layers, recalled.num_panels() / kPanelBlocks + 2) {}
+        super_panels_(shape.BytesPerPanel(), num_layers, NumSupers(recalled)) {}
 
   Status Prepare() {
     std::vector<std::byte*> front(recalled_.size());
@@ -156,7 +160,7 @@ class RecallQueries {
     }
     blocks_ = std::move(front);
     std::vector<BlockPool::BlockId> supers, panels;
-    for (size_t i = 0; i < recalled_.num_panels() / kPanelBlocks + 2; ++i) {
+    for (size_t i = 0; i < NumSupers(recalled_); ++i) {
       QWEN25_TRY(const BlockPool::BlockId id, super_panels_.Take());
       supers.push_back(id);
     }

@@ -139,7 +139,7 @@ Session::Session(InferenceEngine& engine, std::string name_space)
       panels_(engine.summaries(), engine.model().layers.size(),
               DivideUp(engine.max_context_tokens(), kBlockTokens * kPanelBlocks)),
       super_panels_(engine.super_summaries(), engine.model().layers.size(),
-                    DivideUp(engine.max_context_tokens(), kBlockTokens * kPanelBlocks * kPanelBlocks)) {
+                    DivideUp(engine.max_context_tokens(), kBlockTokens * kPartBlocks * kPanelBlocks)) {
   tokens_.reserve(engine.max_context_tokens());
   logits_.reserve(engine.model().config().vocab_size);
 }
@@ -160,7 +160,7 @@ Status Session::Reserve(size_t num_tokens) {
 }
 
 size_t Session::NumSuperPanels(size_t num_panels) const {
-  return DivideUp(num_recalled() / kPanelBlocks + num_panels, kPanelBlocks);
+  return DivideUp((num_recalled() / kPanelBlocks + num_panels) * kPanelParts, kPanelBlocks);
 }
 
 SequenceKv Session::Kv(size_t layer) const {

@@ -122,8 +122,12 @@ Status Session::Summarize(size_t first_block, size_t end_block) {
 
 Status Session::Recall(const RecalledBlocks& recalled) {
   QWEN25_CHECK(tokens_.empty() && recalled_ == nullptr && engine_.recall_window() > 0);
-  QWEN25_RETURN_IF_ERROR(super_panels_.Grow((recalled.num_panels() + kPanelBlocks - 1) / kPanelBlocks));
   recalled_ = &recalled;
+  if (const Status status = super_panels_.Grow(NumSuperPanels(0)); !status.ok()) {
+    super_panels_.Shrink(0);
+    recalled_ = nullptr;
+    return status;
+  }
   names_begin_ = NamesBegin();
   const std::vector<std::byte*> places(recalled.size());
   for (size_t layer = 0; layer < engine_.model().layers.size(); ++layer) {

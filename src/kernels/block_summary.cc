@@ -100,20 +100,21 @@ HWY_INLINE void Summarize(size_t head_dim, const Load& load, size_t lane, uint16
 
 // With the blocks' means c_b, radii r_b and variances v_b around the mean c of the c_b: a key is at most
 // |c_b - c| + r_b away, and its variance is the mean of v_b + |c_b - c|^2 / 2.
-void SummarizePanelImpl(size_t head_dim, const uint16_t* panel, size_t lane, uint16_t* super_panel) {
+void SummarizePartImpl(size_t head_dim, const uint16_t* panel, size_t first_column, size_t lane,
+                       uint16_t* super_panel) {
   const size_t half = head_dim / 2;
-  const SummaryColumn from(head_dim, 0, panel);
+  const SummaryColumn from(head_dim, first_column, panel);
   const SummaryColumn to(head_dim, lane, super_panel);
-  HWY_ALIGN float distances[kPanelBlocks] = {};
+  HWY_ALIGN float distances[kPartBlocks] = {};
   for (size_t i = 0; i < half; ++i) {
     const size_t x = i * kPanelBlocks, y = (i + half) * kPanelBlocks;
     Vec sum_x = hn::Zero(kTag), sum_y = hn::Zero(kTag);
-    for (size_t b = 0; b < kPanelBlocks; b += kLanes) {
+    for (size_t b = 0; b < kPartBlocks; b += kLanes) {
       sum_x = hn::Add(sum_x, LoadFloats(kTag, from.mean + x + b));
       sum_y = hn::Add(sum_y, LoadFloats(kTag, from.mean + y + b));
     }
-    to.mean[x] = FloatToFloat16(Sum(sum_x) / kPanelBlocks);
-    to.mean[y] = FloatToFloat16(Sum(sum_y) / kPanelBlocks);
+    to.mean[x] = FloatToFloat16(Sum(sum_x) / kPartBlocks);
+    to.mean[y] = FloatToFloat16(Sum(sum_y) / kPartBlocks);
     const Vec center_x = hn::Set(kTag, Float16ToFloat(to.mean[x]));
     const Vec center_y = hn::Set(kTag, Float16ToFloat(to.mean[y]));
     const auto square = [&](const uint16_t* points, size_t b) HWY_ATTR {
@@ -122,7 +123,7 @@ void SummarizePanelImpl(size_t head_dim, const uint16_t* panel, size_t lane, uin
       return hn::MulAdd(dy, dy, hn::Mul(dx, dx));
     };
     Vec greatest = hn::Zero(kTag), sum = hn::Zero(kTag);
-    for (size_t b = 0; b < kPanelBlocks; b += kLanes) {
+    for (size_t b = 0; b < kPartBlocks; b += kLanes) {
       const Vec mean_square = square(from.mean, b);
       greatest = hn::Max(greatest, hn::Add(hn::Sqrt(mean_square), LoadFloats(kTag, from.radius + x + b)));
       sum =
@@ -130,9 +131,9 @@ void SummarizePanelImpl(size_t head_dim, const uint16_t* panel, size_t lane, uin
       hn::Store(hn::Add(hn::Load(kTag, distances + b), square(from.outlier, b)), kTag, distances + b);
     }
     to.radius[x] = RoundUp(hn::GetLane(hn::MaxOfLanes(kTag, greatest)) * (1 + 0x1p-20f));
-    to.variance[x] = FloatToFloat16(Sum(sum) / kPanelBlocks);
+    to.variance[x] = FloatToFloat16(Sum(sum) / kPartBlocks);
   }
-  const size_t outlier = Greatest(distances, kPanelBlocks);
+  const size_t outlier = Greatest(distances, kPartBlocks);
   for (size_t d = 0; d < head_dim; ++d)
     to.outlier[d * kPanelBlocks] = from.outlier[d * kPanelBlocks + outlier];
 }
@@ -177,13 +178,13 @@ void LoadScoreQueriesImpl(size_t head_dim, size_t num_rows, const float* queries
 // hardware stops looking ahead at the end of a page, and each part of a panel is about one.
 struct RowsAhead {
   const uint16_t* at;  // may be null
-  size_t count;
+  size_t count, cols;
 
   // The i-th of `num_steps` parts.
   void Ask(size_t i, size_t num_steps) const {
     if (at == nullptr) return;
     for (size_t row = count * i / num_steps; row < count * (i + 1) / num_steps; ++row) {
-      for (size_t j = 0; j < kPanelBlocks; j += 64 / sizeof(*at)) hwy::Prefetch(at + row * kPanelBlocks + j);
+      for (size_t j = 0; j < cols; j += 64 / sizeof(*at)) hwy::Prefetch(at + row * kPanelBlocks + j);
     }
   }
 };
@@ -333,7 +334,8 @@ void ScorePanelImpl(const RotaryAngles& rotary, size_t num_rows, size_t query_bl
   const PanelProducts products(rotary, num_rows, query_block, panel, queries, state);
   const size_t cols = products.cols();
   const bool has_outliers = kind == BlockScore::kOutlier;
-  const RowsAhead rest = {from.variance, head_dim / 2 + head_dim}, next = {panel.next, head_dim};
+  const RowsAhead rest = {from.variance, head_dim / 2 + head_dim, cols};
+  const RowsAhead next = {panel.next, head_dim, panel.next_blocks};
   products.OfPoints(from.mean, has_outliers ? rest : next, scores);
   if (bounds.data != nullptr) {
     for (size_t row = 0; row < num_rows; ++row) {
@@ -467,7 +469,7 @@ namespace {
 HWY_EXPORT(SummarizeBlockImpl);
 HWY_EXPORT(SummarizeHalfBlockImpl);
 HWY_EXPORT(SummarizeInt8BlockImpl);
-HWY_EXPORT(SummarizePanelImpl);
+HWY_EXPORT(SummarizePartImpl);
 HWY_EXPORT(LoadScoreQueriesImpl);
 HWY_EXPORT(ScorePanelImpl);
 HWY_EXPORT(BlockSharesImpl);
@@ -487,8 +489,9 @@ void SummarizeBlock(size_t head_dim, const HalfKvBlock& block, size_t lane, uint
 void SummarizeBlock(size_t head_dim, const Int8KvBlock& block, size_t lane, uint16_t* panel) {
   HWY_DYNAMIC_DISPATCH(SummarizeInt8BlockImpl)(head_dim, block, lane, panel);
 }
-void SummarizePanel(size_t head_dim, const uint16_t* panel, size_t lane, uint16_t* super_panel) {
-  HWY_DYNAMIC_DISPATCH(SummarizePanelImpl)(head_dim, panel, lane, super_panel);
+void SummarizePart(size_t head_dim, const uint16_t* panel, size_t first_column, size_t lane,
+                   uint16_t* super_panel) {
+  HWY_DYNAMIC_DISPATCH(SummarizePartImpl)(head_dim, panel, first_column, lane, super_panel);
 }
 void LoadScoreQueries(size_t head_dim, size_t num_rows, const float* queries, const BlockScoreState& state) {
   HWY_DYNAMIC_DISPATCH(LoadScoreQueriesImpl)(head_dim, num_rows, queries, state);

@@ -50,10 +50,15 @@ void SummarizeBlock(size_t head_dim, const KvBlock& block, size_t lane, uint16_t
 void SummarizeBlock(size_t head_dim, const HalfKvBlock& block, size_t lane, uint16_t* panel);
 void SummarizeBlock(size_t head_dim, const Int8KvBlock& block, size_t lane, uint16_t* panel);
 
-// Writes the summary of a whole panel, all 64 blocks of which are summarised, to column `lane` of another:
-// that of its keys as they are seen at one distance, whichever block they stand in. Its outlier is the one
-// among the outliers of the blocks, and the others do not count in its variances.
-void SummarizePanel(size_t head_dim, const uint16_t* panel, size_t lane, uint16_t* super_panel);
+// Blocks that have one summary together, kPanelParts of these to a panel.
+inline constexpr size_t kPartBlocks = 16;
+inline constexpr size_t kPanelParts = kPanelBlocks / kPartBlocks;
+
+// Writes the summary of part of a panel, its kPartBlocks columns from `first_column` on, to column `lane` of
+// another panel: that of the blocks' keys as they are seen at one distance, whichever block they stand in.
+// Its outlier is the one among the outliers of the blocks, and the others do not count in its variances.
+void SummarizePart(size_t head_dim, const uint16_t* panel, size_t first_column, size_t lane,
+                   uint16_t* super_panel);
 
 // The queries of a tile as scores see them, in scratch memory of NumFloats.
 struct BlockScoreState {
@@ -83,13 +88,14 @@ struct ScoreRows {
   float* data;
   size_t stride;
 };
-// The panel to score: its first `num_blocks` columns, the first of which is block `first_block` of the
-// sequence; or, of a super panel, panels of 64 blocks.
+// The panel to score, or a part of one: the `num_blocks` columns from `data` on, the first of which is block
+// `first_block` of the sequence; or, of a super panel, a part of kPartBlocks blocks.
 struct ScoredPanel {
   const uint16_t* data;
   size_t first_block, num_blocks;
   size_t blocks_per_column = 1;
-  const uint16_t* next = nullptr;  // the panel to score after this one, if known
+  const uint16_t* next = nullptr;  // what is scored after this, if known
+  size_t next_blocks = 0;          // its columns
 };
 // Writes the scores of the columns (logarithms, base 2, of an estimate of the mean exponential) and, where
 // `bounds.data` is not null, their bounds. Numbers behind `num_blocks` up to a multiple of 16 are undefined.

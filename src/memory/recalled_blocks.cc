@@ -108,9 +108,9 @@ Status RecalledBlocks::LoadPanel(size_t panel) const {
 
 void RecalledBlocks::SummarizePanels(size_t layer, std::span<std::byte* const> super_panels) const {
   for (size_t panel = 0; panel < num_panels_; ++panel) {
-    SummarizeStoredPanel(shape_, Panels(layer)[panel],
-                         std::min(kPanelBlocks, blocks_.size() - panel * kPanelBlocks), panel % kPanelBlocks,
-                         super_panels[panel / kPanelBlocks]);
+    const size_t lane = panel * kPanelParts;
+    SummarizeStoredPanel(shape_, Panels(layer)[panel], lane % kPanelBlocks,
+                         super_panels[lane / kPanelBlocks]);
   }
 }
 

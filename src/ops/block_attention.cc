@@ -49,27 +49,27 @@ void FillBlocks(Execution& execution, const AttentionShape& shape, const RotaryT
   });
 }
 
-// Summarises the panels whose last block is one of [first_block, end_block).
-void SummarizePanels(const AttentionShape& shape, const SequenceKv& kv, size_t first_block,
-                     size_t end_block) {
+// Summarises the parts of panels whose last block is one of [first_block, end_block).
+void SummarizeParts(const AttentionShape& shape, const SequenceKv& kv, size_t first_block, size_t end_block) {
   if (kv.super_summaries.empty()) return;
   const ListedKv listed = {shape, {&kv, 1}};
-  for (size_t panel = first_block / kPanelBlocks; panel < end_block / kPanelBlocks; ++panel) {
+  for (size_t part = first_block / kPartBlocks; part < end_block / kPartBlocks; ++part) {
     for (size_t kv_head = 0; kv_head < shape.num_kv_heads; ++kv_head) {
-      SummarizePanel(shape.head_dim, listed.Panel(kv.summaries, kv_head, panel), panel % kPanelBlocks,
-                     listed.Panel(kv.super_summaries, kv_head, panel / kPanelBlocks));
+      SummarizePart(shape.head_dim, listed.Panel(kv.summaries, kv_head, part / kPanelParts),
+                    part % kPanelParts * kPartBlocks, part % kPanelBlocks,
+                    listed.Panel(kv.super_summaries, kv_head, part / kPanelBlocks));
     }
   }
 }
 
-// Summarises the panels that the batch completed. Rare and small: one panel in 4,096 tokens.
+// Summarises the parts of panels that the batch completed. Rare and small: one in 2,048 tokens.
 void FillSuperPanels(const AttentionShape& shape, const TokenBatch& batch, std::span<const SequenceKv> kv) {
   for (size_t s = 0; s < kv.size(); ++s) {
     const size_t begin = static_cast<size_t>(batch.sequence_starts[s]);
     const size_t end = static_cast<size_t>(batch.sequence_starts[s + 1]);
     if (begin == end) continue;
-    SummarizePanels(shape, kv[s], static_cast<size_t>(batch.positions[begin]) / kBlockTokens,
-                    (static_cast<size_t>(batch.positions[end - 1]) + 1) / kBlockTokens);
+    SummarizeParts(shape, kv[s], static_cast<size_t>(batch.positions[begin]) / kBlockTokens,
+                   (static_cast<size_t>(batch.positions[end - 1]) + 1) / kBlockTokens);
   }
 }
 
@@ -293,7 +293,7 @@ void SummarizeBlocks(Execution& execution, const AttentionShape& shape, const Se
       blocks.Summarize(0, index % shape.num_kv_heads, first + index / shape.num_kv_heads);
     });
   });
-  SummarizePanels(shape, kv, first, end);
+  SummarizeParts(shape, kv, first, end);
 }
 
 Tensor AttendBlocks(Execution& execution, const AttentionShape& shape, const RotaryTable& rotary,

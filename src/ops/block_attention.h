@@ -135,8 +135,8 @@ struct SequenceKv {
   // Summaries of these blocks, 64 of them in each panel of AttentionShape::BytesPerPanel() bytes. Filled by
   // AppendKv as blocks become full. Empty: no routing.
   std::span<std::byte* const> summaries = {};
-  // Summaries of whole panels, 64 of them in each, for rotary tables that clamp (ops/tile_choice.h). Filled
-  // likewise. Empty: every block is scored.
+  // Summaries of parts of panels, 64 of them in each, for rotary tables that clamp (ops/tile_choice.h).
+  // Filled likewise. Empty: every block is scored.
   std::span<std::byte* const> super_summaries = {};
   // The first blocks of the list come from `source` and are of other sequences: they are read where a router
   // chooses them, at the distance that the list gives them, which rotary tables that clamp keep in bounds.

@@ -5,9 +5,10 @@
 #include <algorithm>
 #include <bit>
 #include <charconv>
-#include <functional>
+#include <limits>
 
 #include "base/check.h"
+#include "kernels/shortlist.h"
 
 namespace qwen25 {
 namespace {
@@ -80,45 +81,9 @@ Status CheckCount(std::string_view name, uint32_t value, uint32_t least) {
   return InvalidArgument("routing: {} is {}, expected {} to {}", name, value, least, kMost);
 }
 
-// Greater for a greater share; 0 for a negative one. A share that is not a number stands before every share.
-// Signed, since baseline x86 has no vectors of unsigned comparisons.
-int32_t RankOf(float share) {
-  const int32_t rank = std::bit_cast<int32_t>(share == share ? share + 0.0f : 2.0f) + 1;  // -0 + 0 = 0
-  return share < 0 ? 0 : rank;
-}
-
-// The `count`-th greatest rank that groups of `kGroup` blocks reach: at least `count` blocks have it or more.
-// `room` for a number per group.
-template <size_t kGroup>
-int32_t RankOfGroups(std::span<const float> shares, size_t count, std::span<uint32_t> room) {
-  const size_t num_groups = shares.size() / kGroup;
-  for (size_t group = 0; group < num_groups; ++group) {
-    int32_t rank = 0;
-    for (const float share : shares.subspan(group * kGroup).first<kGroup>()) {
-      rank = std::max(rank, RankOf(share));
-    }
-    room[group] = static_cast<uint32_t>(rank);
-  }
-  const auto last = room.begin() + static_cast<ptrdiff_t>(count - 1);
-  std::nth_element(room.begin(), last, room.begin() + static_cast<ptrdiff_t>(num_groups), std::greater());
-  return static_cast<int32_t>(*last);
-}
-
-// Blocks, ascending, among which are the `count` with the greatest shares: few more than these where there
-// are many blocks, so that the whole number of them is passed through only twice, and in order.
-std::span<uint32_t> Shortlist(std::span<const float> shares, size_t count, std::span<uint32_t> order) {
-  int32_t least = 0;
-  if (shares.size() > 32 * count) {
-    least = RankOfGroups<16>(shares, count, order);
-  } else if (shares.size() > 8 * count) {
-    least = RankOfGroups<4>(shares, count, order);
-  }
-  size_t size = 0;
-  for (uint32_t block = 0; block < shares.size(); ++block) {
-    order[size] = block;
-    size += RankOf(shares[block]) >= least;
-  }
-  return order.first(size);
+// A share that is not a number stands before every other.
+float Known(float share) {
+  return share == share ? share : std::numeric_limits<float>::infinity();
 }
 
 }  // namespace
@@ -205,9 +170,10 @@ float ChooseBlocks(const RoutingPolicy& policy, std::span<const float> shares, f
   // NaN compares as false: the share is then unknown and the candidates are read.
   if (top_p && read_share >= policy.top_p) return read_share;
   QWEN25_CHECK(order.size() >= shares.size() && chosen.size() * 64 >= shares.size());
-  const std::span<uint32_t> blocks = Shortlist(shares, policy.max_blocks, order);
+  const std::span<uint32_t> blocks =
+      order.first(Shortlist(shares.data(), shares.size(), policy.max_blocks, order.data()));
   const auto before = [&](uint32_t a, uint32_t b) {
-    const int32_t x = RankOf(shares[a]), y = RankOf(shares[b]);
+    const float x = Known(shares[a]), y = Known(shares[b]);
     return x > y || (x == y && a < b);
   };
   const std::span<uint32_t> best = blocks.first(std::min<size_t>(policy.max_blocks, blocks.size()));
@@ -216,7 +182,6 @@ float ChooseBlocks(const RoutingPolicy& policy, std::span<const float> shares, f
   float share = read_share;
   for (const uint32_t block : best) {
     if (top_p && share >= policy.top_p) break;
-    if (shares[block] < 0) continue;
     chosen[block / 64] |= uint64_t{1} << (block % 64);
     share += shares[block];
   }

@@ -46,14 +46,14 @@ struct RoutingPolicy {
   // its attention, by their bounds. 1: never.
   float max_missed = 1;
   uint32_t dense_layers = 0;  // of a model, the first ones, which are always dense
-  // Where a history goes far beyond the recall window: of the groups of 64 blocks there, those whose blocks
-  // are looked at (ops/tile_choice.h).
-  uint32_t far_panels = 8;
+  // Where a history goes far beyond the recall window: how many times 64 blocks of it are looked at, in
+  // groups of kPartBlocks (ops/tile_choice.h).
+  uint32_t far_panels = 4;
 
   // Errors name field, value and range.
   Status Validate() const;
   // "dense", or "top_p:0.95,max_blocks=16,probe=2,score=outlier,sink=1,local=4,dense_below=2048,
-  // max_missed=1,dense_layers=0,far_panels=8", with "top_k:16" for the other kind; what is left out keeps its
+  // max_missed=1,dense_layers=0,far_panels=4", with "top_k:16" for the other kind; what is left out keeps its
   // default.
   // ToString() is the whole of it.
   static Result<RoutingPolicy> Parse(std::string_view text);

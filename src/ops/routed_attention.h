@@ -93,11 +93,11 @@ void AttendRouted(const LayerRouting& routing, const RotaryAngles& rotary, const
     attend_to(tile, block, block < tile.block() ? block + 1 : kNoBlock, state);
   }
   const bool with_bounds = policy.max_missed < 1 || routing.trace != nullptr;
-  const size_t together = TileChoice::ChoosesPanels(policy, rotary, tile, panels) ? 1 : tile.num_tokens;
+  const size_t together = choice.Start(policy, rotary, tile, state, panels);
   for (size_t begin = 0; begin < tile.num_tokens; begin += together) {
     const QueryTile part = TileOfRun(tile, begin, together);
     const AttendState part_state = state.FromRow(begin * tile.num_heads, tile.head_dim);
-    choice.Choose(policy, rotary, part, part_state, panels, with_bounds);
+    choice.Choose(policy, rotary, part, begin, part_state, panels, with_bounds);
     const auto attend_to_run = [&](size_t block, size_t next, size_t first, size_t count) {
       attend_to(TileOfRun(part, first, count), block, next,
                 part_state.FromRow(first * tile.num_heads, tile.head_dim));

@@ -59,25 +59,27 @@ void FillPanel(const AttentionShape& shape, std::span<const std::byte* const> su
   }
 }
 
-void SummarizeStoredPanel(const AttentionShape& shape, const std::byte* panel, size_t num_blocks, size_t lane,
+void SummarizeStoredPanel(const AttentionShape& shape, const std::byte* panel, size_t lane,
                           std::byte* super_panel) {
-  QWEN25_CHECK(num_blocks >= 1 && num_blocks <= kPanelBlocks);
   const AlignedBuffer<uint16_t> whole(NumbersPerPanel(shape.head_dim));
   for (size_t kv_head = 0; kv_head < shape.num_kv_heads; ++kv_head) {
     const uint16_t* head = HeadPanel(shape, const_cast<std::byte*>(panel), kv_head);
-    std::vector<size_t> columns;  // with a block
-    for (size_t column = 0; column < num_blocks; ++column) {
-      if (head[shape.head_dim * kPanelBlocks + column] != kMinusInfinity) columns.push_back(column);
-    }
-    // Blocks that are not there count as those that are, over again.
-    if (columns.empty()) columns.push_back(0);
-    for (size_t row = 0; row < NumbersPerSummary(shape.head_dim); ++row) {
-      for (size_t column = 0; column < kPanelBlocks; ++column) {
-        whole.data()[row * kPanelBlocks + column] =
-            head[row * kPanelBlocks + columns[column % columns.size()]];
+    for (size_t part = 0; part < kPanelParts; ++part) {
+      const size_t first = part * kPartBlocks;
+      std::vector<size_t> columns;  // with a block
+      for (size_t column = first; column < first + kPartBlocks; ++column) {
+        if (head[shape.head_dim * kPanelBlocks + column] != kMinusInfinity) columns.push_back(column);
       }
+      // Blocks that are not there count as those that are, over again.
+      if (columns.empty()) columns.push_back(first);
+      for (size_t row = 0; row < NumbersPerSummary(shape.head_dim); ++row) {
+        for (size_t i = 0; i < kPartBlocks; ++i) {
+          whole.data()[row * kPanelBlocks + first + i] =
+              head[row * kPanelBlocks + columns[i % columns.size()]];
+        }
+      }
+      SummarizePart(shape.head_dim, whole.data(), first, lane + part, HeadPanel(shape, super_panel, kv_head));
     }
-    SummarizePanel(shape.head_dim, whole.data(), lane, HeadPanel(shape, super_panel, kv_head));
   }
 }
 

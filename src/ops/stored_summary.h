@@ -19,8 +19,9 @@ void SummarizeStoredBlock(const AttentionShape& shape, const std::byte* block, s
 // and of those that are null, say that nothing there is worth reading.
 void FillPanel(const AttentionShape& shape, std::span<const std::byte* const> summaries, std::byte* panel);
 
-// Summarises a panel of up to `num_blocks` blocks, as FillPanel wrote it, as column `lane` of a super panel.
-void SummarizeStoredPanel(const AttentionShape& shape, const std::byte* panel, size_t num_blocks, size_t lane,
+// Summarises the parts of a panel, as FillPanel wrote it, as the kPanelParts columns of a super panel from
+// `lane` on.
+void SummarizeStoredPanel(const AttentionShape& shape, const std::byte* panel, size_t lane,
                           std::byte* super_panel);
 
 }  // namespace qwen25

@@ -70,17 +70,18 @@ TEST(StoredSummaryTest, APanelOfStoredSummariesIsThatOfTheBlocks) {
     FillPanel(all.shape, pointers, panel.data());
     EXPECT_EQ(std::memcmp(panel.data(), all.panel.data(), panel.size()), 0);
 
-    // With fewer blocks, the super panel is that of a panel which repeats them.
+    // With fewer blocks, the super panel is that of a panel which repeats them, and nothing where there are
+    // none.
     const size_t few = 5;
     FillPanel(all.shape, std::span(pointers).first(few), panel.data());
     const AlignedBuffer<std::byte> super(all.panel.size()), want(all.panel.size());
     std::memset(super.data(), 0, super.size());
     std::memset(want.data(), 0, want.size());
-    SummarizeStoredPanel(all.shape, panel.data(), few, 7, super.data());
+    SummarizeStoredPanel(all.shape, panel.data(), 6, super.data());
     std::vector<const std::byte*> repeated;
-    for (size_t i = 0; i < kPanelBlocks; ++i) repeated.push_back(pointers[i % few]);
+    for (size_t i = 0; i < kPartBlocks; ++i) repeated.push_back(pointers[i % few]);
     FillPanel(all.shape, repeated, panel.data());
-    SummarizeStoredPanel(all.shape, panel.data(), kPanelBlocks, 7, want.data());
+    SummarizeStoredPanel(all.shape, panel.data(), 6, want.data());
     EXPECT_EQ(std::memcmp(super.data(), want.data(), want.size()), 0);
 
     // And one that is not there, wherever it stands, is not in it.
@@ -88,7 +89,7 @@ TEST(StoredSummaryTest, APanelOfStoredSummariesIsThatOfTheBlocks) {
     gaps.insert(gaps.begin() + 2, nullptr);
     FillPanel(all.shape, gaps, panel.data());
     std::memset(super.data(), 0, super.size());
-    SummarizeStoredPanel(all.shape, panel.data(), gaps.size(), 7, super.data());
+    SummarizeStoredPanel(all.shape, panel.data(), 6, super.data());
     EXPECT_EQ(std::memcmp(super.data(), want.data(), want.size()), 0);
   }
 }

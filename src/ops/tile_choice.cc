@@ -4,6 +4,7 @@
 #include <bit>
 #include <cmath>
 #include <limits>
+#include <optional>
 
 #include "base/check.h"
 
@@ -11,8 +12,8 @@ namespace qwen25 {
 namespace {
 
 constexpr float kNever = -std::numeric_limits<float>::infinity();
-constexpr float kLog2PanelBlocks = 6;
-static_assert(size_t{1} << 6 == kPanelBlocks);
+constexpr float kLog2PartBlocks = 4;
+static_assert(size_t{1} << 4 == kPartBlocks);
 
 size_t DivideUp(size_t a, size_t b) {
   return (a + b - 1) / b;
@@ -30,6 +31,11 @@ uint64_t BitsBelow(size_t count) {
 
 bool Bit(const uint64_t* words, size_t i) {
   return words[i / 64] >> (i % 64) & 1;
+}
+
+// Of far panels, that are scored.
+size_t NumFarParts(const RoutingPolicy& policy) {
+  return size_t{policy.far_panels} * kPanelParts;
 }
 
 // Panels of candidates of which every block is at the greatest distance from a tile or farther.
@@ -52,14 +58,14 @@ ChoiceSizes::ChoiceSizes(const RoutingPolicy& policy, size_t head_dim, size_t he
       slots(DivideUp(max_positions, kPanelBlocks * kBlockTokens)),
       supers(0) {
   if (max_distance == kNoGreatestDistance) return;
-  supers = DivideUp(slots, kPanelBlocks) * kPanelBlocks;
-  slots = std::min(slots, max_distance / kPanelBlocks + 3 + size_t{policy.far_panels});
+  supers = DivideUp(slots * kPanelParts, kPanelBlocks) * kPanelBlocks;
+  slots = std::min(slots, max_distance / kPanelBlocks + 3 + NumFarParts(policy));
 }
 
 size_t ChoiceSizes::NumFloats() const {
   const size_t longest = std::max(blocks(), supers);
   return BlockScoreState::NumFloats(head_dim, rows) + AttendSnapshot::NumFloats(head_dim, rows) + tokens +
-         2 * rows * blocks() + heads * supers + 2 * longest + rows + slots + 4 * tokens * slots +
+         2 * rows * blocks() + rows * supers + 2 * longest + rows + slots + 4 * tokens * slots +
          2 * (supers / 64) + 2;
 }
 
@@ -72,7 +78,7 @@ TileChoice::TileChoice(const ChoiceSizes& sizes, float* memory)
   scores_ = token_shares_ + sizes.tokens;
   bounds_ = scores_ + sizes.rows * sizes.blocks();
   super_scores_ = bounds_ + sizes.rows * sizes.blocks();
-  shares_ = super_scores_ + sizes.heads * sizes.supers;
+  shares_ = super_scores_ + sizes.rows * sizes.supers;
   order_ = reinterpret_cast<uint32_t*>(shares_ + longest);
   read_logs_ = shares_ + 2 * longest;
   panels_ = reinterpret_cast<uint32_t*>(read_logs_ + sizes.rows);
@@ -91,36 +97,67 @@ std::pair<size_t, size_t> TileChoice::SinkColumns(size_t slot) const {
   return {column(sink_begin_), column(sink_end_)};
 }
 
-void TileChoice::ChooseFarPanels(const RoutingPolicy& policy, const RotaryAngles& rotary,
-                                 const AttendState& state, const PanelList& supers, size_t num_far) {
-  const ScoreRows scores = {super_scores_, sizes_.supers};
-  for (size_t first = 0; first < num_far; first += kPanelBlocks) {
+size_t TileChoice::Start(const RoutingPolicy& policy, const RotaryAngles& rotary, const QueryTile& tile,
+                         const AttendState& state, const SequencePanels& panels) {
+  num_heads_ = tile.num_heads;
+  num_far_ = NumFarPanels(policy, rotary, tile, panels);
+  if (num_far_ <= policy.far_panels) num_far_ = 0;
+  const size_t num_parts = num_far_ * kPanelParts;
+  if (num_parts == 0) return tile.num_tokens;
+  LoadScoreQueries(tile.head_dim, tile.num_rows(), state.queries, score_);
+  for (size_t first = 0; first < num_parts; first += kPanelBlocks) {
     // From so far that every column is at the greatest distance.
-    const ScoredPanel panel = {.data = supers[first / kPanelBlocks],
+    const ScoredPanel panel = {.data = panels.supers[first / kPanelBlocks],
                                .first_block = first,
-                               .num_blocks = std::min(kPanelBlocks, num_far - first),
-                               .blocks_per_column = kPanelBlocks};
-    ScorePanel(rotary, num_heads_, first + rotary.max_distance + 2 * kPanelBlocks, panel, policy.score,
-               state.queries, score_, {scores.data + first, scores.stride}, {nullptr, 0});
+                               .num_blocks = std::min(kPanelBlocks, num_parts - first),
+                               .blocks_per_column = kPartBlocks};
+    ScorePanel(rotary, tile.num_rows(), first + rotary.max_distance + 2 * kPanelBlocks, panel, policy.score,
+               state.queries, score_, {super_scores_ + first, sizes_.supers}, {nullptr, 0});
   }
-  RoutingPolicy few = policy;
-  few.kind = RoutingPolicy::Kind::kTopK;
-  few.max_blocks = policy.far_panels;
-  ReadLogs(state, 0, num_heads_, read_logs_);
-  for (size_t g = 0; g < num_heads_; ++g) read_logs_[g] -= kLog2PanelBlocks;  // a column is 64 blocks
-  BlockShares(num_heads_, num_far, scores, read_logs_, shares_);
-  ChooseBlocks(few, {shares_, num_far}, 0, {order_, num_far}, {far_, DivideUp(num_far, 64)});
+  return 1;
 }
 
-bool TileChoice::ChoosesPanels(const RoutingPolicy& policy, const RotaryAngles& rotary, const QueryTile& tile,
-                               const SequencePanels& panels) {
-  return NumFarPanels(policy, rotary, tile, panels) > policy.far_panels;
+void TileChoice::ChooseFarParts(const RoutingPolicy& policy, size_t token, const AttendState& state) {
+  const size_t num_parts = num_far_ * kPanelParts;
+  RoutingPolicy few = policy;
+  few.kind = RoutingPolicy::Kind::kTopK;
+  few.max_blocks = static_cast<uint32_t>(NumFarParts(policy));
+  ReadLogs(state, 0, num_heads_, read_logs_);
+  for (size_t g = 0; g < num_heads_; ++g) read_logs_[g] -= kLog2PartBlocks;  // blocks of a column
+  const ScoreRows scores = {super_scores_ + token * num_heads_ * sizes_.supers, sizes_.supers};
+  BlockShares(num_heads_, num_parts, scores, read_logs_, shares_);
+  ChooseBlocks(few, {shares_, num_parts}, 0, {order_, num_parts}, {far_, DivideUp(num_parts, 64)});
+}
+
+uint64_t TileChoice::ScoredColumns(size_t panel) const {
+  if (panel >= num_far_) return ~uint64_t{0};
+  uint64_t columns = 0;
+  for (size_t part = 0; part < kPanelParts; ++part) {
+    if (Bit(far_, panel * kPanelParts + part)) columns |= BitsBelow(kPartBlocks) << part * kPartBlocks;
+  }
+  return columns;
+}
+
+// Calls function(slot, first column, columns) for what is scored together: chosen parts
+// of far panels, and others whole.
+template <typename Function>
+void TileChoice::ForScoredParts(const Function& function) const {
+  for (size_t slot = 0; slot < num_slots_; ++slot) {
+    const size_t panel = panels_[slot];
+    if (panel >= num_far_) {
+      function(slot, size_t{0}, ColumnsOf(slot));
+      continue;
+    }
+    for (size_t part = 0; part < kPanelParts; ++part) {
+      if (Bit(far_, panel * kPanelParts + part)) function(slot, part * kPartBlocks, kPartBlocks);
+    }
+  }
 }
 
 void TileChoice::Choose(const RoutingPolicy& policy, const RotaryAngles& rotary, const QueryTile& tile,
-                        const AttendState& state, const SequencePanels& panels, bool with_bounds) {
+                        size_t first_token, const AttendState& state, const SequencePanels& panels,
+                        bool with_bounds) {
   num_tokens_ = tile.num_tokens;
-  num_heads_ = tile.num_heads;
   candidates_end_ = policy.CandidatesEnd(tile.block(), panels.num_recalled);
   sink_begin_ = panels.num_recalled;
   sink_end_ = policy.SinkEnd(candidates_end_, panels.num_recalled);
@@ -128,28 +165,16 @@ void TileChoice::Choose(const RoutingPolicy& policy, const RotaryAngles& rotary,
   const size_t rows = tile.num_rows(), num_panels = DivideUp(candidates_end_, kPanelBlocks);
   LoadScoreQueries(tile.head_dim, rows, state.queries, score_);
 
-  size_t num_far = 0;
-  if (ChoosesPanels(policy, rotary, tile, panels)) {
+  if (num_far_ > 0) {
     QWEN25_CHECK(num_tokens_ == 1);
-    num_far = NumFarPanels(policy, rotary, tile, panels);
-    ChooseFarPanels(policy, rotary, state, panels.supers, num_far);
+    ChooseFarParts(policy, first_token, state);
   }
   num_slots_ = 0;
   for (size_t panel = 0; panel < num_panels; ++panel) {
-    if (panel >= num_far || Bit(far_, panel)) panels_[num_slots_++] = static_cast<uint32_t>(panel);
+    if (ScoredColumns(panel) != 0) panels_[num_slots_++] = static_cast<uint32_t>(panel);
   }
   QWEN25_CHECK(num_slots_ <= sizes_.slots);
-
-  const size_t stride = sizes_.blocks();
-  for (size_t slot = 0; slot < num_slots_; ++slot) {
-    const size_t at = slot * kPanelBlocks;
-    const ScoredPanel panel = {.data = panels.blocks[panels_[slot]],
-                               .first_block = panels_[slot] * kPanelBlocks,
-                               .num_blocks = ColumnsOf(slot),
-                               .next = slot + 1 < num_slots_ ? panels.blocks[panels_[slot + 1]] : nullptr};
-    ScorePanel(rotary, rows, tile.block(), panel, policy.score, state.queries, score_, {scores_ + at, stride},
-               {with_bounds ? bounds_ + at : nullptr, stride});
-  }
+  ScoreSlots(policy, rotary, tile, state, panels.blocks, with_bounds);
   if (!panels.recalled_tokens.empty()) {
     WeighByTokens(panels.recalled_tokens, scores_);
     if (with_bounds) WeighByTokens(panels.recalled_tokens, bounds_);
@@ -190,6 +215,31 @@ void TileChoice::WeighByTokens(std::span<const uint8_t> recalled_tokens, float* 
       for (size_t row = 0; row < num_tokens_ * num_heads_; ++row) score[row * sizes_.blocks()] += less;
     }
   }
+}
+
+void TileChoice::ScoreSlots(const RoutingPolicy& policy, const RotaryAngles& rotary, const QueryTile& tile,
+                            const AttendState& state, const PanelList& blocks, bool with_bounds) {
+  const size_t stride = sizes_.blocks();
+  // One behind the other, since each is told what follows.
+  std::optional<ScoredPanel> waiting;
+  size_t at = 0;
+  const auto score = [&] {
+    ScorePanel(rotary, tile.num_rows(), tile.block(), *waiting, policy.score, state.queries, score_,
+               {scores_ + at, stride}, {with_bounds ? bounds_ + at : nullptr, stride});
+  };
+  ForScoredParts([&](size_t slot, size_t first_column, size_t num_columns) {
+    const ScoredPanel part = {.data = blocks[panels_[slot]] + first_column,
+                              .first_block = panels_[slot] * kPanelBlocks + first_column,
+                              .num_blocks = num_columns};
+    if (waiting) {
+      waiting->next = part.data;
+      waiting->next_blocks = num_columns;
+      score();
+    }
+    waiting = part;
+    at = slot * kPanelBlocks + first_column;
+  });
+  if (waiting) score();
 }
 
 // The share of the blocks in `bits`, by the shares of each head.
@@ -233,6 +283,10 @@ template <typename Function>
 void TileChoice::ForOthers(const Function& function) const {
   for (size_t slot = 0; slot < num_slots_; ++slot) {
     const size_t at = slot * kPanelBlocks, columns = ColumnsOf(slot);
+    const uint64_t scored = ScoredColumns(panels_[slot]);
+    for (size_t column = 0; column < kPanelBlocks; column += kPartBlocks) {
+      if ((scored >> column & 1) == 0) function(at + column, at + column + kPartBlocks);
+    }
     if (const auto [begin, end] = SinkColumns(slot); begin < end) function(at + begin, at + end);
     if (columns < kPanelBlocks) function(at + columns, at + kPanelBlocks);
   }
@@ -281,7 +335,8 @@ std::span<const uint64_t> TileChoice::AddRestWhereNeeded(const RoutingPolicy& po
     for (size_t slot = 0; slot < num_slots_; ++slot) {
       uint64_t& chosen = chosen_[t * num_slots_ + slot];
       const auto [sink_begin, sink_end] = SinkColumns(slot);
-      const uint64_t all = BitsBelow(ColumnsOf(slot)) & ~(BitsBelow(sink_end) & ~BitsBelow(sink_begin));
+      const uint64_t all = ScoredColumns(panels_[slot]) & BitsBelow(ColumnsOf(slot)) &
+                           ~(BitsBelow(sink_end) & ~BitsBelow(sink_begin));
       rest_[t * num_slots_ + slot] = all & ~chosen;
       chosen |= all;
     }

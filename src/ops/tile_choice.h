@@ -1,9 +1,9 @@
 // Which blocks the tokens of one tile read: scores, shares and choice, without the attention itself.
 //
 // Letters as in kernels/block_summary.h. A panel is the summaries of 64 consecutive blocks. Where a sequence
-// has summaries of whole panels, too (super panels: column j of one is panel j of 64), the panels that lie at
-// the greatest distance throughout are chosen first, by those, and only blocks of chosen panels are scored:
-// the cost of a choice then hardly grows with the length of the history.
+// has summaries of parts of panels, too (super panels: column j of one is part j of 64), the parts of panels
+// that lie at the greatest distance throughout are chosen first, by those, and only blocks of chosen parts
+// are scored: the cost of a choice then hardly grows with the length of the history.
 #pragma once
 
 #include <cstddef>
@@ -35,7 +35,7 @@ struct PanelList {
 
 struct SequencePanels {
   PanelList blocks;
-  PanelList supers;  // of complete panels
+  PanelList supers;  // of complete parts
   bool has_supers = false;
   size_t num_recalled = 0;                        // blocks of other sequences, at the list's beginning
   std::span<const uint8_t> recalled_tokens = {};  // as in SequenceKv
@@ -47,7 +47,7 @@ struct ChoiceSizes {
   size_t heads;         // query heads of a kv head
   size_t tokens, rows;  // of a tile, at most
   size_t slots;         // panels whose blocks are scored for one tile, at most
-  size_t supers;        // panels of a sequence, rounded up to 64; 0: no super panels
+  size_t supers;        // columns of super panels of a sequence, rounded up to 64; 0: no super panels
 
   // `max_distance` in blocks, kNoGreatestDistance without super panels.
   ChoiceSizes(const RoutingPolicy& policy, size_t head_dim, size_t heads, size_t tokens, size_t max_positions,
@@ -61,15 +61,16 @@ class TileChoice {
  public:
   TileChoice(const ChoiceSizes& sizes, float* memory);
 
-  // Whether each token of a tile looks into far panels of its own choice. Such tiles are chosen for token by
-  // token: together, every panel that one of them wants would be scored for all.
-  static bool ChoosesPanels(const RoutingPolicy& policy, const RotaryAngles& rotary, const QueryTile& tile,
-                            const SequencePanels& panels);
+  // Starts a tile whose policy leaves a choice; `state` has attended to what is always read. Returns how many
+  // of its tokens are chosen for together: all, or one where each looks into parts of far panels of its own
+  // choice, since together every part that one of them wants would be scored for all.
+  size_t Start(const RoutingPolicy& policy, const RotaryAngles& rotary, const QueryTile& tile,
+               const AttendState& state, const SequencePanels& panels);
 
-  // Starts a tile whose policy leaves a choice; of one token where ChoosesPanels. `state` has attended to
-  // what is always read.
+  // Chooses for so many tokens of the tile that was started, from its token `first_token` on; `tile` and
+  // `state` are theirs.
   void Choose(const RoutingPolicy& policy, const RotaryAngles& rotary, const QueryTile& tile,
-              const AttendState& state, const SequencePanels& panels, bool with_bounds);
+              size_t first_token, const AttendState& state, const SequencePanels& panels, bool with_bounds);
 
   size_t num_tokens() const { return num_tokens_; }
   // Panels of the chosen blocks, ascending: bit b of word s of a token is block 64 * panels()[s] + b.
@@ -83,7 +84,7 @@ class TileChoice {
   std::span<const uint64_t> AddToProbes(const RoutingPolicy& policy, const AttendState& state);
 
   // After attention over the chosen blocks, where Choose was given `with_bounds`: adds the rest to the choice
-  // of tokens whose left-out blocks may hold more than policy.max_missed. Blocks of far panels that were not
+  // of tokens whose left-out blocks may hold more than policy.max_missed. Blocks of far parts that were not
   // scored are not among them. Returns what was added, [tokens, panels().size()], or nothing.
   std::span<const uint64_t> AddRestWhereNeeded(const RoutingPolicy& policy, const AttendState& state);
 
@@ -93,8 +94,13 @@ class TileChoice {
   uint64_t dense_again() const { return dense_again_; }
 
  private:
-  void ChooseFarPanels(const RoutingPolicy& policy, const RotaryAngles& rotary, const AttendState& state,
-                       const PanelList& supers, size_t num_far);
+  void ChooseFarParts(const RoutingPolicy& policy, size_t token, const AttendState& state);
+  void ScoreSlots(const RoutingPolicy& policy, const RotaryAngles& rotary, const QueryTile& tile,
+                  const AttendState& state, const PanelList& blocks, bool with_bounds);
+  // The columns of a panel that are scored, as bits.
+  uint64_t ScoredColumns(size_t panel) const;
+  template <typename Function>
+  void ForScoredParts(const Function& function) const;
   // What summaries do not know of: blocks of which fewer tokens count have a smaller sum of exponentials.
   void WeighByTokens(std::span<const uint8_t> recalled_tokens, float* scores) const;
   size_t ColumnsOf(size_t slot) const;  // of a panel, up to the last candidate
@@ -114,15 +120,16 @@ class TileChoice {
   AttendSnapshot snapshot_;
   float* token_shares_;       // [tokens] of what is read, by estimate
   float *scores_, *bounds_;   // [R, blocks]
-  float* super_scores_;       // [G, supers]
+  float* super_scores_;       // [R, supers]
   float* shares_;             // [blocks or supers]
   float* read_logs_;          // [G]
   uint32_t* order_;           // [blocks or supers]
   uint32_t* panels_;          // [slots]
   uint64_t *chosen_, *rest_;  // [tokens, slots]
-  uint64_t* far_;             // [supers / 64] chosen far panels
+  uint64_t* far_;             // [supers / 64] chosen parts of far panels
 
   size_t num_tokens_ = 0, num_heads_ = 0, num_slots_ = 0, candidates_end_ = 0;
+  size_t num_far_ = 0;  // the first panels, of which chosen parts are scored
   size_t sink_begin_ = 0, sink_end_ = 0;
   size_t probes_ = 0;
   uint64_t certain_ = 0, dense_again_ = 0;
