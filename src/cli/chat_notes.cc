@@ -91,7 +91,7 @@ void ChatNotes::CatchUp(NoteStore& store) {
   Status status = version.status();
   if (status.ok() && *version != recall_version_) {
     status = recall_->NotesChanged(store, /*erase=*/false);
-    recall_version_ = *version;
+    if (status.ok()) recall_version_ = *version;
   }
   if (!status.ok()) fmt::print("[notes as blocks: {}]\n", status.message());
 }
@@ -221,7 +221,7 @@ std::string ChatNotes::WithNotes(const std::string& question, std::span<const Ch
   options.max_tokens = max_tokens_;
   if (recall_ != nullptr) {
     CatchUp(*store);
-    options.except.merge(recall_->HeldNotes());
+    options.except.insert(recall_->HeldNotes().begin(), recall_->HeldNotes().end());
   }
   const auto recalled = RecallNotes(*store, question, options);
   if (!recalled.ok()) {

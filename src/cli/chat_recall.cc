@@ -39,17 +39,15 @@ Result<ChatRecall> ChatRecall::Load(const LoadedModel& model, BlockStore& store,
   return recall;
 }
 
-std::set<int64_t> ChatRecall::HeldNotes() const {
-  std::set<int64_t> notes;
-  for (const auto& [passage, note] : notes_) notes.insert(note);
-  return notes;
-}
-
 Status ChatRecall::NotesChanged(NoteStore& notes, bool erase) {
   QWEN25_RETURN_IF_ERROR(RemoveForgottenNotes(*store_, notes, options_.name_space, erase));
   if (blocks_) QWEN25_RETURN_IF_ERROR(blocks_->DropRemovedPassages());
   QWEN25_TRY(const auto names, NotePassageNames(notes, options_.name_space));
-  std::erase_if(notes_, [&](const auto& entry) { return !names.contains(entry.first); });
+  std::erase_if(notes_.by_passage, [&](const auto& entry) {
+    if (names.contains(entry.first)) return false;
+    notes_.whole.erase(entry.second);
+    return true;
+  });
   return {};
 }
 
@@ -58,8 +56,9 @@ std::string ChatRecall::TakeReads() {
   uint64_t total = 0;
   if (blocks_) {
     for (const auto& [passage, count] : blocks_->TakeReads()) {
-      const auto note = notes_.find(passage);
-      by_note[note == notes_.end() ? kDialogues : note->second] += count;
+      const auto note = notes_.by_passage.find(passage);
+      if (passage != Hash128() && note == notes_.by_passage.end()) continue;  // forgotten meanwhile
+      by_note[passage == Hash128() ? kDialogues : note->second] += count;
       total += count;
     }
   }

@@ -28,7 +28,7 @@ class ChatRecall {
   // Null: there is nothing to recall.
   const RecalledBlocks* blocks() const { return blocks_.get(); }
   // Notes that attention finds by itself.
-  std::set<int64_t> HeldNotes() const;
+  const std::set<int64_t>& HeldNotes() const { return notes_.whole; }
   // After notes were forgotten or replaced: attention no longer finds them, and their blocks are removed.
   Status NotesChanged(NoteStore& notes, bool erase);
   // "note 3 (61 %), dialogues (39 %)": shares of the recalled blocks that attention has read since the last
@@ -41,7 +41,7 @@ class ChatRecall {
   BlockStore* store_;
   Options options_;
   std::unique_ptr<RecalledBlocks> blocks_;
-  NotesByPassage notes_;
+  StoredNotes notes_;
 };
 
 }  // namespace qwen25

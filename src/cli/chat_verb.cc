@@ -293,6 +293,10 @@ Status RunChat(const ChatFlags& flags) {
   store = AttachBlockStore(flags.memory, *model.engine);
   const SamplingOptions sampling = flags.sampling.Over(model.sampling);
   QWEN25_TRY(const LoadedDrafter drafter, LoadDrafter(flags.speculation, flags.model, model, sampling));
+  if (flags.memory.off && (flags.recall_dialogues || flags.notes.as_blocks)) {
+    return InvalidArgument(
+        "--recall-dialogues and --notes-as blocks recall from the memory, which --no-memory turns off");
+  }
   Chat chat(flags, model, sampling, drafter.drafter.get());
   if (store) {
     chat.UseBlockStore(*store);

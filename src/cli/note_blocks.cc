@@ -1,15 +1,13 @@
 #include "cli/note_blocks.h"
 
-#include <set>
-
 #include "base/progress.h"
 #include "cli/interrupt.h"
 #include "infer/passages.h"
 
 namespace qwen25 {
 
-Result<NotesByPassage> StoreNotesAsBlocks(const LoadedModel& model, const std::string& name_space,
-                                          const std::vector<NotePassage>& passages) {
+Result<StoredNotes> StoreNotesAsBlocks(const LoadedModel& model, const std::string& name_space,
+                                       const std::vector<NotePassage>& passages) {
   std::vector<Passage> wanted;
   EncodeOptions encode;
   encode.add_bos = true;
@@ -29,13 +27,14 @@ Result<NotesByPassage> StoreNotesAsBlocks(const LoadedModel& model, const std::s
     fmt::print("[notes as blocks: {} of {} chunks are stored; the others are recalled as text: {}]\n",
                report.num_known + report.num_computed, wanted.size(), report.status.message());
   }
-  std::set<int64_t> partial;
+  StoredNotes notes;
   for (size_t i = 0; i < passages.size(); ++i) {
-    if (!report.is_stored[i]) partial.insert(passages[i].note);
+    if (!report.is_stored[i]) continue;
+    notes.by_passage[passages[i].name] = passages[i].note;
+    notes.whole.insert(passages[i].note);
   }
-  NotesByPassage notes;
-  for (const NotePassage& passage : passages) {
-    if (!partial.contains(passage.note)) notes[passage.name] = passage.note;
+  for (size_t i = 0; i < passages.size(); ++i) {
+    if (!report.is_stored[i]) notes.whole.erase(passages[i].note);
   }
   return notes;
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -14,14 +15,17 @@
 
 namespace qwen25 {
 
-// The notes whose blocks are there, by the names of their passages.
-using NotesByPassage = std::unordered_map<Hash128, int64_t, Hash128Hasher>;
+// The notes whose blocks are there.
+struct StoredNotes {
+  std::unordered_map<Hash128, int64_t, Hash128Hasher> by_passage;  // by the names of their passages
+  std::set<int64_t> whole;                                         // those of which all chunks are
+};
 
 // Computes what the engine's store does not hold of them yet, and removes the blocks of all other notes of
 // the namespace. Shows progress; Ctrl-C stops, and the next call goes on. Says what it did where that was
 // much, and why not all of them are there. A note of several chunks is in the result if all of them are.
-Result<NotesByPassage> StoreNotesAsBlocks(const LoadedModel& model, const std::string& name_space,
-                                          const std::vector<NotePassage>& passages);
+Result<StoredNotes> StoreNotesAsBlocks(const LoadedModel& model, const std::string& name_space,
+                                       const std::vector<NotePassage>& passages);
 
 // Removes the blocks of what is no longer among a namespace's notes, or no longer true. `erase`: without a
 // trace.

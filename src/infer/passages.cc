@@ -40,25 +40,16 @@ class PassageSync {
     const auto unwanted = [&](const Hash128&, const Hash128& id) { return !ids_.contains(id); };
     PassageReport report;
     QWEN25_TRY(report.num_removed_blocks, store_.RemovePassages(name_space_, unwanted, /*erase=*/false));
-    std::vector<bool> known(wanted_.size(), true);
-    for (const Piece& piece : pieces_) {
-      if (!IsStored(piece)) known[piece.passage] = false;
-    }
+    const std::vector<bool> known = WhollyStored();
     report.num_known = static_cast<size_t>(std::ranges::count(known, true));
-    std::erase_if(pieces_, [&](const Piece& piece) { return known[piece.passage]; });
     {
       const DenseRouting dense(engine_, max_tokens_);
-      report.status = ComputeAll(wanted_.size() - report.num_known, progress);
+      report.status = ComputeAll(known, progress);
     }
     if (report.status.code() == StatusCode::kInvalidArgument) return report.status;
-    report.is_stored = std::move(known);
-    for (size_t i = 0; i < pieces_.size();) {
-      const size_t passage = pieces_[i].passage;
-      bool whole = true;
-      for (; i < pieces_.size() && pieces_[i].passage == passage; ++i) whole = whole && IsStored(pieces_[i]);
-      report.is_stored[passage] = whole;
-      report.num_computed += whole;
-    }
+    // What had to make room for others is not stored, even where it was known.
+    report.is_stored = WhollyStored();
+    for (size_t i = 0; i < known.size(); ++i) report.num_computed += report.is_stored[i] && !known[i];
     return report;
   }
 
@@ -103,47 +94,60 @@ class PassageSync {
     }
   }
 
-  bool IsStored(const Piece& piece) const {
-    return std::ranges::all_of(piece.ids, [&](const Hash128& id) {
-      return store_.Contains(name_space_, engine_.block_format(), id);
-    });
+  // For each passage, whether all its pieces are in the store.
+  std::vector<bool> WhollyStored() const {
+    std::vector<bool> stored(wanted_.size(), true);
+    for (const Piece& piece : pieces_) {
+      const bool whole = std::ranges::all_of(piece.ids, [&](const Hash128& id) {
+        return store_.Contains(name_space_, engine_.block_format(), id);
+      });
+      if (!whole) stored[piece.passage] = false;
+    }
+    return stored;
   }
 
-  Status ComputeAll(size_t num_passages, const std::function<bool(size_t done, size_t total)>& progress) {
-    for (size_t first = 0, done = 0; first < pieces_.size();) {
-      if (progress && !progress(done, num_passages)) {
-        return Cancelled("stopped after {} of {} passages; they are stored", done, num_passages);
+  Status ComputeAll(const std::vector<bool>& known,
+                    const std::function<bool(size_t done, size_t total)>& progress) {
+    const auto total = static_cast<size_t>(std::ranges::count(known, false));
+    std::vector<const Piece*> missing;
+    for (const Piece& piece : pieces_) {
+      if (!known[piece.passage]) missing.push_back(&piece);
+    }
+    for (size_t first = 0, done = 0; first < missing.size();) {
+      if (progress && !progress(done, total)) {
+        return Cancelled("stopped after {} of {} passages; they are stored", done, total);
       }
       size_t end = first, tokens = 0;
-      for (; end < pieces_.size() && tokens + pieces_[end].tokens.size() <= kMaxTokens; ++end) {
-        tokens += pieces_[end].tokens.size();
-        done += end == 0 || pieces_[end].passage != pieces_[end - 1].passage;
+      for (; end < missing.size() && tokens + missing[end]->tokens.size() <= kMaxTokens; ++end) {
+        tokens += missing[end]->tokens.size();
+        done += end == 0 || missing[end]->passage != missing[end - 1]->passage;
       }
-      QWEN25_RETURN_IF_ERROR(Compute(std::span(pieces_).subspan(first, end - first)));
+      QWEN25_RETURN_IF_ERROR(Compute(std::span(missing).subspan(first, end - first)));
       first = end;
     }
-    if (progress && num_passages > 0) progress(num_passages, num_passages);
+    if (progress && total > 0) progress(total, total);
     return {};
   }
 
   // In one forward pass and one transaction.
-  Status Compute(std::span<const Piece> pieces) {
+  Status Compute(std::span<const Piece* const> pieces) {
     std::deque<Session> sessions;
     std::vector<SessionTokens> parts;
-    for (const Piece& piece : pieces) {
-      parts.push_back({&sessions.emplace_back(engine_, name_space_), piece.tokens});
+    for (const Piece* piece : pieces) {
+      parts.push_back({&sessions.emplace_back(engine_, name_space_), piece->tokens});
     }
     QWEN25_RETURN_IF_ERROR(AppendTogether(engine_, parts));
     std::vector<BlockToPut> blocks;
     for (size_t i = 0; i < pieces.size(); ++i) {
-      for (size_t block = 0; block < pieces[i].ids.size(); ++block) {
+      const Piece& piece = *pieces[i];
+      for (size_t block = 0; block < piece.ids.size(); ++block) {
         const size_t begin = block * kBlockTokens;
-        const size_t count = std::min(kBlockTokens, pieces[i].num_tokens - begin);
+        const size_t count = std::min(kBlockTokens, piece.num_tokens - begin);
         blocks.push_back({.block = sessions[i].blocks()[block],
-                          .id = pieces[i].ids[block],
-                          .parent = wanted_[pieces[i].passage].name,
-                          .position = PassagePosition(pieces[i].position + block, count),
-                          .tokens = std::span(pieces[i].tokens).subspan(begin, kBlockTokens)});
+                          .id = piece.ids[block],
+                          .parent = wanted_[piece.passage].name,
+                          .position = PassagePosition(piece.position + block, count),
+                          .tokens = std::span(piece.tokens).subspan(begin, kBlockTokens)});
       }
     }
     return PutBlocks(engine_, name_space_, blocks);

@@ -62,7 +62,7 @@ void SummarizeParts(const AttentionShape& shape, const SequenceKv& kv, size_t fi
   }
 }
 
-// Summarises the parts of panels that the batch completed. Rare and small: one in 2,048 tokens.
+// Summarises the parts of panels that the batch completed. Rare and small: one in 1,024 tokens.
 void FillSuperPanels(const AttentionShape& shape, const TokenBatch& batch, std::span<const SequenceKv> kv) {
   for (size_t s = 0; s < kv.size(); ++s) {
     const size_t begin = static_cast<size_t>(batch.sequence_starts[s]);
