@@ -9,6 +9,7 @@
 #include "kernels/block_summary.h"
 #include "ops/block_attention.h"
 #include "ops/block_router.h"
+#include "ops/choose_blocks.h"
 #include "tensor/aligned_buffer.h"
 
 namespace qwen25 {

@@ -13,6 +13,7 @@
 #include "base/rng.h"
 #include "ops/block_attention.h"
 #include "ops/block_router.h"
+#include "ops/choose_blocks.h"
 
 namespace qwen25 {
 namespace {

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "base/check.h"
+#include "ops/choose_blocks.h"
 
 namespace qwen25 {
 namespace {
