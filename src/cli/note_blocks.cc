@@ -41,7 +41,9 @@ Result<StoredNotes> StoreNotesAsBlocks(const LoadedModel& model, const std::stri
 
 Status RemoveForgottenNotes(BlockStore& blocks, NoteStore& notes, const std::string& name_space, bool erase) {
   QWEN25_TRY(const auto names, NotePassageNames(notes, name_space));
-  const auto is_forgotten = [&](const Hash128& passage, const Hash128&) { return !names.contains(passage); };
+  const auto is_forgotten = [&](const BlockFormat&, const Hash128& passage, const Hash128&) {
+    return !names.contains(passage);
+  };
   return blocks.RemovePassages(name_space, is_forgotten, erase).status();
 }
 

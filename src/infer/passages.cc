@@ -36,8 +36,14 @@ class PassageSync {
       return InvalidArgument("a context of {} tokens holds no block of {}", engine_.max_context_tokens(),
                              kBlockTokens);
     }
-    for (size_t i = 0; i < wanted_.size(); ++i) CutUp(i);
-    const auto unwanted = [&](const Hash128&, const Hash128& id) { return !ids_.contains(id); };
+    for (size_t i = 0; i < wanted_.size(); ++i) {
+      names_.insert(wanted_[i].name);
+      CutUp(i);
+    }
+    // Other models keep theirs of what is wanted.
+    const auto unwanted = [&](const BlockFormat& format, const Hash128& passage, const Hash128& id) {
+      return format == engine_.block_format() ? !ids_.contains(id) : !names_.contains(passage);
+    };
     PassageReport report;
     QWEN25_TRY(report.num_removed_blocks, store_.RemovePassages(name_space_, unwanted, /*erase=*/false));
     const std::vector<bool> known = WhollyStored();
@@ -159,7 +165,8 @@ class PassageSync {
   const std::span<const Passage> wanted_;
   size_t max_tokens_;
   std::vector<Piece> pieces_;
-  std::unordered_set<Hash128, Hash128Hasher> ids_;  // of all that are wanted
+  std::unordered_set<Hash128, Hash128Hasher> names_,
+      ids_;  // of all passages that are wanted, and their blocks
 };
 
 }  // namespace

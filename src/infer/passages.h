@@ -27,14 +27,14 @@ struct PassageReport {
   Status status = {};                      // why not all of them are
 };
 
-// Makes the passages that the engine's store holds in a namespace, of the engine's block format, those that
-// are `wanted`: computes and stores what is missing, removes the others. A passage is a sequence of its own,
-// in pieces of at most 512 tokens or the recall window. Blocks are stored whole: what a piece does not fill
-// of its last one it fills from its beginning over again, which only the block's summary knows of. Attention
-// within it is dense, so that its blocks depend on model, format, namespace and passage alone.
-// `progress(done, total)`, which may be null, counts passages; returning false stops, as does an error of
-// the store, with what is done stored. Errors: those of RemovePassages, and tokens that the model does not
-// have.
+// Makes the passages that the engine's store holds in a namespace those that are `wanted`: computes and
+// stores what is missing of the engine's block format, removes what is not wanted, of other formats, too. A
+// passage is a sequence of its own, in pieces of at most 512 tokens, or the recall window where that is less.
+// Blocks are stored whole: what a piece does not fill of its last one it fills from its beginning over again,
+// which only the block's summary knows of. Attention within it is dense, so that its blocks depend on model,
+// format, namespace, passage and length of pieces alone. `progress(done, total)`, which may be null, counts
+// passages; returning false stops, as does an error of the store, with what is done stored. Errors: those of
+// RemovePassages, and tokens that the model does not have.
 Result<PassageReport> SyncPassages(InferenceEngine& engine, std::string_view name_space,
                                    std::span<const Passage> wanted,
                                    const std::function<bool(size_t done, size_t total)>& progress);

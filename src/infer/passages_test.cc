@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 #include <optional>
 #include <vector>
@@ -23,9 +24,10 @@ constexpr RoutingPolicy kRouted = {.kind = RoutingPolicy::Kind::kTopK,
 const InferenceEngine::Options kWindow = {.num_threads = 2, .routing = kRouted, .recall_window = 256};
 
 struct Process {
-  explicit Process(const std::filesystem::path& folder, const InferenceEngine::Options& options = kWindow)
+  explicit Process(const std::filesystem::path& folder, const InferenceEngine::Options& options = kWindow,
+                   const BlockStore::Options& store_options = {})
       : engine(TinyModel(), options) {
-    Result<BlockStore> opened = BlockStore::Open(folder, {});
+    Result<BlockStore> opened = BlockStore::Open(folder, store_options);
     EXPECT_OK(opened);
     store.emplace(std::move(opened).value());
     engine.SetStore(&*store);
@@ -114,6 +116,34 @@ TEST(PassagesTest, AreStoredOnceAndGoWhenTheyAreNotWanted) {
   EXPECT_EQ(process.List().size(), 4u);
 }
 
+TEST(PassagesTest, AnotherFormatKeepsItsBlocksOfWhatIsStillWanted) {
+  TemporaryDirectory folder;
+  std::vector<Passage> passages = SomePassages();
+  InferenceEngine::Options half = kWindow;
+  half.kv_format = KvFormat::kFloat16;
+  EXPECT_EQ(Process(folder.path()).Sync(passages).num_computed, 4u);
+  passages.resize(3);
+  const PassageReport other = Process(folder.path(), half).Sync(passages);
+  EXPECT_EQ(other.num_computed, 3u);
+  EXPECT_EQ(other.num_removed_blocks, 5u) << "of the fourth, which nobody wants";
+  const PassageReport again = Process(folder.path()).Sync(passages);
+  EXPECT_EQ(again.num_known, 3u);
+  EXPECT_EQ(again.num_removed_blocks, 0u);
+}
+
+TEST(PassagesTest, WhatHasToMakeRoomIsNotStored) {
+  TemporaryDirectory folder;
+  std::vector<Passage> passages;
+  for (uint64_t i = 0; i < 400; ++i)
+    passages.push_back({.name = {.low = i}, .tokens = {static_cast<int32_t>(i % 100), 1}});
+  Process process(folder.path(), kWindow, {.max_bytes = uint64_t{4} << 20});
+  const PassageReport report = process.Sync(passages);
+  const auto num_stored = static_cast<size_t>(std::ranges::count(report.is_stored, true));
+  EXPECT_GT(num_stored, 0u);
+  EXPECT_LT(num_stored, passages.size());
+  EXPECT_EQ(num_stored, process.List().size());
+}
+
 TEST(PassagesTest, TheirBlocksDependOnThemAlone) {
   const std::vector<Passage> passages = SomePassages();
   const std::vector<int32_t> question = RandomTokens(100, 20, 9);
@@ -179,7 +209,9 @@ TEST(PassagesTest, OneThatWasRemovedIsNoLongerFound) {
   ASSERT_OK(session.Recall(*recalled));
   ASSERT_OK(session.Append(RandomTokens(100, 200, 1)));
 
-  const auto is_last = [](const Hash128& passage, const Hash128&) { return passage.low == 100; };
+  const auto is_last = [](const BlockFormat&, const Hash128& passage, const Hash128&) {
+    return passage.low == 100;
+  };
   ASSERT_OK_AND_ASSIGN(const size_t removed, process.store->RemovePassages("mine", is_last, /*erase=*/true));
   EXPECT_EQ(removed, 2u);
   ASSERT_OK(recalled->DropRemovedPassages());

@@ -127,11 +127,11 @@ class BlockStore {
   Status Pin(std::string_view name_space, bool pinned);
   // Removes a namespace's blocks for good: afterwards no file holds a trace of them.
   Status Erase(std::string_view name_space);
-  // Removes those blocks of passages, of all formats, that `removes(passage name, block id)` is true for, and
-  // returns how many. With `erase` no file holds a trace of them afterwards, nor of any removed earlier.
-  Result<size_t> RemovePassages(std::string_view name_space,
-                                const std::function<bool(const Hash128& passage, const Hash128& id)>& removes,
-                                bool erase);
+  // Removes those blocks of passages that `removes` is true for, and returns how many. With `erase` no file
+  // holds a trace of them afterwards, nor of any removed earlier.
+  using PassageFilter =
+      std::function<bool(const BlockFormat& format, const Hash128& passage, const Hash128& id)>;
+  Result<size_t> RemovePassages(std::string_view name_space, const PassageFilter& removes, bool erase);
   // Rewrites the database without gaps and moves blocks into the fewest slots, so that StoredBlocks of before
   // are no longer valid; says how many bytes came free.
   Result<uint64_t> Compact();

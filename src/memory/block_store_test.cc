@@ -166,7 +166,8 @@ TEST_P(BlockStoreTest, RemovesPassagesAndNothingElse) {
     ASSERT_OK(PutBlocks(store, "bob", {gone}));
     EXPECT_EQ(store.Stats().namespaces[0].num_passage_blocks, 3u);
     const auto is = [](const TestBlock& wanted) {
-      return [&wanted](const Hash128& passage, const Hash128& id) {
+      return [&wanted](const BlockFormat& format, const Hash128& passage, const Hash128& id) {
+        EXPECT_EQ(format, kTestFormat);
         EXPECT_EQ(passage.low, id.low);
         EXPECT_EQ(passage.high, 0u);
         return id == wanted.id;

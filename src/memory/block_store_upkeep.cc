@@ -48,14 +48,13 @@ Status BlockStore::State::CommitWithoutTrace(BlockCatalog::Change change) {
   return catalog->Compact();
 }
 
-Result<size_t> BlockStore::RemovePassages(
-    std::string_view name_space,
-    const std::function<bool(const Hash128& passage, const Hash128& id)>& removes, bool erase) {
+Result<size_t> BlockStore::RemovePassages(std::string_view name_space, const PassageFilter& removes,
+                                          bool erase) {
   const auto number = state_->catalog->FindNamespace(name_space);
   BlockCatalog::Change change;
   for (const auto& [key, entry] : state_->catalog->entries()) {
     if (key.name_space != number || (entry->position & kPassageBlock) == 0) continue;
-    if (removes(entry->parent, key.id)) change.removed.push_back(entry.get());
+    if (removes(state_->FormatOf(*entry), entry->parent, key.id)) change.removed.push_back(entry.get());
   }
   const size_t count = change.removed.size();
   if (erase) {
