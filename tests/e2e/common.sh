@@ -53,3 +53,14 @@ prepare_model() {
     --set "model.config=$work/config.json" --sequence-length "${1:-64}" --tokens-per-step 512 \
     --micro-batch-tokens 512 --max-steps 5 --set run.measure_peak=false -o "$work/run"
 }
+
+# chat OUTPUT LINES [FLAGS ...]: a chat with $work/run/model that gets these lines; what it shows is in $work/OUTPUT.
+chat() {
+  local output=$1 lines=$2
+  shift 2
+  printf '%b' "$lines" | "$qwen25" chat -m "$work/run/model" -n 6 --temperature 0 "$@" >"$work/$output" 2>&1 ||
+    { cat "$work/$output" >&2; fail "the chat failed"; }
+}
+# shows OUTPUT TEXT, hides OUTPUT TEXT
+shows() { grep -qF -- "$2" "$work/$1" || { cat "$work/$1" >&2; fail "$1 does not show: $2"; }; }
+hides() { ! grep -qF -- "$2" "$work/$1" || { cat "$work/$1" >&2; fail "$1 shows: $2"; }; }

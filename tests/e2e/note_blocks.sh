@@ -6,15 +6,6 @@ source "$(dirname "$0")/common.sh" "$@"
 prepare_model 256
 window=(--recall-window 512 --notes-as blocks)
 
-# chat OUTPUT LINES [FLAGS ...]: a chat that gets these lines.
-chat() {
-  local output=$1 lines=$2
-  shift 2
-  printf '%b' "$lines" | "$qwen25" chat -m "$work/run/model" -n 4 --temperature 0 "$@" >"$work/$output" 2>&1 ||
-    { cat "$work/$output" >&2; fail "the chat failed"; }
-}
-shows() { grep -qF -- "$2" "$work/$1" || { cat "$work/$1" >&2; fail "$1 does not show: $2"; }; }
-hides() { ! grep -qF -- "$2" "$work/$1" || { cat "$work/$1" >&2; fail "$1 shows: $2"; }; }
 # Blocks of notes in the memory.
 blocks() { "$qwen25" memory stats "$@" | sed -n 's/.*, \([0-9]*\) of them of notes.*/\1/p'; }
 
