@@ -7,6 +7,7 @@
 #include <cmath>
 #include <limits>
 #include <numeric>
+#include <utility>
 #include <vector>
 
 #include "base/dtype.h"
@@ -211,8 +212,7 @@ TEST(BlockSummaryTest, OutlierScoreIsItsFormula) {
 }
 
 // A key that stands alone and answers the query, in one block of 64.
-Problem WithLoneKey(size_t row, size_t lone_block, float score) {
-  Problem problem(64, 64, 4, 150, 100, 21, /*spread=*/0.3f);  // all blocks at the greatest distance
+void AddLoneKey(Problem& problem, size_t row, size_t lone_block, float score) {
   std::vector<float>& keys = problem.keys[lone_block];
   const size_t half = problem.head_dim / 2;
   double square = 0;
@@ -225,6 +225,11 @@ Problem WithLoneKey(size_t row, size_t lone_block, float score) {
     keys[i * kBlockTokens + 17] = static_cast<float>(factor * (q[i] * c - q[i + half] * s));
     keys[(i + half) * kBlockTokens + 17] = static_cast<float>(factor * (q[i + half] * c + q[i] * s));
   }
+}
+
+Problem WithLoneKey(size_t row, size_t lone_block, float score) {
+  Problem problem(64, 64, 4, 150, 100, 21, /*spread=*/0.3f);  // all blocks at the greatest distance
+  AddLoneKey(problem, row, lone_block, score);
   return problem;
 }
 
@@ -247,22 +252,33 @@ TEST(BlockSummaryTest, ALoneKeyThatAnswersIsSeenExactly) {
   }
 }
 
-TEST(BlockSummaryTest, ASuperPanelSeesALoneKeyOfOneOfItsBlocks) {
-  constexpr size_t kRow = 1, kBlock = 3;
+TEST(BlockSummaryTest, ASuperPanelSeesALoneKeyOfEachGroupOfBlocks) {
   constexpr float kScore = 24;
-  const Problem problem = WithLoneKey(kRow, kBlock, kScore);
+  const std::pair<size_t, size_t> lone[] = {{1, 3}, {2, 40}};  // rows that look for keys, and their blocks
+  Problem problem = WithLoneKey(lone[0].first, lone[0].second, kScore);
+  AddLoneKey(problem, lone[1].first, lone[1].second, kScore);
   std::vector<uint16_t> supers(NumbersPerPanel(64));
-  for (size_t part : {0, 1})
+  for (size_t part = 0; part < kPanelParts; ++part) {
     SummarizePart(64, problem.Panel().data(), part * kPartBlocks, part, supers.data());
+  }
   std::vector<float> memory(BlockScoreState::NumFloats(64, 4)), scores(4 * 64);
   const BlockScoreState state(memory.data(), 64, 4);
   LoadScoreQueries(64, 4, problem.queries.data(), state);
-  ScorePanel(problem.tables.angles(), 4, 1000,
-             {.data = supers.data(), .first_block = 0, .num_blocks = 2, .blocks_per_column = kPartBlocks},
-             BlockScore::kOutlier, problem.queries.data(), state, {scores.data(), 64}, {nullptr, 0});
+  ScorePanel(
+      problem.tables.angles(), 4, 1000,
+      {.data = supers.data(), .first_block = 0, .num_blocks = kPanelParts, .blocks_per_column = kPartBlocks},
+      BlockScore::kOutlier, problem.queries.data(), state, {scores.data(), 64}, {nullptr, 0});
   const float alone = kScore - std::log2(static_cast<float>(kPartBlocks * kBlockTokens));  // one of so many
-  EXPECT_NEAR(scores[kRow * 64], alone, 0.2);
-  EXPECT_LT(scores[kRow * 64 + 1], alone - 4) << "the other part";
+  for (const auto& [row, block] : lone) {
+    for (size_t part = 0; part < kPanelParts; ++part) {
+      const float score = scores[row * 64 + part];
+      if (part == block / kPartBlocks) {
+        EXPECT_NEAR(score, alone, 0.2) << row;
+      } else {
+        EXPECT_LT(score, alone - 4) << row << " " << part;
+      }
+    }
+  }
 }
 
 TEST(BlockSummaryTest, HalfBlocksGiveTheSummariesOfTheirNumbers) {
