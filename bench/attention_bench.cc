@@ -9,7 +9,7 @@
 
 #include "base/rng.h"
 #include "kernels/isa.h"
-#include "ops/block_attention.h"
+#include "ops/attention/block_attention.h"
 
 namespace qwen25 {
 namespace {

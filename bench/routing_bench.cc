@@ -7,9 +7,9 @@
 
 #include "base/rng.h"
 #include "kernels/block_summary.h"
-#include "ops/block_attention.h"
-#include "ops/block_router.h"
-#include "ops/choose_blocks.h"
+#include "ops/attention/block_attention.h"
+#include "ops/routing/block_router.h"
+#include "ops/routing/choose_blocks.h"
 #include "tensor/aligned_buffer.h"
 
 namespace qwen25 {

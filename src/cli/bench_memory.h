@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "base/status.h"
-#include "ops/kv_format.h"
+#include "ops/attention/kv_format.h"
 
 namespace qwen25 {
 

@@ -5,7 +5,7 @@
 #include <string>
 
 #include "base/status.h"
-#include "ops/kv_format.h"
+#include "ops/attention/kv_format.h"
 
 namespace qwen25 {
 

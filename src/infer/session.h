@@ -62,7 +62,7 @@ class InferenceEngine {
   Execution& execution() { return execution_; }
   BlockPool& blocks() { return blocks_; }
   // Panels of block summaries, each a block of this pool, and panels of summaries of their parts
-  // (ops/tile_choice.h); null where none are kept.
+  // (ops/routing/tile_choice.h); null where none are kept.
   BlockPool* summaries() { return summaries_ ? &*summaries_ : nullptr; }
   BlockPool* super_summaries() { return super_summaries_ ? &*super_summaries_ : nullptr; }
 

@@ -1,4 +1,4 @@
-// The exponential of attention. The rest is held to its oracles in ops/block_attention_test.cc.
+// The exponential of attention. The rest is held to its oracles in ops/attention/block_attention_test.cc.
 #include "kernels/attention.h"
 
 #include <gtest/gtest.h>

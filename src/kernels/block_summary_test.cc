@@ -18,7 +18,7 @@
 namespace qwen25 {
 namespace {
 
-// Rotary tables as ops/rotary_table.cc lays them out, for up to `max_distance` blocks.
+// Rotary tables as ops/attention/rotary_table.cc lays them out, for up to `max_distance` blocks.
 struct Tables {
   size_t head_dim, max_distance;
   std::vector<float> cos, sin;              // [D/2, stride]

@@ -1,7 +1,7 @@
 #include "memory/block_summaries.h"
 
 #include "base/check.h"
-#include "ops/stored_summary.h"
+#include "ops/attention/stored_summary.h"
 
 namespace qwen25 {
 

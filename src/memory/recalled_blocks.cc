@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <mutex>
 
-#include "ops/stored_summary.h"
+#include "ops/attention/stored_summary.h"
 
 namespace qwen25 {
 Result<std::unique_ptr<RecalledBlocks>> RecalledBlocks::Load(const BlockStore& store,

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <numbers>
 
-#include "ops/block_attention.h"
+#include "ops/attention/block_attention.h"
 
 namespace qwen25 {
 namespace {

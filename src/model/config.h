@@ -10,9 +10,9 @@
 
 #include "base/json.h"
 #include "base/status.h"
-#include "ops/block_router.h"
-#include "ops/head_gate.h"
-#include "ops/kv_format.h"
+#include "ops/attention/kv_format.h"
+#include "ops/routing/block_router.h"
+#include "ops/routing/head_gate.h"
 
 namespace qwen25 {
 

@@ -23,8 +23,8 @@ struct DecoderOptions {
   KvFormat kv_format = KvFormat::kFloat32;
   // Which blocks each layer reads, an entry per layer; empty: all of them.
   std::span<const LayerRouting> routing;
-  // Training with head routing: factor on each layer's balance loss, per token (ops/head_gate.h). DecoderLoss
-  // sets it from the model's configuration.
+  // Training with head routing: factor on each layer's balance loss, per token (ops/routing/head_gate.h).
+  // DecoderLoss sets it from the model's configuration.
   float head_balance_scale = 0;
   const RotaryTable* rotary = nullptr;  // instead of the model's own: one that clamps
 };

@@ -1,4 +1,4 @@
-// Models whose gates choose query heads (ops/head_gate.h).
+// Models whose gates choose query heads (ops/routing/head_gate.h).
 #include <gtest/gtest.h>
 
 #include <cmath>

@@ -13,7 +13,7 @@
 #include "base/status.h"
 #include "base/thread_pool.h"
 #include "model/config.h"
-#include "ops/block_attention.h"
+#include "ops/attention/block_attention.h"
 #include "ops/parameter.h"
 #include "store/safetensors.h"
 #include "tensor/aligned_buffer.h"

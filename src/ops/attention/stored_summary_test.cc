@@ -1,5 +1,5 @@
 // Summaries of stored blocks are those that AppendKv writes.
-#include "ops/stored_summary.h"
+#include "ops/attention/stored_summary.h"
 
 #include <gtest/gtest.h>
 

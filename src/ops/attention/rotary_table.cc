@@ -1,7 +1,7 @@
 #include <cmath>
 
 #include "base/check.h"
-#include "ops/block_attention.h"
+#include "ops/attention/block_attention.h"
 
 namespace qwen25 {
 namespace {

@@ -1,4 +1,4 @@
-#include "ops/block_router.h"
+#include "ops/routing/block_router.h"
 
 #include <fmt/format.h>
 

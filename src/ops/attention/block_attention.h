@@ -21,9 +21,9 @@
 
 #include "kernels/attention.h"
 #include "kernels/block_summary.h"
-#include "ops/block_router.h"
+#include "ops/attention/kv_format.h"
 #include "ops/execution.h"
-#include "ops/kv_format.h"
+#include "ops/routing/block_router.h"
 #include "ops/token_batch.h"
 
 namespace qwen25 {
@@ -135,8 +135,8 @@ struct SequenceKv {
   // Summaries of these blocks, 64 of them in each panel of AttentionShape::BytesPerPanel() bytes. Filled by
   // AppendKv as blocks become full. Empty: no routing.
   std::span<std::byte* const> summaries = {};
-  // Summaries of parts of panels, 64 of them in each, for rotary tables that clamp (ops/tile_choice.h).
-  // Filled likewise. Empty: every block is scored.
+  // Summaries of parts of panels, 64 of them in each, for rotary tables that clamp
+  // (ops/routing/tile_choice.h). Filled likewise. Empty: every block is scored.
   std::span<std::byte* const> super_summaries = {};
   // The first blocks of the list come from `source` and are of other sequences: they are read where a router
   // chooses them, at the distance that the list gives them, which rotary tables that clamp keep in bounds.
@@ -175,7 +175,7 @@ void SummarizeBlocks(Execution& execution, const AttentionShape& shape, const Se
 //            read what its policy chooses; a policy that leaves no choice gives the bits of none.
 //   head_weights  [T, K] or empty: the query heads of a kv head do not run for tokens with weight 0, and
 //   their
-//            outputs are 0 (ops/head_gate.h). Other weights do not matter here.
+//            outputs are 0 (ops/routing/head_gate.h). Other weights do not matter here.
 Tensor AttendBlocks(Execution& execution, const AttentionShape& shape, const RotaryTable& rotary,
                     AttentionMask mask, const Tensor& qkv, const TokenBatch& batch,
                     std::span<const SequenceKv> kv, const LayerRouting* routing = nullptr,

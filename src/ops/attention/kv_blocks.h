@@ -15,9 +15,9 @@
 
 #include "kernels/attention.h"
 #include "kernels/block_summary.h"
-#include "ops/attention_tasks.h"
-#include "ops/block_attention.h"
-#include "ops/tile_choice.h"
+#include "ops/attention/attention_tasks.h"
+#include "ops/attention/block_attention.h"
+#include "ops/routing/tile_choice.h"
 
 namespace qwen25 {
 

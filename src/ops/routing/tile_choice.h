@@ -12,7 +12,7 @@
 #include <utility>
 
 #include "kernels/block_summary.h"
-#include "ops/block_router.h"
+#include "ops/routing/block_router.h"
 
 namespace qwen25 {
 

@@ -1,4 +1,4 @@
-#include "ops/kv_format.h"
+#include "ops/attention/kv_format.h"
 
 #include <algorithm>
 #include <array>

@@ -1,14 +1,14 @@
-#include "ops/block_attention.h"
+#include "ops/attention/block_attention.h"
 
 #include <algorithm>
 
 #include "base/check.h"
 #include "base/clock.h"
 #include "kernels/attention.h"
-#include "ops/attention_tasks.h"
-#include "ops/kv_blocks.h"
-#include "ops/routed_attention.h"
-#include "ops/self_attention_backward.h"
+#include "ops/attention/attention_tasks.h"
+#include "ops/attention/kv_blocks.h"
+#include "ops/attention/routed_attention.h"
+#include "ops/attention/self_attention_backward.h"
 
 namespace qwen25 {
 namespace {

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <span>
 
-#include "ops/block_router.h"
+#include "ops/routing/block_router.h"
 
 namespace qwen25 {
 

@@ -1,4 +1,4 @@
-#include "ops/head_gate.h"
+#include "ops/routing/head_gate.h"
 
 #include <algorithm>
 #include <cmath>

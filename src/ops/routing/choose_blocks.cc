@@ -1,4 +1,4 @@
-#include "ops/choose_blocks.h"
+#include "ops/routing/choose_blocks.h"
 
 #include <algorithm>
 #include <limits>

@@ -5,9 +5,9 @@
 #include <cstdint>
 #include <span>
 
-#include "ops/attention_tasks.h"
-#include "ops/block_router.h"
-#include "ops/tile_choice.h"
+#include "ops/attention/attention_tasks.h"
+#include "ops/routing/block_router.h"
+#include "ops/routing/tile_choice.h"
 
 namespace qwen25 {
 

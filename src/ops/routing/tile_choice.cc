@@ -1,4 +1,4 @@
-#include "ops/tile_choice.h"
+#include "ops/routing/tile_choice.h"
 
 #include <algorithm>
 #include <bit>
@@ -7,7 +7,7 @@
 #include <optional>
 
 #include "base/check.h"
-#include "ops/choose_blocks.h"
+#include "ops/routing/choose_blocks.h"
 
 namespace qwen25 {
 namespace {

@@ -1,5 +1,5 @@
 // Blocks that lie in a file.
-#include "ops/kv_blocks.h"
+#include "ops/attention/kv_blocks.h"
 
 #include <gtest/gtest.h>
 

@@ -4,7 +4,7 @@
 #include <cstddef>
 #include <span>
 
-#include "ops/block_attention.h"
+#include "ops/attention/block_attention.h"
 
 namespace qwen25 {
 

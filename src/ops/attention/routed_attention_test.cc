@@ -11,9 +11,9 @@
 #include <vector>
 
 #include "base/rng.h"
-#include "ops/block_attention.h"
-#include "ops/block_router.h"
-#include "ops/choose_blocks.h"
+#include "ops/attention/block_attention.h"
+#include "ops/routing/block_router.h"
+#include "ops/routing/choose_blocks.h"
 
 namespace qwen25 {
 namespace {

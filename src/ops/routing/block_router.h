@@ -47,7 +47,7 @@ struct RoutingPolicy {
   float max_missed = 1;
   uint32_t dense_layers = 0;  // of a model, the first ones, which are always dense
   // Where a history goes far beyond the recall window: how many times 64 blocks of it are looked at, in
-  // groups of kPartBlocks (ops/tile_choice.h).
+  // groups of kPartBlocks (ops/routing/tile_choice.h).
   uint32_t far_panels = 4;
 
   // Errors name field, value and range.

@@ -1,4 +1,4 @@
-#include "ops/self_attention_backward.h"
+#include "ops/attention/self_attention_backward.h"
 
 #include <algorithm>
 #include <utility>
@@ -6,8 +6,8 @@
 #include "base/check.h"
 #include "kernels/attention.h"
 #include "kernels/elementwise.h"
-#include "ops/attention_tasks.h"
-#include "ops/routed_attention.h"
+#include "ops/attention/attention_tasks.h"
+#include "ops/attention/routed_attention.h"
 #include "ops/row_tasks.h"
 
 namespace qwen25 {

@@ -1,4 +1,4 @@
-#include "ops/head_gate.h"
+#include "ops/routing/head_gate.h"
 
 #include <gtest/gtest.h>
 
@@ -7,7 +7,7 @@
 
 #include "base/rng.h"
 #include "base/test_util.h"
-#include "ops/block_attention.h"
+#include "ops/attention/block_attention.h"
 
 namespace qwen25 {
 namespace {

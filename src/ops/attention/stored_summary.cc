@@ -1,4 +1,4 @@
-#include "ops/stored_summary.h"
+#include "ops/attention/stored_summary.h"
 
 #include <algorithm>
 #include <cstdint>
@@ -6,7 +6,7 @@
 
 #include "base/check.h"
 #include "kernels/block_summary.h"
-#include "ops/kv_blocks.h"
+#include "ops/attention/kv_blocks.h"
 #include "tensor/aligned_buffer.h"
 
 namespace qwen25 {
