@@ -8,8 +8,8 @@
 #include "cli/gguf_tokenizer_io.h"
 #include "cli/interrupt.h"
 #include "cli/load_model.h"
-#include "cli/read_texts.h"
 #include "cli/verb.h"
+#include "data/read/text_files.h"
 #include "model/decoder.h"
 
 namespace qwen25 {

@@ -7,8 +7,8 @@
 #include "cli/embed_training.h"
 #include "cli/embedder_flags.h"
 #include "cli/interrupt.h"
-#include "cli/read_texts.h"
 #include "cli/verb.h"
+#include "data/read/text_files.h"
 
 namespace qwen25 {
 namespace {

@@ -14,7 +14,7 @@
 #include "cli/interrupt.h"
 #include "cli/note_blocks.h"
 #include "cli/note_lines.h"
-#include "cli/read_texts.h"
+#include "data/read/text_files.h"
 
 namespace qwen25 {
 namespace {

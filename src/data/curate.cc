@@ -8,8 +8,8 @@
 
 #include "base/file.h"
 #include "base/hash.h"
-#include "data/jsonl.h"
-#include "data/readers.h"
+#include "data/prepare.h"
+#include "data/read/jsonl.h"
 
 namespace qwen25 {
 namespace {

@@ -17,7 +17,7 @@
 #include "base/thread_pool.h"
 #include "data/dedup.h"
 #include "data/filters.h"
-#include "data/sources.h"
+#include "data/read/sources.h"
 
 namespace qwen25 {
 

@@ -5,7 +5,7 @@
 
 #include "base/file.h"
 #include "base/test_util.h"
-#include "data/jsonl.h"
+#include "data/read/jsonl.h"
 
 namespace qwen25 {
 namespace {

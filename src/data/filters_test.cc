@@ -5,8 +5,8 @@
 #include "base/file.h"
 #include "base/test_util.h"
 #include "data/dedup.h"
-#include "data/gzip.h"
-#include "data/jsonl.h"
+#include "data/read/gzip.h"
+#include "data/read/jsonl.h"
 #include "text/utf8.h"
 
 namespace qwen25 {

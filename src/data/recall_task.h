@@ -52,8 +52,8 @@ class RecallTask {
   // random order.
   std::vector<int32_t> Document(size_t length, size_t fact_every = 48);
 
-  // The loss mask of a document (data/loader.h): 1 for the answers, 0 elsewhere. The other tokens are random;
-  // learning which of them are likely takes the capacity and the steps that recall needs.
+  // The loss mask of a document (data/shards/loader.h): 1 for the answers, 0 elsewhere. The other tokens are
+  // random; learning which of them are likely takes the capacity and the steps that recall needs.
   static std::vector<int32_t> LossMask(std::span<const int32_t> document);
 
   // `length` tokens of filler with facts of different keys at `positions` (ascending, 3 apart and more, at

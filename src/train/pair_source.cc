@@ -5,7 +5,7 @@
 #include <span>
 
 #include "base/hash.h"
-#include "data/permutation.h"
+#include "data/shards/permutation.h"
 
 namespace qwen25 {
 namespace {

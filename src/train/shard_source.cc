@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "data/blend.h"
-#include "data/loader.h"
+#include "data/shards/blend.h"
+#include "data/shards/loader.h"
 
 namespace qwen25 {
 namespace {

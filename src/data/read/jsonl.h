@@ -9,7 +9,7 @@
 #include <string_view>
 
 #include "base/status.h"
-#include "data/document.h"
+#include "data/read/document.h"
 
 namespace qwen25 {
 

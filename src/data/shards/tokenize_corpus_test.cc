@@ -1,11 +1,11 @@
-#include "data/tokenize_corpus.h"
+#include "data/shards/tokenize_corpus.h"
 
 #include <algorithm>
 #include <filesystem>
 
 #include "base/file.h"
 #include "base/test_util.h"
-#include "data/jsonl.h"
+#include "data/read/jsonl.h"
 #include "store/indexed_dataset.h"
 
 namespace qwen25 {

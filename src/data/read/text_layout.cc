@@ -1,4 +1,4 @@
-#include "data/text_layout.h"
+#include "data/read/text_layout.h"
 
 #include <algorithm>
 #include <utility>

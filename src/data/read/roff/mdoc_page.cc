@@ -6,7 +6,7 @@
 #include <map>
 #include <utility>
 
-#include "data/roff_page.h"
+#include "data/read/roff/roff_page.h"
 
 namespace qwen25 {
 namespace {

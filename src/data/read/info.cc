@@ -1,4 +1,4 @@
-#include "data/info.h"
+#include "data/read/info.h"
 
 #include <algorithm>
 

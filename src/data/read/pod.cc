@@ -1,4 +1,4 @@
-#include "data/pod.h"
+#include "data/read/pod.h"
 
 #include <fmt/format.h>
 
@@ -9,7 +9,7 @@
 #include <map>
 #include <vector>
 
-#include "data/text_layout.h"
+#include "data/read/text_layout.h"
 #include "text/utf8.h"
 
 namespace qwen25 {

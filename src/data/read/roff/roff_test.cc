@@ -1,10 +1,10 @@
-#include "data/roff.h"
+#include "data/read/roff/roff.h"
 
 #include <rapidcheck.h>
 
 #include "base/test_util.h"
-#include "data/roff_escapes.h"
-#include "data/roff_source.h"
+#include "data/read/roff/roff_escapes.h"
+#include "data/read/roff/roff_source.h"
 #include "text/utf8.h"
 
 namespace qwen25 {

@@ -1,11 +1,11 @@
-#include "data/roff_page.h"
+#include "data/read/roff/roff_page.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cctype>
 
-#include "data/roff.h"
+#include "data/read/roff/roff.h"
 
 namespace qwen25 {
 namespace {

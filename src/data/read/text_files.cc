@@ -1,9 +1,9 @@
-#include "cli/read_texts.h"
+#include "data/read/text_files.h"
 
 #include <algorithm>
 
 #include "base/file.h"
-#include "data/jsonl.h"
+#include "data/read/jsonl.h"
 
 namespace qwen25 {
 

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "data/roff_page.h"
+#include "data/read/roff/roff_page.h"
 
 namespace qwen25 {
 namespace {

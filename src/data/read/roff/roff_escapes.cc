@@ -1,11 +1,11 @@
-#include "data/roff_escapes.h"
+#include "data/read/roff/roff_escapes.h"
 
 #include <algorithm>
 #include <charconv>
 #include <cstdint>
 #include <utility>
 
-#include "data/text_layout.h"
+#include "data/read/text_layout.h"
 #include "text/utf8.h"
 
 namespace qwen25 {

@@ -1,4 +1,4 @@
-#include "data/sources.h"
+#include "data/read/sources.h"
 
 #include <rapidcheck.h>
 #include <zlib.h>
@@ -8,8 +8,8 @@
 
 #include "base/file.h"
 #include "base/test_util.h"
-#include "data/gzip.h"
-#include "data/readers.h"
+#include "data/prepare.h"
+#include "data/read/gzip.h"
 
 namespace qwen25 {
 namespace {

@@ -1,9 +1,9 @@
-#include "data/loader.h"
+#include "data/shards/loader.h"
 
 #include <algorithm>
 #include <numeric>
 
-#include "data/permutation.h"
+#include "data/shards/permutation.h"
 
 namespace qwen25 {
 namespace {

@@ -1,9 +1,9 @@
-#include "data/pod.h"
+#include "data/read/pod.h"
 
 #include <rapidcheck.h>
 
 #include "base/test_util.h"
-#include "data/info.h"
+#include "data/read/info.h"
 #include "text/utf8.h"
 
 namespace qwen25 {

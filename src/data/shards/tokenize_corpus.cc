@@ -1,11 +1,11 @@
-#include "data/tokenize_corpus.h"
+#include "data/shards/tokenize_corpus.h"
 
 #include <optional>
 #include <span>
 #include <utility>
 #include <vector>
 
-#include "data/jsonl.h"
+#include "data/read/jsonl.h"
 #include "store/indexed_dataset.h"
 
 namespace qwen25 {

@@ -1,4 +1,4 @@
-#include "data/jsonl.h"
+#include "data/read/jsonl.h"
 
 #include <simdjson.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-#include "data/roff_source.h"
+#include "data/read/roff/roff_source.h"
 
 #include <fmt/format.h>
 

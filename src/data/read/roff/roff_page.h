@@ -5,8 +5,8 @@
 #include <string_view>
 #include <vector>
 
-#include "data/roff_source.h"
-#include "data/text_layout.h"
+#include "data/read/roff/roff_source.h"
+#include "data/read/text_layout.h"
 
 namespace qwen25 {
 

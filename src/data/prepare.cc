@@ -1,4 +1,4 @@
-#include "data/readers.h"
+#include "data/prepare.h"
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -8,11 +8,11 @@
 #include <cerrno>
 #include <utility>
 
-#include "data/gzip.h"
-#include "data/info.h"
-#include "data/jsonl.h"
-#include "data/pod.h"
-#include "data/roff.h"
+#include "data/read/gzip.h"
+#include "data/read/info.h"
+#include "data/read/jsonl.h"
+#include "data/read/pod.h"
+#include "data/read/roff/roff.h"
 #include "text/utf8.h"
 
 namespace qwen25 {

@@ -1,4 +1,4 @@
-#include "data/sources.h"
+#include "data/read/sources.h"
 
 #include <fnmatch.h>
 #include <glob.h>

@@ -11,7 +11,7 @@
 #include <string_view>
 #include <vector>
 
-#include "data/roff_escapes.h"
+#include "data/read/roff/roff_escapes.h"
 
 namespace qwen25 {
 

@@ -1,4 +1,4 @@
-#include "data/blend.h"
+#include "data/shards/blend.h"
 
 #include <algorithm>
 #include <cmath>

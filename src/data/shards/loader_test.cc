@@ -1,4 +1,4 @@
-#include "data/loader.h"
+#include "data/shards/loader.h"
 
 #include <rapidcheck.h>
 
@@ -10,7 +10,7 @@
 
 #include "base/allocation_counter.h"
 #include "base/test_util.h"
-#include "data/permutation.h"
+#include "data/shards/permutation.h"
 #include "store/indexed_dataset.h"
 
 namespace qwen25 {

@@ -9,9 +9,9 @@
 #include <vector>
 
 #include "data/dedup.h"
-#include "data/document.h"
 #include "data/filters.h"
-#include "data/sources.h"
+#include "data/read/document.h"
+#include "data/read/sources.h"
 
 namespace qwen25 {
 
