@@ -5,7 +5,7 @@
 #include <charconv>
 #include <map>
 
-#include "cli/note_lines.h"
+#include "cli/terminal/note_lines.h"
 #include "knowledge/memory_request.h"
 
 namespace qwen25 {

@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "cli/chat_recall.h"
-#include "cli/embedder_flags.h"
-#include "cli/memory_flags.h"
+#include "cli/flags/embedder_flags.h"
+#include "cli/flags/memory_flags.h"
 #include "knowledge/recalled_notes.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"

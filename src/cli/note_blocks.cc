@@ -1,7 +1,7 @@
 #include "cli/note_blocks.h"
 
 #include "base/progress.h"
-#include "cli/interrupt.h"
+#include "cli/terminal/interrupt.h"
 #include "infer/passages.h"
 
 namespace qwen25 {

@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "base/hash.h"
+#include "cli/flags/memory_flags.h"
 #include "cli/load_model.h"
-#include "cli/memory_flags.h"
 #include "knowledge/note_passages.h"
 #include "memory/block_store.h"
 

@@ -1,0 +1,327 @@
+#include "cli/bench/bench_inference.h"
+
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <cmath>
+#include <memory>
+#include <optional>
+
+#include "base/clock.h"
+#include "base/hash.h"
+#include "base/progress.h"
+#include "base/rng.h"
+#include "cli/bench/machine_probe.h"
+#include "infer/session.h"
+#include "kernels/isa.h"
+#include "train/gemm_probe.h"
+
+namespace qwen25 {
+namespace {
+
+// One line of the table.
+struct Measurement {
+  std::string weights, test;
+  double tokens_per_second = 0, best_tokens_per_second = 0;
+  double floor_tokens_per_second = 0;  // what the machine's limits allowed in the median round
+  double share_of_floor = 0;           // median of the rounds' shares
+  double gigabytes_per_second = 0;     // of weights, keys and values that were read
+};
+
+struct MachineLimits {
+  double bandwidth, int8_rate, float_rate;
+};
+
+// Measured again before every round: a shared machine is not the same from one second to the next.
+class MachineProbe {
+ public:
+  MachineLimits Measure(ThreadPool& threads) const {
+    return {bandwidth_.Measure(threads), MeasureInt8Rate(threads), MeasureGemmFlops(threads)};
+  }
+
+ private:
+  ReadBandwidth bandwidth_;
+};
+
+// One measured round and the least time that the machine, as it was then, could have taken.
+struct Round {
+  double seconds, floor_seconds;
+};
+
+// What a pass has to do at least.
+struct Work {
+  double rows = 0, logit_rows = 0;  // through the layers, through the output projection
+  double attention_flops = 0;
+  double kv_bytes = 0;  // read
+};
+
+// Random weights of the size that training gives them; the same for every format.
+Status RandomRows(const NamedParameter& named, size_t begin, size_t end, float* out) {
+  if (named.kind == ParameterKind::kVector) {
+    std::fill_n(out, named.parameter.cols, named.name.ends_with("norm.weight") ? 1.0f : 0.0f);
+    return {};
+  }
+  const uint64_t seed = Hash64(std::as_bytes(std::span(named.name)));
+  for (size_t row = begin; row < end; ++row) {
+    Rng rng(seed, row);
+    for (size_t i = 0; i < named.parameter.cols; i += 2, out += 2) {
+      // Uniform with a deviation of 0.02, two numbers from one draw.
+      const uint64_t bits = rng.Next();
+      const auto number = [](uint64_t half) {
+        return (static_cast<float>(half & 0xffffff) / 8388608.0f - 1) * 0.0346f;
+      };
+      out[0] = number(bits);
+      if (i + 1 < named.parameter.cols) out[1] = number(bits >> 32);
+    }
+    if (named.parameter.cols % 2 == 1) --out;
+  }
+  return {};
+}
+
+class InferenceBench {
+ public:
+  InferenceBench(const InferenceBenchFlags& flags, WeightFormat format, Model model,
+                 const MachineProbe& probe)
+      : flags_(flags),
+        format_(format),
+        probe_(probe),
+        engine_(
+            std::move(model),
+            {.num_threads = flags.num_threads, .max_total_tokens = MaxTokens(flags), .kv_format = flags.kv}) {
+  }
+
+  Status Run(std::vector<Measurement>& results) {
+    if (flags_.prompt_tokens > 0) QWEN25_RETURN_IF_ERROR(RunPrompt(results));
+    if (flags_.new_tokens == 0) return {};
+    for (const uint32_t batch : flags_.batches) {
+      for (const uint32_t depth : flags_.depths) QWEN25_RETURN_IF_ERROR(RunDecode(batch, depth, results));
+    }
+    return {};
+  }
+
+ private:
+  static size_t MaxTokens(const InferenceBenchFlags& flags) {
+    const size_t decode = *std::ranges::max_element(flags.depths) + flags.new_tokens + 1;
+    return *std::ranges::max_element(flags.batches) *
+           std::max<size_t>((decode + kBlockTokens) / kBlockTokens * kBlockTokens,
+                            flags.prompt_tokens + kBlockTokens);
+  }
+
+  // Seconds that the machine needs at least, as it is now.
+  double Floor(const Work& work) {
+    const MachineLimits limits = probe_.Measure(engine_.execution().threads);
+    const ModelConfig& config = engine_.model().config();
+    const double projection = 2.0 * static_cast<double>(config.vocab_size) * config.hidden_size;
+    const double weights = config.ForwardFlopsPerToken(0) - projection;
+    const double rate = IsQuantized(format_) ? limits.int8_rate : limits.float_rate;
+    const double compute = (work.rows * weights + work.logit_rows * projection) / rate +
+                           work.attention_flops / limits.float_rate;
+    return std::max(compute, (WeightBytes() + work.kv_bytes) / limits.bandwidth);
+  }
+
+  double WeightBytes() const {
+    const ModelConfig& config = engine_.model().config();
+    const size_t unread =
+        config.tie_word_embeddings ? 0 : PackedWeightBytes(format_, config.vocab_size, config.hidden_size);
+    return static_cast<double>(engine_.model().packed_bytes() - unread);
+  }
+
+  Status RunPrompt(std::vector<Measurement>& results) {
+    const std::vector<int32_t> prompt = RandomTokens(engine_.model().config(), flags_.prompt_tokens, 1);
+    const ModelConfig& config = engine_.model().config();
+    const double tokens = flags_.prompt_tokens;
+    const Work work = {.rows = tokens,
+                       .logit_rows = 1,
+                       .attention_flops = tokens * (config.ForwardFlopsPerToken((tokens + 1) / 2) -
+                                                    config.ForwardFlopsPerToken(0))};
+    Session session(engine_);
+    std::vector<Round> rounds;
+    for (uint32_t round = 0; round <= flags_.rounds; ++round) {
+      session.Truncate(0);
+      const double floor = Floor(work), start = NowSeconds();
+      QWEN25_RETURN_IF_ERROR(session.Append(prompt));
+      if (round > 0) rounds.push_back({NowSeconds() - start, floor});  // the first one warms up
+    }
+    Add(fmt::format("prompt {}", flags_.prompt_tokens), rounds, tokens, 0, results);
+    return {};
+  }
+
+  Status RunDecode(uint32_t batch, uint32_t depth, std::vector<Measurement>& results) {
+    std::vector<std::unique_ptr<Session>> sessions;
+    std::optional<Progress> progress;
+    constexpr uint64_t kQuick = 2048;  // tokens that are there before anybody would look
+    if (uint64_t{batch} * depth > kQuick) {
+      progress.emplace(fmt::format("filling {} x {} tokens", batch, depth), "tokens",
+                       uint64_t{batch} * depth);
+    }
+    for (uint32_t i = 0; i < batch; ++i) {
+      sessions.push_back(std::make_unique<Session>(engine_));
+      const std::vector<int32_t> prompt = RandomTokens(engine_.model().config(), std::max(depth, 1u), i);
+      QWEN25_RETURN_IF_ERROR(sessions.back()->Append(prompt, [&](size_t done) {
+        if (progress) progress->Update(uint64_t{i} * depth + done);
+        return true;
+      }));
+    }
+    progress.reset();
+    const ModelConfig& config = engine_.model().config();
+    const double context = depth + flags_.new_tokens / 2.0;
+    const Work work = {
+        .rows = static_cast<double>(batch),
+        .logit_rows = static_cast<double>(batch),
+        .attention_flops = batch * (config.ForwardFlopsPerToken(context) - config.ForwardFlopsPerToken(0)),
+        .kv_bytes = batch * context * static_cast<double>(config.KvBytesPerToken(flags_.kv))};
+    std::vector<int32_t> drawn(batch);
+    std::vector<SessionTokens> parts(batch);
+    std::vector<Round> rounds;
+    for (uint32_t round = 0; round <= flags_.rounds; ++round) {
+      for (auto& session : sessions) session->Truncate(std::max(depth, 1u) - 1);
+      const int32_t first = 1;
+      for (auto& session : sessions) QWEN25_RETURN_IF_ERROR(session->Append({&first, 1}));
+      const double floor = Floor(work), start = NowSeconds();
+      for (uint32_t i = 0; i < flags_.new_tokens; ++i) {
+        QWEN25_RETURN_IF_ERROR(DecodeStep(engine_, sessions, drawn, parts));
+      }
+      if (round > 0) rounds.push_back({(NowSeconds() - start) / flags_.new_tokens, floor});
+    }
+    std::string test = fmt::format("generate {}", flags_.new_tokens);
+    if (depth > 0) test += fmt::format(" behind {}", depth);
+    if (batch > 1) test += fmt::format(", {} together", batch);
+    Add(test, rounds, batch, WeightBytes() + work.kv_bytes, results);
+    return {};
+  }
+
+  // `tokens` and `bytes` (read; 0: not of interest) of a round.
+  void Add(const std::string& test, std::vector<Round> rounds, double tokens, double bytes,
+           std::vector<Measurement>& results) {
+    std::ranges::sort(rounds, {}, &Round::seconds);
+    const Round& median = rounds[rounds.size() / 2];
+    std::ranges::sort(rounds, {}, [](const Round& round) { return round.floor_seconds / round.seconds; });
+    const Round& typical = rounds[rounds.size() / 2];
+    results.push_back(
+        {.weights = std::string(WeightFormatName(format_)),
+         .test = test,
+         .tokens_per_second = tokens / median.seconds,
+         .best_tokens_per_second = tokens / std::ranges::min_element(rounds, {}, &Round::seconds)->seconds,
+         .floor_tokens_per_second = tokens / median.floor_seconds,
+         .share_of_floor = typical.floor_seconds / typical.seconds,
+         .gigabytes_per_second = bytes / median.seconds / 1e9});
+  }
+
+  const InferenceBenchFlags& flags_;
+  WeightFormat format_;
+  const MachineProbe& probe_;
+  InferenceEngine engine_;
+};
+
+uint64_t PeakResidentBytes() {
+  struct rusage usage {};
+  ::getrusage(RUSAGE_SELF, &usage);
+  return static_cast<uint64_t>(usage.ru_maxrss) * 1024;
+}
+
+void PrintTable(const InferenceBenchFlags& flags, const std::vector<Measurement>& results) {
+  const char* format = flags.markdown ? "| {} | {} | {:.1f} | {:.1f} | {:.1f} | {:.0f} % | {} |\n"
+                                      : "{:<9}{:<36}{:>11.1f}{:>11.1f}{:>11.1f}{:>6.0f} %{:>8}\n";
+  if (flags.markdown) {
+    fmt::print(
+        "| weights | test | tokens/s | best | floor | share | GB/s |\n| --- | --- | ---: | ---: | ---: | "
+        "---: | ---: |\n");
+  } else {
+    fmt::print("{:<9}{:<36}{:>11}{:>11}{:>11}{:>8}{:>8}\n", "weights", "test", "tokens/s", "best", "floor",
+               "share", "GB/s");
+  }
+  for (const Measurement& m : results) {
+    const std::string bandwidth =
+        m.gigabytes_per_second == 0 ? "" : fmt::format("{:.1f}", m.gigabytes_per_second);
+    fmt::print(fmt::runtime(format), m.weights, m.test, m.tokens_per_second, m.best_tokens_per_second,
+               m.floor_tokens_per_second, 100 * m.share_of_floor, bandwidth);
+  }
+}
+
+}  // namespace
+
+Result<Model> BenchModel(const std::string& preset, const std::string& path, WeightFormat format,
+                         size_t num_threads, size_t min_context) {
+  ThreadPool threads(num_threads == 0 ? DefaultNumThreads() : num_threads);
+  if (!path.empty()) return Model::LoadPacked(path, format, threads);
+  QWEN25_TRY(ModelConfig config, FindPreset(preset));
+  if (config.MaxContext() < min_context) {
+    const uint32_t trained = config.max_position_embeddings;
+    config.rope_scaling =
+        RopeScaling{.type = "yarn",
+                    .factor = std::ceil(static_cast<double>(min_context) / static_cast<double>(trained)),
+                    .original_max_position_embeddings = trained};
+    QWEN25_RETURN_IF_ERROR(config.Validate(preset));
+  }
+  return Model::Pack(config, format, threads, RandomRows);
+}
+
+std::vector<int32_t> RandomTokens(const ModelConfig& config, size_t count, uint64_t seed) {
+  std::vector<int32_t> tokens(count);
+  Rng rng(seed);
+  for (int32_t& token : tokens) token = static_cast<int32_t>(rng.Below(config.vocab_size));
+  return tokens;
+}
+
+Status DecodeStep(InferenceEngine& engine, std::span<const std::unique_ptr<Session>> sessions,
+                  std::vector<int32_t>& drawn, std::vector<SessionTokens>& parts) {
+  for (size_t i = 0; i < sessions.size(); ++i) {
+    const std::span<float> logits = sessions[i]->logits();
+    drawn[i] = static_cast<int32_t>(std::ranges::max_element(logits) - logits.begin());
+    parts[i] = {sessions[i].get(), {&drawn[i], 1}};
+  }
+  return AppendTogether(engine, parts);
+}
+
+Status RunInferenceBench(const InferenceBenchFlags& flags) {
+  if (flags.rounds < 1 || flags.weights.empty() || flags.depths.empty() || flags.batches.empty() ||
+      std::ranges::min(flags.batches) < 1) {
+    return InvalidArgument("--rounds and --batch must be at least 1, --weights and --depth not empty");
+  }
+  std::vector<WeightFormat> formats;
+  for (const std::string& name : flags.weights) {
+    QWEN25_TRY(const WeightFormat format, ParseWeightFormat(name));
+    formats.push_back(format);
+  }
+  ThreadPool threads(flags.num_threads == 0 ? DefaultNumThreads() : flags.num_threads);
+  const size_t num_threads = threads.num_threads();
+  const MachineProbe probe;
+  const MachineLimits limits = probe.Measure(threads);
+  const std::string name = flags.model.empty() ? flags.preset : flags.model;
+  if (!flags.json) {
+    fmt::print("{}, {} threads, {}; reads {:.1f} GB/s, int8 {:.0f} GOP/s, float32 {:.0f} GFLOP/s\n", name,
+               num_threads, CurrentIsa(), limits.bandwidth / 1e9, limits.int8_rate / 1e9,
+               limits.float_rate / 1e9);
+  }
+  std::vector<Measurement> results;
+  for (const WeightFormat format : formats) {
+    QWEN25_TRY(Model model, BenchModel(flags.preset, flags.model, format, flags.num_threads));
+    InferenceBench bench(flags, format, std::move(model), probe);
+    QWEN25_RETURN_IF_ERROR(bench.Run(results));
+  }
+  if (!flags.json) {
+    PrintTable(flags, results);
+    return {};
+  }
+  Json json = {{"model", name},
+               {"threads", num_threads},
+               {"isa", CurrentIsa()},
+               {"read_bandwidth", limits.bandwidth},
+               {"int8_rate", limits.int8_rate},
+               {"float32_rate", limits.float_rate},
+               {"peak_rss_bytes", PeakResidentBytes()},
+               {"results", Json::array()}};
+  for (const Measurement& m : results) {
+    json["results"].push_back({{"weights", m.weights},
+                               {"test", m.test},
+                               {"tokens_per_second", m.tokens_per_second},
+                               {"best_tokens_per_second", m.best_tokens_per_second},
+                               {"floor_tokens_per_second", m.floor_tokens_per_second},
+                               {"share_of_floor", m.share_of_floor},
+                               {"bytes_per_second", m.gigabytes_per_second * 1e9}});
+  }
+  fmt::print("{}\n", json.dump());
+  return {};
+}
+
+}  // namespace qwen25

@@ -1,0 +1,215 @@
+#include "cli/bench/bench_speculation.h"
+
+#include <algorithm>
+#include <optional>
+#include <vector>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "cli/bench/bench_inference.h"
+#include "cli/gguf_tokenizer_io.h"
+#include "infer/drafter.h"
+#include "infer/session.h"
+#include "infer/speculation.h"
+#include "kernels/isa.h"
+
+namespace qwen25 {
+namespace {
+
+double Median(std::vector<double> values) {
+  std::ranges::sort(values);
+  return values[values.size() / 2];
+}
+
+// One text that was written.
+struct Answer {
+  std::vector<int32_t> tokens;
+  double seconds = 0;
+  SpeculationStats stats;
+
+  double TokensPerSecond() const { return static_cast<double>(tokens.size()) / seconds; }
+};
+
+class SpeculationBench {
+ public:
+  SpeculationBench(const SpeculationBenchFlags& flags, Model model)
+      : flags_(flags),
+        engine_(std::move(model), {.num_threads = flags.num_threads, .kv_format = flags.kv}),
+        session_(engine_) {}
+
+  InferenceEngine& engine() { return engine_; }
+
+  Status Read(std::span<const int32_t> prompt) {
+    prompt_.assign(prompt.begin(), prompt.end());
+    return session_.HoldExactly(prompt_).status();
+  }
+
+  // Writes behind the prompt: `given`, or where that is empty the most likely tokens. `drafter` may be null.
+  // The model computes in both cases, every row's most likely token is looked for, and given tokens take its
+  // place.
+  Result<Answer> Write(Drafter* drafter, std::span<const int32_t> given, size_t count) {
+    QWEN25_RETURN_IF_ERROR(session_.HoldExactly(prompt_).status());
+    if (drafter) QWEN25_RETURN_IF_ERROR(drafter->Start(prompt_, nullptr));
+    Answer answer;
+    std::vector<int32_t> context = prompt_, batch;
+    Draft draft;
+    const auto next = [&](size_t row) {
+      const std::span<float> logits = session_.logits(row);
+      const auto best = static_cast<int32_t>(std::ranges::max_element(logits) - logits.begin());
+      answer.tokens.push_back(given.empty() ? best : given[answer.tokens.size()]);
+      context.push_back(answer.tokens.back());
+    };
+    const double start = NowSeconds();
+    next(0);
+    while (answer.tokens.size() < count) {
+      const size_t limit = std::min<size_t>(flags_.draft_tokens, count - answer.tokens.size() - 1);
+      draft.tokens.clear();
+      if (drafter && limit > 0) drafter->Propose(context, limit, draft);
+      batch.assign(1, context.back());
+      batch.insert(batch.end(), draft.tokens.begin(), draft.tokens.end());
+      const size_t length = session_.tokens().size(), first = answer.tokens.size();
+      QWEN25_RETURN_IF_ERROR(session_.Append(batch, nullptr, batch.size()));
+      size_t accepted = 0;
+      for (next(0); accepted < draft.tokens.size() && answer.tokens.back() == draft.tokens[accepted];) {
+        next(++accepted);
+      }
+      if (accepted < draft.tokens.size()) session_.Truncate(length + 1 + accepted);
+      if (drafter && limit > 0) drafter->Observe(std::span(answer.tokens).subspan(first));
+      ++answer.stats.num_passes;
+      answer.stats.num_proposed += draft.tokens.size();
+      answer.stats.num_accepted += accepted;
+    }
+    answer.seconds = NowSeconds() - start;
+    return answer;
+  }
+
+  // Seconds of a forward pass over the last token and `num_proposed` more, behind the prompt.
+  Result<double> VerifySeconds(size_t num_proposed) {
+    constexpr size_t kPasses = 8;
+    std::vector<int32_t> batch(num_proposed + 1, prompt_.back());
+    std::vector<double> seconds;
+    for (size_t i = 0; i < kPasses; ++i) {
+      session_.Truncate(prompt_.size());
+      const double start = NowSeconds();
+      QWEN25_RETURN_IF_ERROR(session_.Append(batch, nullptr, batch.size()));
+      seconds.push_back(NowSeconds() - start);
+    }
+    return Median(seconds);
+  }
+
+ private:
+  const SpeculationBenchFlags& flags_;
+  InferenceEngine engine_;
+  Session session_;
+  std::vector<int32_t> prompt_;
+};
+
+Result<std::vector<int32_t>> ReadTokens(const Tokenizer& tokenizer, const std::string& path, bool add_bos) {
+  QWEN25_TRY(const std::string text, ReadFile(path));
+  std::vector<int32_t> tokens = tokenizer.Encode(text, EncodeOptions{.add_bos = add_bos});
+  if (tokens.empty()) return InvalidArgument("{}: holds no text", path);
+  return tokens;
+}
+
+// Time of a pass over k + 1 tokens in that of one, for several k.
+Result<Json> VerificationCosts(SpeculationBench& bench) {
+  Json costs = Json::array();
+  double single = 0;
+  for (const size_t k : {0, 0, 1, 2, 3, 4, 6, 8, 12, 16}) {  // the first one warms up
+    QWEN25_TRY(const double seconds, bench.VerifySeconds(k));
+    if (k == 0) {
+      single = seconds;
+      continue;
+    }
+    costs.push_back({{"proposed", k}, {"cost", seconds / single}});
+  }
+  return costs;
+}
+
+Result<Json> Compare(const SpeculationBenchFlags& flags, SpeculationBench& bench,
+                     const std::vector<int32_t>& given) {
+  const size_t count = given.empty() ? flags.new_tokens : std::min<size_t>(given.size(), flags.new_tokens);
+  std::vector<double> plain_speeds, speeds, ratios;
+  SpeculationStats stats;
+  for (uint32_t round = 0; round < flags.rounds; ++round) {
+    LookupDrafter drafter(bench.engine().max_context_tokens());
+    QWEN25_TRY(const Answer plain, bench.Write(nullptr, given, count));
+    QWEN25_TRY(const Answer speculated, bench.Write(&drafter, given, count));
+    QWEN25_CHECK(plain.tokens == speculated.tokens);  // what speculation promises
+    plain_speeds.push_back(plain.TokensPerSecond());
+    speeds.push_back(speculated.TokensPerSecond());
+    ratios.push_back(plain.seconds / speculated.seconds);
+    stats = speculated.stats;
+  }
+  return Json({{"new_tokens", count},
+               {"plain_tokens_per_second", Median(plain_speeds)},
+               {"tokens_per_second", Median(speeds)},
+               {"speedup", Median(ratios)},
+               {"forward_passes", stats.num_passes},
+               {"proposed_tokens", stats.num_proposed},
+               {"accepted_tokens", stats.num_accepted},
+               {"tokens_per_pass", stats.TokensPerPass()}});
+}
+
+void Print(const Json& report) {
+  fmt::print("{}, {} weights, {} threads, {}; {} tokens of prompt\n", report["model"].get<std::string>(),
+             report["weights"].get<std::string>(), report["threads"].get<size_t>(),
+             report["isa"].get<std::string>(), report["prompt_tokens"].get<size_t>());
+  const Json& result = report["result"];
+  fmt::print(
+      "{} tokens{}: {:.1f} tokens/s without, {:.1f} with prompt lookup: {:.2f} times, the same text\n"
+      "{} of {} proposed tokens accepted, {:.2f} tokens per forward pass\n",
+      result["new_tokens"].get<size_t>(), report["given"].get<bool>() ? " (given)" : "",
+      result["plain_tokens_per_second"].get<double>(), result["tokens_per_second"].get<double>(),
+      result["speedup"].get<double>(), result["accepted_tokens"].get<size_t>(),
+      result["proposed_tokens"].get<size_t>(), result["tokens_per_pass"].get<double>());
+  fmt::print("tokens proposed and the time of their pass, in that of a pass without:");
+  for (const Json& cost : report["verification"]) {
+    fmt::print("  {}: {:.2f}", cost["proposed"].get<size_t>(), cost["cost"].get<double>());
+  }
+  fmt::print("\n");
+}
+
+}  // namespace
+
+Status RunSpeculationBench(const SpeculationBenchFlags& flags) {
+  if (flags.rounds < 1 || flags.new_tokens < 2 || flags.draft_tokens < 1 ||
+      flags.draft_tokens >= Session::kMaxLogitRows) {
+    return InvalidArgument(
+        "expected --rounds of at least 1, --generate of at least 2 and --draft-tokens of 1 to {}",
+        Session::kMaxLogitRows - 1);
+  }
+  if (flags.model.empty() && flags.tokenizer.empty()) {
+    return InvalidArgument(
+        "a shape with random weights has no tokenizer: give --tokenizer FOLDER, or --model");
+  }
+  QWEN25_TRY(const WeightFormat format, ParseWeightFormat(flags.weights));
+  QWEN25_TRY(const Tokenizer tokenizer,
+             LoadTokenizer(flags.tokenizer.empty() ? flags.model : flags.tokenizer));
+  QWEN25_TRY(const std::vector<int32_t> prompt, ReadTokens(tokenizer, flags.prompt_file, /*add_bos=*/true));
+  std::vector<int32_t> given;
+  if (!flags.answer_file.empty()) {
+    QWEN25_TRY(given, ReadTokens(tokenizer, flags.answer_file, /*add_bos=*/false));
+  }
+  QWEN25_TRY(Model model, BenchModel(flags.preset, flags.model, format, flags.num_threads));
+  SpeculationBench bench(flags, std::move(model));
+  QWEN25_RETURN_IF_ERROR(bench.Read(prompt));
+  Json report = {{"model", flags.model.empty() ? flags.preset : flags.model},
+                 {"weights", flags.weights},
+                 {"threads", bench.engine().execution().threads.num_threads()},
+                 {"isa", CurrentIsa()},
+                 {"prompt_tokens", prompt.size()},
+                 {"given", !given.empty()}};
+  QWEN25_TRY(report["verification"], VerificationCosts(bench));
+  QWEN25_TRY(report["result"], Compare(flags, bench, given));
+  if (flags.json) {
+    fmt::print("{}\n", report.dump());
+  } else {
+    Print(report);
+  }
+  return {};
+}
+
+}  // namespace qwen25

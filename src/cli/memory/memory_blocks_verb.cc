@@ -1,0 +1,226 @@
+#include "cli/memory/memory_blocks_verb.h"
+
+#include <memory>
+#include <optional>
+
+#include "base/progress.h"
+#include "cli/terminal/interrupt.h"
+#include "knowledge/dialogue_log.h"
+#include "memory/block_export.h"
+
+namespace qwen25 {
+namespace {
+
+constexpr double kMiB = 1 << 20;
+
+Result<DialogueLog> OpenDialogues(const MemoryFlags& flags, const std::string& name_space) {
+  QWEN25_TRY(const std::optional<std::string> key, flags.Key());
+  return DialogueLog::Open(flags.Folder(), name_space, key);
+}
+
+Result<std::vector<std::string>> DialogueNamespaces(const MemoryFlags& flags) {
+  QWEN25_TRY(const std::optional<std::string> key, flags.Key());
+  return DialogueLog::Namespaces(flags.Folder(), key);
+}
+
+Status VerifyDialogues(const MemoryFlags& flags) {
+  QWEN25_TRY(const std::vector<std::string> names, DialogueNamespaces(flags));
+  size_t total = 0;
+  for (const std::string& name : names) {
+    QWEN25_TRY(const DialogueLog log, OpenDialogues(flags, name));
+    QWEN25_TRY(const size_t count, log.Verify());
+    total += count;
+  }
+  if (total > 0) fmt::print("dialogues: {} of them, sound\n", total);
+  return {};
+}
+
+// Runs a command of a store that is there.
+Status WithStore(const MemoryFlags& flags, const std::function<Status(BlockStore&)>& command) {
+  if (!HasBlockStore(flags)) {
+    return NotFound("{}: no keys and values are stored there", flags.Folder().string());
+  }
+  QWEN25_TRY(const std::unique_ptr<BlockStore> store, OpenBlockStore(flags));
+  return command(*store);
+}
+
+Status Erase(const MemoryFlags& flags) {
+  QWEN25_TRY(const DialogueLog log, OpenDialogues(flags, flags.name_space));
+  QWEN25_TRY(const size_t num_dialogues, log.Erase());
+  uint64_t num_blocks = 0;
+  if (HasBlockStore(flags)) {
+    QWEN25_RETURN_IF_ERROR(WithStore(flags, [&](BlockStore& store) -> Status {
+      for (const auto& name_space : store.Stats().namespaces) {
+        if (name_space.name == flags.name_space) num_blocks = name_space.num_blocks;
+      }
+      return store.Erase(flags.name_space);
+    }));
+  }
+  fmt::print("erased {} dialogues and {} blocks of namespace {}; `qwen25 memory forget` erases notes\n",
+             num_dialogues, num_blocks, flags.name_space);
+  return {};
+}
+
+// Shows how far a job is, from its first call on; Ctrl-C stops it.
+BlockProgress ShowProgress(const char* label, std::optional<Progress>& progress) {
+  return [=, &progress](uint64_t done, uint64_t total) {
+    if (!progress) progress.emplace(label, "blocks", total);
+    progress->Update(done);
+    return !InterruptGuard::requested();
+  };
+}
+
+Status Export(const MemoryFlags& flags, const std::string& file) {
+  return WithStore(flags, [&](BlockStore& store) -> Status {
+    const InterruptGuard guard;
+    std::optional<Progress> progress;
+    QWEN25_TRY(const BlockExportReport report,
+               ExportBlocks(store, flags.name_space, file, ShowProgress("export", progress)));
+    progress.reset();
+    for (const std::string& line : report.damaged) fmt::print(stderr, "left out: {}\n", line);
+    if (report.num_orphans > 0) {
+      fmt::print(stderr, "left out: {} blocks that follow damaged or missing ones\n", report.num_orphans);
+    }
+    fmt::print("{}: {} blocks of namespace {}, {:.1f} MiB, not encrypted\n", file, report.num_blocks,
+               flags.name_space, static_cast<double>(report.num_bytes) / kMiB);
+    return {};
+  });
+}
+
+Status Import(const MemoryFlags& flags, const std::string& file) {
+  const InterruptGuard guard;
+  QWEN25_TRY(const std::unique_ptr<BlockStore> store, OpenBlockStore(flags));
+  std::optional<Progress> progress;
+  QWEN25_TRY(const BlockImportReport report, ImportBlocks(*store, file, ShowProgress("import", progress)));
+  progress.reset();
+  fmt::print("namespace {}: {} of {} blocks are new, {} were there already\n", report.name_space,
+             report.num_stored, report.num_blocks, report.num_present);
+  if (report.num_removed + report.num_orphans > 0) {
+    fmt::print("there was not room for all: {} blocks had to go, {} were left out; --memory-gib gives more\n",
+               report.num_removed, report.num_orphans);
+  }
+  return {};
+}
+
+Status Pin(const MemoryFlags& flags, bool pinned) {
+  return WithStore(flags, [&](BlockStore& store) -> Status {
+    QWEN25_RETURN_IF_ERROR(store.Pin(flags.name_space, pinned));
+    fmt::print("namespace {} is {}\n", flags.name_space,
+               pinned ? "kept, whatever room others need" : "no longer kept above others");
+    return {};
+  });
+}
+
+}  // namespace
+
+Status PrintBlockStats(const MemoryFlags& flags) {
+  QWEN25_TRY(const std::vector<std::string> names, DialogueNamespaces(flags));
+  for (const std::string& name : names) {
+    QWEN25_TRY(const DialogueLog log, OpenDialogues(flags, name));
+    fmt::print("dialogues in namespace {:<16}{:>10}{}\n", name, log.List().size(),
+               flags.key_file.empty() ? "" : ", encrypted");
+  }
+  if (!HasBlockStore(flags)) return {};
+  return WithStore(flags, [](BlockStore& store) -> Status {
+    const BlockStoreStats stats = store.Stats();
+    fmt::print("blocks of keys and values {:>19}, {:.1f} MiB of {:.0f} MiB, index {:.1f} MiB{}\n",
+               stats.num_blocks, static_cast<double>(stats.used_bytes) / kMiB,
+               static_cast<double>(stats.max_bytes) / kMiB, static_cast<double>(stats.index_bytes) / kMiB,
+               store.IsEncrypted() ? ", encrypted" : "");
+    for (const BlockStoreStats::Namespace& name_space : stats.namespaces) {
+      fmt::print("  namespace {:<24}{:>10}, {:.1f} MiB{}{}\n", name_space.name, name_space.num_blocks,
+                 static_cast<double>(name_space.used_bytes) / kMiB,
+                 name_space.num_passage_blocks == 0
+                     ? ""
+                     : fmt::format(", {} of them of notes", name_space.num_passage_blocks),
+                 name_space.pinned ? ", pinned" : "");
+    }
+    return {};
+  });
+}
+
+Status VerifyBlocks(const MemoryFlags& flags) {
+  QWEN25_RETURN_IF_ERROR(VerifyDialogues(flags));
+  if (!HasBlockStore(flags)) return {};
+  return WithStore(flags, [](BlockStore& store) -> Status {
+    const InterruptGuard guard;
+    Progress progress("verify", "blocks", store.Stats().num_blocks);
+    const auto show = [&](uint64_t done, uint64_t) {
+      progress.Update(done);
+      return !InterruptGuard::requested();
+    };
+    QWEN25_TRY(const BlockStoreReport report, store.Verify(show));
+    for (const std::string& line : report.damaged) fmt::print("{}\n", line);
+    fmt::print("blocks of keys and values: {} checked, {} damaged\n", report.num_checked,
+               report.damaged.size());
+    if (report.damaged.empty()) return {};
+    return Corrupt("{} blocks are damaged; each is computed anew when it is next needed",
+                   report.damaged.size());
+  });
+}
+
+Status CompactBlocks(const MemoryFlags& flags) {
+  if (!HasBlockStore(flags)) return {};
+  return WithStore(flags, [](BlockStore& store) -> Status {
+    QWEN25_TRY(const uint64_t freed, store.Compact());
+    fmt::print("blocks of keys and values: {:.1f} MiB came free\n", static_cast<double>(freed) / kMiB);
+    return {};
+  });
+}
+
+namespace {
+
+void AddExportCommand(CLI::App& verb, RunVerb& run) {
+  auto flags = std::make_shared<MemoryFlags>();
+  auto file = std::make_shared<std::string>();
+  CLI::App* sub = verb.add_subcommand(
+      "export-blocks", "Write a namespace's keys and values to a safetensors file, which is NOT encrypted");
+  AddMemoryFolderFlags(*sub, *flags);
+  sub->add_option("--namespace", flags->name_space, "Whose")->capture_default_str();
+  sub->add_option("file", *file, "The file; replaced when the new one is complete")->required();
+  sub->callback([flags, file, &run] { run = [flags, file] { return Export(*flags, *file); }; });
+  sub->footer(
+      "The file holds the tokens of the conversations and everything that can be told from their keys and\n"
+      "values, readable by anybody, also where the memory is encrypted.\n\n"
+      "Examples:\n  qwen25 memory export-blocks work.safetensors --namespace work\n"
+      "  qwen25 memory export-blocks mine.safetensors --memory-key key");
+}
+
+void AddImportCommand(CLI::App& verb, RunVerb& run) {
+  auto flags = std::make_shared<MemoryFlags>();
+  auto file = std::make_shared<std::string>();
+  CLI::App* sub = verb.add_subcommand("import-blocks", "Add the keys and values of such a file");
+  AddMemoryFolderFlags(*sub, *flags);
+  sub->add_option("--memory-gib", flags->max_gib, "Most GiB of keys and values to keep on disk")
+      ->check(CLI::Range(1u, 65536u))
+      ->capture_default_str();
+  sub->add_option("file", *file, "What `export-blocks` has written")->required();
+  sub->callback([flags, file, &run] { run = [flags, file] { return Import(*flags, *file); }; });
+  sub->footer(
+      "They are added to the namespace that they were exported from, which their names belong to. Blocks "
+      "that\n"
+      "are there already are skipped, so that an import that was stopped can be started again.\n\n"
+      "Examples:\n  qwen25 memory import-blocks work.safetensors\n"
+      "  qwen25 memory import-blocks work.safetensors --memory vault --memory-key key");
+}
+
+}  // namespace
+
+void AddBlockCommands(CLI::App& verb, RunVerb& run) {
+  const auto add = [&](const char* name, const char* what,
+                       std::function<Status(const MemoryFlags&)> command) {
+    auto flags = std::make_shared<MemoryFlags>();
+    CLI::App* sub = verb.add_subcommand(name, what);
+    AddMemoryFolderFlags(*sub, *flags);
+    sub->add_option("--namespace", flags->name_space, "Whose")->required();
+    sub->callback([flags, &run, command] { run = [flags, command] { return command(*flags); }; });
+  };
+  add("erase", "Erase a namespace's dialogues, keys and values for good", Erase);
+  add("pin", "Never remove a namespace's keys and values to make room",
+      [](const MemoryFlags& flags) { return Pin(flags, true); });
+  add("unpin", "Take that back", [](const MemoryFlags& flags) { return Pin(flags, false); });
+  AddExportCommand(verb, run);
+  AddImportCommand(verb, run);
+}
+
+}  // namespace qwen25

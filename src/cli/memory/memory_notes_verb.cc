@@ -1,0 +1,474 @@
+#include "cli/memory/memory_notes_verb.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <fstream>
+#include <iostream>
+#include <iterator>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/progress.h"
+#include "cli/flags/embedder_flags.h"
+#include "cli/note_blocks.h"
+#include "cli/terminal/interrupt.h"
+#include "cli/terminal/note_lines.h"
+#include "data/read/text_files.h"
+
+namespace qwen25 {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct NoteFlags {
+  MemoryFlags memory;  // its folder and its key
+  EmbedderFlags embedder;
+  std::string name_space;
+  std::vector<std::string> inputs, tags, namespaces;
+  std::string title, source, query, file, mode = "hybrid";
+  std::vector<int64_t> ids;
+  std::optional<int64_t> supersedes;
+  size_t limit = 5;
+  bool erase = false, yes = false, json = false, all = false, everything = false;
+
+  fs::path directory() const { return memory.Folder(); }
+};
+
+Result<NoteStoreOptions> StoreOptions(const MemoryFlags& memory) {
+  NoteStoreOptions options;
+  QWEN25_TRY(options.key, memory.Key());
+  return options;
+}
+
+Result<LoadedNotes> Open(const NoteFlags& flags, bool need_vectors) {
+  QWEN25_TRY(const NoteStoreOptions options, StoreOptions(flags.memory));
+  return OpenNotes(flags.directory(), flags.embedder, need_vectors, options);
+}
+
+// For what needs no vectors. Null: the folder holds no notes.
+Result<std::unique_ptr<NoteStore>> OpenIfThere(const MemoryFlags& memory) {
+  if (!NoteStore::Exists(memory.Folder())) return std::unique_ptr<NoteStore>();
+  QWEN25_TRY(const NoteStoreOptions options, StoreOptions(memory));
+  return NoteStore::Open(memory.Folder(), nullptr, options);
+}
+
+// What `memory add` was given. A word that names no file is a text to remember, unless it looks like a path.
+Status AddInputs(const NoteFlags& flags, const NewNote& common, NoteStore& store) {
+  size_t added = 0;
+  const auto remember = [&](NewNote note) -> Status {
+    QWEN25_TRY(const int64_t id, store.Add(note));
+    fmt::print("{}\t{}\n", id, note.source.empty() ? OneLine(note.text, 70) : note.source);
+    std::fflush(stdout);  // what is printed is safe, and what is safe is printed
+    ++added;
+    return {};
+  };
+  for (const std::string& input : flags.inputs) {
+    NewNote note = common;
+    if (input == "-") {
+      note.text.assign(std::istreambuf_iterator<char>(std::cin), {});
+      QWEN25_RETURN_IF_ERROR(remember(std::move(note)));
+      continue;
+    }
+    std::error_code ignored;
+    if (!fs::exists(input, ignored)) {
+      if (input.find(' ') == std::string::npos &&
+          (input.find('/') != std::string::npos || IsTextFile(input))) {
+        return NotFound("{}: there is no such file or folder", input);
+      }
+      note.text = input;
+      QWEN25_RETURN_IF_ERROR(remember(std::move(note)));
+      continue;
+    }
+    QWEN25_TRY(const std::vector<fs::path> files, TextFilesIn(input));
+    if (files.empty()) return NotFound("{}: holds no text files (.txt, .md, .rst, .org, .tex)", input);
+    Progress progress("add", "files", files.size());
+    for (size_t i = 0; i < files.size(); ++i) {
+      if (InterruptGuard::requested()) return Cancelled("stopped; {} texts were added and stay", added);
+      QWEN25_TRY(note.text, ReadFile(files[i]));
+      note.source = common.source.empty() ? fs::weakly_canonical(files[i], ignored).string() : common.source;
+      note.title = common.title.empty() ? files[i].filename().string() : common.title;
+      note.replaces_source = common.source.empty();
+      QWEN25_RETURN_IF_ERROR(remember(note));
+      progress.Update(i + 1);
+    }
+  }
+  return {};
+}
+
+Status RunAdd(const NoteFlags& flags) {
+  const InterruptGuard guard;
+  QWEN25_TRY(const LoadedNotes notes, Open(flags, /*need_vectors=*/true));
+  NewNote common;
+  common.name_space = flags.name_space;
+  common.title = flags.title;
+  common.source = flags.source;
+  common.tags = flags.tags;
+  common.supersedes = flags.supersedes;
+  return AddInputs(flags, common, *notes.store);
+}
+
+Status RunSearch(const NoteFlags& flags) {
+  NoteSearch search;
+  search.query = flags.query;
+  if (!flags.namespaces.empty()) search.namespaces = flags.namespaces;
+  search.mode = flags.mode == "words"     ? SearchMode::kWords
+                : flags.mode == "vectors" ? SearchMode::kVectors
+                                          : SearchMode::kHybrid;
+  search.limit = flags.limit;
+  search.tags = flags.tags;
+  search.source = flags.source;
+  search.include_superseded = flags.all;
+  QWEN25_TRY(const LoadedNotes notes, Open(flags, search.mode != SearchMode::kWords));
+  QWEN25_TRY(const std::vector<NoteHit> hits, notes.store->Search(search));
+  for (const NoteHit& hit : hits) {
+    if (flags.json) {
+      const Json json = {{"note", hit.note},
+                         {"chunk", hit.chunk},
+                         {"namespace", hit.name_space},
+                         {"title", hit.title},
+                         {"source", hit.source},
+                         {"first_byte", hit.range.begin},
+                         {"end_byte", hit.range.end},
+                         {"text", hit.text},
+                         {"score", hit.score},
+                         {"word_rank", hit.word_rank},
+                         {"bm25", hit.bm25},
+                         {"vector_rank", hit.vector_rank},
+                         {"cosine", hit.cosine},
+                         {"created_ms", hit.created_ms},
+                         {"superseded", hit.superseded}};
+      fmt::print("{}\n", json.dump(-1, ' ', false, Json::error_handler_t::replace));
+      continue;
+    }
+    std::string lists;
+    if (hit.word_rank != 0) lists += fmt::format("  words #{} ({:.2f})", hit.word_rank, hit.bm25);
+    if (hit.vector_rank != 0) lists += fmt::format("  vectors #{} ({:.3f})", hit.vector_rank, hit.cosine);
+    fmt::print(
+        "note {}  {:.4f}{}  {}{}{}\n  {}\n", hit.note, hit.score, lists, LocalTime(hit.created_ms),
+        hit.source.empty() ? "" : fmt::format("  {} [{}-{}]", hit.source, hit.range.begin, hit.range.end),
+        hit.superseded ? "  (superseded)" : "", Snippet(hit.text, flags.query));
+  }
+  if (hits.empty() && !flags.json) fmt::print("nothing found\n");
+  return {};
+}
+
+Status RunList(const NoteFlags& flags) {
+  QWEN25_TRY(const LoadedNotes notes, Open(flags, false));
+  NoteFilter filter;
+  filter.name_space = flags.name_space;
+  filter.source = flags.source;
+  filter.tags = flags.tags;
+  filter.include_superseded = flags.all;
+  QWEN25_TRY(const std::vector<Note> list, notes.store->List(filter, /*with_text=*/true));
+  for (const Note& note : list) {
+    if (flags.json) {
+      fmt::print("{}\n", NoteToJson(note).dump(-1, ' ', false, Json::error_handler_t::replace));
+      continue;
+    }
+    std::string tags;
+    for (const std::string& tag : note.tags) tags += " #" + tag;
+    fmt::print("{:>6}  {}  {}{}  {}{}\n", note.id, LocalTime(note.created_ms), note.name_space, tags,
+               OneLine(note.title.empty() ? note.text : note.title + ": " + note.text, 80),
+               note.superseded_by ? fmt::format("  (superseded by {})", *note.superseded_by) : "");
+  }
+  return {};
+}
+
+Status RunShow(const NoteFlags& flags) {
+  QWEN25_TRY(const LoadedNotes notes, Open(flags, false));
+  for (const int64_t id : flags.ids) {
+    QWEN25_TRY(const Note note, notes.store->Get(id));
+    if (flags.json) {
+      fmt::print("{}\n", NoteToJson(note).dump(-1, ' ', false, Json::error_handler_t::replace));
+      continue;
+    }
+    fmt::print("note {} in {}, {} chunks\n", note.id, note.name_space, note.num_chunks);
+    if (!note.title.empty()) fmt::print("title: {}\n", note.title);
+    if (!note.source.empty()) fmt::print("source: {}\n", note.source);
+    if (!note.tags.empty()) fmt::print("tags: {}\n", fmt::join(note.tags, ", "));
+    fmt::print("created: {}\n", LocalTime(note.created_ms));
+    if (note.superseded_by) fmt::print("superseded by: {}\n", *note.superseded_by);
+    fmt::print("\n{}\n", note.text);
+  }
+  return {};
+}
+
+// Asks on the terminal; without one only --yes is a yes.
+bool Confirmed(const NoteFlags& flags, size_t count) {
+  if (flags.yes) return true;
+  if (::isatty(STDIN_FILENO) == 0) return false;
+  fmt::print("Forget {} notes? [y/N] ", count);
+  std::fflush(stdout);
+  std::string answer;
+  return std::getline(std::cin, answer) && (answer == "y" || answer == "yes");
+}
+
+Status RunForget(const NoteFlags& flags) {
+  const bool chosen = !flags.ids.empty() || !flags.query.empty() || !flags.source.empty() ||
+                      !flags.name_space.empty() || flags.everything;
+  if (!chosen && !flags.erase) {
+    return InvalidArgument("say what to forget: ids, --query, --source, --namespace or --everything");
+  }
+  QWEN25_TRY(const LoadedNotes notes, Open(flags, /*need_vectors=*/!flags.query.empty()));
+  NoteStore& store = *notes.store;
+  if (!chosen) {  // --erase alone: the traces of what was forgotten before
+    QWEN25_RETURN_IF_ERROR(store.EraseTraces());
+    QWEN25_RETURN_IF_ERROR(RemoveForgottenNotes(flags.memory, store, /*erase=*/true));
+    fmt::print("erased the traces of earlier notes\n");
+    return {};
+  }
+  std::vector<int64_t> ids = flags.ids;
+  if (!flags.query.empty()) {
+    NoteSearch search;
+    search.query = flags.query;
+    if (!flags.name_space.empty()) search.namespaces = {flags.name_space};
+    search.limit = flags.limit;
+    QWEN25_TRY(const std::vector<NoteHit> hits, store.Search(search));
+    for (const NoteHit& hit : hits) {
+      if (std::ranges::find(ids, hit.note) == ids.end()) ids.push_back(hit.note);
+    }
+  } else if (ids.empty()) {
+    QWEN25_TRY(const std::vector<Note> list,
+               store.List({.name_space = flags.name_space, .source = flags.source}));
+    for (const Note& note : list) ids.push_back(note.id);
+  }
+  for (const int64_t id : ids) {
+    QWEN25_TRY(const Note note, store.Get(id));
+    fmt::print("{:>6}  {}\n", id, OneLine(note.text, 80));
+  }
+  if (ids.empty()) return NotFound("no note matches");
+  const bool certain = !flags.ids.empty() && flags.query.empty();  // named one by one
+  if (!certain && !Confirmed(flags, ids.size())) {
+    return Cancelled("nothing was forgotten; --yes forgets these {} without asking", ids.size());
+  }
+  QWEN25_TRY(const size_t count, store.Forget(ids, flags.erase));
+  QWEN25_RETURN_IF_ERROR(RemoveForgottenNotes(flags.memory, store, flags.erase));
+  fmt::print("{} {} notes\n", flags.erase ? "erased" : "forgot", count);
+  return {};
+}
+
+Status RunExport(const NoteFlags& flags) {
+  QWEN25_TRY(const LoadedNotes notes, Open(flags, false));
+  QWEN25_TRY(const std::vector<Note> list,
+             notes.store->List({.name_space = flags.name_space, .source = flags.source, .tags = flags.tags}));
+  std::optional<AtomicFile> file;
+  if (flags.file != "-") {
+    QWEN25_TRY(AtomicFile opened, AtomicFile::Open(flags.file));
+    file.emplace(std::move(opened));
+  }
+  for (const Note& entry : list) {
+    QWEN25_TRY(const Note note, notes.store->Get(entry.id));
+    const std::string line = NoteToJson(note).dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+    if (!file) {
+      fmt::print("{}", line);
+    } else {
+      QWEN25_RETURN_IF_ERROR(file->Write(line));
+    }
+  }
+  if (!file) return {};
+  QWEN25_RETURN_IF_ERROR(file->Commit());
+  fmt::print("{} notes in {}\n", list.size(), flags.file);
+  return {};
+}
+
+// Ids are given anew; who supersedes whom is kept.
+Status RunImport(const NoteFlags& flags) {
+  QWEN25_TRY(const LoadedNotes notes, Open(flags, /*need_vectors=*/true));
+  QWEN25_TRY(const std::string content, ReadFile(flags.file));
+  std::vector<Note> list;
+  size_t line_number = 0;
+  for (size_t begin = 0; begin < content.size();) {
+    const size_t end = std::min(content.find('\n', begin), content.size());
+    const std::string line = content.substr(begin, end - begin);
+    begin = end + 1;
+    ++line_number;
+    if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
+    const std::string origin = fmt::format("{}: line {}", flags.file, line_number);
+    QWEN25_TRY(const Json json, ParseJson(line, origin));
+    QWEN25_TRY(Note note, NoteFromJson(json, origin));
+    if (!flags.name_space.empty()) note.name_space = flags.name_space;
+    list.push_back(std::move(note));
+  }
+  const InterruptGuard guard;
+  Progress progress("import", "notes", list.size());
+  std::map<int64_t, int64_t> new_ids;                   // of notes in the file
+  std::map<int64_t, std::vector<int64_t>> waiting_for;  // notes that one which is still to come supersedes
+  for (size_t i = 0; i < list.size(); ++i) {
+    if (InterruptGuard::requested())
+      return Cancelled("stopped after {} of {} notes; they stay", i, list.size());
+    const Note& note = list[i];
+    NewNote added;
+    added.text = note.text;
+    added.name_space = note.name_space;
+    added.title = note.title;
+    added.source = note.source;
+    added.tags = note.tags;
+    added.created_ms = note.created_ms;
+    QWEN25_TRY(const int64_t id, notes.store->Add(added));
+    new_ids[note.id] = id;
+    // As soon as both are there: the same text may come again and be true then. Equal texts become one note.
+    const auto mark = [&](int64_t old_note, int64_t new_note) -> Status {
+      return old_note == new_note ? Status() : notes.store->MarkSuperseded(old_note, new_note);
+    };
+    for (const int64_t waiting : waiting_for[note.id]) QWEN25_RETURN_IF_ERROR(mark(waiting, id));
+    if (note.superseded_by) {
+      const auto by = new_ids.find(*note.superseded_by);
+      if (by == new_ids.end()) {
+        waiting_for[*note.superseded_by].push_back(id);
+      } else {
+        QWEN25_RETURN_IF_ERROR(mark(id, by->second));
+      }
+    }
+    progress.Update(i + 1);
+  }
+  progress.Finish();
+  fmt::print("{} notes\n", list.size());
+  return {};
+}
+
+Status RunReindex(const NoteFlags& flags) {
+  if (!NoteStore::Exists(flags.directory()))
+    return NotFound("{}: holds no notes", flags.directory().string());
+  EmbedderFlags wanted = flags.embedder;
+  if (wanted.embedder.empty() || wanted.embedder == "none") wanted.embedder = "hashed";
+  QWEN25_TRY(const LoadedEmbedder embedder, LoadEmbedder(wanted));
+  QWEN25_TRY(const NoteStoreOptions options, StoreOptions(flags.memory));
+  const InterruptGuard guard;
+  Progress progress("reindex", "chunks", 0);
+  const auto show = [&](uint64_t done, uint64_t total) {
+    progress.set_total(total);
+    progress.Update(done);
+    return !InterruptGuard::requested();
+  };
+  QWEN25_TRY(const auto store, NoteStore::Reindex(flags.directory(), embedder.embedder.get(), show, options));
+  progress.Finish();
+  QWEN25_RETURN_IF_ERROR(store->SetSetting("embedder_flags", EmbedderSetting(wanted)));
+  fmt::print("vectors are now of {}\n", embedder.embedder->id().ToString());
+  return {};
+}
+
+CLI::App* AddCommand(CLI::App& verb, const char* name, const char* what,
+                     const std::shared_ptr<NoteFlags>& flags, RunVerb& run,
+                     Status (*function)(const NoteFlags&)) {
+  CLI::App* command = verb.add_subcommand(name, what);
+  AddMemoryFolderFlags(*command, flags->memory);
+  command->callback([flags, &run, function] { run = [flags, function] { return function(*flags); }; });
+  return command;
+}
+
+}  // namespace
+
+void AddNoteCommands(CLI::App& verb, RunVerb& run) {
+  {
+    auto flags = std::make_shared<NoteFlags>();
+    flags->name_space = "default";
+    CLI::App* add = AddCommand(verb, "add", "Remember texts, files and folders", flags, run, RunAdd);
+    add->add_option("inputs", flags->inputs, "Texts, text files, folders of them, or - for standard input")
+        ->required();
+    add->add_option("--namespace", flags->name_space, "Who it belongs to")->capture_default_str();
+    add->add_option("--title", flags->title, "Of the note; default for files: their name");
+    add->add_option("--source", flags->source,
+                    "Where it comes from; default for files: their path, and adding a "
+                    "changed file replaces what it held before");
+    add->add_option("--tag", flags->tags, "May be given several times");
+    add->add_option("--supersedes", flags->supersedes, "The note that is no longer true");
+    AddEmbedderFlags(*add, flags->embedder);
+  }
+  {
+    auto flags = std::make_shared<NoteFlags>();
+    CLI::App* search =
+        AddCommand(verb, "search", "Find notes by words and by meaning", flags, run, RunSearch);
+    search->add_option("query", flags->query, "What to look for")->required();
+    search->add_option("--namespace", flags->namespaces, "Look only in these; default: default");
+    search->add_option("-k,--limit", flags->limit, "Most results")
+        ->capture_default_str()
+        ->check(CLI::PositiveNumber);
+    search->add_option("--mode", flags->mode, "hybrid, words (BM25) or vectors")
+        ->check(CLI::IsMember({"hybrid", "words", "vectors"}))
+        ->capture_default_str();
+    search->add_option("--tag", flags->tags, "Only notes with all of these");
+    search->add_option("--source", flags->source, "Only notes of this source");
+    search->add_flag("--all", flags->all, "Superseded notes, too");
+    search->add_flag("--json", flags->json, "One JSON object per line");
+    AddEmbedderFlags(*search, flags->embedder);
+  }
+  {
+    auto flags = std::make_shared<NoteFlags>();
+    CLI::App* list = AddCommand(verb, "list", "List notes", flags, run, RunList);
+    list->add_option("--namespace", flags->name_space, "Only of this one");
+    list->add_option("--source", flags->source, "Only of this source");
+    list->add_option("--tag", flags->tags, "Only notes with all of these");
+    list->add_flag("--all", flags->all, "Superseded notes, too");
+    list->add_flag("--json", flags->json, "One JSON object per line, with the whole text");
+  }
+  {
+    auto flags = std::make_shared<NoteFlags>();
+    CLI::App* show = AddCommand(verb, "show", "Show notes in full", flags, run, RunShow);
+    show->add_option("ids", flags->ids, "Numbers of notes")->required();
+    show->add_flag("--json", flags->json, "One JSON object per line");
+  }
+  {
+    auto flags = std::make_shared<NoteFlags>();
+    CLI::App* forget = AddCommand(verb, "forget", "Forget notes", flags, run, RunForget);
+    forget->add_option("ids", flags->ids, "Numbers of notes");
+    forget->add_option("--query", flags->query, "What a search finds (asks first)");
+    forget->add_option("-k,--limit", flags->limit, "Most notes of --query")->capture_default_str();
+    forget->add_option("--namespace", flags->name_space, "All of this one, or what --query finds there");
+    forget->add_option("--source", flags->source, "All of this source");
+    forget->add_flag("--everything", flags->everything, "All notes of all namespaces");
+    forget->add_flag("--erase", flags->erase,
+                     "Leave no trace in the files; alone: of what was forgotten before");
+    forget->add_flag("--yes", flags->yes, "Do not ask");
+    AddEmbedderFlags(*forget, flags->embedder);
+  }
+  {
+    auto flags = std::make_shared<NoteFlags>();
+    flags->file = "-";
+    CLI::App* out = AddCommand(verb, "export", "Write notes as JSON lines", flags, run, RunExport);
+    out->add_option("file", flags->file, "A file, or - for standard output")->capture_default_str();
+    out->add_option("--namespace", flags->name_space, "Only of this one");
+    out->add_option("--source", flags->source, "Only of this source");
+    out->add_option("--tag", flags->tags, "Only notes with all of these");
+  }
+  {
+    auto flags = std::make_shared<NoteFlags>();
+    CLI::App* in = AddCommand(verb, "import", "Add the notes of an export", flags, run, RunImport);
+    in->add_option("file", flags->file, "JSON lines with at least \"text\"")->required();
+    in->add_option("--namespace", flags->name_space, "Put all into this one");
+    AddEmbedderFlags(*in, flags->embedder);
+  }
+  auto flags = std::make_shared<NoteFlags>();
+  CLI::App* reindex =
+      AddCommand(verb, "reindex", "Make all vectors anew, with another embedder", flags, run, RunReindex);
+  AddEmbedderFlags(*reindex, flags->embedder);
+}
+
+Status PrintNoteStats(const MemoryFlags& flags) {
+  QWEN25_TRY(const auto store, OpenIfThere(flags));
+  if (!store) return {};
+  QWEN25_TRY(const NoteStats stats, store->Stats());
+  fmt::print("notes: {} ({} superseded), {} chunks, {} with vectors, {:.1f} MB{}\n", stats.notes,
+             stats.superseded, stats.chunks, stats.embedded, static_cast<double>(stats.file_bytes) / 1e6,
+             flags.key_file.empty() ? "" : ", encrypted");
+  if (!stats.embedder.empty()) fmt::print("embedder: {}\n", stats.embedder);
+  for (const auto& [name, count] : stats.namespaces) fmt::print("  {}: {} notes\n", name, count);
+  return {};
+}
+
+Status CompactNotes(const MemoryFlags& flags) {
+  QWEN25_TRY(const auto store, OpenIfThere(flags));
+  if (!store) return {};
+  return store->EraseTraces();
+}
+
+Status VerifyNotes(const MemoryFlags& flags) {
+  QWEN25_TRY(const auto store, OpenIfThere(flags));
+  if (!store) return {};
+  QWEN25_RETURN_IF_ERROR(store->Verify());
+  QWEN25_TRY(const NoteStats stats, store->Stats());
+  fmt::print("notes: {} of them, sound\n", stats.notes);
+  return {};
+}
+
+}  // namespace qwen25

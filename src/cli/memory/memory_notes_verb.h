@@ -1,0 +1,19 @@
+// The part of `qwen25 memory` that is about notes and documents.
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+#include "cli/flags/memory_flags.h"
+#include "cli/verb.h"
+
+namespace qwen25 {
+
+// Adds add, search, list, show, forget, export, import and reindex to the verb.
+void AddNoteCommands(CLI::App& verb, RunVerb& run);
+
+// For `memory stats`, `verify` and `compact`; a folder without notes is no error.
+Status PrintNoteStats(const MemoryFlags& flags);
+Status VerifyNotes(const MemoryFlags& flags);
+Status CompactNotes(const MemoryFlags& flags);
+
+}  // namespace qwen25
