@@ -8,8 +8,8 @@
 #include "base/rng.h"
 #include "kernels/block_summary.h"
 #include "ops/attention/block_attention.h"
-#include "ops/routing/block_router.h"
 #include "ops/routing/choose_blocks.h"
+#include "ops/routing/layer_routing.h"
 #include "tensor/aligned_buffer.h"
 
 namespace qwen25 {

@@ -9,6 +9,8 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "base/format.h"
+
 namespace qwen25 {
 namespace {
 
@@ -28,18 +30,6 @@ struct LineWriter {
     size = std::min(capacity, size + result.size);
   }
 };
-
-void AddDuration(LineWriter& line, double seconds) {
-  const auto total = static_cast<uint64_t>(std::max(0.0, std::min(seconds, 1e9)) + 0.5);
-  const uint64_t days = total / 86400, hours = total / 3600 % 24, minutes = total / 60 % 60;
-  if (days > 0) {
-    line.Add("{}d {:02}:{:02}", days, hours, minutes);
-  } else if (hours > 0) {
-    line.Add("{}:{:02}:{:02}", hours, minutes, total % 60);
-  } else {
-    line.Add("{}:{:02}", minutes, total % 60);
-  }
-}
 
 void AddBar(LineWriter& line, double fraction, bool utf8) {
   constexpr const char* kEighths[] = {"", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};
@@ -104,7 +94,8 @@ size_t Progress::Format(char* buffer, size_t capacity) const {
     line.Add(" {:3.0f}%  {}/{} {}", std::floor(fraction * 100), done_, total_, unit_);
     if (!finished_ && advanced > 0 && done_ < total_) {
       line.Add("  ");
-      AddDuration(line, elapsed / static_cast<double>(advanced) * static_cast<double>(total_ - done_));
+      line.Add("{}",
+               FormatDuration(elapsed / static_cast<double>(advanced) * static_cast<double>(total_ - done_)));
       line.Add(" left");
     }
   } else {
@@ -112,7 +103,7 @@ size_t Progress::Format(char* buffer, size_t capacity) const {
   }
   if (finished_) {
     line.Add("  in ");
-    AddDuration(line, elapsed);
+    line.Add("{}", FormatDuration(elapsed));
   }
   if (!note_.empty()) line.Add("  {}", note_);
   return line.size;
@@ -151,13 +142,6 @@ void Progress::Print(std::string_view line) {
   const std::string_view erase = options_.terminal && !finished_ ? "\r\x1b[K" : "";
   options_.write(fmt::format("{}{}\n", erase, line));
   if (options_.terminal && !finished_) Draw();
-}
-
-std::string FormatDuration(double seconds) {
-  char buffer[64];
-  LineWriter line{buffer, sizeof buffer};
-  AddDuration(line, seconds);
-  return {buffer, line.size};
 }
 
 }  // namespace qwen25

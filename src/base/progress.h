@@ -55,7 +55,4 @@ class Progress {
   bool finished_ = false;  // the line has ended
 };
 
-// "0:07", "12:34", "3:05:09", "4d 03:05".
-std::string FormatDuration(double seconds);
-
 }  // namespace qwen25

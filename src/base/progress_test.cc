@@ -67,14 +67,5 @@ TEST(ProgressTest, AnUnknownTotalCountsOnly) {
   EXPECT_EQ(out, "curate  7 documents\n");
 }
 
-TEST(ProgressTest, Durations) {
-  EXPECT_EQ(FormatDuration(0), "0:00");
-  EXPECT_EQ(FormatDuration(7), "0:07");
-  EXPECT_EQ(FormatDuration(754), "12:34");
-  EXPECT_EQ(FormatDuration(3 * 3600 + 5 * 60 + 9), "3:05:09");
-  EXPECT_EQ(FormatDuration(4 * 86400 + 3 * 3600 + 5 * 60), "4d 03:05");
-  EXPECT_EQ(FormatDuration(-5), "0:00");
-}
-
 }  // namespace
 }  // namespace qwen25

@@ -6,7 +6,7 @@
 #include <map>
 
 #include "cli/terminal/note_lines.h"
-#include "knowledge/memory_request.h"
+#include "knowledge/dialogue/memory_request.h"
 
 namespace qwen25 {
 namespace {

@@ -6,7 +6,7 @@
 #include <cmath>
 
 #include "kernels/attention.h"
-#include "train/chart.h"
+#include "report/chart.h"
 
 namespace qwen25 {
 namespace {

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "ops/routing/block_router.h"
+#include "ops/routing/layer_routing.h"
 #include "text/tokenizer.h"
 
 namespace qwen25 {

@@ -7,7 +7,7 @@
 
 #include "base/check.h"
 #include "base/hash.h"
-#include "ops/attention/block_attention.h"
+#include "ops/attention/sequence_kv.h"
 
 namespace qwen25 {
 

@@ -12,7 +12,7 @@
 #include "base/hash.h"
 #include "base/status.h"
 #include "memory/spill_file.h"
-#include "ops/attention/block_attention.h"
+#include "ops/attention/sequence_kv.h"
 #include "tensor/aligned_buffer.h"
 
 namespace qwen25 {

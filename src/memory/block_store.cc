@@ -8,7 +8,7 @@
 #include "base/check.h"
 #include "memory/block_eviction.h"
 #include "memory/block_store_state.h"
-#include "ops/attention/block_attention.h"
+#include "ops/attention/sequence_kv.h"
 
 namespace qwen25 {
 

@@ -6,7 +6,7 @@
 #include "base/check.h"
 #include "memory/block_store.h"
 #include "memory/block_store_state.h"
-#include "ops/attention/block_attention.h"
+#include "ops/attention/sequence_kv.h"
 
 namespace qwen25 {
 namespace {

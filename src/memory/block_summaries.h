@@ -7,7 +7,7 @@
 #include "base/hash.h"
 #include "base/thread_pool.h"
 #include "memory/block_format.h"
-#include "ops/attention/block_attention.h"
+#include "ops/attention/sequence_kv.h"
 
 namespace qwen25 {
 

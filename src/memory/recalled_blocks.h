@@ -16,7 +16,7 @@
 #include "base/status.h"
 #include "base/thread_pool.h"
 #include "memory/block_store.h"
-#include "ops/attention/block_attention.h"
+#include "ops/attention/sequence_kv.h"
 #include "tensor/aligned_buffer.h"
 
 namespace qwen25 {

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "base/status.h"
-#include "ops/attention/block_attention.h"
+#include "ops/attention/sequence_kv.h"
 
 namespace qwen25 {
 

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <numbers>
 
-#include "ops/attention/block_attention.h"
+#include "ops/attention/rotary_table.h"
 
 namespace qwen25 {
 namespace {

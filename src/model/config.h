@@ -11,8 +11,8 @@
 #include "base/json.h"
 #include "base/status.h"
 #include "ops/attention/kv_format.h"
-#include "ops/routing/block_router.h"
 #include "ops/routing/head_gate.h"
+#include "ops/routing/routing_policy.h"
 
 namespace qwen25 {
 

@@ -1,8 +1,8 @@
 #include "model/plan.h"
 
-#include <array>
-#include <charconv>
 #include <cmath>
+
+#include "base/format.h"
 
 namespace qwen25 {
 namespace {
@@ -157,43 +157,6 @@ std::string PlanReport(std::string_view name, const ModelConfig& config, const P
   line("in total", fmt::format("{} of {}", FormatBytes(static_cast<double>(layout->TotalBytes())),
                                FormatBytes(static_cast<double>(options.device_memory_bytes))));
   return text;
-}
-
-Result<uint64_t> ParseByteCount(std::string_view text) {
-  double number = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  const std::string_view unit(end, static_cast<size_t>(text.data() + text.size() - end));
-  double factor = 0;
-  for (const auto& [name, value] : std::array<std::pair<std::string_view, double>, 10>{{{"", 1.0},
-                                                                                        {"B", 1.0},
-                                                                                        {"KiB", 0x1p10},
-                                                                                        {"MiB", 0x1p20},
-                                                                                        {"GiB", 0x1p30},
-                                                                                        {"TiB", 0x1p40},
-                                                                                        {"KB", 1e3},
-                                                                                        {"MB", 1e6},
-                                                                                        {"GB", 1e9},
-                                                                                        {"TB", 1e12}}}) {
-    if (unit == name) factor = value;
-  }
-  if (error != std::errc() || factor == 0 || !(number >= 0) || number * factor > 0x1p62) {
-    return InvalidArgument("\"{}\" is no size; write for example 141GiB, 80GB or 512MiB", text);
-  }
-  return static_cast<uint64_t>(number * factor);
-}
-
-std::string FormatBytes(double num_bytes) {
-  constexpr std::array<const char*, 6> kUnits = {"B", "KiB", "MiB", "GiB", "TiB", "PiB"};
-  size_t unit = 0;
-  for (; num_bytes >= 1024 && unit + 1 < kUnits.size(); ++unit) num_bytes /= 1024;
-  return unit == 0 ? fmt::format("{:.0f} B", num_bytes) : fmt::format("{:.2f} {}", num_bytes, kUnits[unit]);
-}
-
-std::string FormatCount(double count) {
-  constexpr std::array<const char*, 6> kUnits = {"", "K", "M", "B", "T", "Q"};
-  size_t unit = 0;
-  for (; count >= 1000 && unit + 1 < kUnits.size(); ++unit) count /= 1000;
-  return unit == 0 ? fmt::format("{:.0f} ", count) : fmt::format("{:.2f} {}", count, kUnits[unit]);
 }
 
 }  // namespace qwen25

@@ -44,11 +44,4 @@ Result<ParallelLayout> PlanLayout(const ModelConfig& config, const PlanOptions& 
 // The whole plan as text, for `qwen25 plan`.
 std::string PlanReport(std::string_view name, const ModelConfig& config, const PlanOptions& options);
 
-// "141GiB", "80GB", "512MiB", "1000" (bytes).
-Result<uint64_t> ParseByteCount(std::string_view text);
-// 1536 -> "1.50 KiB".
-std::string FormatBytes(double num_bytes);
-// 1543714304 -> "1.54 B"; 2.1e12 -> "2.10 T".
-std::string FormatCount(double count);
-
 }  // namespace qwen25

@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "base/file.h"
+#include "base/format.h"
 #include "base/progress.h"
 
 namespace qwen25 {

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "base/status.h"
-#include "train/chart.h"
+#include "report/chart.h"
 #include "train/metrics.h"
 
 namespace qwen25 {

@@ -8,7 +8,6 @@
 #include "base/json.h"
 #include "base/progress.h"
 #include "cli/bench/bench_folder.h"
-#include "cli/recall_map.h"
 #include "cli/terminal/interrupt.h"
 #include "data/recall_task.h"
 #include "data/shards/loader.h"
@@ -16,8 +15,9 @@
 #include "memory/block_store.h"
 #include "memory/recalled_blocks.h"
 #include "memory/spill_file.h"
+#include "report/chart.h"
+#include "report/recall_map.h"
 #include "store/indexed_dataset.h"
-#include "train/chart.h"
 
 namespace qwen25 {
 namespace {

@@ -5,7 +5,7 @@
 
 #include "base/progress.h"
 #include "cli/terminal/interrupt.h"
-#include "knowledge/dialogue_log.h"
+#include "knowledge/dialogue/dialogue_log.h"
 #include "memory/block_export.h"
 
 namespace qwen25 {

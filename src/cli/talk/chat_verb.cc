@@ -14,7 +14,7 @@
 #include "cli/terminal/interrupt.h"
 #include "cli/terminal/line_reader.h"
 #include "cli/verb.h"
-#include "knowledge/dialogue_log.h"
+#include "knowledge/dialogue/dialogue_log.h"
 #include "text/chat_template.h"
 
 namespace qwen25 {

@@ -3,6 +3,7 @@
 #include <memory>
 #include <numbers>
 
+#include "base/format.h"
 #include "cli/load_model.h"
 #include "cli/run_report.h"
 #include "cli/verb.h"

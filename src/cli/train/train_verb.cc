@@ -3,6 +3,7 @@
 #include <optional>
 
 #include "base/file.h"
+#include "base/format.h"
 #include "cli/run_report.h"
 #include "cli/terminal/interrupt.h"
 #include "cli/verb.h"

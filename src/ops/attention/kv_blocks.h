@@ -16,7 +16,7 @@
 #include "kernels/attention.h"
 #include "kernels/block_summary.h"
 #include "ops/attention/attention_tasks.h"
-#include "ops/attention/block_attention.h"
+#include "ops/attention/sequence_kv.h"
 #include "ops/routing/tile_choice.h"
 
 namespace qwen25 {

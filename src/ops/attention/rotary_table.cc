@@ -1,7 +1,8 @@
+#include "ops/attention/rotary_table.h"
+
 #include <cmath>
 
 #include "base/check.h"
-#include "ops/attention/block_attention.h"
 
 namespace qwen25 {
 namespace {

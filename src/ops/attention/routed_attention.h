@@ -6,7 +6,7 @@
 #include <span>
 
 #include "ops/attention/attention_tasks.h"
-#include "ops/routing/block_router.h"
+#include "ops/routing/layer_routing.h"
 #include "ops/routing/tile_choice.h"
 
 namespace qwen25 {

@@ -12,8 +12,8 @@
 
 #include "base/rng.h"
 #include "ops/attention/block_attention.h"
-#include "ops/routing/block_router.h"
 #include "ops/routing/choose_blocks.h"
+#include "ops/routing/layer_routing.h"
 
 namespace qwen25 {
 namespace {

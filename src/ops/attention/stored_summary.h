@@ -4,7 +4,7 @@
 #include <cstddef>
 #include <span>
 
-#include "ops/attention/block_attention.h"
+#include "ops/attention/sequence_kv.h"
 
 namespace qwen25 {
 

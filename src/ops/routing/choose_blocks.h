@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <span>
 
-#include "ops/routing/block_router.h"
+#include "ops/routing/routing_policy.h"
 
 namespace qwen25 {
 

@@ -12,7 +12,7 @@
 #include <utility>
 
 #include "kernels/block_summary.h"
-#include "ops/routing/block_router.h"
+#include "ops/routing/layer_routing.h"
 
 namespace qwen25 {
 

@@ -1,4 +1,4 @@
-#include "knowledge/dialogue_log.h"
+#include "knowledge/dialogue/dialogue_log.h"
 
 #include <sys/wait.h>
 #include <unistd.h>

@@ -1,4 +1,4 @@
-#include "knowledge/memory_request.h"
+#include "knowledge/dialogue/memory_request.h"
 
 #include <gtest/gtest.h>
 #include <rapidcheck.h>

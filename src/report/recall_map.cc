@@ -1,10 +1,10 @@
-#include "cli/recall_map.h"
+#include "report/recall_map.h"
 
 #include <fmt/format.h>
 
 #include <cmath>
 
-#include "train/chart.h"
+#include "report/chart.h"
 
 namespace qwen25 {
 namespace {
