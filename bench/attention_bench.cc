@@ -42,7 +42,12 @@ struct Batch {
     for (const int32_t position : positions) keys += position + 1;
     return 2 * keys * static_cast<double>(shape.num_heads * shape.head_dim);
   }
-  TokenBatch tokens_batch() const { return {tokens, positions, starts}; }
+  SelfAttentionCall Self() const {
+    return {.shape = shape, .rotary = rotary, .qkv = qkv, .batch = {tokens, positions, starts}};
+  }
+  BlockAttentionCall Over(std::span<const SequenceKv> kv) const {
+    return {.shape = shape, .rotary = rotary, .qkv = qkv, .batch = {tokens, positions, starts}, .kv = kv};
+  }
 
   AttentionShape shape;
   RotaryTable rotary;
@@ -63,9 +68,7 @@ void Report(benchmark::State& state, double operations) {
 void Forward(benchmark::State& state, const Case& c) {
   Batch batch(c);
   for (auto _ : state) {
-    benchmark::DoNotOptimize(SelfAttention(batch.execution, batch.shape, batch.rotary, AttentionMask::kCausal,
-                                           batch.qkv, batch.tokens_batch())
-                                 .data());
+    benchmark::DoNotOptimize(SelfAttention(batch.execution, batch.Self()).data());
   }
   Report(state, 2 * batch.ProductOperations());
 }
@@ -76,10 +79,8 @@ void Backward(benchmark::State& state, const Case& c) {
   for (auto _ : state) {
     state.PauseTiming();
     batch.qkv.FreeGrad();
-    const TokenBatch tokens = batch.tokens_batch();
     {
-      const Tensor out = SelfAttention(batch.execution, batch.shape, batch.rotary, AttentionMask::kCausal,
-                                       batch.qkv, tokens);
+      const Tensor out = SelfAttention(batch.execution, batch.Self());
       out.MakeGrad();
       std::copy_n(out.data(), out.rows() * out.cols(), out.grad());
     }
@@ -108,12 +109,10 @@ void Append(benchmark::State& state, const Case& c, KvFormat format) {
   for (size_t s = 0; s < c.num_sequences; ++s) {
     kv.push_back({.blocks = std::span(blocks).subspan(s * num_blocks, num_blocks), .num_tokens = history});
   }
-  const TokenBatch tokens = batch.tokens_batch();
+  const BlockAttentionCall call = batch.Over(kv);
   for (auto _ : state) {
-    AppendKv(batch.execution, batch.shape, batch.rotary, batch.qkv.view(), tokens, kv);
-    benchmark::DoNotOptimize(AttendBlocks(batch.execution, batch.shape, batch.rotary, AttentionMask::kCausal,
-                                          batch.qkv, tokens, kv)
-                                 .data());
+    AppendKv(batch.execution, call);
+    benchmark::DoNotOptimize(AttendBlocks(batch.execution, call).data());
   }
   Report(state, 2 * batch.ProductOperations());
   state.SetBytesProcessed(static_cast<int64_t>(state.iterations() * memory.size() * sizeof(uint32_t)));

@@ -33,14 +33,26 @@ Tensor LayerForward(Execution& execution, const LayerInput& input, size_t index,
                                     : Tensor();
     const LayerRouting* routing = input.options->routing.empty() ? nullptr : &input.options->routing[index];
     if (input.options->kv.empty()) {
-      attended = SelfAttention(execution, shape, rotary, input.options->mask, qkv, *input.batch,
-                               input.options->prefix_lengths, routing, head_weights);
+      attended = SelfAttention(execution, {.shape = shape,
+                                           .rotary = rotary,
+                                           .qkv = qkv,
+                                           .batch = *input.batch,
+                                           .mask = input.options->mask,
+                                           .prefix_lengths = input.options->prefix_lengths,
+                                           .routing = routing,
+                                           .head_weights = head_weights});
     } else {
       const size_t num_sequences = input.batch->num_sequences();
-      const auto kv = input.options->kv.subspan(index * num_sequences, num_sequences);
-      AppendKv(execution, shape, rotary, qkv.view(), *input.batch, kv);
-      attended = AttendBlocks(execution, shape, rotary, input.options->mask, qkv, *input.batch, kv, routing,
-                              head_weights);
+      const BlockAttentionCall call = {.shape = shape,
+                                       .rotary = rotary,
+                                       .qkv = qkv,
+                                       .batch = *input.batch,
+                                       .kv = input.options->kv.subspan(index * num_sequences, num_sequences),
+                                       .mask = input.options->mask,
+                                       .routing = routing,
+                                       .head_weights = head_weights};
+      AppendKv(execution, call);
+      attended = AttendBlocks(execution, call);
     }
     if (heads) attended = WeighHeads(execution, attended, head_weights);
   }

@@ -88,7 +88,11 @@ class RandomBlocks {
         qkv.data()[i] = static_cast<float>(2 * rng.Uniform() - 1);
       }
       const SequenceKv kv = {.blocks = {&block, 1}, .num_tokens = kBlockTokens};
-      AppendKv(execution, shape, rotary, qkv.view(), {tokens_, positions, starts}, {&kv, 1});
+      AppendKv(execution, {.shape = shape,
+                           .rotary = rotary,
+                           .qkv = qkv,
+                           .batch = {tokens_, positions, starts},
+                           .kv = {&kv, 1}});
     }
   }
 
@@ -200,7 +204,12 @@ class RecallQueries {
                            .layer = layer};
     const LayerRouting routing = {.policy = policy, .layer = layer, .counts = &counts_};
     const double start = NowSeconds();
-    AttendBlocks(execution_, shape_, rotary_, AttentionMask::kCausal, qkv, batch, {&kv, 1}, &routing);
+    AttendBlocks(execution_, {.shape = shape_,
+                              .rotary = rotary_,
+                              .qkv = qkv,
+                              .batch = batch,
+                              .kv = {&kv, 1},
+                              .routing = &routing});
     return NowSeconds() - start;
   }
 

@@ -1,6 +1,7 @@
 #include "ops/attention/block_attention.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/check.h"
 #include "base/clock.h"
@@ -13,27 +14,29 @@
 namespace qwen25 {
 namespace {
 
-void CheckShape(const AttentionShape& shape, const RotaryTable& rotary, size_t qkv_rows, size_t qkv_cols,
-                const TokenBatch& batch) {
+template <typename Call>
+void CheckCall(const Call& call) {
+  const AttentionShape& shape = call.shape;
   QWEN25_CHECK(shape.num_kv_heads > 0 && shape.num_heads % shape.num_kv_heads == 0);
-  QWEN25_CHECK(shape.head_dim > 0 && shape.head_dim == rotary.head_dim());
-  QWEN25_CHECK(qkv_cols == (shape.num_heads + 2 * shape.num_kv_heads) * shape.head_dim);
-  QWEN25_CHECK(qkv_rows == batch.num_tokens() && batch.positions.size() == batch.num_tokens());
-}
-
-void CheckHeadWeights(const AttentionShape& shape, const TokenBatch& batch, const Tensor& head_weights) {
-  if (!head_weights) return;
-  QWEN25_CHECK(head_weights.rows() == batch.num_tokens() && head_weights.cols() == shape.num_kv_heads);
+  QWEN25_CHECK(shape.head_dim > 0 && shape.head_dim == call.rotary.head_dim());
+  QWEN25_CHECK(call.qkv.cols() == (shape.num_heads + 2 * shape.num_kv_heads) * shape.head_dim);
+  QWEN25_CHECK(call.qkv.rows() == call.batch.num_tokens());
+  QWEN25_CHECK(call.batch.positions.size() == call.batch.num_tokens());
+  if (!call.head_weights) return;
+  QWEN25_CHECK(call.head_weights.rows() == call.batch.num_tokens());
+  QWEN25_CHECK(call.head_weights.cols() == shape.num_kv_heads);
 }
 
 // Writes the keys and values of a batch to their blocks.
-template <typename Blocks>
-void FillBlocks(Execution& execution, const AttentionShape& shape, const RotaryTable& rotary,
-                MatrixView<const float> qkv, const TokenBatch& batch, const Blocks& blocks) {
+template <typename Call, typename Blocks>
+void FillBlocks(Execution& execution, const Call& call, const Blocks& blocks) {
+  const AttentionShape& shape = call.shape;
+  const TokenBatch& batch = call.batch;
+  const MatrixView<const float> qkv = call.qkv.view();
   const AttentionTasks tasks(execution.scratch.Shared(AttentionTasks::NumFloats(batch.num_sequences())),
                              batch, shape.num_kv_heads, kBlockTokens, AttentionTasks::Order::kAscending);
   execution.scratch.ReservePerThread(kBlockTokens * shape.head_dim + blocks.ScratchFloats());
-  const RotaryAngles angles = rotary.angles();
+  const RotaryAngles angles = call.rotary.angles();
   execution.threads.ParallelFor(tasks.size(), [&](size_t index, size_t thread) {
     const AttentionTask task = tasks[index];
     const float* row = qkv.Row(task.first_row);
@@ -88,29 +91,28 @@ struct AttendOutput {
   ReadBlocks read = {};  // zeros, or without memory
 };
 
-// One batch that attends to its sequences' blocks. always_visible(sequence): keys that every row sees.
-template <typename Blocks, typename AlwaysVisible>
+// One batch that attends to its sequences' blocks. always_visible(sequence): keys that every row sees. All
+// that the constructor is given is used until Run() ends.
+template <typename Call, typename Blocks, typename AlwaysVisible>
 class BatchAttention {
  public:
-  // `routing` may be null.
-  BatchAttention(Execution& execution, const AttentionShape& shape, const RotaryTable& rotary,
-                 MatrixView<const float> qkv, const TokenBatch& batch, const Blocks& blocks,
-                 const AlwaysVisible& always_visible, const LayerRouting* routing, const Tensor& head_weights,
-                 const AttendOutput& output)
+  BatchAttention(Execution& execution, const Call& call, const Blocks& blocks,
+                 const AlwaysVisible& always_visible, const AttendOutput& output)
       : execution_(execution),
-        shape_(shape),
-        angles_(rotary.angles()),
-        qkv_(qkv),
-        batch_(batch),
+        shape_(call.shape),
+        angles_(call.rotary.angles()),
+        qkv_(call.qkv.view()),
+        batch_(call.batch),
         blocks_(blocks),
         always_visible_(always_visible),
-        routing_(routing),
-        head_weights_(head_weights),
+        routing_(call.routing),
+        head_weights_(call.head_weights),
         output_(output),
-        rows_(RowsPerTile(shape.HeadsPerGroup())),
-        state_floats_(AttendState::NumFloats(shape.head_dim, rows_)),
-        sizes_(routing == nullptr ? RoutingPolicy() : routing->policy, shape.head_dim, shape.HeadsPerGroup(),
-               TokensPerTile(shape.HeadsPerGroup()), GreatestPosition() + 1, GreatestDistance(rotary)) {}
+        rows_(RowsPerTile(shape_.HeadsPerGroup())),
+        state_floats_(AttendState::NumFloats(shape_.head_dim, rows_)),
+        sizes_(routing_ == nullptr ? RoutingPolicy() : routing_->policy, shape_.head_dim,
+               shape_.HeadsPerGroup(), TokensPerTile(shape_.HeadsPerGroup()), GreatestPosition() + 1,
+               GreatestDistance(call.rotary)) {}
 
   void Run() {
     const size_t group = shape_.HeadsPerGroup();
@@ -270,18 +272,17 @@ class BatchAttention {
 
 }  // namespace
 
-void AppendKv(Execution& execution, const AttentionShape& shape, const RotaryTable& rotary,
-              MatrixView<const float> qkv, const TokenBatch& batch, std::span<const SequenceKv> kv) {
-  CheckShape(shape, rotary, qkv.rows, qkv.cols, batch);
-  QWEN25_CHECK(kv.size() == batch.num_sequences());
-  for (size_t s = 0; s < kv.size(); ++s) {
-    const size_t end = static_cast<size_t>(batch.sequence_starts[s + 1]);
-    if (end == static_cast<size_t>(batch.sequence_starts[s])) continue;
-    QWEN25_CHECK(static_cast<size_t>(batch.positions[end - 1]) < kv[s].blocks.size() * kBlockTokens);
+void AppendKv(Execution& execution, const BlockAttentionCall& call) {
+  CheckCall(call);
+  QWEN25_CHECK(call.kv.size() == call.batch.num_sequences());
+  for (size_t s = 0; s < call.kv.size(); ++s) {
+    const size_t end = static_cast<size_t>(call.batch.sequence_starts[s + 1]);
+    if (end == static_cast<size_t>(call.batch.sequence_starts[s])) continue;
+    QWEN25_CHECK(static_cast<size_t>(call.batch.positions[end - 1]) <
+                 call.kv[s].blocks.size() * kBlockTokens);
   }
-  WithListedBlocks(shape, kv,
-                   [&](const auto& blocks) { FillBlocks(execution, shape, rotary, qkv, batch, blocks); });
-  FillSuperPanels(shape, batch, kv);
+  WithListedBlocks(call.shape, call.kv, [&](const auto& blocks) { FillBlocks(execution, call, blocks); });
+  FillSuperPanels(call.shape, call.batch, call.kv);
 }
 
 void SummarizeBlocks(Execution& execution, const AttentionShape& shape, const SequenceKv& kv, size_t first,
@@ -296,11 +297,12 @@ void SummarizeBlocks(Execution& execution, const AttentionShape& shape, const Se
   SummarizeParts(shape, kv, first, end);
 }
 
-Tensor AttendBlocks(Execution& execution, const AttentionShape& shape, const RotaryTable& rotary,
-                    AttentionMask mask, const Tensor& qkv, const TokenBatch& batch,
-                    std::span<const SequenceKv> kv, const LayerRouting* routing, const Tensor& head_weights) {
-  CheckShape(shape, rotary, qkv.rows(), qkv.cols(), batch);
-  CheckHeadWeights(shape, batch, head_weights);
+Tensor AttendBlocks(Execution& execution, const BlockAttentionCall& call) {
+  CheckCall(call);
+  const AttentionShape& shape = call.shape;
+  const RotaryTable& rotary = call.rotary;
+  const TokenBatch& batch = call.batch;
+  const std::span<const SequenceKv> kv = call.kv;
   QWEN25_CHECK(kv.size() == batch.num_sequences());
   for (size_t s = 0; s < kv.size(); ++s) {
     const size_t end = static_cast<size_t>(batch.sequence_starts[s + 1]);
@@ -313,69 +315,82 @@ Tensor AttendBlocks(Execution& execution, const AttentionShape& shape, const Rot
     QWEN25_CHECK(rotary.clamps() || kv[s].num_tokens <= rotary.max_blocks() * kBlockTokens);
   }
   Tensor out = execution.tensors.New(batch.num_tokens(), shape.num_heads * shape.head_dim);
-  const double start = routing != nullptr && routing->counts != nullptr ? NowSeconds() : 0;
+  RoutingCounts* const counts = call.routing == nullptr ? nullptr : call.routing->counts;
+  const double start = counts != nullptr ? NowSeconds() : 0;
   const auto always_visible = [&](size_t s) {
-    return AlwaysVisible(mask, kv[s].num_tokens, kv[s].prefix_length);
+    return AlwaysVisible(call.mask, kv[s].num_tokens, kv[s].prefix_length);
   };
   WithListedBlocks(shape, kv, [&](const auto& blocks) {
-    BatchAttention(execution, shape, rotary, qkv.view(), batch, blocks, always_visible, routing, head_weights,
-                   {.out = out.view(), .log_sums = {}})
-        .Run();
+    BatchAttention(execution, call, blocks, always_visible, {.out = out.view(), .log_sums = {}}).Run();
   });
-  if (routing != nullptr && routing->counts != nullptr) {
-    routing->counts->nanoseconds += static_cast<uint64_t>((NowSeconds() - start) * 1e9);
-  }
+  if (counts != nullptr) counts->nanoseconds += static_cast<uint64_t>((NowSeconds() - start) * 1e9);
   return out;
 }
 
-Tensor SelfAttention(Execution& execution, const AttentionShape& shape, const RotaryTable& rotary,
-                     AttentionMask mask, const Tensor& qkv, const TokenBatch& batch,
-                     std::span<const int32_t> prefix_lengths, const LayerRouting* routing,
-                     const Tensor& head_weights) {
-  CheckShape(shape, rotary, qkv.rows(), qkv.cols(), batch);
-  CheckHeadWeights(shape, batch, head_weights);
-  QWEN25_CHECK(prefix_lengths.empty() || prefix_lengths.size() == batch.num_sequences());
+namespace {
+
+void CheckWholeSequences(const SelfAttentionCall& call) {
+  const TokenBatch& batch = call.batch;
+  QWEN25_CHECK(call.prefix_lengths.empty() || call.prefix_lengths.size() == batch.num_sequences());
   for (size_t s = 0; s < batch.num_sequences(); ++s) {
     const size_t begin = static_cast<size_t>(batch.sequence_starts[s]);
     const size_t end = static_cast<size_t>(batch.sequence_starts[s + 1]);
     QWEN25_CHECK(begin == end || batch.positions[begin] == 0);
-    QWEN25_CHECK(end - begin <= rotary.max_blocks() * kBlockTokens);
+    QWEN25_CHECK(end - begin <= call.rotary.max_blocks() * kBlockTokens);
   }
-  if (routing != nullptr && routing->policy.kind == RoutingPolicy::Kind::kDense &&
-      routing->counts == nullptr && routing->trace == nullptr) {
-    routing = nullptr;
+}
+
+// Routing that reads everything and that nobody watches is none.
+const LayerRouting* UsefulRouting(const LayerRouting* routing) {
+  if (routing == nullptr || routing->counts != nullptr || routing->trace != nullptr) return routing;
+  return routing->policy.kind == RoutingPolicy::Kind::kDense ? nullptr : routing;
+}
+
+// Fills temporary blocks, which are gone when this returns, and attends to them.
+void AttendToTemporaryBlocks(Execution& execution, const SelfAttentionCall& call,
+                             const AttendOutput& output) {
+  const AttentionShape& shape = call.shape;
+  const Tensor memory =
+      execution.tensors.New(TemporaryBlocks::NumRows(call.batch), 2 * shape.num_kv_heads * shape.head_dim);
+  Tensor panels;
+  if (call.routing != nullptr) {
+    panels =
+        execution.tensors.New(TemporaryBlocks::NumPanels(call.batch), shape.BytesPerPanel() / sizeof(float));
   }
+  const TemporaryBlocks blocks(shape, call.batch, memory.data(),
+                               panels ? reinterpret_cast<uint16_t*>(panels.data()) : nullptr);
+  FillBlocks(execution, call, blocks);
+  const auto always_visible = [&](size_t s) {
+    return AlwaysVisible(call.mask, call.batch, s, call.prefix_lengths);
+  };
+  BatchAttention(execution, call, blocks, always_visible, output).Run();
+}
+
+}  // namespace
+
+Tensor SelfAttention(Execution& execution, const SelfAttentionCall& given) {
+  CheckCall(given);
+  CheckWholeSequences(given);
+  SelfAttentionCall call = given;
+  call.routing = UsefulRouting(given.routing);
+  const AttentionShape& shape = call.shape;
+  const size_t num_tokens = call.batch.num_tokens();
   const bool records = execution.tape != nullptr;
-  Tensor out = execution.tensors.New(batch.num_tokens(), shape.num_heads * shape.head_dim);
-  Tensor log_sums = records ? execution.tensors.New(batch.num_tokens(), shape.num_heads) : Tensor();
+  Tensor out = execution.tensors.New(num_tokens, shape.num_heads * shape.head_dim);
+  Tensor log_sums = records ? execution.tensors.New(num_tokens, shape.num_heads) : Tensor();
   ReadBlocks read = {.num_kv_heads = shape.num_kv_heads,
-                     .words = (LongestSequence(batch) + 64 * kBlockTokens - 1) / (64 * kBlockTokens)};
+                     .words = (LongestSequence(call.batch) + 64 * kBlockTokens - 1) / (64 * kBlockTokens)};
   Tensor read_memory;
-  if (records && routing != nullptr) {
-    read_memory = execution.tensors.New(batch.num_tokens(), 2 * read.num_kv_heads * read.words);
+  if (records && call.routing != nullptr) {
+    read_memory = execution.tensors.New(num_tokens, 2 * read.num_kv_heads * read.words);
     read.data = reinterpret_cast<uint64_t*>(read_memory.data());
-    std::fill_n(read.data, batch.num_tokens() * read.num_kv_heads * read.words, 0);
+    std::fill_n(read.data, num_tokens * read.num_kv_heads * read.words, 0);
   }
-  {
-    const size_t row_floats = 2 * shape.num_kv_heads * shape.head_dim;
-    const Tensor memory = execution.tensors.New(TemporaryBlocks::NumRows(batch), row_floats);
-    Tensor panels;
-    if (routing != nullptr) {
-      panels =
-          execution.tensors.New(TemporaryBlocks::NumPanels(batch), shape.BytesPerPanel() / sizeof(float));
-    }
-    const TemporaryBlocks blocks(shape, batch, memory.data(),
-                                 panels ? reinterpret_cast<uint16_t*>(panels.data()) : nullptr);
-    FillBlocks(execution, shape, rotary, qkv.view(), batch, blocks);
-    const auto always_visible = [&](size_t s) { return AlwaysVisible(mask, batch, s, prefix_lengths); };
-    BatchAttention(
-        execution, shape, rotary, qkv.view(), batch, blocks, always_visible, routing, head_weights,
-        {.out = out.view(), .log_sums = log_sums ? log_sums.view() : MatrixView<float>(), .read = read})
-        .Run();
-  }
+  AttendToTemporaryBlocks(
+      execution, call,
+      {.out = out.view(), .log_sums = log_sums ? log_sums.view() : MatrixView<float>(), .read = read});
   if (records) {
-    execution.tape->Push(SelfAttentionRecord{qkv, out, log_sums, head_weights, read_memory, read, shape,
-                                             &rotary, mask, batch, prefix_lengths});
+    execution.tape->Push(SelfAttentionRecord{std::move(call), out, log_sums, read_memory, read});
   }
   return out;
 }

@@ -31,17 +31,32 @@ enum class AttentionMask {
   kPrefix,         // the first `prefix_length` tokens of a sequence see each other, the rest is causal
 };
 
-// Writes the keys and values of a batch into the blocks of its sequences, keys rotated by their offset.
-//   qkv [T, (H + 2 K) * D]: query heads, then key heads, then value heads, all unrotated
-//   kv  [S]: blocks i of a sequence holds positions [64 i, 64 i + 64); all blocks up to the batch's last
-//   position
-//            must be there, and slots behind the last written token are zeroed by whoever made the block.
-void AppendKv(Execution& execution, const AttentionShape& shape, const RotaryTable& rotary,
-              MatrixView<const float> qkv, const TokenBatch& batch, std::span<const SequenceKv> kv);
+// One layer's attention of a batch over the blocks of its sequences. What it refers to is used during the
+// calls only; `qkv` and `head_weights` are handles that share their matrices with the caller.
+struct BlockAttentionCall {
+  AttentionShape shape;
+  const RotaryTable& rotary;
+  Tensor qkv;  // [T, (H + 2 K) * D]: query heads, then key heads, then value heads, all unrotated
+  TokenBatch batch;
+  // [S]: block i of a sequence holds positions [64 i, 64 i + 64). All blocks up to the batch's last position
+  // must be there. Whoever made a block has zeroed its slots after the last written token.
+  std::span<const SequenceKv> kv;
+  AttentionMask mask = AttentionMask::kCausal;
+  // Null: every row reads all blocks that it sees. Otherwise causal rows of sequences with summaries read
+  // what its policy chooses; a policy that leaves no choice gives the bits of none.
+  const LayerRouting* routing = nullptr;
+  // [T, K] or empty: the query heads of a kv head do not run for tokens with weight 0, and their outputs are
+  // 0 (ops/routing/head_gate.h). Other weights do not matter here.
+  Tensor head_weights = {};
+};
+
+// Writes the keys and values of a batch into the blocks of its sequences, keys rotated by their offset. Mask,
+// routing and head weights do not matter.
+void AppendKv(Execution& execution, const BlockAttentionCall& call);
 
 // Fills the summaries of one sequence's blocks [first, end), which are full and came from elsewhere, and
-// those of the panels that they complete: the same as where AppendKv had filled them. The blocks before
-// `first` have theirs.
+// those of the panels that they complete: the same as if AppendKv had filled them. The blocks before `first`
+// have theirs.
 void SummarizeBlocks(Execution& execution, const AttentionShape& shape, const SequenceKv& kv, size_t first,
                      size_t end);
 
@@ -51,26 +66,27 @@ void SummarizeBlocks(Execution& execution, const AttentionShape& shape, const Se
 // sequence, the prefix of a prefix one) come in one batch. With float32 blocks it is the result of
 // SelfAttention, too, bit for bit. Records nothing; allocates only scratch. Positions must be below 64 *
 // rotary.max_blocks().
-//   routing  null: every row reads all blocks that it sees. Otherwise causal rows of sequences with summaries
-//            read what its policy chooses; a policy that leaves no choice gives the bits of none.
-//   head_weights  [T, K] or empty: the query heads of a kv head do not run for tokens with weight 0, and
-//   their
-//            outputs are 0 (ops/routing/head_gate.h). Other weights do not matter here.
-Tensor AttendBlocks(Execution& execution, const AttentionShape& shape, const RotaryTable& rotary,
-                    AttentionMask mask, const Tensor& qkv, const TokenBatch& batch,
-                    std::span<const SequenceKv> kv, const LayerRouting* routing = nullptr,
-                    const Tensor& head_weights = {});
+Tensor AttendBlocks(Execution& execution, const BlockAttentionCall& call);
 
-// Training and scoring without a cache: the batch's sequences are whole (positions start at 0) and attend to
-// themselves only. Fills temporary blocks from qkv, attends, and records backward where there is a tape: it
-// adds to qkv's gradient from the gradient of the output. Never holds T x T numbers: it saves the output and
-// one logarithm per row and head, and backward computes scores and blocks again. `prefix_lengths` [S], or
-// empty. `routing` and `head_weights` as in AttendBlocks, with the same choices for float32 blocks; backward
-// passes through the blocks that were read, and not to head_weights. The arrays behind `batch` and
-// `prefix_lengths`, and `rotary`, must outlive the tape.
-Tensor SelfAttention(Execution& execution, const AttentionShape& shape, const RotaryTable& rotary,
-                     AttentionMask mask, const Tensor& qkv, const TokenBatch& batch,
-                     std::span<const int32_t> prefix_lengths = {}, const LayerRouting* routing = nullptr,
-                     const Tensor& head_weights = {});
+// One layer's attention of a batch of whole sequences (positions start at 0) to themselves. The tape keeps
+// `rotary` and the arrays that `batch` and `prefix_lengths` refer to: they must outlive it. The rest is
+// copied, or shared as a handle.
+struct SelfAttentionCall {
+  AttentionShape shape;  // its kv_format does not matter: float32 blocks are used
+  const RotaryTable& rotary;
+  Tensor qkv;  // as in BlockAttentionCall, like `routing` and `head_weights`
+  TokenBatch batch;
+  AttentionMask mask = AttentionMask::kCausal;
+  std::span<const int32_t> prefix_lengths = {};  // [S] for AttentionMask::kPrefix, or empty
+  const LayerRouting* routing = nullptr;         // used during the forward call only
+  Tensor head_weights = {};
+};
+
+// Training and scoring without a cache. Fills temporary blocks from qkv, attends, and records backward if
+// there is a tape: it adds to qkv's gradient from the gradient of the output. Never holds T x T numbers: it
+// saves the output and one logarithm per row and head, and backward computes scores and blocks again.
+// Routing chooses the same blocks as AttendBlocks does with float32 blocks; backward passes through the
+// blocks that were read, and not to head_weights.
+Tensor SelfAttention(Execution& execution, const SelfAttentionCall& call);
 
 }  // namespace qwen25

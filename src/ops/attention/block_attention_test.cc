@@ -173,8 +173,12 @@ Results RunSelfAttention(Machine& machine, const Problem& problem, const std::ve
   machine.execution.tape = dout == nullptr ? nullptr : &machine.tape;
   Results results;
   {
-    const Tensor out = SelfAttention(machine.execution, problem.shape, rotary, problem.mask, qkv, batch,
-                                     problem.prefix_lengths);
+    const Tensor out = SelfAttention(machine.execution, {.shape = problem.shape,
+                                                         .rotary = rotary,
+                                                         .qkv = qkv,
+                                                         .batch = batch,
+                                                         .mask = problem.mask,
+                                                         .prefix_lengths = problem.prefix_lengths});
     results.out = ToVector(out.data(), problem.num_rows() * problem.out_cols());
     if (dout == nullptr) return results;
     EXPECT_TRUE(out.MakeGrad());
@@ -404,8 +408,10 @@ void Feed(Machine& machine, const Problem& problem, const RotaryTable& rotary, C
   const std::vector<int32_t> tokens(positions.size());
   const TokenBatch batch = {tokens, positions, starts};
   const Tensor qkv = ToTensor(machine.tensors, positions.size(), problem.num_cols(), qkv_rows);
-  AppendKv(machine.execution, problem.shape, rotary, qkv.view(), batch, kv);
-  const Tensor result = AttendBlocks(machine.execution, problem.shape, rotary, problem.mask, qkv, batch, kv);
+  const BlockAttentionCall call = {
+      .shape = problem.shape, .rotary = rotary, .qkv = qkv, .batch = batch, .kv = kv, .mask = problem.mask};
+  AppendKv(machine.execution, call);
+  const Tensor result = AttendBlocks(machine.execution, call);
   for (size_t i = 0; i < rows.size(); ++i) {
     std::copy_n(result.view().Row(i), problem.out_cols(), out.begin() + rows[i] * problem.out_cols());
   }
@@ -612,8 +618,11 @@ TEST(BlockAttentionTest, OnlyTheDistanceCounts) {
   for (int32_t i = 0; i < 100; ++i) positions[size_t(i)] = static_cast<int32_t>(kFront) + i;
   const SequenceKv kv = {.blocks = whole_cache.blocks[0], .num_tokens = kFront + 100};
   const Tensor qkv = ToTensor(machine.tensors, 100, floats, tail.qkv);
-  const Tensor moved = AttendBlocks(machine.execution, whole.shape, rotary, AttentionMask::kCausal, qkv,
-                                    {tokens, positions, starts}, {&kv, 1});
+  const Tensor moved = AttendBlocks(machine.execution, {.shape = whole.shape,
+                                                        .rotary = rotary,
+                                                        .qkv = qkv,
+                                                        .batch = {tokens, positions, starts},
+                                                        .kv = {&kv, 1}});
   EXPECT_EQ(ToVector(moved.data(), out.size()),
             std::vector<float>(expected.out.begin() + kFront * whole.out_cols(), expected.out.end()));
   EXPECT_NE(ToVector(moved.data(), out.size()), out) << "the blocks in front count";

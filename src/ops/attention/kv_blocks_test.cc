@@ -1,5 +1,6 @@
 // Blocks that lie in a file.
 #include "ops/attention/kv_blocks.h"
+#include "ops/attention/block_attention.h"
 
 #include <gtest/gtest.h>
 
@@ -53,8 +54,10 @@ std::vector<float> Attend(const AttentionShape& shape, const BlockFile* file) {
   for (size_t i = 0; i < qkv.rows() * qkv.cols(); ++i) qkv.data()[i] = static_cast<float>(rng.Normal());
   const SequenceKv kv = {.blocks = blocks, .num_tokens = kTokens, .file = file};
   const TokenBatch batch = {tokens, positions, starts};
-  AppendKv(execution, shape, rotary, qkv.view(), batch, {&kv, 1});
-  const Tensor out = AttendBlocks(execution, shape, rotary, AttentionMask::kCausal, qkv, batch, {&kv, 1});
+  const BlockAttentionCall call = {
+      .shape = shape, .rotary = rotary, .qkv = qkv, .batch = batch, .kv = {&kv, 1}};
+  AppendKv(execution, call);
+  const Tensor out = AttendBlocks(execution, call);
   return {out.data(), out.data() + out.rows() * out.cols()};
 }
 

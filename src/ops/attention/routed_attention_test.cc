@@ -92,9 +92,10 @@ struct Problem {
       const SequenceKv kv = cache.View(done + count, with_panels);
       const Tensor input = machine.execution.tensors.New(count, num_cols());
       std::copy_n(qkv.data() + done * num_cols(), count * num_cols(), input.data());
-      AppendKv(machine.execution, shape, rotary, input.view(), batch, {&kv, 1});
-      const Tensor result = AttendBlocks(machine.execution, shape, rotary, AttentionMask::kCausal, input,
-                                         batch, {&kv, 1}, routing);
+      const BlockAttentionCall call = {
+          .shape = shape, .rotary = rotary, .qkv = input, .batch = batch, .kv = {&kv, 1}, .routing = routing};
+      AppendKv(machine.execution, call);
+      const Tensor result = AttendBlocks(machine.execution, call);
       out.insert(out.end(), result.data(), result.data() + count * out_cols());
       done += count;
     }
@@ -256,8 +257,9 @@ SelfResults RunSelf(const Problem& problem, const std::vector<size_t>& lengths, 
   }
   SelfResults results;
   {
-    const Tensor out = SelfAttention(machine.execution, problem.shape, problem.rotary, AttentionMask::kCausal,
-                                     qkv, batch, {}, routing);
+    const Tensor out = SelfAttention(
+        machine.execution,
+        {.shape = problem.shape, .rotary = problem.rotary, .qkv = qkv, .batch = batch, .routing = routing});
     results.out.assign(out.data(), out.data() + positions.size() * problem.out_cols());
     EXPECT_TRUE(out.MakeGrad());
     for (size_t i = 0; i < results.out.size(); ++i) out.grad()[i] = dout[i % dout.size()];
@@ -509,7 +511,11 @@ struct RecalledRun {
     std::ranges::copy(problem.qkv, input.data());
     const std::vector<int32_t> starts = {0, static_cast<int32_t>(problem.length)};
     SequenceKv kv = cache.View(problem.length);
-    AppendKv(machine.execution, problem.shape, rotary, input.view(), {tokens, positions, starts}, {&kv, 1});
+    AppendKv(machine.execution, {.shape = problem.shape,
+                                 .rotary = rotary,
+                                 .qkv = input,
+                                 .batch = {tokens, positions, starts},
+                                 .kv = {&kv, 1}});
     const BlocksOfList source(kv.blocks, missing);
     std::vector<std::byte*> own(kv.blocks.begin(), kv.blocks.end());
     std::fill_n(own.begin(), kRecalled, nullptr);  // nobody looks at these
@@ -524,8 +530,12 @@ struct RecalledRun {
     const TokenBatch batch = {std::span(tokens).subspan(kFirst), std::span(positions).subspan(kFirst),
                               last_starts};
     const LayerRouting routing = {.policy = policy, .trace = &trace};
-    const Tensor result = AttendBlocks(machine.execution, problem.shape, rotary, AttentionMask::kCausal, last,
-                                       batch, {&kv, 1}, &routing);
+    const Tensor result = AttendBlocks(machine.execution, {.shape = problem.shape,
+                                                           .rotary = rotary,
+                                                           .qkv = last,
+                                                           .batch = batch,
+                                                           .kv = {&kv, 1},
+                                                           .routing = &routing});
     out.assign(result.data(), result.data() + count * problem.out_cols());
   }
 };

@@ -22,9 +22,9 @@ class SelfAttentionBackward {
                         MatrixView<const float> deltas, MatrixView<float> dqkv)
       : execution_(execution),
         record_(record),
-        shape_(record.shape),
-        batch_(record.batch),
-        angles_(record.rotary->angles()),
+        shape_(record.call.shape),
+        batch_(record.call.batch),
+        angles_(record.call.rotary.angles()),
         deltas_(deltas),
         dqkv_(dqkv),
         key_floats_(KeyGradState::NumFloats(shape_.head_dim)),
@@ -66,7 +66,7 @@ class SelfAttentionBackward {
   size_t Start(size_t sequence) const { return static_cast<size_t>(batch_.sequence_starts[sequence]); }
   size_t Length(size_t sequence) const { return Start(sequence + 1) - Start(sequence); }
   size_t AlwaysVisibleIn(size_t sequence) const {
-    return AlwaysVisible(record_.mask, batch_, sequence, record_.prefix_lengths);
+    return AlwaysVisible(record_.call.mask, batch_, sequence, record_.call.prefix_lengths);
   }
 
   // One pass shares the work by sequence and kv head. Two passes share it by blocks and tiles, and compute
@@ -98,14 +98,14 @@ class SelfAttentionBackward {
 
   size_t LoadBlock(size_t sequence, size_t kv_head, size_t block, const KeyGradState& state) const {
     const size_t num_tokens = std::min(kBlockTokens, Length(sequence) - block * kBlockTokens);
-    const MatrixView<float> qkv = record_.qkv.view();
+    const MatrixView<float> qkv = record_.call.qkv.view();
     const float* row = qkv.Row(Start(sequence) + block * kBlockTokens);
     LoadKeyBlock(angles_, {row + shape_.KeyColumn(kv_head), qkv.stride},
                  {row + shape_.ValueColumn(kv_head), qkv.stride}, num_tokens, state);
     return num_tokens;
   }
   void LoadTile(const QueryTile& tile, size_t row, size_t kv_head, const QueryGradState& state) const {
-    const MatrixView<float> qkv = record_.qkv.view(), dout = record_.out.grad_view(),
+    const MatrixView<float> qkv = record_.call.qkv.view(), dout = record_.out.grad_view(),
                             log_sums = record_.log_sums.view();
     const size_t column = shape_.QueryColumn(kv_head), head = kv_head * shape_.HeadsPerGroup();
     LoadQueryGradients(tile, angles_, {qkv.Row(row) + column, qkv.stride}, shape_.scale,
@@ -121,7 +121,7 @@ class SelfAttentionBackward {
   void ForReaders(const QueryTile& tile, size_t row, size_t kv_head, size_t block,
                   const Function& function) const {
     const ReadBlocks& read = record_.read;
-    if (read.data == nullptr && !record_.head_weights) {
+    if (read.data == nullptr && !record_.call.head_weights) {
       function(0, tile.num_tokens);
       return;
     }
@@ -134,7 +134,7 @@ class SelfAttentionBackward {
         function);
   }
   bool Runs(size_t row, size_t kv_head) const {
-    return !record_.head_weights || record_.head_weights.view().Row(row)[kv_head] != 0;
+    return !record_.call.head_weights || record_.call.head_weights.view().Row(row)[kv_head] != 0;
   }
   // dq of tokens whose heads did not run. Of the others, block 0 writes it and further blocks add to it.
   void ClearOthers(const QueryTile& tile, size_t row, size_t kv_head) const {
@@ -206,6 +206,8 @@ class SelfAttentionBackward {
 
 void SelfAttentionRecord::Backward(Execution& execution) {
   QWEN25_CHECK(out.grad() != nullptr);
+  const AttentionShape& shape = call.shape;
+  const Tensor& qkv = call.qkv;
   const size_t num_rows = qkv.rows();
   const Tensor deltas = execution.tensors.New(num_rows, shape.num_heads);
   ForRows(execution.threads, num_rows, [&](size_t begin, size_t end, size_t) {

@@ -33,17 +33,11 @@ inline size_t AlwaysVisible(AttentionMask mask, const TokenBatch& batch, size_t 
 
 // What SelfAttention leaves on the tape.
 struct SelfAttentionRecord {
-  Tensor qkv;           // [T, (H + 2 K) D]
-  Tensor out;           // [T, H D]
-  Tensor log_sums;      // [T, H] logarithm (base 2) of the sum of each row's exponentials
-  Tensor head_weights;  // [T, K] or empty
-  Tensor read_memory;   // behind `read`
-  ReadBlocks read;      // without memory where every row read all that it sees
-  AttentionShape shape;
-  const RotaryTable* rotary;
-  AttentionMask mask;
-  TokenBatch batch;
-  std::span<const int32_t> prefix_lengths;
+  SelfAttentionCall call;
+  Tensor out;          // [T, H D]
+  Tensor log_sums;     // [T, H] logarithm (base 2) of the sum of each row's exponentials
+  Tensor read_memory;  // of `read`
+  ReadBlocks read;     // without memory if every row read all that it sees
 
   void Backward(Execution& execution);
 };

@@ -9,6 +9,7 @@
 
 #include "base/rng.h"
 #include "kernels/block_summary.h"
+#include "ops/attention/block_attention.h"
 #include "tensor/aligned_buffer.h"
 
 namespace qwen25 {
@@ -40,7 +41,9 @@ struct Blocks {
         execution.tensors.New(count, (shape.num_heads + 2 * shape.num_kv_heads) * shape.head_dim);
     Rng rng(3);
     for (size_t i = 0; i < qkv.rows() * qkv.cols(); ++i) qkv.data()[i] = static_cast<float>(rng.Normal());
-    AppendKv(execution, shape, rotary, qkv.view(), {tokens, positions, starts}, {&kv, 1});
+    AppendKv(
+        execution,
+        {.shape = shape, .rotary = rotary, .qkv = qkv, .batch = {tokens, positions, starts}, .kv = {&kv, 1}});
   }
 
  private:

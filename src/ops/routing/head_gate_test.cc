@@ -139,8 +139,12 @@ TEST(HeadGateTest, GroupsThatDoNotRunAreNeitherComputedNorTrained) {
     const Tensor weights = gated ? ToTensor(machine, weight_values, 3) : Tensor();
     Results results;
     {
-      const Tensor out = SelfAttention(machine.execution, shape, rotary, AttentionMask::kCausal, qkv, batch,
-                                       {}, routing, weights);
+      const Tensor out = SelfAttention(machine.execution, {.shape = shape,
+                                                           .rotary = rotary,
+                                                           .qkv = qkv,
+                                                           .batch = batch,
+                                                           .routing = routing,
+                                                           .head_weights = weights});
       results.out.assign(out.data(), out.data() + kLength * kOut);
       out.MakeGrad();
       for (size_t i = 0; i < dout.size(); ++i) {
