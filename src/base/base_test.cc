@@ -1,7 +1,6 @@
 #include <rapidcheck.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <vector>
 
 #include "base/file.h"
@@ -9,38 +8,9 @@
 #include "base/mmap.h"
 #include "base/rng.h"
 #include "base/test_util.h"
-#include "base/thread_pool.h"
 
 namespace qwen25 {
 namespace {
-
-TEST(ThreadPoolTest, RunsEveryTaskOnceForAnyNumberOfThreads) {
-  for (size_t num_threads : {1, 2, 3, 8}) {
-    ThreadPool pool(num_threads);
-    for (size_t num_tasks : {0, 1, 2, 7, 1000}) {
-      std::vector<std::atomic<int>> counts(num_tasks);
-      pool.ParallelFor(num_tasks, [&](size_t task, size_t thread) {
-        EXPECT_LT(thread, num_threads);
-        counts[task].fetch_add(1);
-      });
-      for (const auto& count : counts) EXPECT_EQ(count.load(), 1);
-    }
-  }
-}
-
-TEST(ThreadPoolTest, ANestedLoopStaysOnItsThread) {
-  ThreadPool pool(4);
-  pool.ParallelFor(16, [&](size_t, size_t outer_thread) {
-    pool.ParallelFor(5, [&](size_t, size_t inner_thread) { EXPECT_EQ(inner_thread, outer_thread); });
-  });
-}
-
-TEST(ThreadPoolTest, ManyShortLoops) {
-  ThreadPool pool(3);
-  std::atomic<size_t> sum{0};
-  for (int i = 0; i < 20000; ++i) pool.ParallelFor(3, [&](size_t task, size_t) { sum.fetch_add(task); });
-  EXPECT_EQ(sum.load(), 20000u * 3);
-}
 
 TEST(FileTest, AtomicReplacementKeepsTheOldContentUntilCommit) {
   TemporaryDirectory directory;

@@ -1,11 +1,15 @@
 #include "base/thread_pool.h"
 
+#include <fmt/format.h>
 #include <sched.h>
+#include <signal.h>
 
 #include <charconv>
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
+#include <system_error>
+#include <utility>
 
 #include "base/check.h"
 
@@ -16,9 +20,6 @@ namespace {
 // microseconds to a millisecond, and waking from a futex costs about 50 us, so spinning across the gaps of a
 // step pays; between requests the thread must not burn the core.
 constexpr auto kSpinTime = std::chrono::microseconds(200);
-
-thread_local bool inside_task = false;
-thread_local size_t current_thread = 0;  // a nested loop keeps its thread's scratch memory
 
 inline void CpuRelax() {
 #if defined(__x86_64__)
@@ -44,16 +45,56 @@ void WaitForChange(const std::atomic<uint32_t>& value, uint32_t old) {
   }
 }
 
+// Blocks the signals that ask a program to stop while it lives, and with them in the threads that are
+// started: such a signal must interrupt the main thread, which waits for input.
+class StopSignalsBlocked {
+ public:
+  StopSignalsBlocked() {
+    sigset_t signals;
+    ::sigemptyset(&signals);
+    for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGALRM}) ::sigaddset(&signals, signal);
+    ::pthread_sigmask(SIG_BLOCK, &signals, &before_);
+  }
+  ~StopSignalsBlocked() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+
+ private:
+  sigset_t before_;
+};
+
 }  // namespace
+
+struct ThreadPool::Frame {
+  const ThreadPool* pool;
+  size_t thread;       // of the pool
+  const Frame* outer;  // the loop whose task started this one
+  bool other_thread;   // `outer` is a frame of the thread that started the loop, not of this one
+};
+
+thread_local const ThreadPool::Frame* ThreadPool::frame_ = nullptr;
 
 ThreadPool::ThreadPool(size_t num_threads) {
   QWEN25_CHECK(num_threads >= 1);
   workers_.reserve(num_threads - 1);
-  for (size_t thread = 1; thread < num_threads; ++thread)
-    workers_.emplace_back([this, thread] { Work(thread); });
+  const StopSignalsBlocked blocked;
+  try {
+    for (size_t thread = 1; thread < num_threads; ++thread)
+      workers_.emplace_back([this, thread] { Work(thread); });
+  } catch (const std::system_error& error) {
+    const size_t started = workers_.size() + 1;
+    Stop();
+    throw std::system_error(error.code(),
+                            fmt::format("only {} of {} threads could be started", started, num_threads));
+  } catch (...) {
+    Stop();
+    throw;
+  }
 }
 
 ThreadPool::~ThreadPool() {
+  Stop();
+}
+
+void ThreadPool::Stop() {
   stop_ = true;
   epoch_.fetch_add(1, std::memory_order_release);
   epoch_.notify_all();
@@ -62,36 +103,52 @@ ThreadPool::~ThreadPool() {
 
 void ThreadPool::Run(size_t num_tasks, void* callable, Trampoline trampoline) {
   if (num_tasks == 0) return;
-  if (workers_.empty() || num_tasks == 1 || inside_task) {
-    for (size_t task = 0; task < num_tasks; ++task) trampoline(callable, task, current_thread);
-    return;
+  bool this_thread = true;
+  for (const Frame* frame = frame_; frame != nullptr; frame = frame->outer) {
+    if (frame->pool == this) {
+      QWEN25_CHECK(this_thread);  // several threads of the inner pool would have one number in this one
+      for (size_t task = 0; task < num_tasks; ++task) trampoline(callable, task, frame->thread);
+      return;
+    }
+    if (frame->other_thread) this_thread = false;
   }
+  const std::lock_guard lock(running_);
+  const bool alone = workers_.empty() || num_tasks == 1;
+  const Frame frame = {this, 0, frame_, false};
   callable_ = callable;
   trampoline_ = trampoline;
   num_tasks_ = num_tasks;
+  caller_ = &frame;
   next_task_.store(0, std::memory_order_relaxed);
-  num_busy_.store(static_cast<uint32_t>(workers_.size()), std::memory_order_relaxed);
-  epoch_.fetch_add(1, std::memory_order_release);
-  epoch_.notify_all();
-  Drain(0);
+  if (!alone) {
+    num_busy_.store(static_cast<uint32_t>(workers_.size()), std::memory_order_relaxed);
+    epoch_.fetch_add(1, std::memory_order_release);
+    epoch_.notify_all();
+  }
+  Drain(frame);
   uint32_t busy;
   while ((busy = num_busy_.load(std::memory_order_acquire)) != 0) WaitForChange(num_busy_, busy);
+  if (failed_.exchange(false)) std::rethrow_exception(std::exchange(error_, nullptr));
 }
 
-void ThreadPool::Drain(size_t thread) {
-  inside_task = true;
-  for (size_t task; (task = next_task_.fetch_add(1, std::memory_order_relaxed)) < num_tasks_;) {
-    trampoline_(callable_, task, thread);
+void ThreadPool::Drain(const Frame& frame) {
+  const Frame* const before = std::exchange(frame_, &frame);
+  try {
+    for (size_t task; (task = next_task_.fetch_add(1, std::memory_order_relaxed)) < num_tasks_;) {
+      trampoline_(callable_, task, frame.thread);
+    }
+  } catch (...) {
+    if (!failed_.exchange(true)) error_ = std::current_exception();
+    next_task_.store(num_tasks_, std::memory_order_relaxed);
   }
-  inside_task = false;
+  frame_ = before;
 }
 
 void ThreadPool::Work(size_t thread) {
-  current_thread = thread;
   for (uint32_t seen = 0;; ++seen) {
     WaitForChange(epoch_, seen);
     if (stop_) return;
-    Drain(thread);
+    Drain({this, thread, caller_, true});
     if (num_busy_.fetch_sub(1, std::memory_order_acq_rel) == 1) num_busy_.notify_one();
   }
 }
@@ -100,7 +157,7 @@ size_t DefaultNumThreads() {
   if (const char* text = std::getenv("QWEN25_NUM_THREADS")) {
     size_t count = 0;
     const auto [end, error] = std::from_chars(text, text + std::strlen(text), count);
-    if (error == std::errc() && *end == '\0' && count >= 1 && count <= 1024) return count;
+    if (error == std::errc() && *end == '\0' && count >= 1 && count <= kMaxThreads) return count;
   }
   cpu_set_t set;
   if (::sched_getaffinity(0, sizeof set, &set) == 0) return static_cast<size_t>(CPU_COUNT(&set));

@@ -1,11 +1,13 @@
-// One set of worker threads for the whole program (DESIGN §2.13): two pools that spin on the same cores cost
-// more than either saves.
+// One set of worker threads for the whole program: two pools that spin on the same cores cost more than
+// either saves.
 #pragma once
 
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <memory>
+#include <mutex>
 #include <thread>
 #include <type_traits>
 #include <vector>
@@ -13,11 +15,16 @@
 namespace qwen25 {
 
 // Runs loops over independent tasks. Which thread runs which task is not fixed, so a task must not depend on
-// it: results are the same for any number of threads. No allocation after construction. One loop at a time;
-// a loop started from inside a task runs on that task's thread alone.
+// it: results are the same for any number of threads. No allocation after construction.
+//
+// A loop that is started inside a task of the same pool runs on that task's thread alone. A loop that is
+// started inside a task of another pool runs on all threads of its own pool, which number themselves from 0.
+// Loops of one pool that several threads start at the same time run one after the other. Pools nest in one
+// order: a task of a pool B, in a loop that a task of a pool A started, must not start loops of A.
 class ThreadPool {
  public:
-  // `num_threads` >= 1 counts the calling thread: ThreadPool(1) starts none.
+  // `num_threads` >= 1 counts the calling thread: ThreadPool(1) starts none. Throws std::system_error if the
+  // system refuses a thread (main turns it into a message).
   explicit ThreadPool(size_t num_threads);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
@@ -26,7 +33,9 @@ class ThreadPool {
   size_t num_threads() const { return workers_.size() + 1; }
 
   // Calls function(task, thread) for every task in [0, num_tasks), thread in [0, num_threads()), and returns
-  // when all are done. `thread` is for scratch memory. Tasks start in ascending order.
+  // when all are done. `thread` is for scratch memory: no two tasks that run at the same time have the same.
+  // Tasks start in ascending order. What a task throws (std::bad_alloc) is thrown here; tasks that have not
+  // started are then left out.
   template <typename Function>
   void ParallelFor(size_t num_tasks, Function&& function) {
     using Callable = std::remove_reference_t<Function>;
@@ -38,17 +47,27 @@ class ThreadPool {
 
  private:
   using Trampoline = void (*)(void* callable, size_t task, size_t thread);
+  struct Frame;  // a thread's place in a loop of some pool
 
   void Run(size_t num_tasks, void* callable, Trampoline trampoline);
   void Work(size_t thread);
-  void Drain(size_t thread);
+  void Drain(const Frame& frame);
+  void Stop();
+
+  static thread_local const Frame* frame_;  // the innermost one of this thread; null outside of loops
+
+  std::mutex running_;  // held while a loop runs
 
   // The loop that is running. Written by Run() before `epoch_` moves on, read by workers after they saw it
   // move.
   void* callable_ = nullptr;
   Trampoline trampoline_ = nullptr;
   size_t num_tasks_ = 0;
+  const Frame* caller_ = nullptr;
   bool stop_ = false;
+
+  std::atomic<bool> failed_{false};
+  std::exception_ptr error_;  // written by the thread that set failed_
 
   alignas(64) std::atomic<size_t> next_task_{0};
   alignas(64) std::atomic<uint32_t> epoch_{0};
@@ -57,7 +76,10 @@ class ThreadPool {
   std::vector<std::thread> workers_;
 };
 
-// As many threads as this process may use (its CPU affinity), or QWEN25_NUM_THREADS where that is set.
+// More threads than this are a slip of the finger.
+inline constexpr size_t kMaxThreads = 1024;
+
+// As many threads as this process may use (its CPU affinity), or QWEN25_NUM_THREADS if that is set.
 size_t DefaultNumThreads();
 
 }  // namespace qwen25
