@@ -12,50 +12,6 @@
 namespace qwen25 {
 namespace {
 
-TEST(FileTest, AtomicReplacementKeepsTheOldContentUntilCommit) {
-  TemporaryDirectory directory;
-  const std::string path = directory / "file";
-  ASSERT_OK(WriteFileAtomically(path, "old"));
-  {
-    ASSERT_OK_AND_ASSIGN(AtomicFile file, AtomicFile::Open(path));
-    ASSERT_OK(file.Write("new and longer"));
-    EXPECT_EQ(*ReadFile(path), "old");
-  }
-  EXPECT_EQ(*ReadFile(path), "old");
-  // The abandoned temporary file is gone.
-  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(directory.path()), {}), 1);
-  ASSERT_OK(WriteFileAtomically(path, "new"));
-  EXPECT_EQ(*ReadFile(path), "new");
-}
-
-TEST(FileTest, AnAppendedFileGrows) {
-  TemporaryDirectory directory;
-  const std::string path = directory / "log";
-  for (const char* line : {"one\n", "two\n"}) {
-    ASSERT_OK_AND_ASSIGN(AppendFile file, AppendFile::Open(path));
-    ASSERT_OK(file.Append(line));
-    ASSERT_OK(file.Sync());
-  }
-  EXPECT_EQ(*ReadFile(path), "one\ntwo\n");
-  EXPECT_ERROR_CONTAINS(AppendFile::Open(directory / "missing/log"), "cannot open for appending");
-}
-
-TEST(FileTest, AFolderIsLockedOnceAtATime) {
-  TemporaryDirectory directory;
-  {
-    ASSERT_OK_AND_ASSIGN(const FolderLock lock, FolderLock::Acquire(directory.path()));
-    EXPECT_ERROR_CONTAINS(FolderLock::Acquire(directory.path()), "another process is working in this folder");
-  }
-  EXPECT_OK(FolderLock::Acquire(directory.path()));
-  EXPECT_ERROR_CONTAINS(FolderLock::Acquire(directory / "none"), "cannot open folder");
-}
-
-TEST(FileTest, ErrorsNameThePathAndTheReason) {
-  EXPECT_ERROR_CONTAINS(ReadFile("/nonexistent/file"), "/nonexistent/file: cannot open: No such file");
-  EXPECT_EQ(ReadFile("/nonexistent/file").status().code(), StatusCode::kNotFound);
-  EXPECT_ERROR_CONTAINS(MappedFile::Open("/tmp"), "not a regular file");
-}
-
 // Bytes of files in this process's memory.
 size_t MappedBytes() {
   const std::string text = *ReadFile("/proc/self/statm");  // in pages: all, resident, resident and of files

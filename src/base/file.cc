@@ -5,8 +5,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <cerrno>
+#include <cstdlib>
+#include <vector>
+
+#include "base/output_target.h"
 
 namespace qwen25 {
 namespace {
@@ -21,6 +24,16 @@ Status WriteAll(int descriptor, std::span<const std::byte> bytes, const std::str
     bytes = bytes.subspan(static_cast<size_t>(written));
   }
   return {};
+}
+
+// A file in the system's folder for temporary files that has no name, and goes with its descriptor.
+Result<int> OpenNamelessFile() {
+  QWEN25_TRY(const std::filesystem::path folder, SystemTemporaryFolder());
+  std::string name = (folder / "qwen25_output.XXXXXX").string();
+  const int descriptor = ::mkostemp(name.data(), O_CLOEXEC);
+  if (descriptor < 0) return ErrnoStatus(errno, "create a file in", folder);
+  ::unlink(name.c_str());
+  return descriptor;
 }
 
 }  // namespace
@@ -53,43 +66,54 @@ Result<std::string> ReadFile(const std::filesystem::path& path) {
   return content;
 }
 
-AtomicFile::AtomicFile(std::filesystem::path path, std::filesystem::path temporary, int descriptor)
-    : path_(std::move(path)), temporary_(std::move(temporary)), descriptor_(descriptor) {}
-
 AtomicFile::AtomicFile(AtomicFile&& other) noexcept
     : path_(std::move(other.path_)),
-      temporary_(std::move(other.temporary_)),
-      descriptor_(std::exchange(other.descriptor_, -1)),
+      temporary_(std::exchange(other.temporary_, std::nullopt)),
+      direct_(std::exchange(other.direct_, -1)),
+      pipe_(std::exchange(other.pipe_, -1)),
+      first_byte_(other.first_byte_),
       bytes_written_(other.bytes_written_) {}
 
 AtomicFile::~AtomicFile() {
-  if (descriptor_ < 0) return;
-  ::close(descriptor_);
-  ::unlink(temporary_.c_str());
+  if (direct_ >= 0) ::close(direct_);
+  if (pipe_ >= 0) ::close(pipe_);
 }
 
 Result<AtomicFile> AtomicFile::Open(const std::filesystem::path& path) {
-  static std::atomic<unsigned> counter{0};  // several threads may write into one folder
-  std::filesystem::path temporary = path;
-  temporary += fmt::format(".tmp.{}.{}", ::getpid(), counter.fetch_add(1));
-  const int descriptor = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-  if (descriptor < 0) return ErrnoStatus(errno, "create", temporary);
-  return AtomicFile(path, std::move(temporary), descriptor);
+  QWEN25_TRY(const OutputTarget target, FindOutputTarget(path));
+  AtomicFile file(path);
+  if (target.descriptor < 0) {
+    QWEN25_TRY(TemporaryFile temporary, TemporaryFile::Create(target.file));
+    // Only for the owner does this work; for others the file gets the permissions of a new one.
+    if (target.mode >= 0) (void)::fchmod(temporary.descriptor(), static_cast<mode_t>(target.mode));
+    file.temporary_.emplace(std::move(temporary));
+    return file;
+  }
+  const off_t at = ::lseek(target.descriptor, 0, SEEK_CUR);
+  if (at >= 0 && (::fcntl(target.descriptor, F_GETFL) & O_APPEND) == 0) {
+    file.direct_ = target.descriptor;
+    file.first_byte_ = static_cast<uint64_t>(at);
+    return file;
+  }
+  file.pipe_ = target.descriptor;
+  QWEN25_TRY(file.direct_, OpenNamelessFile());
+  return file;
 }
 
 Status AtomicFile::Write(std::span<const std::byte> bytes) {
-  QWEN25_RETURN_IF_ERROR(WriteAll(descriptor_, bytes, temporary_));
+  QWEN25_RETURN_IF_ERROR(WriteAll(descriptor(), bytes, name()));
   bytes_written_ += bytes.size();
   return {};
 }
 
 Status AtomicFile::WriteAt(uint64_t offset, std::span<const std::byte> bytes) {
   QWEN25_CHECK(offset + bytes.size() <= bytes_written_);
+  offset += first_byte_;
   while (!bytes.empty()) {
-    const ssize_t written = ::pwrite(descriptor_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
+    const ssize_t written = ::pwrite(descriptor(), bytes.data(), bytes.size(), static_cast<off_t>(offset));
     if (written < 0) {
       if (errno == EINTR) continue;
-      return ErrnoStatus(errno, "write", temporary_);
+      return ErrnoStatus(errno, "write", name());
     }
     bytes = bytes.subspan(static_cast<size_t>(written));
     offset += static_cast<uint64_t>(written);
@@ -97,21 +121,41 @@ Status AtomicFile::WriteAt(uint64_t offset, std::span<const std::byte> bytes) {
   return {};
 }
 
+// Copies direct_ to `descriptor`.
+Status AtomicFile::WriteThrough(int descriptor) {
+  std::vector<std::byte> buffer(size_t{1} << 20);
+  for (uint64_t at = 0; at < bytes_written_;) {
+    const ssize_t count = ::pread(direct_, buffer.data(), buffer.size(), static_cast<off_t>(at));
+    if (count < 0 && errno == EINTR) continue;
+    if (count <= 0) return ErrnoStatus(count < 0 ? errno : EIO, "read back what goes to", name());
+    const auto size = static_cast<size_t>(count);
+    QWEN25_RETURN_IF_ERROR(WriteAll(descriptor, std::span(buffer).first(size), name()));
+    at += size;
+  }
+  return {};
+}
+
 Status AtomicFile::Commit() {
-  QWEN25_CHECK(descriptor_ >= 0);
-  // A full disk can show up only here: writes may have stayed in the page cache.
-  if (::fsync(descriptor_) != 0) return ErrnoStatus(errno, "flush", temporary_);
-  if (::close(std::exchange(descriptor_, -1)) != 0) {
-    const int error_number = errno;
-    ::unlink(temporary_.c_str());
-    return ErrnoStatus(error_number, "close", temporary_);
+  QWEN25_CHECK(descriptor() >= 0);
+  if (pipe_ >= 0) {
+    QWEN25_RETURN_IF_ERROR(WriteThrough(pipe_));
+    ::close(std::exchange(direct_, -1));
+    if (::close(std::exchange(pipe_, -1)) != 0) return ErrnoStatus(errno, "close", name());
+    return {};
   }
-  if (::rename(temporary_.c_str(), path_.c_str()) != 0) {
-    const int error_number = errno;
-    ::unlink(temporary_.c_str());
-    return ErrnoStatus(error_number, "rename to its final name", temporary_);
+  // A full disk can show up only here: writes may have stayed in the page cache. Devices cannot be flushed.
+  if (::fsync(descriptor()) != 0 && !(direct_ >= 0 && (errno == EINVAL || errno == EROFS))) {
+    return ErrnoStatus(errno, "flush", name());
   }
-  return SyncDirectory(path_.has_parent_path() ? path_.parent_path() : std::filesystem::path("."));
+  if (direct_ >= 0) {
+    if (::close(std::exchange(direct_, -1)) != 0) return ErrnoStatus(errno, "close", name());
+    return {};
+  }
+  const std::filesystem::path written = temporary_->path();
+  const Status status = temporary_->MoveToTarget();
+  temporary_.reset();
+  QWEN25_RETURN_IF_ERROR(status);
+  return SyncDirectory(written.has_parent_path() ? written.parent_path() : std::filesystem::path("."));
 }
 
 Status WriteFileAtomically(const std::filesystem::path& path, std::string_view content) {

@@ -3,12 +3,14 @@
 
 #include <cstddef>
 #include <filesystem>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <utility>
 
 #include "base/status.h"
+#include "base/temporary_file.h"
 
 namespace qwen25 {
 
@@ -23,9 +25,15 @@ Result<std::string> ReadFile(const std::filesystem::path& path);
 
 // A file that appears under its name only when it is complete: Open() writes to a temporary file in the same
 // folder; Commit() flushes it to disk, renames it over `path` and flushes the folder. Destroyed without
-// Commit(), it leaves nothing behind.
+// Commit(), it leaves nothing behind; what a killed process leaves is removed by the next one that writes
+// into the folder. A symbolic link stays, and the file that it leads to is replaced. A file that is replaced
+// keeps its permissions.
+//
+// What is not a regular file (/dev/null, a named pipe, /dev/stdout) is written to in place; a pipe gets its
+// bytes from Commit().
 class AtomicFile {
  public:
+  // Waits for a reader if `path` is a named pipe.
   static Result<AtomicFile> Open(const std::filesystem::path& path);
   AtomicFile(AtomicFile&& other) noexcept;
   AtomicFile& operator=(AtomicFile&&) = delete;
@@ -40,11 +48,17 @@ class AtomicFile {
   Status Commit();
 
  private:
-  AtomicFile(std::filesystem::path path, std::filesystem::path temporary, int descriptor);
+  explicit AtomicFile(std::filesystem::path path) : path_(std::move(path)) {}
+
+  Status WriteThrough(int descriptor);
+  int descriptor() const { return temporary_ ? temporary_->descriptor() : direct_; }
+  std::string name() const { return (temporary_ ? temporary_->path() : path_).string(); }
 
   std::filesystem::path path_;
-  std::filesystem::path temporary_;
-  int descriptor_;
+  std::optional<TemporaryFile> temporary_;  // becomes the file
+  int direct_ = -1;                         // or: what is written to, or a file without a name, for `pipe_`
+  int pipe_ = -1;                           // what cannot be overwritten, and gets everything in Commit()
+  uint64_t first_byte_ = 0;                 // of direct_
   uint64_t bytes_written_ = 0;
 };
 
@@ -80,7 +94,7 @@ Status SyncDirectory(const std::filesystem::path& directory);
 // process (and in this one). It ends with the object or with the process, however that dies.
 class FolderLock {
  public:
-  // kResourceExhausted where somebody else holds it.
+  // kResourceExhausted if somebody else holds it.
   static Result<FolderLock> Acquire(const std::filesystem::path& directory);
   FolderLock(FolderLock&& other) noexcept : descriptor_(std::exchange(other.descriptor_, -1)) {}
   FolderLock& operator=(FolderLock&& other) noexcept {

@@ -13,6 +13,10 @@ Status ErrnoStatus(int error_number, const std::string& action, const std::strin
     code = StatusCode::kResourceExhausted;
     advice = "; free some space or choose another folder";
   }
+  if (error_number == EFBIG) {
+    code = StatusCode::kResourceExhausted;
+    advice = "; the file system or a limit of the shell (ulimit -f) allows no larger file";
+  }
   return {code, fmt::format("{}: cannot {}: {}{}", path, action, std::strerror(error_number), advice)};
 }
 

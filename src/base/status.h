@@ -63,8 +63,8 @@ Status Cancelled(fmt::format_string<Args...> format, Args&&... args) {
   return {StatusCode::kCancelled, fmt::format(format, std::forward<Args>(args)...)};
 }
 
-// The failure of a system call on `path`: kNotFound for ENOENT, kResourceExhausted for a full disk or quota,
-// kIo otherwise. `action` is a verb phrase: "open", "write".
+// The failure of a system call on `path`: kNotFound for ENOENT, kResourceExhausted for a full disk or quota
+// and for a file that may not grow, kIo otherwise. `action` is a verb phrase: "open", "write".
 Status ErrnoStatus(int error_number, const std::string& action, const std::string& path);
 
 // A value or the reason why there is none.

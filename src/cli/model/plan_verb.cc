@@ -1,6 +1,7 @@
 #include <memory>
 
 #include "base/file.h"
+#include "base/format.h"
 #include "cli/verb.h"
 #include "model/gguf_model.h"
 #include "model/plan.h"
