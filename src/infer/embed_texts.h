@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "base/status.h"
-#include "infer/session.h"
+#include "infer/engine.h"
 
 namespace qwen25 {
 

@@ -6,6 +6,7 @@
 #include <unordered_set>
 
 #include "infer/put_blocks.h"
+#include "infer/session.h"
 #include "memory/block_id.h"
 
 namespace qwen25 {

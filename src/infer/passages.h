@@ -11,7 +11,7 @@
 
 #include "base/hash.h"
 #include "base/status.h"
-#include "infer/session.h"
+#include "infer/engine.h"
 
 namespace qwen25 {
 

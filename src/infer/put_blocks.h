@@ -7,7 +7,7 @@
 
 #include "base/hash.h"
 #include "base/status.h"
-#include "infer/session.h"
+#include "infer/engine.h"
 #include "memory/block_pool.h"
 
 namespace qwen25 {

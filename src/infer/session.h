@@ -1,10 +1,8 @@
-// A model ready to answer, and a conversation with it.
+// A conversation with a model, in tokens.
 #pragma once
 
 #include <cstdint>
-#include <filesystem>
 #include <functional>
-#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -12,13 +10,10 @@
 
 #include "base/hash.h"
 #include "base/status.h"
-#include "base/thread_pool.h"
+#include "infer/engine.h"
 #include "memory/block_list.h"
 #include "memory/block_pool.h"
-#include "memory/block_store.h"
 #include "memory/recalled_blocks.h"
-#include "model/decoder.h"
-#include "model/model.h"
 
 namespace qwen25 {
 
@@ -29,102 +24,6 @@ struct SessionTokens {
   Session* session;
   std::span<const int32_t> tokens;  // at least one
   size_t num_logit_rows = 1;        // of the last tokens, as many as logits are kept of
-};
-
-// A model with the threads and memory that its sessions share. One thread at a time uses it.
-class InferenceEngine {
- public:
-  struct Options {
-    size_t num_threads = 0;                         // 0: DefaultNumThreads()
-    std::shared_ptr<ThreadPool> threads = nullptr;  // those of another engine, instead
-    size_t max_context_tokens = 0;  // of one session; 0, or more than the model has positions: these
-    size_t max_total_tokens = 0;    // of all sessions together; 0: max_context_tokens
-    KvFormat kv_format = KvFormat::kFloat32;
-    std::optional<RoutingPolicy> routing = {};  // none: the model's own
-    // Keeps the summaries of blocks that routing needs also where `routing` is dense, for SetRouting.
-    bool keep_summaries = false;
-    // Contextual memory expansion: a multiple of 64 tokens, at most as many as the model has positions. Keys
-    // so far back are seen at their true distance; what is older is recalled by the router and seen at this
-    // one, so that a session may grow to history_bytes of keys and values. They lie in a file of
-    // `spill_directory`, and about working_bytes of them in RAM. Every layer must be routed. 0: off.
-    size_t recall_window = 0;
-    std::filesystem::path spill_directory = {};  // empty: the system's for temporary files
-    uint64_t history_bytes = uint64_t{16} << 30;
-    size_t working_bytes = size_t{256} << 20;
-  };
-  // What a recall window asks of model and options: kInvalidArgument names the option and the rule.
-  static Status Check(const ModelConfig& config, const Options& options);
-
-  // Options must pass Check.
-  InferenceEngine(Model model, const Options& options);
-
-  const Model& model() const { return model_; }
-  Execution& execution() { return execution_; }
-  BlockPool& blocks() { return blocks_; }
-  // Panels of block summaries, each a block of this pool, and panels of summaries of their parts
-  // (ops/routing/tile_choice.h); null where none are kept.
-  BlockPool* summaries() { return summaries_ ? &*summaries_ : nullptr; }
-  BlockPool* super_summaries() { return super_summaries_ ? &*super_summaries_ : nullptr; }
-
-  // How the tokens that follow are routed. kInvalidArgument for a policy that is not valid, or that is not
-  // dense while no summaries are kept.
-  Status SetRouting(const RoutingPolicy& policy);
-  const RoutingPolicy& routing() const { return routing_; }
-  // What routing did in each layer since the last ResetRoutingCounts. Counted where summaries are kept.
-  std::span<const RoutingCounts> routing_counts() const {
-    return {routing_counts_.get(), routing_counts_ ? model_.layers.size() : 0};
-  }
-  void ResetRoutingCounts();
-  // Which blocks the first session of each pass reads, from now on; null: not recorded. It must have room for
-  // the session's tokens.
-  void SetRoutingTrace(RoutingTrace* trace);
-  const std::shared_ptr<ThreadPool>& shared_threads() const { return threads_; }
-
-  // Where sessions that begin from now on keep their keys and values for later ones, of this process and of
-  // those to come; null: nowhere. It must outlive the engine. Reads all weights once, to tell models apart.
-  void SetStore(BlockStore* store);
-  BlockStore* store() const { return store_; }
-  // Of the blocks in the store: of this model, with its rotary settings and formats.
-  const BlockFormat& block_format() const { return block_format_; }
-  // Of the blocks of sessions.
-  AttentionShape block_shape() const;
-  // What the names of blocks begin with (memory/block_id.h): everything that keys and values depend on beside
-  // the tokens, as it is now.
-  const Hash128& block_names_begin() const { return block_names_begin_; }
-  // Appends the parts, which are known to fit. `with_logits`: sets the logits of every part's session.
-  void Forward(std::span<const SessionTokens> parts, bool with_logits);
-  // Tokens; 0: none.
-  size_t recall_window() const { return recall_window_; }
-  // The most tokens one session can hold.
-  size_t max_context_tokens() const { return max_context_tokens_; }
-  // ops' SummarizeBlocks of one layer.
-  void SummarizeBlocks(const SequenceKv& kv, size_t first, size_t end);
-
- private:
-  void ReleaseRamWhereTooMuch();
-  void NameBlocks();
-
-  Model model_;
-  std::shared_ptr<ThreadPool> threads_;
-  TensorPool tensors_;
-  Scratch scratch_;
-  Execution execution_;
-  size_t max_context_tokens_;
-  KvFormat kv_format_;
-  BlockPool blocks_;
-  std::optional<BlockPool> summaries_, super_summaries_;
-  std::optional<RotaryTable> clamped_rotary_;  // with a recall window
-  size_t working_bytes_, recall_window_;
-  BlockStore* store_ = nullptr;
-  BlockFormat block_format_;
-  Hash128 block_names_begin_;
-  RoutingPolicy routing_;
-  std::unique_ptr<RoutingCounts[]> routing_counts_;  // [layers]
-  std::vector<LayerRouting> layer_routing_;          // [layers], or empty without summaries
-  RoutingTrace* routing_trace_ = nullptr;
-  // The batch of the current pass.
-  std::vector<int32_t> tokens_, positions_, sequence_starts_, logit_rows_;
-  std::vector<SequenceKv> kv_;  // [layers][parts]
 };
 
 // Appends to several sessions of one engine, each at most once, in one forward pass: the weights are read

@@ -4,7 +4,6 @@
 #include "infer/put_blocks.h"
 #include "infer/session.h"
 #include "memory/block_id.h"
-#include "memory/block_summaries.h"
 
 namespace qwen25 {
 namespace {
@@ -15,22 +14,6 @@ constexpr size_t kStoreEvery = 4096;
 constexpr size_t kBlocksPerWrite = 64;
 
 }  // namespace
-
-void InferenceEngine::SetStore(BlockStore* store) {
-  store_ = store;
-  if (store == nullptr) return;
-  block_format_ = StoredBlockFormat(model_.Fingerprint(*threads_), block_shape(), blocks_.num_layers());
-  NameBlocks();
-}
-
-void InferenceEngine::NameBlocks() {
-  // Routing changes what later layers see of earlier tokens, as a window does.
-  const std::string settings =
-      fmt::format("kv={} window={} routing={}", static_cast<int>(kv_format_), recall_window_,
-                  layer_routing_.empty() ? "dense" : routing_.ToString());
-  const Hash128 parts[] = {block_format_.fingerprint, HashBytes128(std::as_bytes(std::span(settings)))};
-  block_names_begin_ = CombineHashes(parts);
-}
 
 Hash128 Session::NamesBegin() const {
   const Hash128 parts[] = {engine_.block_names_begin(), name_space_hash_,

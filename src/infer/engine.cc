@@ -1,0 +1,144 @@
+#include "infer/engine.h"
+
+#include <algorithm>
+
+#include "memory/block_summaries.h"
+
+namespace qwen25 {
+namespace {
+
+size_t DivideUp(size_t a, size_t b) {
+  return (a + b - 1) / b;
+}
+
+// Tokens that a session may hold.
+size_t ContextLimit(const ModelConfig& config, const InferenceEngine::Options& options) {
+  size_t limit = config.MaxContext();
+  if (options.recall_window > 0) {
+    limit = static_cast<size_t>(options.history_bytes / config.KvBytesPerToken(options.kv_format));
+    limit = std::clamp<size_t>(limit, options.recall_window, INT32_MAX - kBlockTokens);
+  }
+  return options.max_context_tokens == 0 ? limit : std::min(options.max_context_tokens, limit);
+}
+
+std::filesystem::path SpillDirectory(const InferenceEngine::Options& options) {
+  if (options.recall_window == 0) return {};
+  return options.spill_directory.empty() ? std::filesystem::temp_directory_path() : options.spill_directory;
+}
+
+RoutingPolicy RoutingOf(const ModelConfig& config, const InferenceEngine::Options& options) {
+  RoutingPolicy routing = options.routing.value_or(config.routing);
+  if (options.recall_window > 0 && routing.kind == RoutingPolicy::Kind::kDense) {
+    routing.kind = RoutingPolicy::Kind::kTopK;
+    routing.dense_below = static_cast<uint32_t>(std::min<size_t>(routing.dense_below, options.recall_window));
+  }
+  return routing;
+}
+
+}  // namespace
+
+Status InferenceEngine::Check(const ModelConfig& config, const Options& options) {
+  const size_t window = options.recall_window;
+  if (window == 0) return {};
+  if (window % kBlockTokens != 0 || window > config.MaxContext()) {
+    return InvalidArgument("the recall window is {} tokens, expected a multiple of {} up to the model's {}",
+                           window, kBlockTokens, config.MaxContext());
+  }
+  const RoutingPolicy routing = RoutingOf(config, options);
+  if (routing.dense_layers > 0 || routing.dense_below > window ||
+      (size_t{routing.local_blocks} + 1) * kBlockTokens > window) {
+    return InvalidArgument(
+        "routing {} does not fit a recall window of {} tokens: dense_layers must be 0, dense_below at most "
+        "the "
+        "window, and the local blocks must lie in it",
+        routing.ToString(), window);
+  }
+  return {};
+}
+
+InferenceEngine::InferenceEngine(Model model, const Options& options)
+    : model_(std::move(model)),
+      threads_(options.threads ? options.threads
+                               : std::make_shared<ThreadPool>(
+                                     options.num_threads == 0 ? DefaultNumThreads() : options.num_threads)),
+      scratch_(threads_->num_threads()),
+      execution_{*threads_, tensors_, scratch_, nullptr},
+      max_context_tokens_(ContextLimit(model_.config(), options)),
+      kv_format_(options.kv_format),
+      blocks_(block_shape().BytesPerBlock(), model_.layers.size(),
+              DivideUp(std::max(options.max_total_tokens, max_context_tokens_), kBlockTokens),
+              SpillDirectory(options)),
+      working_bytes_(options.working_bytes),
+      recall_window_(options.recall_window) {
+  QWEN25_CHECK(Check(model_.config(), options).ok());
+  model_.PackForInference(*threads_);
+  NameBlocks();
+  const RoutingPolicy routing = RoutingOf(model_.config(), options);
+  if (routing.kind == RoutingPolicy::Kind::kDense && !options.keep_summaries) return;
+  // A session has at most one panel per block.
+  const size_t panel_bytes = block_shape().BytesPerPanel();
+  summaries_.emplace(panel_bytes, model_.layers.size(), blocks_.max_blocks(), SpillDirectory(options));
+  if (options.recall_window > 0) {
+    super_summaries_.emplace(panel_bytes, model_.layers.size(), blocks_.max_blocks());
+    clamped_rotary_.emplace(model_.rotary().inverse_frequencies(), options.recall_window, /*clamps=*/true);
+  }
+  routing_counts_ = std::make_unique<RoutingCounts[]>(model_.layers.size());
+  QWEN25_CHECK(SetRouting(routing).ok());
+}
+
+void InferenceEngine::ReleaseRamWhereTooMuch() {
+  if (!clamped_rotary_ || ReadFileBackedBytes() <= working_bytes_ + model_.packed_bytes()) return;
+  blocks_.ReleaseRam();
+  summaries_->ReleaseRam();
+}
+
+Status InferenceEngine::SetRouting(const RoutingPolicy& policy) {
+  QWEN25_RETURN_IF_ERROR(policy.Validate());
+  if (!summaries_ && policy.kind != RoutingPolicy::Kind::kDense) {
+    return InvalidArgument("routing {} needs summaries of blocks, which this engine does not keep",
+                           policy.ToString());
+  }
+  routing_ = policy;
+  if (summaries_) layer_routing_ = RouteLayers(policy, model_.layers.size(), routing_counts_.get());
+  SetRoutingTrace(routing_trace_);
+  NameBlocks();
+  return {};
+}
+
+void InferenceEngine::ResetRoutingCounts() {
+  if (routing_counts_) routing_counts_ = std::make_unique<RoutingCounts[]>(model_.layers.size());
+  for (LayerRouting& layer : layer_routing_) layer.counts = &routing_counts_[layer.layer];
+}
+
+void InferenceEngine::SetRoutingTrace(RoutingTrace* trace) {
+  routing_trace_ = trace;
+  for (LayerRouting& layer : layer_routing_) layer.trace = trace;
+}
+
+void InferenceEngine::SummarizeBlocks(const SequenceKv& kv, size_t first, size_t end) {
+  qwen25::SummarizeBlocks(execution_, block_shape(), kv, first, end);
+}
+
+AttentionShape InferenceEngine::block_shape() const {
+  AttentionShape shape = model_.attention_shape();
+  shape.kv_format = kv_format_;
+  return shape;
+}
+
+void InferenceEngine::SetStore(BlockStore* store) {
+  store_ = store;
+  if (store == nullptr) return;
+  block_format_ = StoredBlockFormat(model_.Fingerprint(*threads_), block_shape(), blocks_.num_layers());
+  NameBlocks();
+}
+
+void InferenceEngine::NameBlocks() {
+  // Routing changes what later layers see of earlier tokens, as a window does.
+  const std::string settings =
+      fmt::format("kv={} window={} routing={}", static_cast<int>(kv_format_), recall_window_,
+                  layer_routing_.empty() ? "dense" : routing_.ToString());
+  const Hash128 parts[] = {block_format_.fingerprint, HashBytes128(std::as_bytes(std::span(settings)))};
+  block_names_begin_ = CombineHashes(parts);
+}
+
+}  // namespace qwen25
