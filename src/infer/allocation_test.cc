@@ -1,6 +1,9 @@
 // A decode step in a warm session must not touch the heap.
 #include "base/allocation_counter.h"
 
+#include <memory>
+#include <vector>
+
 #include "base/test_util.h"
 #include "infer/sampler.h"
 #include "infer/session.h"
@@ -35,6 +38,29 @@ TEST(DecodeAllocationTest, AWarmSessionDecodesWithoutTheHeap) {
       } else {
         EXPECT_GT(counter.count(), 0u) << "the counter does not count";
       }
+    }
+  }
+}
+
+TEST(DecodeAllocationTest, WarmSessionsInOnePassDoNotUseTheHeap) {
+  if (!QWEN25_COUNTS_ALLOCATIONS) GTEST_SKIP() << "SKIPPED: a sanitizer's allocator does not count";
+  constexpr size_t kSessions = 16;
+  Model model(*FindPreset("nano"));
+  model.Initialize(1);
+  InferenceEngine engine(std::move(model), {.num_threads = 2, .max_total_tokens = kSessions * 256});
+  std::vector<std::unique_ptr<Session>> sessions;
+  std::vector<SessionTokens> parts;
+  const std::vector<int32_t> tokens = {1, 2, 3};
+  for (size_t i = 0; i < kSessions; ++i) {
+    sessions.push_back(std::make_unique<Session>(engine));
+    parts.push_back({sessions.back().get(), tokens});
+  }
+  for (bool warm : {false, true}) {
+    for (const auto& session : sessions) session->Truncate(0);
+    const AllocationCounter counter;
+    for (int i = 0; i < 50; ++i) ASSERT_OK(AppendTogether(engine, parts));
+    if (warm) {
+      EXPECT_EQ(counter.count(), 0u);
     }
   }
 }

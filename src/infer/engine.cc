@@ -119,6 +119,47 @@ void InferenceEngine::SummarizeBlocks(const SequenceKv& kv, size_t first, size_t
   qwen25::SummarizeBlocks(execution_, block_shape(), kv, first, end);
 }
 
+void InferenceEngine::Forward(std::span<const SequenceRows> sequences) {
+  const size_t vocabulary = model_.config().vocab_size;
+  tokens_.clear();
+  positions_.clear();
+  sequence_starts_.assign(1, 0);
+  logit_rows_.clear();
+  kv_.resize(model_.layers.size() * sequences.size());
+  for (size_t s = 0; s < sequences.size(); ++s) {
+    const SequenceRows& sequence = sequences[s];
+    QWEN25_CHECK(!sequence.tokens.empty() && sequence.kv.size() == model_.layers.size());
+    for (size_t i = 0; i < sequence.tokens.size(); ++i) {
+      positions_.push_back(static_cast<int32_t>(sequence.first_position + i));
+    }
+    tokens_.insert(tokens_.end(), sequence.tokens.begin(), sequence.tokens.end());
+    sequence_starts_.push_back(static_cast<int32_t>(tokens_.size()));
+    const size_t num_rows = sequence.logits.size() / vocabulary;
+    QWEN25_CHECK(num_rows * vocabulary == sequence.logits.size() && num_rows <= sequence.tokens.size());
+    for (size_t row = num_rows; row > 0; --row) {
+      logit_rows_.push_back(static_cast<int32_t>(tokens_.size() - row));
+    }
+    for (size_t layer = 0; layer < model_.layers.size(); ++layer) {
+      kv_[layer * sequences.size() + s] = sequence.kv[layer];
+    }
+  }
+  DecoderOptions options;
+  options.kv = kv_;
+  options.kv_format = kv_format_;
+  options.routing = layer_routing_;
+  if (clamped_rotary_) options.rotary = &*clamped_rotary_;
+  const TokenBatch batch = {.tokens = tokens_, .positions = positions_, .sequence_starts = sequence_starts_};
+  const Tensor hidden = DecoderForward(execution_, model_, batch, options);
+  ReleaseRamWhereTooMuch();
+  if (logit_rows_.empty()) return;
+  const Tensor logits = Logits(execution_, model_, hidden, logit_rows_);
+  const float* rows = logits.data();
+  for (const SequenceRows& sequence : sequences) {
+    std::copy_n(rows, sequence.logits.size(), sequence.logits.data());
+    rows += sequence.logits.size();
+  }
+}
+
 AttentionShape InferenceEngine::block_shape() const {
   AttentionShape shape = model_.attention_shape();
   shape.kv_format = kv_format_;

@@ -18,7 +18,13 @@
 
 namespace qwen25 {
 
-struct SessionTokens;
+// What one sequence brings to a forward pass.
+struct SequenceRows {
+  std::span<const int32_t> tokens;  // at least one
+  size_t first_position = 0;        // of these, where recalled blocks come first
+  std::span<const SequenceKv> kv;   // [layers], with room for the tokens, which num_tokens counts already
+  std::span<float> logits = {};     // set: [n, vocab_size] of the last n tokens; empty: of none
+};
 
 // A model with the threads and memory that its sessions share. One thread at a time uses it.
 class InferenceEngine {
@@ -80,8 +86,9 @@ class InferenceEngine {
   // What the names of blocks begin with (memory/block_id.h): everything that keys and values depend on beside
   // the tokens, as it is now.
   const Hash128& block_names_begin() const { return block_names_begin_; }
-  // Appends the parts, which are known to fit. `with_logits`: sets the logits of every part's session.
-  void Forward(std::span<const SessionTokens> parts, bool with_logits);
+  // One forward pass: appends keys and values of all sequences, and sets their logits. Every sequence gets
+  // the bits that it would get alone.
+  void Forward(std::span<const SequenceRows> sequences);
   // Tokens; 0: none.
   size_t recall_window() const { return recall_window_; }
   // The most tokens one session can hold.
@@ -113,7 +120,7 @@ class InferenceEngine {
   RoutingTrace* routing_trace_ = nullptr;
   // The batch of the current pass.
   std::vector<int32_t> tokens_, positions_, sequence_starts_, logit_rows_;
-  std::vector<SequenceKv> kv_;  // [layers][parts]
+  std::vector<SequenceKv> kv_;  // [layers][sequences]
 };
 
 }  // namespace qwen25

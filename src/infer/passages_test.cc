@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/test_util.h"
+#include "infer/session.h"
 #include "infer/tiny_model_test_util.h"
 #include "memory/block_export.h"
 #include "memory/recalled_blocks.h"

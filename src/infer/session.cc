@@ -1,6 +1,8 @@
 #include "infer/session.h"
 
 #include <algorithm>
+#include <array>
+#include <memory_resource>
 
 namespace qwen25 {
 namespace {
@@ -27,7 +29,8 @@ Session::Session(InferenceEngine& engine, std::string name_space)
       panels_(engine.summaries(), engine.model().layers.size(),
               DivideUp(engine.max_context_tokens(), kBlockTokens * kPanelBlocks)),
       super_panels_(engine.super_summaries(), engine.model().layers.size(),
-                    DivideUp(engine.max_context_tokens(), kBlockTokens * kPartBlocks * kPanelBlocks)) {
+                    DivideUp(engine.max_context_tokens(), kBlockTokens * kPartBlocks * kPanelBlocks)),
+      kv_(engine.model().layers.size()) {
   tokens_.reserve(engine.max_context_tokens());
   logits_.reserve(engine.model().config().vocab_size);
 }
@@ -81,25 +84,40 @@ Status Session::Prepare(std::span<const int32_t> tokens) {
     }
   }
   const Status status = Reserve(old_count + tokens.size());
-  if (!status.ok()) Truncate(old_count);
+  if (!status.ok()) ReleaseUnusedBlocks();
   return status;
+}
+
+SequenceRows Session::TakeTokens(std::span<const int32_t> tokens) {
+  NoteNames();
+  const size_t position = num_recalled() * kBlockTokens + tokens_.size();
+  tokens_.insert(tokens_.end(), tokens.begin(), tokens.end());
+  for (size_t layer = 0; layer < kv_.size(); ++layer) kv_[layer] = Kv(layer);
+  return {.tokens = tokens, .first_position = position, .kv = kv_};
+}
+
+std::span<float> Session::NewLogits(size_t num_rows) {
+  num_logit_rows_ = num_rows;
+  logits_.resize(num_rows * engine_.model().config().vocab_size);
+  return logits_;
 }
 
 Status Session::Append(std::span<const int32_t> tokens, const Progress& progress, size_t num_logit_rows) {
   const size_t old_count = tokens_.size();
   QWEN25_RETURN_IF_ERROR(Prepare(tokens));
-  QWEN25_CHECK(num_logit_rows >= 1 && num_logit_rows <= std::min(tokens.size(), kMaxLogitRows));
+  QWEN25_CHECK(num_logit_rows <= std::min(tokens.size(), kMaxLogitRows));
   for (size_t done = 0; done < tokens.size();) {
     if (progress && !progress(done)) {
-      Truncate(old_count);
+      RollBack(old_count);
       return Cancelled("stopped after {} of {} tokens of the prompt", done, tokens.size());
     }
     // The rows whose logits are wanted come in one chunk, the last.
     const size_t left = tokens.size() - done;
     const size_t count = left <= kPrefillChunk ? left : std::min(kPrefillChunk, left - num_logit_rows);
-    const SessionTokens part = {this, tokens.subspan(done, count), std::min(count, num_logit_rows)};
+    SequenceRows rows = TakeTokens(tokens.subspan(done, count));
     done += count;
-    engine_.Forward({&part, 1}, /*with_logits=*/done == tokens.size());
+    if (done == tokens.size()) rows.logits = NewLogits(num_logit_rows);
+    engine_.Forward({&rows, 1});
   }
   return {};
 }
@@ -112,68 +130,45 @@ std::span<float> Session::logits(size_t row) {
 
 Status AppendTogether(InferenceEngine& engine, std::span<const SessionTokens> parts) {
   for (size_t i = 0; i < parts.size(); ++i) {
-    QWEN25_CHECK(&parts[i].session->engine_ == &engine);
-    const Status status = parts[i].session->Prepare(parts[i].tokens);
-    if (status.ok()) continue;
-    // Blocks that the earlier ones reserved go back.
-    for (const SessionTokens& part : parts.first(i)) part.session->ReleaseUnusedBlocks();
-    return status;
+    const auto& [session, tokens, num_logit_rows] = parts[i];
+    QWEN25_CHECK(&session->engine_ == &engine);
+    const auto earlier = parts.first(i);
+    const bool twice = std::ranges::find(earlier, session, &SessionTokens::session) != earlier.end();
+    const Status status = twice ? InvalidArgument(
+                                      "part {} of {} is of the same session as an earlier one; "
+                                      "one pass appends to a session once",
+                                      i + 1, parts.size())
+                                : session->Prepare(tokens);
+    if (!status.ok()) {  // blocks that the earlier ones reserved go back
+      for (const SessionTokens& part : earlier) part.session->ReleaseUnusedBlocks();
+      return status;
+    }
+    QWEN25_CHECK(num_logit_rows <= std::min(tokens.size(), Session::kMaxLogitRows));
   }
-  if (!parts.empty()) engine.Forward(parts, /*with_logits=*/true);
+  if (parts.empty()) return {};
+  // No heap for as many sequences as are usual.
+  std::array<std::byte, 64 * sizeof(SequenceRows)> memory;
+  std::pmr::monotonic_buffer_resource resource(memory.data(), memory.size());
+  std::pmr::vector<SequenceRows> rows(&resource);
+  rows.reserve(parts.size());
+  for (const SessionTokens& part : parts) {
+    rows.push_back(part.session->TakeTokens(part.tokens));
+    rows.back().logits = part.session->NewLogits(part.num_logit_rows);
+  }
+  engine.Forward(rows);
   return {};
 }
 
-void InferenceEngine::Forward(std::span<const SessionTokens> parts, bool with_logits) {
-  tokens_.clear();
-  positions_.clear();
-  sequence_starts_.assign(1, 0);
-  logit_rows_.clear();
-  kv_.resize(model_.layers.size() * parts.size());
-  for (size_t s = 0; s < parts.size(); ++s) {
-    Session& session = *parts[s].session;
-    session.NoteNames();
-    for (int32_t token : parts[s].tokens) {
-      positions_.push_back(
-          static_cast<int32_t>(session.num_recalled() * kBlockTokens + session.tokens_.size()));
-      session.tokens_.push_back(token);
-      tokens_.push_back(token);
-    }
-    sequence_starts_.push_back(static_cast<int32_t>(tokens_.size()));
-    const size_t num_rows = parts[s].num_logit_rows;
-    QWEN25_CHECK(num_rows >= 1 && num_rows <= parts[s].tokens.size() && num_rows <= Session::kMaxLogitRows);
-    for (size_t row = num_rows; row > 0; --row) {
-      logit_rows_.push_back(static_cast<int32_t>(tokens_.size() - row));
-    }
-    for (size_t layer = 0; layer < model_.layers.size(); ++layer) {
-      kv_[layer * parts.size() + s] = session.Kv(layer);
-    }
-  }
-  DecoderOptions options;
-  options.kv = kv_;
-  options.kv_format = kv_format_;
-  options.routing = layer_routing_;
-  if (clamped_rotary_) options.rotary = &*clamped_rotary_;
-  const TokenBatch batch = {.tokens = tokens_, .positions = positions_, .sequence_starts = sequence_starts_};
-  const Tensor hidden = DecoderForward(execution_, model_, batch, options);
-  ReleaseRamWhereTooMuch();
-  if (!with_logits) return;
-  const Tensor logits = Logits(execution_, model_, hidden, logit_rows_);
-  const float* rows = logits.data();
-  for (const SessionTokens& part : parts) {
-    const float* end = rows + part.num_logit_rows * logits.cols();
-    part.session->logits_.assign(rows, end);
-    part.session->num_logit_rows_ = part.num_logit_rows;
-    rows = end;
-  }
+void Session::Truncate(size_t num_tokens) {
+  RollBack(num_tokens);
+  NewLogits(0);
 }
 
-void Session::Truncate(size_t num_tokens) {
+void Session::RollBack(size_t num_tokens) {
   QWEN25_CHECK(num_tokens <= tokens_.size());
   tokens_.resize(num_tokens);
   names_.resize(std::min(names_.size(), num_tokens / kBlockTokens));
   num_stored_ = std::min(num_stored_, names_.size());
-  logits_.clear();
-  num_logit_rows_ = 0;
   ReleaseUnusedBlocks();
 }
 

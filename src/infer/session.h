@@ -23,12 +23,12 @@ class Session;
 struct SessionTokens {
   Session* session;
   std::span<const int32_t> tokens;  // at least one
-  size_t num_logit_rows = 1;        // of the last tokens, as many as logits are kept of
+  size_t num_logit_rows = 1;        // logits are kept of so many of the last tokens; 0: of none
 };
 
 // Appends to several sessions of one engine, each at most once, in one forward pass: the weights are read
 // once for all. Every session gets the bits that it would get alone. Checks as Session::Append does, before
-// anything changes; tokens are not cut into chunks.
+// anything changes; tokens are not cut into chunks. kInvalidArgument if a session is there twice.
 Status AppendTogether(InferenceEngine& engine, std::span<const SessionTokens> parts);
 
 // Where the beginning of a prompt came from that did not have to be computed, in tokens.
@@ -63,9 +63,9 @@ class Session {
   static constexpr size_t kMaxLogitRows = 256;
 
   // Appends tokens: a prompt, or the one token just drawn. Afterwards logits() are those of the last one, and
-  // logits(row) those of the last `num_logit_rows` (1 to kMaxLogitRows, and no more than tokens).
-  // Fails, and leaves the session as it was, when the context would overflow or a token is outside the
-  // vocabulary.
+  // logits(row) those of the last `num_logit_rows` (0 to kMaxLogitRows, and no more than tokens); with 0 rows
+  // they are empty. Fails, and leaves the session with its logits as it was, when the context would overflow,
+  // a token is outside the vocabulary, blocks cannot be had or `progress` stops it.
   Status Append(std::span<const int32_t> tokens, const Progress& progress = nullptr,
                 size_t num_logit_rows = 1);
   // Makes the session hold exactly `tokens`, with logits of the last one: what it holds is kept as far as it
@@ -77,7 +77,8 @@ class Session {
   // there yet: when it returns OK they survive whatever happens to the process. Errors of BlockStore::Put.
   Status Remember();
 
-  // [vocab_size] of the last token; the caller may overwrite them. Empty before the first Append.
+  // [vocab_size] of the last token; the caller may overwrite them. Empty before the first Append, and after
+  // one that kept none.
   std::span<float> logits() {
     return num_logit_rows_ == 0 ? std::span<float>() : logits(num_logit_rows_ - 1);
   }
@@ -95,12 +96,17 @@ class Session {
   void Truncate(size_t num_tokens);
 
  private:
-  friend class InferenceEngine;
   friend Status AppendTogether(InferenceEngine& engine, std::span<const SessionTokens> parts);
 
   // Whether the tokens may be appended, and room for them.
   Status Prepare(std::span<const int32_t> tokens);
   Status Reserve(size_t num_tokens);
+  // Takes over tokens for which there is room: what a pass needs to compute them, without logits.
+  SequenceRows TakeTokens(std::span<const int32_t> tokens);
+  // Room for the logits of the pass to come.
+  std::span<float> NewLogits(size_t num_rows);
+  // Forgets what follows the first `num_tokens` tokens; the logits stay.
+  void RollBack(size_t num_tokens);
   void ReleaseUnusedBlocks();
   // Takes known blocks of `tokens` behind those that agree (session_memory.cc).
   Status Adopt(std::span<const int32_t> tokens, PrefixReuse& reuse);
@@ -128,7 +134,8 @@ class Session {
   size_t num_stored_ = 0;       // of these, known to be in the store
   std::vector<int32_t> tokens_;
   BlockList blocks_, panels_, super_panels_;
-  std::vector<float> logits_;  // [num_logit_rows_, vocab_size]
+  std::vector<SequenceKv> kv_;  // [layers] of the pass that runs
+  std::vector<float> logits_;   // [num_logit_rows_, vocab_size]
   size_t num_logit_rows_ = 0;
 };
 

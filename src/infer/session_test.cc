@@ -117,6 +117,20 @@ TEST_P(SessionTest, ARefusedBatchChangesNothing) {
   EXPECT_EQ(engine_->blocks().num_used(), used);
 }
 
+TEST_P(SessionTest, RowsWithoutLogitsLeaveTheOthersUnchanged) {
+  const std::vector<int32_t> prompt = RandomTokens(333, 150, 1), other = RandomTokens(333, 70, 2);
+  Session first(*engine_), second(*engine_);
+  // A chunk of a prompt that needs no logits, beside a session that does.
+  const std::vector<SessionTokens> parts = {{&first, std::span(prompt).first(100), 0}, {&second, other}};
+  ASSERT_OK(AppendTogether(*engine_, parts));
+  EXPECT_TRUE(first.logits().empty());
+  EXPECT_EQ(LogitsOf(second), Alone(other));
+  ASSERT_OK(second.Append(std::span(prompt).first(30), nullptr, 0));
+  EXPECT_TRUE(second.logits().empty());
+  ASSERT_OK(first.Append(std::span(prompt).subspan(100)));
+  EXPECT_EQ(LogitsOf(first), Alone(prompt));
+}
+
 INSTANTIATE_TEST_SUITE_P(Formats, SessionTest,
                          testing::Values(Formats{WeightFormat::kFloat32, KvFormat::kFloat32},
                                          Formats{WeightFormat::kBFloat16, KvFormat::kFloat16},
@@ -128,6 +142,45 @@ INSTANTIATE_TEST_SUITE_P(Formats, SessionTest,
                            return fmt::format("{}_kv_{}{}", WeightFormatName(info.param.weights),
                                               KvFormatName(info.param.kv), info.param.gated ? "_gated" : "");
                          });
+
+class RefusedAppendTest : public testing::Test {
+ protected:
+  static InferenceEngine::Options Options() {
+    // Room for 8 blocks of all sessions together.
+    return {.num_threads = 1, .max_context_tokens = 512, .max_total_tokens = 512};
+  }
+  InferenceEngine engine_{PackedModel(WeightFormat::kFloat32).value(), Options()};
+};
+
+TEST_F(RefusedAppendTest, ASessionIsAppendedToOnce) {
+  Session first(engine_), second(engine_);
+  const std::vector<int32_t> tokens = {1, 2, 3};
+  const std::vector<SessionTokens> parts = {{&first, tokens}, {&second, tokens}, {&first, tokens}};
+  EXPECT_ERROR_CONTAINS(AppendTogether(engine_, parts),
+                        "part 3 of 3 is of the same session as an earlier one");
+  EXPECT_TRUE(first.tokens().empty() && second.tokens().empty());
+  EXPECT_EQ(engine_.blocks().num_used(), 0u);
+}
+
+TEST_F(RefusedAppendTest, AFailedReservationLeavesTokensAndLogits) {
+  Session holder(engine_), session(engine_), third(engine_);
+  ASSERT_OK(holder.Append(RandomTokens(333, 6 * kBlockTokens, 1)));
+  ASSERT_OK(session.Append(RandomTokens(333, kBlockTokens - 1, 2)));
+  const std::vector<float> logits = LogitsOf(session);
+  const std::vector<int32_t> many = RandomTokens(333, 2 * kBlockTokens, 3), few = {5};
+  const auto check = [&](const Status& status) {
+    EXPECT_EQ(status.code(), StatusCode::kResourceExhausted) << status.message();
+    EXPECT_EQ(session.tokens().size(), kBlockTokens - 1);
+    EXPECT_EQ(LogitsOf(session), logits);
+    EXPECT_EQ(engine_.blocks().num_used(), 7u);
+  };
+  check(session.Append(many));
+  check(AppendTogether(engine_, std::vector<SessionTokens>{{&third, few}, {&session, many}}));
+  check(AppendTogether(engine_, std::vector<SessionTokens>{{&session, few}, {&third, many}}));
+  const auto stop = [](size_t) { return false; };
+  EXPECT_EQ(session.Append(few, stop).code(), StatusCode::kCancelled);
+  EXPECT_EQ(LogitsOf(session), logits);
+}
 
 TEST(SessionFormatsTest, QuantisedLogitsAreNearThoseOfFloat32) {
   const std::vector<int32_t> tokens = RandomTokens(333, 100, 5);
