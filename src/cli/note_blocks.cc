@@ -3,16 +3,25 @@
 #include "base/progress.h"
 #include "cli/terminal/interrupt.h"
 #include "infer/passages.h"
+#include "text/chat_template.h"
 
 namespace qwen25 {
+namespace {
+
+std::vector<int32_t> TokensOf(const Tokenizer& tokenizer, const NotePassage& passage) {
+  if (passage.is_turn) {
+    return EncodeTurn(tokenizer, {.role = "user", .content = passage.text}, /*add_bos=*/true);
+  }
+  return tokenizer.Encode(passage.text, {.special = SpecialTokens::kAsText, .add_bos = true});
+}
+
+}  // namespace
 
 Result<StoredNotes> StoreNotesAsBlocks(const LoadedModel& model, const std::string& name_space,
                                        const std::vector<NotePassage>& passages) {
   std::vector<Passage> wanted;
-  EncodeOptions encode;
-  encode.add_bos = true;
   for (const NotePassage& passage : passages) {
-    wanted.push_back({.name = passage.name, .tokens = model.tokenizer.Encode(passage.text, encode)});
+    wanted.push_back({.name = passage.name, .tokens = TokensOf(model.tokenizer, passage)});
   }
   const InterruptGuard guard;
   std::optional<Progress> progress;

@@ -18,10 +18,10 @@ Result<std::vector<NotePassage>> NotePassages(NoteStore& store, const std::strin
   QWEN25_TRY(const std::vector<NoteHit> chunks, store.Chunks(name_space));
   std::vector<NotePassage> passages;
   for (const NoteHit& chunk : chunks) {
-    std::string line = NoteLine(chunk, control_texts);
     passages.push_back({.note = chunk.note,
                         .name = NameOf(chunk),
-                        .text = as_turns ? "<|im_start|>user\n" + line + "<|im_end|>\n" : std::move(line)});
+                        .text = NoteLine(chunk, control_texts),
+                        .is_turn = as_turns});
   }
   return passages;
 }

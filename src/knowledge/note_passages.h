@@ -16,12 +16,13 @@ namespace qwen25 {
 // A chunk of a note.
 struct NotePassage {
   int64_t note = 0;
-  Hash128 name;      // another one for another note, place in it, or text
-  std::string text;  // what the model reads
+  Hash128 name;          // another one for another note, place in it, or text
+  std::string text;      // what the model reads
+  bool is_turn = false;  // as a user's turn of the chat template (EncodeTurn), not as it is
 };
 
-// All chunks of the notes of a namespace that are true. The text is NoteLine; with `as_turns` it is a user's
-// turn of the ChatML template, as in the dialogues that it is recalled for.
+// All chunks of the notes of a namespace that are true. The text is NoteLine; with `as_turns` it is read as a
+// user's turn, as in the dialogues that it is recalled for.
 Result<std::vector<NotePassage>> NotePassages(NoteStore& store, const std::string& name_space,
                                               std::span<const std::string> control_texts, bool as_turns);
 

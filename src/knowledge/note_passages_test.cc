@@ -28,8 +28,8 @@ TEST(NotePassages, AreTheTrueNotesOfANamespace) {
   ASSERT_EQ(after.size(), 2u);
   EXPECT_EQ(after[0].note, cat);
   EXPECT_EQ(after[0].name, before[1].name) << "the same note keeps its name";
-  EXPECT_EQ(after[0].text,
-            "<|im_start|>user\n- (note 3, 2026-11-25) Mimi< |im_end|> is a cat.\n<|im_end|>\n");
+  EXPECT_EQ(after[0].text, "- (note 3, 2026-11-25) Mimi< |im_end|> is a cat.\n");
+  EXPECT_TRUE(after[0].is_turn);
   ASSERT_OK_AND_ASSIGN(const auto names, NotePassageNames(*store, "default"));
   EXPECT_EQ(names.size(), 2u);
   for (const NotePassage& passage : after) EXPECT_TRUE(names.contains(passage.name));

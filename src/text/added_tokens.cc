@@ -19,21 +19,6 @@ AddedTokenFinder::AddedTokenFinder(std::vector<Pattern> patterns) : patterns_(st
   for (size_t byte = 0; byte < 256; ++byte) first_of_byte_[byte + 1] += first_of_byte_[byte];
 }
 
-AddedTokenFinder::Match AddedTokenFinder::FindNext(std::string_view text, size_t from) const {
-  if (patterns_.empty()) return {0, nullptr};
-  const bool one = first_bytes_.size() == 1;  // the usual case; find(char) is a vector loop
-  while (true) {
-    const size_t at = one ? text.find(first_bytes_[0], from) : text.find_first_of(first_bytes_, from);
-    if (at == std::string_view::npos) return {0, nullptr};
-    const std::string_view rest = text.substr(at);
-    const auto byte = static_cast<unsigned char>(rest[0]);
-    for (uint32_t i = first_of_byte_[byte]; i < first_of_byte_[byte + 1]; ++i) {
-      if (rest.starts_with(patterns_[i].text)) return {at, &patterns_[i]};
-    }
-    from = at + 1;
-  }
-}
-
 size_t AddedTokenFinder::SpacesBefore(std::string_view text, size_t end) {
   const UnicodeClassTable& classes = UnicodeClassTable::Get();
   while (end > 0) {

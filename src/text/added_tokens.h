@@ -18,6 +18,7 @@ class AddedTokenFinder {
   struct Pattern {
     std::string text;  // what is searched: the content, or its normalised form; not empty
     int32_t id;
+    bool control;  // IsControlToken
     bool lstrip;
     bool rstrip;
   };
@@ -27,12 +28,13 @@ class AddedTokenFinder {
   bool empty() const { return patterns_.empty(); }
 
   // Calls on_text(std::string_view) for the stretches between tokens (never empty) and on_token(int32_t id)
-  // for the tokens, in order.
-  template <typename OnText, typename OnToken>
-  void Split(std::string_view text, OnText&& on_text, OnToken&& on_token) const {
+  // for the tokens, in order. Only tokens for which allow(const Pattern&, size_t begin) is true are found;
+  // `begin` is where the token begins in `text`.
+  template <typename Allow, typename OnText, typename OnToken>
+  void Split(std::string_view text, Allow&& allow, OnText&& on_text, OnToken&& on_token) const {
     size_t done = 0;  // everything before this has been handed out
     for (size_t from = 0; from < text.size();) {
-      const Match match = FindNext(text, from);
+      const Match match = FindNext(text, from, allow);
       if (match.pattern == nullptr) break;
       from = match.begin + match.pattern->text.size();
       size_t begin = match.begin, end = from;
@@ -51,7 +53,22 @@ class AddedTokenFinder {
     const Pattern* pattern;  // null = there is none
   };
 
-  Match FindNext(std::string_view text, size_t from) const;
+  template <typename Allow>
+  Match FindNext(std::string_view text, size_t from, Allow&& allow) const {
+    for (size_t at; (at = NextFirstByte(text, from)) != std::string_view::npos; from = at + 1) {
+      const std::string_view rest = text.substr(at);
+      const auto byte = static_cast<unsigned char>(rest[0]);
+      for (uint32_t i = first_of_byte_[byte]; i < first_of_byte_[byte + 1]; ++i) {
+        if (rest.starts_with(patterns_[i].text) && allow(patterns_[i], at)) return {at, &patterns_[i]};
+      }
+    }
+    return {0, nullptr};
+  }
+  // The next byte with which some token begins.
+  size_t NextFirstByte(std::string_view text, size_t from) const {
+    if (first_bytes_.size() == 1) return text.find(first_bytes_[0], from);  // the usual case; a vector loop
+    return text.find_first_of(first_bytes_, from);
+  }
   // Where the white space that ends before `end` begins, and where the one that begins at `begin` ends.
   static size_t SpacesBefore(std::string_view text, size_t end);
   static size_t SpacesAfter(std::string_view text, size_t begin);

@@ -22,55 +22,130 @@ constexpr std::string_view kToolsTail =
     "<tool_call></tool_call> XML tags:\n<tool_call>\n"
     "{\"name\": <function-name>, \"arguments\": <args-json-object>}\n</tool_call>";
 
-void Append(std::string& out, std::initializer_list<std::string_view> parts) {
-  for (const std::string_view part : parts) out += part;
-}
+// The parts of a prompt: neighbours in which the same is recognised are one.
+class PartWriter {
+ public:
+  explicit PartWriter(bool parse_special) : parse_special_(parse_special) {}
 
-void AppendSystem(std::string_view text, const Json& tools, std::string& out) {
-  Append(out, {kTurnStart, "system\n", text});
-  if (!tools.empty()) {
-    out += kToolsHead;
-    for (const Json& tool : tools) {
-      out += '\n';
-      AppendPythonJson(tool, out);
+  void Template(std::initializer_list<std::string_view> texts) {
+    for (const std::string_view text : texts) Append(text, SpecialTokens::kParse);
+  }
+  // What somebody of this role says.
+  void Content(std::string_view role, std::string_view text) {
+    const bool trusted = role == "system" || role == "assistant";
+    Append(text, trusted ? SpecialTokens::kControlAsText : SpecialTokens::kAsText);
+  }
+  std::vector<TextPart> Take() { return std::move(parts_); }
+
+ private:
+  void Append(std::string_view text, SpecialTokens special) {
+    if (text.empty()) return;
+    if (parse_special_) special = SpecialTokens::kParse;
+    if (parts_.empty() || parts_.back().special != special)
+      parts_.push_back({.text = {}, .special = special});
+    parts_.back().text += text;
+  }
+
+  bool parse_special_;
+  std::vector<TextPart> parts_;
+};
+
+void WriteSystem(const ChatMessage* message, const ChatTemplateOptions& options, PartWriter& out) {
+  out.Template({kTurnStart, "system\n"});
+  if (message != nullptr) {
+    out.Content("system", message->content);
+  } else {
+    out.Template({options.default_system});
+  }
+  if (!options.tools.empty()) {
+    out.Template({kToolsHead});
+    for (const Json& tool : options.tools) {
+      out.Template({"\n"});
+      out.Content("system", PythonJson(tool));
     }
-    out += kToolsTail;
+    out.Template({kToolsTail});
   }
-  out += kTurnEnd;
+  out.Template({kTurnEnd});
 }
 
-void AppendAssistantWithCalls(const ChatMessage& message, std::string& out) {
-  Append(out, {kTurnStart, message.role});
-  if (!message.content.empty()) Append(out, {"\n", message.content});
-  for (const ToolCall& call : message.tool_calls) {
-    Append(out, {"\n", kCallStart, "\n{\"name\": \"", call.name, "\", \"arguments\": "});
-    AppendPythonJson(call.arguments, out);
-    Append(out, {"}\n", kCallEnd});
+void WriteAssistantWithCalls(const ChatMessage& message, PartWriter& out) {
+  out.Template({kTurnStart, message.role});
+  if (!message.content.empty()) {
+    out.Template({"\n"});
+    out.Content(message.role, message.content);
   }
-  out += kTurnEnd;
+  for (const ToolCall& call : message.tool_calls) {
+    out.Template({"\n", kCallStart, "\n{\"name\": \""});
+    out.Content(message.role, call.name);
+    out.Template({"\", \"arguments\": "});
+    out.Content(message.role, PythonJson(call.arguments));
+    out.Template({"}\n", kCallEnd});
+  }
+  out.Template({kTurnEnd});
+}
+
+// A turn of system (not the first), user or assistant without calls.
+void WriteTurn(const ChatMessage& message, PartWriter& out) {
+  out.Template({kTurnStart, message.role, "\n"});
+  out.Content(message.role, message.content);
+  out.Template({kTurnEnd});
+}
+
+// Consecutive results share one user turn.
+void WriteToolResult(const ChatMessage& message, bool first, bool last, PartWriter& out) {
+  if (first) out.Template({kTurnStart, "user"});
+  out.Template({"\n<tool_response>\n"});
+  out.Content(message.role, message.content);
+  out.Template({"\n</tool_response>"});
+  if (last) out.Template({kTurnEnd});
+}
+
+void WriteMessage(std::span<const ChatMessage> messages, size_t i, PartWriter& out) {
+  const ChatMessage& message = messages[i];
+  if (message.role == "assistant" && !message.tool_calls.empty()) {
+    WriteAssistantWithCalls(message, out);
+  } else if (message.role == "user" || message.role == "system" || message.role == "assistant") {
+    WriteTurn(message, out);
+  } else if (message.role == "tool") {
+    const bool first = i == 0 || messages[i - 1].role != "tool";
+    const bool last = i + 1 == messages.size() || messages[i + 1].role != "tool";
+    WriteToolResult(message, first, last, out);
+  }
+}
+
+std::vector<int32_t> EncodeParts(const Tokenizer& tokenizer, std::span<const TextPart> parts, bool add_bos) {
+  std::vector<int32_t> ids;
+  tokenizer.Encode(parts, ids, {.add_bos = add_bos});
+  return ids;
 }
 
 }  // namespace
 
-std::string RenderChat(std::span<const ChatMessage> messages, const ChatTemplateOptions& options) {
-  std::string out;
+std::vector<TextPart> RenderChatParts(std::span<const ChatMessage> messages,
+                                      const ChatTemplateOptions& options) {
+  PartWriter out(options.parse_special);
   const bool has_system = !messages.empty() && messages[0].role == "system";
-  AppendSystem(has_system ? messages[0].content : options.default_system, options.tools, out);
-  for (size_t i = has_system ? 1 : 0; i < messages.size(); ++i) {
-    const ChatMessage& message = messages[i];
-    if (message.role == "assistant" && !message.tool_calls.empty()) {
-      AppendAssistantWithCalls(message, out);
-    } else if (message.role == "user" || message.role == "system" || message.role == "assistant") {
-      Append(out, {kTurnStart, message.role, "\n", message.content, kTurnEnd});
-    } else if (message.role == "tool") {
-      // Consecutive results share one user turn.
-      if (i == 0 || messages[i - 1].role != "tool") Append(out, {kTurnStart, "user"});
-      Append(out, {"\n<tool_response>\n", message.content, "\n</tool_response>"});
-      if (i + 1 == messages.size() || messages[i + 1].role != "tool") out += kTurnEnd;
-    }
-  }
-  if (options.add_generation_prompt) Append(out, {kTurnStart, "assistant\n"});
-  return out;
+  WriteSystem(has_system ? &messages[0] : nullptr, options, out);
+  for (size_t i = has_system ? 1 : 0; i < messages.size(); ++i) WriteMessage(messages, i, out);
+  if (options.add_generation_prompt) out.Template({kTurnStart, "assistant\n"});
+  return out.Take();
+}
+
+std::string RenderChat(std::span<const ChatMessage> messages, const ChatTemplateOptions& options) {
+  std::string text;
+  for (const TextPart& part : RenderChatParts(messages, options)) text += part.text;
+  return text;
+}
+
+std::vector<int32_t> EncodeChat(const Tokenizer& tokenizer, std::span<const ChatMessage> messages,
+                                const ChatTemplateOptions& options, bool add_bos) {
+  return EncodeParts(tokenizer, RenderChatParts(messages, options), add_bos);
+}
+
+std::vector<int32_t> EncodeTurn(const Tokenizer& tokenizer, const ChatMessage& message, bool add_bos) {
+  PartWriter out(/*parse_special=*/false);
+  WriteMessage({&message, 1}, 0, out);
+  return EncodeParts(tokenizer, out.Take(), add_bos);
 }
 
 // ---------------------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@
 
 #include "base/json.h"
 #include "base/status.h"
+#include "text/tokenizer.h"
 
 namespace qwen25 {
 
@@ -37,15 +38,30 @@ struct ChatMessage {
 };
 
 struct ChatTemplateOptions {
-  std::string default_system{kInstructSystem};  // used where the first message is not a system message
+  std::string default_system{kInstructSystem};  // used if the first message is not a system message
   Json tools = nullptr;                         // array of function signatures, or null
   bool add_generation_prompt = true;            // ends with the opening of the assistant's turn
+  // "<|im_end|>" in a message is the token, as it is for transformers: anybody whose text is in a message can
+  // then end the turn and begin another one.
+  bool parse_special = false;
 };
 
-// The prompt of a conversation. Messages with a role that the template does not know are left out, as the
-// template does; ParseMessages refuses them. Text that looks like a control token ("<|im_end|>") is not
-// escaped.
+// The prompt of a conversation, as the parts that the tokenizer takes: those of the template, in which all
+// added tokens are recognised, and those of the messages. In the latter control tokens are ordinary text; so
+// is "<tool_call>" in what a user or a tool says, while system texts and the model's own answers hold it as
+// the token that the model knows. Messages with a role that the template does not know are left out, as the
+// template does; ParseMessages refuses them.
+std::vector<TextPart> RenderChatParts(std::span<const ChatMessage> messages,
+                                      const ChatTemplateOptions& options);
+// Its text.
 std::string RenderChat(std::span<const ChatMessage> messages, const ChatTemplateOptions& options);
+// Its tokens. Every caller that gives a conversation to a model goes through here. `add_bos`: preceded by
+// what the tokenizer puts before a sequence (Llama: <s>; Qwen2.5: nothing).
+std::vector<int32_t> EncodeChat(const Tokenizer& tokenizer, std::span<const ChatMessage> messages,
+                                const ChatTemplateOptions& options, bool add_bos = false);
+
+// The tokens of one message alone, a turn of its own without system text or anything after it.
+std::vector<int32_t> EncodeTurn(const Tokenizer& tokenizer, const ChatMessage& message, bool add_bos = false);
 
 // Reads the `messages` array of an OpenAI-style request. `content` may be a string, null for an assistant
 // with tool calls, or an array of {"type": "text"} parts, which are joined by newlines; "developer" means

@@ -53,6 +53,55 @@ class BufferPool {
   std::vector<std::unique_ptr<EncodeBuffers>> free_;
 };
 
+// Which added tokens are recognised where in a text: a token has to lie in one part, as a whole.
+class PartModes {
+ public:
+  // Appends a part of `bytes` bytes.
+  void Add(size_t bytes, SpecialTokens special) {
+    if (bytes == 0) return;
+    const size_t end = this->bytes() + bytes;
+    if (!parts_.empty() && parts_.back().special == special) {
+      parts_.back().end = end;  // parts of one kind are one: what typed text makes together is found in it
+    } else {
+      parts_.push_back({end, special});
+    }
+  }
+  size_t bytes() const { return parts_.empty() ? 0 : parts_.back().end; }
+
+  bool RecognisesAny() const {
+    return std::ranges::any_of(parts_,
+                               [](const Part& part) { return part.special != SpecialTokens::kAsText; });
+  }
+  bool Recognises(size_t begin, size_t end, bool control) const {
+    const auto part = PartAt(begin);
+    return end <= part->end && (part->special == SpecialTokens::kParse ||
+                                (part->special == SpecialTokens::kControlAsText && !control));
+  }
+
+  // The modes of text[begin, end) after normalisation: size_of(n) is how long the normalised form of its
+  // first n bytes is.
+  template <typename SizeOf>
+  PartModes Normalized(size_t begin, size_t end, SizeOf&& size_of) const {
+    PartModes modes;
+    for (auto part = PartAt(begin);; ++part) {
+      const size_t size = size_of(std::min(part->end, end) - begin);
+      modes.Add(size - std::min(size, modes.bytes()), part->special);
+      if (part->end >= end) return modes;
+    }
+  }
+
+ private:
+  struct Part {
+    size_t end;  // in the text
+    SpecialTokens special;
+  };
+  std::vector<Part>::const_iterator PartAt(size_t begin) const {
+    return std::ranges::upper_bound(parts_, begin, {}, &Part::end);
+  }
+
+  std::vector<Part> parts_;
+};
+
 // Sets `out` to what pieces are cut from, or returns `text` itself where it is that already.
 std::string_view Normalize(const TokenizerSpec& spec, std::string_view text, std::string& out) {
   if (spec.model == BpeModel::kByteLevel) {
@@ -99,7 +148,9 @@ struct Tokenizer::State {
   void BuildTokenBytes();
   void BuildAddedTokens();
   Status ResolveRoles(std::string_view origin);
-  void EncodeStretch(std::string_view text, SpecialTokens mode, EncodeBuffers& buffers,
+  void EncodeText(std::string_view text, const PartModes& modes, EncodeBuffers& buffers,
+                  std::vector<int32_t>& ids) const;
+  void EncodeStretch(std::string_view text, size_t begin, const PartModes& modes, EncodeBuffers& buffers,
                      std::vector<int32_t>& ids) const;
   std::optional<int32_t> Find(std::string_view token) const;
 };
@@ -136,9 +187,9 @@ void Tokenizer::State::BuildAddedTokens() {
     special[static_cast<size_t>(added.id)] = added.special;
     if (added.normalized) {
       std::string pattern(Normalize(spec, added.content, buffer));
-      normalized.push_back({std::move(pattern), added.id, added.lstrip, added.rstrip});
+      normalized.push_back({std::move(pattern), added.id, IsControlToken(added), added.lstrip, added.rstrip});
     } else {
-      raw.push_back({added.content, added.id, added.lstrip, added.rstrip});
+      raw.push_back({added.content, added.id, IsControlToken(added), added.lstrip, added.rstrip});
     }
   }
   raw_finder = AddedTokenFinder(std::move(raw));
@@ -220,17 +271,43 @@ Result<Tokenizer> Tokenizer::FromByteLevelBpe(ByteLevelBpe parts) {
   return built;
 }
 
-// `text` is well-formed and, unless added tokens are text, has none of those that are searched before
-// normalisation.
-void Tokenizer::State::EncodeStretch(std::string_view text, SpecialTokens mode, EncodeBuffers& buffers,
-                                     std::vector<int32_t>& ids) const {
+// `text` is well-formed and begins at `begin` in the text whose modes are given; it has no added token left
+// of those that are searched before normalisation.
+void Tokenizer::State::EncodeStretch(std::string_view text, size_t begin, const PartModes& modes,
+                                     EncodeBuffers& buffers, std::vector<int32_t>& ids) const {
+  const std::string_view given = text;
   text = Normalize(spec, text, buffers.normalized);
-  if (mode == SpecialTokens::kAsText || normalized_finder.empty()) {
+  if (normalized_finder.empty() || !modes.RecognisesAny()) {
     encoder.EncodeText(text, buffers.bpe, ids);
     return;
   }
+  std::string prefix;
+  const PartModes of_stretch = modes.Normalized(begin, begin + given.size(), [&](size_t size) {
+    return size == given.size() ? text.size() : Normalize(spec, given.substr(0, size), prefix).size();
+  });
   normalized_finder.Split(
-      text, [&](std::string_view stretch) { encoder.EncodeText(stretch, buffers.bpe, ids); },
+      text,
+      [&](const AddedTokenFinder::Pattern& token, size_t at) {
+        return of_stretch.Recognises(at, at + token.text.size(), token.control);
+      },
+      [&](std::string_view stretch) { encoder.EncodeText(stretch, buffers.bpe, ids); },
+      [&](int32_t id) { ids.push_back(id); });
+}
+
+void Tokenizer::State::EncodeText(std::string_view text, const PartModes& modes, EncodeBuffers& buffers,
+                                  std::vector<int32_t>& ids) const {
+  if (!modes.RecognisesAny()) {
+    if (!text.empty()) EncodeStretch(text, 0, modes, buffers, ids);
+    return;
+  }
+  raw_finder.Split(
+      text,
+      [&](const AddedTokenFinder::Pattern& token, size_t at) {
+        return modes.Recognises(at, at + token.text.size(), token.control);
+      },
+      [&](std::string_view stretch) {
+        EncodeStretch(stretch, static_cast<size_t>(stretch.data() - text.data()), modes, buffers, ids);
+      },
       [&](int32_t id) { ids.push_back(id); });
 }
 
@@ -242,16 +319,24 @@ void Tokenizer::Encode(std::string_view text, std::vector<int32_t>& ids, EncodeO
     buffers->repaired = RepairUtf8(text);
     text = buffers->repaired;
   }
-  if (options.special == SpecialTokens::kAsText) {
-    state.EncodeStretch(text, options.special, *buffers.operator->(), ids);
-  } else {
-    state.raw_finder.Split(
-        text,
-        [&](std::string_view stretch) {
-          state.EncodeStretch(stretch, options.special, *buffers.operator->(), ids);
-        },
-        [&](int32_t id) { ids.push_back(id); });
+  PartModes modes;
+  modes.Add(text.size(), options.special);
+  state.EncodeText(text, modes, *buffers.operator->(), ids);
+  if (options.add_eos) ids.insert(ids.end(), state.spec.suffix_ids.begin(), state.spec.suffix_ids.end());
+}
+
+void Tokenizer::Encode(std::span<const TextPart> parts, std::vector<int32_t>& ids,
+                       EncodeOptions options) const {
+  const State& state = *state_;
+  BufferPool::Lease buffers(state.pool);
+  if (options.add_bos) ids.insert(ids.end(), state.spec.prefix_ids.begin(), state.spec.prefix_ids.end());
+  PartModes modes;
+  std::string text;
+  for (const TextPart& part : parts) {
+    text += IsValidUtf8(part.text) ? part.text : RepairUtf8(part.text);
+    modes.Add(text.size() - modes.bytes(), part.special);
   }
+  state.EncodeText(text, modes, *buffers.operator->(), ids);
   if (options.add_eos) ids.insert(ids.end(), state.spec.suffix_ids.begin(), state.spec.suffix_ids.end());
 }
 

@@ -19,8 +19,16 @@
 namespace qwen25 {
 
 enum class SpecialTokens {
-  kParse,   // "<|im_end|>" in the text is the token: for templates and training data
-  kAsText,  // it is ordinary characters, as all added tokens are: for text that users typed
+  kParse,          // "<|im_end|>" in the text is the token: for templates
+  kControlAsText,  // control tokens (IsControlToken) are ordinary characters; "<tool_call>" is the token
+  kAsText,         // all added tokens are ordinary characters: for text that users typed, training data
+};
+
+// A part of a text that is encoded as one, and what is recognised inside it.
+struct TextPart {
+  std::string text;
+  SpecialTokens special = SpecialTokens::kParse;
+  bool operator==(const TextPart&) const = default;
 };
 
 struct EncodeOptions {
@@ -64,6 +72,9 @@ class Tokenizer {
     Encode(text, ids, EncodeOptions{.special = special});
   }
   std::vector<int32_t> Encode(std::string_view text, EncodeOptions options = {}) const;
+  // Appends the ids of the parts as one text: pieces and merges cross their boundaries. An added token is
+  // found if one part holds all of it and recognises it. `options.special` plays no part.
+  void Encode(std::span<const TextPart> parts, std::vector<int32_t>& ids, EncodeOptions options = {}) const;
 
   // The text of `ids`, ill-formed bytes repaired: Decode(Encode(t)) is the normalised, repaired t. Ids
   // outside the vocabulary give nothing. Sentencepiece: one space at the beginning is the dummy prefix and

@@ -124,6 +124,10 @@ Status CheckAddedTokens(const TokenizerSpec& spec, std::string_view origin) {
 
 }  // namespace
 
+bool IsControlToken(const AddedToken& token) {
+  return token.special || (token.content.starts_with("<|") && token.content.ends_with("|>"));
+}
+
 size_t VocabSize(const TokenizerSpec& spec) {
   size_t size = spec.tokens.size();
   for (const AddedToken& added : spec.added_tokens) size = std::max(size, static_cast<size_t>(added.id) + 1);

@@ -31,6 +31,11 @@ struct AddedToken {
   bool rstrip = false;      // and behind it
 };
 
+// Whether a token steers a model, rather than being a frequent piece of text: special ones, and those written
+// "<|...|>", which some files do not mark as special (Qwen2.5's "<|fim_prefix|>"). llama.cpp calls the same
+// tokens control tokens. "<tool_call>" is none.
+bool IsControlToken(const AddedToken& token);
+
 enum class BpeModel {
   // Pieces of the pre-tokenizer, as bytes (GPT-2, Qwen2.5).
   kByteLevel,

@@ -299,6 +299,69 @@ TEST(TokenizerTest, SpecialTokensAreParsedOnlyWhenAskedFor) {
   EXPECT_EQ(tokenizer.Decode(Ids{-5, 'x', 1 << 30}), "x");
 }
 
+TEST(TokenizerTest, ControlTokensAreTextWhereOnlyTheyAre) {
+  ByteLevelBpe parts = SmallParts({});
+  ASSERT_OK_AND_ASSIGN(const Tokenizer small, Tokenizer::FromByteLevelBpe(std::move(parts)));
+  TokenizerSpec spec = small.spec();
+  spec.added_tokens.push_back({.id = 258, .content = "<tool_call>", .special = false});
+  spec.added_tokens.push_back({.id = 259, .content = "<|fim_prefix|>", .special = false});
+  ASSERT_OK_AND_ASSIGN(const Tokenizer tokenizer, Tokenizer::FromSpec(std::move(spec), "test"));
+  const std::string text = "<|end|><tool_call><|fim_prefix|>";
+  EXPECT_EQ(tokenizer.Encode(text), (Ids{256, 258, 259}));
+  const Ids ids = tokenizer.Encode(text, {.special = SpecialTokens::kControlAsText});
+  EXPECT_EQ(ids.size(), 7u + 1u + 14u);
+  EXPECT_EQ(std::ranges::count_if(ids, [](int32_t id) { return id >= 256; }), 1);
+  EXPECT_EQ(tokenizer.Decode(ids), text);
+}
+
+// What a tokenizer makes of parts is what it makes of their text, if they all recognise the same.
+TEST_P(FixtureTest, PartsAreEncodedAsTheirTextIs) {
+  ASSERT_OK_AND_ASSIGN(const Tokenizer tokenizer, Tokenizer::Load(kFixtures + GetParam()));
+  ASSERT_OK_AND_ASSIGN(const Json cases, ReadJsonFile(kFixtures + GetParam() + "/cases.json"));
+  Rng rng(17);
+  for (const Json& item : cases) {
+    const auto text = item["text"].get<std::string>();
+    for (const SpecialTokens special :
+         {SpecialTokens::kParse, SpecialTokens::kControlAsText, SpecialTokens::kAsText}) {
+      std::vector<TextPart> parts;
+      for (size_t at = 0; at < text.size();) {
+        size_t end = at + 1 + rng.Below(12);
+        while (end < text.size() && (text[end] & 0xC0) == 0x80) ++end;
+        parts.push_back({.text = text.substr(at, end - at), .special = special});
+        at = end;
+      }
+      Ids ids;
+      tokenizer.Encode(parts, ids, {.add_bos = true});
+      ASSERT_EQ(ids, tokenizer.Encode(text, {.special = special, .add_bos = true})) << text;
+    }
+  }
+}
+
+TEST_P(FixtureTest, AddedTokensAreFoundInThePartsThatRecogniseThem) {
+  ASSERT_OK_AND_ASSIGN(const Tokenizer tokenizer, Tokenizer::Load(kFixtures + GetParam()));
+  size_t checked = 0;
+  for (const AddedToken& added : tokenizer.spec().added_tokens) {
+    if (added.content.find_first_of(" \n") != std::string::npos) continue;
+    ++checked;
+    SCOPED_TRACE(added.content);
+    const TextPart typed{.text = "a " + added.content + " e\u0301", .special = SpecialTokens::kAsText};
+    const TextPart marker{.text = added.content, .special = SpecialTokens::kParse};
+    const TextPart half{.text = added.content.substr(0, 1), .special = SpecialTokens::kAsText};
+    const TextPart rest{.text = added.content.substr(1), .special = SpecialTokens::kParse};
+    for (const auto& [parts, count] : std::vector<std::pair<std::vector<TextPart>, int>>{
+             {{typed}, 0},
+             {{typed, marker, typed}, 1},
+             {{marker, typed, marker}, 2},
+             {{half, rest}, 0},
+         }) {
+      Ids ids;
+      tokenizer.Encode(parts, ids);
+      EXPECT_EQ(std::ranges::count(ids, added.id), count);
+    }
+  }
+  EXPECT_GT(checked, 0u);
+}
+
 TEST(TokenizerTest, TemplateTokensAreAddedOnlyWhenAskedFor) {
   ASSERT_OK_AND_ASSIGN(const Tokenizer tokenizer, Tokenizer::Load(kFixtures + "sentencepiece"));
   const Ids plain = tokenizer.Encode("the");

@@ -28,7 +28,7 @@ struct ChatFlags {
   ChatNotesFlags notes;
   std::string system;
   size_t max_new_tokens = 1024;
-  bool start_new = false, recall_dialogues = false;
+  bool start_new = false, recall_dialogues = false, parse_special = false;
 };
 
 constexpr const char* kHelp =
@@ -53,7 +53,8 @@ class Chat {
       : model_(model),
         session_(*model.engine, flags.memory.name_space),
         notes_(flags.notes, flags.memory, model.tokenizer, model.engine->max_context_tokens()),
-        system_(flags.system) {
+        system_(flags.system),
+        parse_special_(flags.parse_special) {
     options_.sampling = sampling;
     options_.drafter = drafter;
     options_.max_draft_tokens = flags.speculation.draft_tokens;
@@ -155,25 +156,25 @@ class Chat {
   }
 
   // A model without a chat template only continues text: the conversation is then plain paragraphs.
-  std::string Prompt() const {
+  std::vector<int32_t> Prompt() const {
     if (model_.default_system) {
       ChatTemplateOptions options;
       options.default_system = *model_.default_system;
-      return RenderChat(WithSystem(), options);
+      options.parse_special = parse_special_;
+      return EncodeChat(model_.tokenizer, WithSystem(), options, /*add_bos=*/true);
     }
     std::string text = system_;
     for (const ChatMessage& message : messages_) {
       if (!text.empty()) text += message.role == "user" ? "\n\n" : "";
       text += message.content;
     }
-    return text;
+    const SpecialTokens special = parse_special_ ? SpecialTokens::kParse : SpecialTokens::kAsText;
+    return model_.tokenizer.Encode(text, {.special = special, .add_bos = true});
   }
 
   Status Ask(const std::string& question) {
     messages_.push_back({.role = "user", .content = notes_.WithNotes(question, messages_)});
-    EncodeOptions encode;
-    encode.add_bos = true;
-    const std::vector<int32_t> tokens = model_.tokenizer.Encode(Prompt(), encode);
+    const std::vector<int32_t> tokens = Prompt();
     InterruptGuard::Reset();
     const auto result = Generate(session_, model_.tokenizer, tokens, options_, [](std::string_view piece) {
       fmt::print("{}", piece);
@@ -281,6 +282,7 @@ class Chat {
   GenerateOptions options_;
   ChatNotes notes_;
   std::string system_;
+  bool parse_special_;
   std::vector<ChatMessage> messages_;  // without the system message
   std::optional<DialogueLog> log_;
   uint32_t number_ = 0;  // of this dialogue in the log
@@ -331,6 +333,10 @@ void AddChatVerb(CLI::App& app, RunVerb& run) {
   verb->add_option("--system", flags->system, "System text; default: the chat template's own");
   verb->add_option("-n,--max-new-tokens", flags->max_new_tokens, "Most tokens of one answer")
       ->capture_default_str();
+  verb->add_flag(
+      "--parse-special", flags->parse_special,
+      "Control tokens that stand in a message (\"<|im_end|>\") are tokens, not text: whoever wrote "
+      "the message can then speak for the system or the assistant");
   AddSamplingFlags(*verb, flags->sampling);
   AddSpeculationFlags(*verb, flags->speculation);
   AddMemoryFlags(*verb, flags->memory);

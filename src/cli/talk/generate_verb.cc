@@ -19,7 +19,7 @@ struct GenerateFlags {
   std::string prompt_file;
   std::vector<std::string> stop;
   size_t max_new_tokens = 256;
-  bool json = false, ignore_eos = false, verbose = false;
+  bool json = false, ignore_eos = false, verbose = false, no_parse_special = false;
 };
 
 Json ToJson(const GenerateResult& result, const std::string& prompt) {
@@ -56,6 +56,7 @@ Status RunGenerate(const GenerateFlags& flags) {
 
   EncodeOptions encode;
   encode.add_bos = true;  // where the tokenizer's own template puts one (Llama); Qwen2.5's puts none
+  if (flags.no_parse_special) encode.special = SpecialTokens::kAsText;
   std::vector<int32_t> tokens;
   model.tokenizer.Encode(prompt, tokens, encode);
   Session session(*model.engine, flags.memory.name_space);
@@ -105,6 +106,10 @@ void AddGenerateVerb(CLI::App& app, RunVerb& run) {
       ->capture_default_str();
   verb->add_option("--stop", flags->stop, "A text that ends the answer; may be given several times");
   verb->add_flag("--ignore-eos", flags->ignore_eos, "Go on behind the end-of-text token");
+  verb->add_flag(
+      "--no-parse-special", flags->no_parse_special,
+      "Control tokens in the prompt (\"<|im_end|>\") are text. Without this they are tokens, so that "
+      "a prompt can be a whole conversation in the model's own format");
   AddSamplingFlags(*verb, flags->sampling);
   AddSpeculationFlags(*verb, flags->speculation);
   AddMemoryFlags(*verb, flags->memory);
