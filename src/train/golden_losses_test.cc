@@ -1,8 +1,9 @@
-// The losses of short runs, pinned to the last bit, for changes of the code that are meant to change no number.
+// The losses of short runs, pinned to the last bit, for changes of the code that are meant to change no
+// number.
 //
-// They are those of the AVX2 kernels, which most machines can run: vectors of another width add up in another order. A
-// change that is meant to change numbers takes the new ones from the test's message, and shows a loss curve beside the
-// old one.
+// They are those of the AVX2 kernels, which most machines can run: vectors of another width add up in another
+// order. A change that is meant to change numbers takes the new ones from the test's message, and shows a
+// loss curve beside the old one.
 #include <string>
 #include <vector>
 
@@ -38,9 +39,18 @@ TrainData Pairs() {
 
 const std::vector<Golden>& AllGolden() {
   static const std::vector<Golden> all = {
-      {"adamw", [](TrainOptions&) {}, false, {0x1.08fba7c70683cp+2, 0x1.a35c087fcc66bp+1, 0x1.67e4da3a481cp+1, 0x1.65a2d671d3861p+1}},
-      {"muon", [](TrainOptions& o) { o.optimizer.kind = OptimizerKind::kMuon; }, false, {0x1.08fba7c70683cp+2, 0x1.a4598c57d0087p+1, 0x1.79c62954aff84p+1, 0x1.6f41a7a5318e7p+1}},
-      {"recompute", [](TrainOptions& o) { o.recompute = true; }, false, {0x1.08fba7c70683cp+2, 0x1.a35c087fcc66bp+1, 0x1.67e4da3a481cp+1, 0x1.65a2d671d3861p+1}},
+      {"adamw",
+       [](TrainOptions&) {},
+       false,
+       {0x1.08fba7c70683cp+2, 0x1.a35c087fcc66bp+1, 0x1.67e4da3a481cp+1, 0x1.65a2d671d3861p+1}},
+      {"muon",
+       [](TrainOptions& o) { o.optimizer.kind = OptimizerKind::kMuon; },
+       false,
+       {0x1.08fba7c70683cp+2, 0x1.a4598c57d0087p+1, 0x1.79c62954aff84p+1, 0x1.6f41a7a5318e7p+1}},
+      {"recompute",
+       [](TrainOptions& o) { o.recompute = true; },
+       false,
+       {0x1.08fba7c70683cp+2, 0x1.a35c087fcc66bp+1, 0x1.67e4da3a481cp+1, 0x1.65a2d671d3861p+1}},
       {"routed",
        [](TrainOptions& o) {
          o.routing = "top_k:1,local=1,dense_below=16";

@@ -1,15 +1,9 @@
 #include <charconv>
-#include <cmath>
 #include <memory>
-#include <numbers>
 
-#include "base/format.h"
 #include "cli/load_model.h"
-#include "cli/run_report.h"
 #include "cli/verb.h"
-#include "model/config.h"
-#include "model/plan.h"
-#include "train/metrics.h"
+#include "train/run_report.h"
 
 namespace qwen25 {
 namespace {
@@ -30,7 +24,7 @@ Result<std::pair<std::string, std::string>> SplitPair(const std::string& text, c
 }
 
 // Completes each prompt with the run's model, and prints it: the report and the terminal show the same texts.
-Status Complete(const ReportFlags& flags, std::vector<ReportInput::Completion>& completions) {
+Status Complete(const ReportFlags& flags, std::vector<TrainingPage::Completion>& completions) {
   if (flags.prompts.empty()) return {};
   ModelFlags model_flags;
   model_flags.directory = (std::filesystem::path(flags.run) / "model").string();
@@ -62,7 +56,7 @@ Status RunReport(const ReportFlags& flags) {
     const auto [end, error] =
         std::from_chars(pair.second.data(), pair.second.data() + pair.second.size(), bits);
     if (error != std::errc() || *end != '\0' || !(bits > 0)) {
-      return InvalidArgument("--compressor {}: {} is no number of bits per byte", text, pair.second);
+      return InvalidArgument("--compressor {}: {} is not a number of bits per byte", text, pair.second);
     }
     extras.compressors.push_back({pair.first, bits});
   }
@@ -77,32 +71,6 @@ Status RunReport(const ReportFlags& flags) {
 }
 
 }  // namespace
-
-Status WriteRunReport(const std::filesystem::path& run, const RunReportExtras& extras) {
-  ReportInput input;
-  input.title = fmt::format("Training run {}", run.filename().string());
-  QWEN25_TRY(input.history, ReadMetrics(run / "metrics.jsonl"));
-  if (!input.history.validations.empty()) {
-    const ValidationMetrics& last = input.history.validations.back();
-    if (std::isfinite(last.bits_per_byte)) {
-      input.bits_per_byte = last.bits_per_byte;
-      input.bytes_per_token = last.loss / std::numbers::ln2 / last.bits_per_byte;
-    }
-  }
-  if (std::filesystem::exists(run / "model" / "config.json")) {
-    QWEN25_TRY(const ModelConfig config, ModelConfig::Load(run / "model" / "config.json"));
-    input.configuration = {
-        {"parameters", FormatCount(static_cast<double>(config.NumParameters()))},
-        {"layers x heads (kv)", fmt::format("{} x {} ({})", config.num_hidden_layers,
-                                            config.num_attention_heads, config.num_key_value_heads)},
-        {"hidden, feed-forward", fmt::format("{}, {}", config.hidden_size, config.intermediate_size)},
-        {"vocabulary", fmt::format("{}", config.vocab_size)}};
-  }
-  input.data = extras.data;
-  input.compressors = extras.compressors;
-  input.completions = extras.completions;
-  return WriteReport(run, input);
-}
 
 void AddReportVerb(CLI::App& app, RunVerb& run) {
   auto flags = std::make_shared<ReportFlags>();

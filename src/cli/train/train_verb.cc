@@ -4,11 +4,11 @@
 
 #include "base/file.h"
 #include "base/format.h"
-#include "cli/run_report.h"
 #include "cli/terminal/interrupt.h"
 #include "cli/verb.h"
 #include "model/plan.h"
 #include "text/tokenizer.h"
+#include "train/run_report.h"
 #include "train/shard_source.h"
 #include "train/trainer.h"
 

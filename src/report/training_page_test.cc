@@ -1,12 +1,14 @@
-#include "train/report.h"
+#include "report/training_page.h"
 
-#include <rapidcheck.h>
+#include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <string>
 #include <vector>
 
+#include "base/file.h"
 #include "base/test_util.h"
 
 namespace qwen25 {
@@ -38,39 +40,33 @@ void ExpectNestedTags(const std::string& text) {
   EXPECT_TRUE(open.empty());
 }
 
-ReportInput Example(size_t num_steps) {
-  ReportInput input;
-  input.title = "nano <on> man pages";
+TrainingPage Example(size_t num_steps) {
+  TrainingPage page;
+  page.title = "nano <on> man pages";
   for (size_t i = 1; i <= num_steps; ++i) {
     const auto x = static_cast<double>(i);
-    input.history.steps.push_back({.step = i,
-                                   .tokens = i * 8192,
-                                   .loss = 2 + 6 * std::exp(-x / 100) + 0.1 * std::sin(x * 7),
-                                   .learning_rate = 1e-3 * std::min(1.0, x / 50),
-                                   .gradient_norm = 1 + 1 / x,
-                                   .tokens_per_second = 20000 + 500 * std::sin(x),
-                                   .flop_utilization = 0.5,
-                                   .seconds = x * 0.4});
-    if (i % 100 == 0) {
-      input.history.validations.push_back({.step = i,
-                                           .tokens = i * 8192,
-                                           .validation_tokens = 1000,
-                                           .loss = 2.1 + 6 * std::exp(-x / 100),
-                                           .bits_per_byte = 1.2});
-    }
+    const double tokens = x * 8192;
+    page.loss.push_back({tokens, 2 + 6 * std::exp(-x / 100) + 0.1 * std::sin(x * 7)});
+    page.learning_rate.push_back({tokens, 1e-3 * std::min(1.0, x / 50)});
+    page.gradient_norm.push_back({tokens, 1 + 1 / x});
+    page.tokens_per_second.push_back({tokens, 20000 + 500 * std::sin(x)});
+    if (i % 100 == 0) page.validation_loss.push_back({tokens, 2.1 + 6 * std::exp(-x / 100)});
   }
-  input.bytes_per_token = 3.6;
-  input.configuration = {{"preset", "nano"}, {"optimizer", "muon & adamw"}};
-  input.data = {{"sources", "man pages"}};
-  input.bits_per_byte = 1.234;
-  input.compressors = {{"gzip -9", 2.1}, {"xz -9e", 1.7}};
-  input.completions = {{"def main(", "self):\n    return \"<&>\""}};
-  return input;
+  page.num_steps = num_steps;
+  page.seconds = static_cast<double>(num_steps) * 0.4;
+  page.flop_utilization = 0.5;
+  page.bytes_per_token = 3.6;
+  page.configuration = {{"preset", "nano"}, {"optimizer", "muon & adamw"}};
+  page.data = {{"sources", "man pages"}};
+  page.bits_per_byte = 1.234;
+  page.compressors = {{"gzip -9", 2.1}, {"xz -9e", 1.7}};
+  page.completions = {{"def main(", "self):\n    return \"<&>\""}};
+  return page;
 }
 
-TEST(ReportTest, ThePageHoldsWhatItWasGiven) {
-  const ReportInput input = Example(600);
-  const std::string html = RenderHtml(input);
+TEST(TrainingPageTest, ThePageHoldsWhatItWasGiven) {
+  const TrainingPage page = Example(600);
+  const std::string html = RenderHtml(page);
   ExpectNestedTags(html);
   for (const char* text :
        {"nano &lt;on&gt; man pages", "1.234", "gzip -9", "2.100", "xz -9e", "muon &amp; adamw", "man pages",
@@ -85,9 +81,9 @@ TEST(ReportTest, ThePageHoldsWhatItWasGiven) {
   EXPECT_LT(html.find("this model"), html.find("xz -9e"));
 }
 
-TEST(ReportTest, TheLossCurveIsAFileOfItsOwn) {
+TEST(TrainingPageTest, TheLossCurveIsAFileOfItsOwn) {
   TemporaryDirectory directory;
-  ASSERT_OK(WriteReport(directory.path(), Example(300)));
+  ASSERT_OK(WriteTrainingPage(directory.path(), Example(300)));
   const std::string svg = *ReadFile(directory / "loss.svg");
   ExpectNestedTags(svg);
   EXPECT_EQ(svg.find("<svg xmlns=\"http://www.w3.org/2000/svg\""), 0u);
@@ -95,12 +91,12 @@ TEST(ReportTest, TheLossCurveIsAFileOfItsOwn) {
   EXPECT_EQ(*ReadFile(directory / "report.html"), RenderHtml(Example(300)));
 }
 
-TEST(ReportTest, ARunWithoutDataStillGivesAPage) {
+TEST(TrainingPageTest, ARunWithoutDataStillGivesAPage) {
   const std::string html = RenderHtml({});
   ExpectNestedTags(html);
   EXPECT_EQ(CountOf(html, "no data yet"), 4u);
-  ReportInput one = Example(1);
-  one.history.steps[0].loss = std::numeric_limits<double>::quiet_NaN();
+  TrainingPage one = Example(1);
+  one.loss[0].y = std::numeric_limits<double>::quiet_NaN();
   EXPECT_EQ(RenderHtml(one).find("nan,"), std::string::npos);
 }
 

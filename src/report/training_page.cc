@@ -1,4 +1,4 @@
-#include "train/report.h"
+#include "report/training_page.h"
 
 #include <fmt/format.h>
 
@@ -10,7 +10,6 @@
 
 #include "base/file.h"
 #include "base/format.h"
-#include "base/progress.h"
 
 namespace qwen25 {
 namespace {
@@ -43,17 +42,6 @@ pre b{color:var(--accent)}
 </style>
 )";
 
-// The points of one field of the steps, over tokens.
-template <typename Field>
-std::vector<ChartPoint> StepPoints(const MetricsHistory& history, Field field) {
-  std::vector<ChartPoint> points;
-  points.reserve(history.steps.size());
-  for (const StepMetrics& step : history.steps) {
-    points.push_back({static_cast<double>(step.tokens), static_cast<double>(step.*field)});
-  }
-  return points;
-}
-
 // A raw line and its moving average, both thinned to what a chart can show.
 void AddSmoothed(Chart& chart, std::string name, int color, const std::vector<ChartPoint>& points) {
   chart.series.push_back({.name = "", .points = Thin(points, kMaxPoints), .color = color, .faint = true});
@@ -71,31 +59,29 @@ Chart SmallChart(std::string title, std::string y_label, int color, const std::v
   return chart;
 }
 
-class Page {
+class HtmlWriter {
  public:
-  explicit Page(const ReportInput& input) : input_(input) {}
+  explicit HtmlWriter(const TrainingPage& page) : page_(page) {}
 
   std::string Run() {
     out_ +=
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
         "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n";
-    Add("<title>{}</title>\n", EscapeMarkup(input_.title));
+    Add("<title>{}</title>\n", EscapeMarkup(page_.title));
     out_ += kPageStyle;
-    Add("</head>\n<body>\n<h1>{}</h1>\n", EscapeMarkup(input_.title));
+    Add("</head>\n<body>\n<h1>{}</h1>\n", EscapeMarkup(page_.title));
     Facts();
     Heading("Course");
-    out_ += RenderSvg(LossChart(input_));
-    const MetricsHistory& history = input_.history;
+    out_ += RenderSvg(LossChart(page_));
     out_ += "<div class=\"three\">\n";
-    out_ += RenderSvg(SmallChart("Learning rate", "", 2, StepPoints(history, &StepMetrics::learning_rate)));
-    out_ += RenderSvg(SmallChart("Gradient norm", "", 3, StepPoints(history, &StepMetrics::gradient_norm)));
-    out_ +=
-        RenderSvg(SmallChart("Speed", "tokens/s", 0, StepPoints(history, &StepMetrics::tokens_per_second)));
+    out_ += RenderSvg(SmallChart("Learning rate", "", 2, page_.learning_rate));
+    out_ += RenderSvg(SmallChart("Gradient norm", "", 3, page_.gradient_norm));
+    out_ += RenderSvg(SmallChart("Speed", "tokens/s", 0, page_.tokens_per_second));
     out_ += "</div>\n";
     Compressors();
     Completions();
-    Table("Configuration", input_.configuration);
-    Table("Data", input_.data);
+    Table("Configuration", page_.configuration);
+    Table("Data", page_.data);
     out_ += "</body>\n</html>\n";
     return std::move(out_);
   }
@@ -111,38 +97,33 @@ class Page {
   }
 
   void Facts() {
-    const MetricsHistory& history = input_.history;
     out_ += "<div class=\"facts\">\n";
-    if (input_.bits_per_byte) Fact(fmt::format("{:.3f}", *input_.bits_per_byte), "held-out bits per byte");
-    if (!history.validations.empty()) {
-      Fact(fmt::format("{:.3f}", history.validations.back().loss), "validation loss, nats");
+    if (page_.bits_per_byte) Fact(fmt::format("{:.3f}", *page_.bits_per_byte), "held-out bits per byte");
+    if (!page_.validation_loss.empty()) {
+      Fact(fmt::format("{:.3f}", page_.validation_loss.back().y), "validation loss, nats");
     }
-    if (!history.steps.empty()) {
-      const StepMetrics& last = history.steps.back();
-      Fact(fmt::format("{:.3f}", last.loss), "training loss, nats");
-      Fact(FormatTick(static_cast<double>(last.step)), "steps");
-      Fact(FormatTick(static_cast<double>(last.tokens)), "tokens");
-      Fact(FormatDuration(last.seconds), "training time");
-      double rate = 0, utilization = 0;
-      for (const StepMetrics& step : history.steps) {
-        rate += step.tokens_per_second;
-        utilization += step.flop_utilization;
-      }
-      const auto count = static_cast<double>(history.steps.size());
+    if (!page_.loss.empty()) {
+      Fact(fmt::format("{:.3f}", page_.loss.back().y), "training loss, nats");
+      Fact(FormatTick(static_cast<double>(page_.num_steps)), "steps");
+      Fact(FormatTick(page_.loss.back().x), "tokens");
+      Fact(FormatDuration(page_.seconds), "training time");
+      double rate = 0;
+      for (const ChartPoint& point : page_.tokens_per_second) rate += point.y;
+      const auto count = static_cast<double>(page_.tokens_per_second.size());
       Fact(FormatTick(std::round(rate / count)), "tokens per second, mean");
-      if (utilization > 0) {
-        Fact(fmt::format("{:.0f}%", 100 * utilization / count), "of the machine's matrix-product rate");
+      if (page_.flop_utilization > 0) {
+        Fact(fmt::format("{:.0f}%", 100 * page_.flop_utilization), "of the machine's matrix-product rate");
       }
     }
     out_ += "</div>\n";
   }
 
   void Compressors() {
-    if (input_.compressors.empty()) return;
+    if (page_.compressors.empty()) return;
     Heading("Bits per byte of the held-out text (less is better)");
-    std::vector<ReportInput::Compressor> rows = input_.compressors;
+    std::vector<TrainingPage::Compressor> rows = page_.compressors;
     const std::string own = "this model";
-    if (input_.bits_per_byte) rows.push_back({own, *input_.bits_per_byte});
+    if (page_.bits_per_byte) rows.push_back({own, *page_.bits_per_byte});
     std::stable_sort(rows.begin(), rows.end(),
                      [](const auto& a, const auto& b) { return a.bits_per_byte < b.bits_per_byte; });
     double longest = 0;
@@ -158,51 +139,50 @@ class Page {
   }
 
   void Completions() {
-    if (input_.completions.empty()) return;
+    if (page_.completions.empty()) return;
     Heading("What it writes");
-    for (const ReportInput::Completion& completion : input_.completions) {
+    for (const TrainingPage::Completion& completion : page_.completions) {
       Add("<pre><b>{}</b>{}</pre>\n", EscapeMarkup(completion.prompt), EscapeMarkup(completion.text));
     }
   }
 
-  void Table(std::string_view heading, const std::vector<ReportInput::Row>& rows) {
+  void Table(std::string_view heading, const std::vector<TrainingPage::Row>& rows) {
     if (rows.empty()) return;
     Heading(heading);
     out_ += "<table>\n";
-    for (const ReportInput::Row& row : rows) {
+    for (const TrainingPage::Row& row : rows) {
       Add("<tr><th>{}</th><td>{}</td></tr>\n", EscapeMarkup(row.name), EscapeMarkup(row.value));
     }
     out_ += "</table>\n";
   }
 
-  const ReportInput& input_;
+  const TrainingPage& page_;
   std::string out_;
 };
 
 }  // namespace
 
-Chart LossChart(const ReportInput& input) {
+Chart LossChart(const TrainingPage& page) {
   Chart chart{.title = "Loss", .x_label = "tokens", .y_label = "nats per token"};
-  if (input.bytes_per_token > 0) {
-    chart.right_axis = {"bits per byte", 1 / std::numbers::ln2 / input.bytes_per_token};
+  if (page.bytes_per_token > 0) {
+    chart.right_axis = {"bits per byte", 1 / std::numbers::ln2 / page.bytes_per_token};
   }
-  AddSmoothed(chart, "training", 0, StepPoints(input.history, &StepMetrics::loss));
-  ChartSeries validation{.name = "validation", .color = 1, .markers = true};
-  for (const ValidationMetrics& point : input.history.validations) {
-    validation.points.push_back({static_cast<double>(point.tokens), point.loss});
+  AddSmoothed(chart, "training", 0, page.loss);
+  if (!page.validation_loss.empty()) {
+    chart.series.push_back(
+        {.name = "validation", .points = page.validation_loss, .color = 1, .markers = true});
   }
-  if (!validation.points.empty()) chart.series.push_back(std::move(validation));
   return chart;
 }
 
-std::string RenderHtml(const ReportInput& input) {
-  return Page(input).Run();
+std::string RenderHtml(const TrainingPage& page) {
+  return HtmlWriter(page).Run();
 }
 
-Status WriteReport(const std::filesystem::path& directory, const ReportInput& input) {
+Status WriteTrainingPage(const std::filesystem::path& directory, const TrainingPage& page) {
   QWEN25_RETURN_IF_ERROR(CreateDirectories(directory));
-  QWEN25_RETURN_IF_ERROR(WriteFileAtomically(directory / "loss.svg", RenderSvg(LossChart(input))));
-  return WriteFileAtomically(directory / "report.html", RenderHtml(input));
+  QWEN25_RETURN_IF_ERROR(WriteFileAtomically(directory / "loss.svg", RenderSvg(LossChart(page))));
+  return WriteFileAtomically(directory / "report.html", RenderHtml(page));
 }
 
 }  // namespace qwen25
