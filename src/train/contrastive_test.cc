@@ -1,5 +1,4 @@
-#include "train/contrastive.h"
-
+// Training of vectors: pairs, their loss and their runs.
 #include <gtest/gtest.h>
 #include <rapidcheck.h>
 

@@ -4,6 +4,7 @@
 
 #include "data/shards/blend.h"
 #include "data/shards/loader.h"
+#include "train/validation.h"
 
 namespace qwen25 {
 namespace {

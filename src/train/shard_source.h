@@ -5,8 +5,8 @@
 #include <vector>
 
 #include "base/status.h"
+#include "train/train_data.h"
 #include "train/train_options.h"
-#include "train/trainer.h"
 
 namespace qwen25 {
 

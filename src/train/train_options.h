@@ -17,7 +17,7 @@ namespace qwen25 {
 // What a model is trained for.
 enum class Objective {
   kNextToken,    // to continue text
-  kContrastive,  // to give the texts of a pair similar vectors (train/contrastive.h)
+  kContrastive,  // to give the texts of a pair similar vectors (train/objective.h)
 };
 std::string_view ObjectiveName(Objective objective);
 // kInvalidArgument lists the names there are.

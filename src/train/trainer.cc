@@ -1,16 +1,10 @@
 #include "train/trainer.h"
 
-#include <algorithm>
 #include <cmath>
-#include <cstring>
-#include <iterator>
 #include <limits>
-#include <numbers>
 
 #include "base/clock.h"
 #include "base/file.h"
-#include "kernels/optimizer.h"
-#include "train/contrastive.h"
 #include "train/gemm_probe.h"
 
 namespace qwen25 {
@@ -47,38 +41,19 @@ Result<ModelConfig> ResolveConfig(const TrainOptions& options) {
   return config;
 }
 
-// Nothing where every layer is dense: attention then need not ask.
-std::vector<LayerRouting> TrainedRouting(const Model& model) {
-  const RoutingPolicy& routing = model.config().routing;
-  if (routing.kind == RoutingPolicy::Kind::kDense) return {};
-  return RouteLayers(routing, model.layers.size(), nullptr);
-}
-
-void ZeroGradients(const Model& model, ThreadPool& threads) {
-  const std::span<float> gradients = model.gradients();
-  threads.ParallelFor(NumOptimizerChunks(gradients.size()), [&](size_t chunk, size_t) {
-    const size_t begin = chunk * kOptimizerChunk;
-    const size_t count = std::min(kOptimizerChunk, gradients.size() - begin);
-    std::memset(gradients.data() + begin, 0, count * sizeof(float));
-  });
-}
-
 }  // namespace
 
 Trainer::Trainer(const TrainOptions& options, TrainData data, Model model, ThreadPool& threads)
     : options_(options),
       data_(std::move(data)),
-      threads_(threads),
       model_(std::move(model)),
-      routing_(TrainedRouting(model_)),
       optimizer_(model_, options.optimizer, threads),
       checkpoints_(options.output),
       plan_(options.max_steps, options.max_tokens, options.max_minutes, options.tokens_per_step),
-      scratch_(threads.num_threads()) {
-  const uint64_t micro_batches =
-      (options.tokens_per_step + options.micro_batch_tokens - 1) / options.micro_batch_tokens;
-  batches_.resize(micro_batches);
-}
+      workspace_(threads),
+      objective_(MakeObjective(options_, model_)),
+      step_(options_, model_, *objective_, workspace_),
+      validation_(options_, model_, *objective_, workspace_) {}
 
 Result<std::unique_ptr<Trainer>> Trainer::Create(const TrainOptions& options, TrainData data,
                                                  ThreadPool& threads) {
@@ -151,89 +126,16 @@ size_t Trainer::state_bytes() const {
   return model_.weights().size_bytes() + model_.gradients().size_bytes() + optimizer_.state_bytes();
 }
 
-Status Trainer::CheckTokens(const PackedBatch& batch, const char* what) const {
-  const auto vocabulary = static_cast<int32_t>(model_.config().vocab_size);
-  for (const int32_t token : batch.tokens) {
-    if (token < 0 || token >= vocabulary) {
-      return InvalidArgument(
-          "the {} data holds token {}, but the model's vocab_size is {}: the shards were written with "
-          "another "
-          "tokenizer, or model.vocab_size is too small",
-          what, token, vocabulary);
-    }
-  }
-  return {};
-}
-
-Status Trainer::LoadBatches() {
-  uint64_t left = options_.tokens_per_step;
-  for (PackedBatch& batch : batches_) {
-    const uint64_t wanted = std::min(left, options_.micro_batch_tokens);
-    QWEN25_RETURN_IF_ERROR(data_.train->Next(wanted, batch));
-    const bool complete = options_.objective == Objective::kContrastive ? batch.sequence_starts.size() > 4
-                                                                        : batch.tokens.size() == wanted;
-    if (!complete) {
-      return InvalidArgument("the training data ended after {} of {} tokens of a micro-batch",
-                             batch.tokens.size(), wanted);
-    }
-    QWEN25_RETURN_IF_ERROR(CheckTokens(batch, "training"));
-    left -= wanted;
-  }
-  return {};
-}
-
-double Trainer::FlopsOf(const PackedBatch& batch) const {
-  double context = 0;
-  for (const int32_t position : batch.positions) context += position + 1;
-  const auto tokens = static_cast<double>(batch.tokens.size());
-  return 3 * tokens * model_.config().ForwardFlopsPerToken(context / tokens);
-}
-
-size_t Trainer::CountTerms(const PackedBatch& batch) const {
-  if (options_.objective == Objective::kContrastive) return batch.view().num_sequences() / 2;
-  return static_cast<size_t>(std::ranges::count_if(batch.targets, [](int32_t t) { return t >= 0; }));
-}
-
-LossSum Trainer::LossOf(Execution& execution, const PackedBatch& batch, float grad_scale) const {
-  DecoderOptions decoder;
-  decoder.recompute_layers = execution.tape != nullptr && options_.recompute;
-  if (options_.objective == Objective::kContrastive) {
-    if (!options_.causal) decoder.mask = AttentionMask::kBidirectional;
-    return PairLoss(execution, model_, batch, options_.temperature, grad_scale, decoder);
-  }
-  if (state_.step >= options_.routing_from_step) decoder.routing = routing_;
-  return DecoderLoss(execution, model_, batch.view(), batch.targets, grad_scale, decoder);
-}
-
-Result<double> Trainer::BackwardAll() {
-  size_t num_terms = 0;
-  for (const PackedBatch& batch : batches_) num_terms += CountTerms(batch);
-  if (num_terms == 0) {
-    return InvalidArgument(
-        "step {}: none of the {} tokens has a next one in its document to predict; the documents "
-        "of the training data are too short",
-        state_.step + 1, options_.tokens_per_step);
-  }
-  ZeroGradients(model_, threads_);
-  Execution execution{threads_, tensors_, scratch_, &tape_};
-  // Every micro-batch adds the gradient of its sum of losses, as its part of the step's mean.
-  const auto grad_scale = static_cast<float>(1.0 / static_cast<double>(num_terms));
-  double sum = 0;
-  for (const PackedBatch& batch : batches_) sum += LossOf(execution, batch, grad_scale).sum;
-  return sum / static_cast<double>(num_terms);
-}
-
 Result<StepMetrics> Trainer::Step() {
   const double start = NowSeconds();
   if (session_start_ == 0) session_start_ = start;
-  QWEN25_RETURN_IF_ERROR(LoadBatches());
-  QWEN25_TRY(const double loss, BackwardAll());
+  QWEN25_RETURN_IF_ERROR(step_.Load(*data_.train));
+  QWEN25_TRY(const double loss, step_.Backward(state_.step));
   const double gradient_norm = optimizer_.GradientNorm();
   if (!std::isfinite(loss) || !std::isfinite(gradient_norm)) {
     return InvalidArgument(
         "step {}: the loss is {} and the gradient norm {}, so training has diverged; the newest checkpoint "
-        "is of step "
-        "{}. Lower optimizer.learning_rate, lengthen schedule.warmup_steps, or clip harder",
+        "is of step {}. Lower optimizer.learning_rate, lengthen schedule.warmup_steps, or clip harder",
         state_.step + 1, std::abs(loss), gradient_norm, saved_step_.value_or(0));
   }
   // While a time budget's length is not known yet, the schedule stands at its start.
@@ -242,12 +144,7 @@ Result<StepMetrics> Trainer::Step() {
   optimizer_.Step(factor, gradient_norm);
 
   const double end = NowSeconds();
-  double flops = 0;
-  uint64_t num_tokens = 0;
-  for (const PackedBatch& batch : batches_) {
-    flops += FlopsOf(batch);
-    num_tokens += batch.tokens.size();
-  }
+  const uint64_t num_tokens = step_.num_tokens();
   ++state_.step;
   state_.tokens += num_tokens;
   state_.seconds = seconds_before_session_ + (end - session_start_);
@@ -258,45 +155,14 @@ Result<StepMetrics> Trainer::Step() {
                      .learning_rate = options_.optimizer.learning_rate * factor,
                      .gradient_norm = gradient_norm,
                      .tokens_per_second = static_cast<double>(num_tokens) / (end - start),
-                     .flop_utilization = peak_flops_ > 0 ? flops / (end - start) / peak_flops_ : 0,
+                     .flop_utilization = peak_flops_ > 0 ? step_.flops() / (end - start) / peak_flops_ : 0,
                      .seconds = state_.seconds};
 }
 
 Result<ValidationMetrics> Trainer::Validate() {
   if (data_.validation == nullptr) return InvalidArgument("there is no validation data: set data.validation");
-  data_.validation->Rewind();
-  ValidationMetrics metrics{.step = state_.step, .tokens = state_.tokens};
-  const uint64_t limit =
-      options_.validation_tokens > 0 ? options_.validation_tokens : std::numeric_limits<uint64_t>::max();
-  const size_t batch_tokens =
-      std::max<size_t>(1, kValidationBatchTokens / options_.sequence_length) * options_.sequence_length;
-  Execution execution{threads_, tensors_, scratch_};
-  double sum = 0;
-  for (uint64_t used = 0; used < limit;) {
-    QWEN25_RETURN_IF_ERROR(data_.validation->Next(batch_tokens, validation_batch_));
-    const PackedBatch& batch = validation_batch_;
-    if (batch.tokens.empty()) break;
-    used += batch.tokens.size();
-    QWEN25_RETURN_IF_ERROR(CheckTokens(batch, "validation"));
-    const LossSum loss = LossOf(execution, batch, 0.0f);
-    sum += loss.sum;
-    metrics.validation_tokens += loss.num_tokens;
-    for (const int32_t target : batch.targets) {
-      if (target >= 0 && static_cast<size_t>(target) < data_.token_bytes.size())
-        metrics.validation_bytes += data_.token_bytes[target];
-    }
-  }
-  if (metrics.validation_tokens == 0) {
-    return InvalidArgument(
-        "the validation data has no token to predict: it needs at least two in a document");
-  }
-  metrics.loss = sum / static_cast<double>(metrics.validation_tokens);
-  if (metrics.validation_bytes > 0) {
-    metrics.bits_per_byte = sum / std::numbers::ln2 / static_cast<double>(metrics.validation_bytes);
-  }
-  if (!std::isfinite(metrics.loss)) {
-    return InvalidArgument("step {}: the validation loss is {}", state_.step, metrics.loss);
-  }
+  QWEN25_TRY(ValidationMetrics metrics, validation_.Run(*data_.validation, data_.token_bytes, state_.step));
+  metrics.tokens = state_.tokens;
   if (metrics.loss < state_.best_validation_loss) {
     state_.best_validation_loss = metrics.loss;
     state_.best_validation_step = state_.step;
@@ -333,23 +199,10 @@ Result<ValidationMetrics> Trainer::ValidateAndReport(const TrainCallbacks& callb
   return metrics;
 }
 
-void Trainer::ShowProgress(const TrainCallbacks& callbacks, const StepMetrics& metrics,
-                           double validation_loss) const {
-  if (callbacks.progress == nullptr) return;
-  fmt::basic_memory_buffer<char, 160> note;  // on the stack
-  const auto out = std::back_inserter(note);
-  fmt::format_to(out, "loss {:.3f}  {:.0f} tokens/s", metrics.loss, metrics.tokens_per_second);
-  if (metrics.flop_utilization > 0) fmt::format_to(out, "  MFU {:.0f}%", 100 * metrics.flop_utilization);
-  if (validation_loss > 0) fmt::format_to(out, "  validation {:.3f}", validation_loss);
-  callbacks.progress->set_total(plan_.total_steps());
-  callbacks.progress->Update(metrics.step, {note.data(), note.size()});
-}
-
 Result<TrainSummary> Trainer::Run(const TrainCallbacks& callbacks) {
   TrainSummary summary;
   session_start_ = NowSeconds();
   seconds_before_session_ = state_.seconds;
-  double validation_loss = 0;
   const auto every = [&](uint64_t interval) { return interval > 0 && state_.step % interval == 0; };
   while (!plan_.Done(state_.step, state_.seconds)) {
     if (callbacks.stop != nullptr && callbacks.stop->load()) {
@@ -360,11 +213,9 @@ Result<TrainSummary> Trainer::Run(const TrainCallbacks& callbacks) {
     QWEN25_RETURN_IF_ERROR(metrics_->Append(metrics));
     summary.last_step = metrics;
     if (callbacks.on_step) callbacks.on_step(metrics);
-    ShowProgress(callbacks, metrics, validation_loss);
     const bool last = plan_.Done(state_.step, state_.seconds);
     if (data_.validation != nullptr && every(options_.validate_every) && !last) {
       QWEN25_TRY(summary.last_validation, ValidateAndReport(callbacks));
-      validation_loss = summary.last_validation->loss;
     }
     if (every(options_.checkpoint_every) && !last) QWEN25_RETURN_IF_ERROR(SaveCheckpoint());
   }

@@ -1,4 +1,5 @@
-// Runs a training: batches in, optimiser steps, validation, checkpoints and metrics out.
+// Runs a training. It keeps the run's folder and its lock, the plan, the checkpoints and the metrics; what a
+// step and a validation compute stands in step.h, validation.h and objective.h.
 #pragma once
 
 #include <atomic>
@@ -7,42 +8,25 @@
 #include <functional>
 #include <memory>
 #include <optional>
-#include <span>
-#include <string>
-#include <vector>
 
 #include "base/file.h"
-#include "base/progress.h"
 #include "base/status.h"
 #include "base/thread_pool.h"
-#include "model/decoder.h"
 #include "model/model.h"
-#include "ops/execution.h"
-#include "train/batch_source.h"
 #include "train/checkpoint.h"
 #include "train/metrics.h"
+#include "train/objective.h"
 #include "train/optimizer.h"
+#include "train/step.h"
 #include "train/step_plan.h"
+#include "train/train_data.h"
 #include "train/train_options.h"
+#include "train/validation.h"
 
 namespace qwen25 {
 
-// Rows of one validation batch: bounds the memory of activations, and changes no number.
-inline constexpr size_t kValidationBatchTokens = 8192;
-
-// What a run reads. Without `validation` there is no validation.
-struct TrainData {
-  std::unique_ptr<BatchSource> train;
-  std::unique_ptr<BatchSource> validation;
-  // Bytes of text that each token stands for, by id; for bits per byte. May be empty.
-  std::vector<uint32_t> token_bytes;
-  // Copied into every checkpoint and the final model: tokenizer.json and its companions.
-  std::vector<std::filesystem::path> tokenizer_files;
-};
-
 // What Run() tells while it runs. All may be absent.
 struct TrainCallbacks {
-  Progress* progress = nullptr;  // its total follows the plan
   std::function<void(const StepMetrics&)> on_step;
   std::function<void(const ValidationMetrics&)> on_validation;
   // Set by a signal handler: the run finishes its step, writes a checkpoint and returns.
@@ -91,32 +75,20 @@ class Trainer {
   // Floating-point operations per second of a large matrix product on this machine; 0 where not measured.
   double peak_flops() const { return peak_flops_; }
   // Most bytes that activations ever took, and bytes of weights, gradients and optimiser state.
-  size_t peak_activation_bytes() const { return tensors_.peak_bytes(); }
+  size_t peak_activation_bytes() const { return workspace_.tensors.peak_bytes(); }
   size_t state_bytes() const;
 
  private:
   Trainer(const TrainOptions& options, TrainData data, Model model, ThreadPool& threads);
 
   Status Resume(const std::filesystem::path& checkpoint, TrainerState state);
-  Status LoadBatches();
-  Result<double> BackwardAll();
-  Status CheckTokens(const PackedBatch& batch, const char* what) const;
-  // One pass over a batch by the objective; with a tape, gradients of grad_scale times the sum.
-  LossSum LossOf(Execution& execution, const PackedBatch& batch, float grad_scale) const;
-  // What the loss of a batch is summed over: tokens to predict, or pairs.
-  size_t CountTerms(const PackedBatch& batch) const;
-  double FlopsOf(const PackedBatch& batch) const;
   Result<ValidationMetrics> ValidateAndReport(const TrainCallbacks& callbacks);
   Status SaveFinalModel(const std::filesystem::path& folder) const;
-  void ShowProgress(const TrainCallbacks& callbacks, const StepMetrics& metrics,
-                    double validation_loss) const;
 
   const TrainOptions options_;
   std::optional<FolderLock> lock_;  // of the output folder
   TrainData data_;
-  ThreadPool& threads_;
   Model model_;
-  std::vector<LayerRouting> routing_;  // [layers]; empty where the model has none
   Optimizer optimizer_;
   CheckpointStore checkpoints_;
   StepPlan plan_;
@@ -127,11 +99,10 @@ class Trainer {
   double session_start_ = 0;           // clock when this process began to train
   double seconds_before_session_ = 0;  // spent by earlier ones
 
-  Scratch scratch_;
-  TensorPool tensors_;
-  Tape tape_;
-  std::vector<PackedBatch> batches_;  // the step's micro-batches
-  PackedBatch validation_batch_;
+  TrainingWorkspace workspace_;
+  std::unique_ptr<TrainingObjective> objective_;
+  TrainingStep step_;
+  Validation validation_;
 };
 
 }  // namespace qwen25

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/allocation_counter.h"
+#include "base/progress.h"
 #include "train/trainer_test_util.h"
 
 namespace qwen25 {

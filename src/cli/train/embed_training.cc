@@ -4,6 +4,7 @@
 #include "base/json.h"
 #include "base/progress.h"
 #include "cli/terminal/interrupt.h"
+#include "cli/train/train_progress.h"
 #include "data/read/text_files.h"
 #include "infer/embed_texts.h"
 #include "knowledge/pair_maker.h"
@@ -11,7 +12,6 @@
 #include "train/pair_source.h"
 #include "train/run_report.h"
 #include "train/shard_source.h"
-#include "train/trainer.h"
 
 namespace qwen25 {
 namespace {
@@ -165,13 +165,7 @@ Status TrainEmbeddings(const EmbedTrainingFlags& flags) {
     fmt::print(stderr, "held out: {} pairs; loss {:.4f} before training\n", before.validation_tokens,
                before.loss);
   }
-  Result<TrainSummary> summary = [&] {
-    Progress progress("train", "steps", trainer->planned_steps(), trainer->state().step);
-    TrainCallbacks callbacks;
-    callbacks.progress = &progress;
-    callbacks.stop = &InterruptGuard::flag();
-    return trainer->Run(callbacks);
-  }();
+  Result<TrainSummary> summary = RunWithProgress(*trainer);
   if (!summary.ok()) return summary.status();
   QWEN25_RETURN_IF_ERROR(WriteRunReport(options.output, RunReportExtras{}));
   if (summary->stopped) {

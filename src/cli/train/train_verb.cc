@@ -5,12 +5,12 @@
 #include "base/file.h"
 #include "base/format.h"
 #include "cli/terminal/interrupt.h"
+#include "cli/train/train_progress.h"
 #include "cli/verb.h"
 #include "model/plan.h"
 #include "text/tokenizer.h"
 #include "train/run_report.h"
 #include "train/shard_source.h"
-#include "train/trainer.h"
 
 namespace qwen25 {
 namespace {
@@ -82,13 +82,7 @@ Status RunTrain(const TrainFlags& flags) {
       FormatBytes(static_cast<double>(trainer->state_bytes())), trainer->peak_flops() / 1e9);
   if (trainer->state().step > 0) fmt::print(stderr, "resuming behind step {}\n", trainer->state().step);
 
-  Result<TrainSummary> summary = [&] {
-    Progress progress("train", "steps", trainer->planned_steps(), trainer->state().step);
-    TrainCallbacks callbacks;
-    callbacks.progress = &progress;
-    callbacks.stop = &InterruptGuard::flag();
-    return trainer->Run(callbacks);
-  }();
+  Result<TrainSummary> summary = RunWithProgress(*trainer);
   if (!summary.ok()) return summary.status();
   QWEN25_RETURN_IF_ERROR(WriteRunReport(options.output, RunReportExtras{}));
   if (summary->stopped) {

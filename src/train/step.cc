@@ -1,0 +1,94 @@
+#include "train/step.h"
+
+#include <algorithm>
+#include <cstring>
+#include <span>
+
+#include "kernels/optimizer.h"
+
+namespace qwen25 {
+namespace {
+
+void ZeroGradients(const Model& model, ThreadPool& threads) {
+  const std::span<float> gradients = model.gradients();
+  threads.ParallelFor(NumOptimizerChunks(gradients.size()), [&](size_t chunk, size_t) {
+    const size_t begin = chunk * kOptimizerChunk;
+    const size_t count = std::min(kOptimizerChunk, gradients.size() - begin);
+    std::memset(gradients.data() + begin, 0, count * sizeof(float));
+  });
+}
+
+}  // namespace
+
+Status CheckTokens(const PackedBatch& batch, const Model& model, const char* what) {
+  const auto vocabulary = static_cast<int32_t>(model.config().vocab_size);
+  for (const int32_t token : batch.tokens) {
+    if (token < 0 || token >= vocabulary) {
+      return InvalidArgument(
+          "the {} data holds token {}, but the model's vocab_size is {}: the shards were written with "
+          "another tokenizer, or model.vocab_size is too small",
+          what, token, vocabulary);
+    }
+  }
+  return {};
+}
+
+TrainingStep::TrainingStep(const TrainOptions& options, const Model& model,
+                           const TrainingObjective& objective, TrainingWorkspace& workspace)
+    : options_(options),
+      model_(model),
+      objective_(objective),
+      workspace_(workspace),
+      batches_((options.tokens_per_step + options.micro_batch_tokens - 1) / options.micro_batch_tokens) {}
+
+Status TrainingStep::Load(BatchSource& source) {
+  uint64_t left = options_.tokens_per_step;
+  for (PackedBatch& batch : batches_) {
+    const uint64_t wanted = std::min(left, options_.micro_batch_tokens);
+    QWEN25_RETURN_IF_ERROR(source.Next(wanted, batch));
+    if (!objective_.IsComplete(batch, wanted)) {
+      return InvalidArgument("the training data ended after {} of {} tokens of a micro-batch",
+                             batch.tokens.size(), wanted);
+    }
+    QWEN25_RETURN_IF_ERROR(CheckTokens(batch, model_, "training"));
+    left -= wanted;
+  }
+  return {};
+}
+
+Result<double> TrainingStep::Backward(uint64_t step) {
+  size_t num_terms = 0;
+  for (const PackedBatch& batch : batches_) num_terms += objective_.CountTerms(batch);
+  if (num_terms == 0) {
+    return InvalidArgument(
+        "step {}: none of the {} tokens has a next one in its document to predict; the documents "
+        "of the training data are too short",
+        step + 1, options_.tokens_per_step);
+  }
+  ZeroGradients(model_, workspace_.threads);
+  Execution execution{workspace_.threads, workspace_.tensors, workspace_.scratch, &workspace_.tape};
+  // Every micro-batch adds the gradient of its sum of losses, as its part of the step's mean.
+  const auto grad_scale = static_cast<float>(1.0 / static_cast<double>(num_terms));
+  double sum = 0;
+  for (const PackedBatch& batch : batches_) sum += objective_.Loss(execution, batch, grad_scale, step).sum;
+  return sum / static_cast<double>(num_terms);
+}
+
+uint64_t TrainingStep::num_tokens() const {
+  uint64_t num_tokens = 0;
+  for (const PackedBatch& batch : batches_) num_tokens += batch.tokens.size();
+  return num_tokens;
+}
+
+double TrainingStep::flops() const {
+  double flops = 0;
+  for (const PackedBatch& batch : batches_) {
+    double context = 0;
+    for (const int32_t position : batch.positions) context += position + 1;
+    const auto tokens = static_cast<double>(batch.tokens.size());
+    flops += 3 * tokens * model_.config().ForwardFlopsPerToken(context / tokens);
+  }
+  return flops;
+}
+
+}  // namespace qwen25

@@ -1,0 +1,55 @@
+// One optimiser step's batches, loss and gradients. It knows nothing of folders, checkpoints and plans.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "base/status.h"
+#include "base/thread_pool.h"
+#include "model/model.h"
+#include "ops/execution.h"
+#include "train/batch_source.h"
+#include "train/objective.h"
+#include "train/train_options.h"
+
+namespace qwen25 {
+
+// What passes run on. It is kept from step to step, so that a steady state allocates nothing.
+struct TrainingWorkspace {
+  explicit TrainingWorkspace(ThreadPool& pool) : threads(pool), scratch(pool.num_threads()) {}
+
+  ThreadPool& threads;
+  Scratch scratch;
+  TensorPool tensors;
+  Tape tape;
+};
+
+// kInvalidArgument if a token of `batch` is not below the vocabulary's size; `what` data it is of.
+Status CheckTokens(const PackedBatch& batch, const Model& model, const char* what);
+
+class TrainingStep {
+ public:
+  // All must outlive this object.
+  TrainingStep(const TrainOptions& options, const Model& model, const TrainingObjective& objective,
+               TrainingWorkspace& workspace);
+
+  // Fills the micro-batches with the next tokens_per_step tokens of `source`, or, of pairs, as many of them
+  // as these hold.
+  Status Load(BatchSource& source);
+  // Makes the model's gradients those of the mean loss over the micro-batches, and returns that loss. `step`:
+  // optimiser steps done before this one.
+  Result<double> Backward(uint64_t step);
+
+  // Of the loaded micro-batches: tokens, and floating-point operations of forward and backward passes.
+  uint64_t num_tokens() const;
+  double flops() const;
+
+ private:
+  const TrainOptions& options_;
+  const Model& model_;
+  const TrainingObjective& objective_;
+  TrainingWorkspace& workspace_;
+  std::vector<PackedBatch> batches_;  // the step's micro-batches
+};
+
+}  // namespace qwen25
