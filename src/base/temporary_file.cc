@@ -26,8 +26,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// The names that a signal handler removes. It must not allocate or lock, so they lie in fixed places. A file that
-// finds no free place is removed by the next process (RemoveLeftovers).
+// The names that a signal handler removes. It must not allocate or lock, so they lie in fixed places. A file
+// that finds no free place is removed by the next process (RemoveLeftovers).
 enum SlotState { kFree, kReserved, kInUse };
 struct Slot {
   std::atomic<int> state{kFree};

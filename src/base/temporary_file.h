@@ -43,7 +43,8 @@ size_t RemoveLeftovers(const std::filesystem::path& directory);
 // are allowed there.
 void RemoveTemporaryFilesInSignalHandler();
 
-// The system's folder for temporary files: TMPDIR, else /tmp. kNotFound, with advice, if that is not a folder.
+// The system's folder for temporary files: TMPDIR, else /tmp. kNotFound, with advice, if that is not a
+// folder.
 Result<std::filesystem::path> SystemTemporaryFolder();
 
 }  // namespace qwen25

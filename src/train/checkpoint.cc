@@ -63,21 +63,6 @@ Status RemoveCheckpoint(const fs::path& checkpoint) {
   return RemoveFolder(doomed);
 }
 
-// Removes what earlier processes were writing or removing when they died.
-Status RemoveLeftovers(const fs::path& run) {
-  std::vector<fs::path> leftovers;
-  std::error_code error;
-  for (const auto& entry : fs::directory_iterator(run, error)) {
-    const fs::path suffix = entry.path().extension();
-    if ((suffix == kTemporarySuffix || suffix == kDoomedSuffix) && StepOf(entry.path().stem().string())) {
-      leftovers.push_back(entry.path());
-    }
-  }
-  if (error) return ErrnoStatus(error.value(), "list", run);
-  for (const fs::path& leftover : leftovers) QWEN25_RETURN_IF_ERROR(RemoveFolder(leftover));
-  return {};
-}
-
 Status WriteOptimizerState(const fs::path& path, const Optimizer& optimizer) {
   std::vector<TensorToWrite> tensors;
   for (const OptimizerTensor& tensor : optimizer.state()) {
@@ -206,12 +191,27 @@ Result<std::optional<fs::path>> CheckpointStore::Latest() const {
   return std::optional(PathOf(steps.back()));
 }
 
+Status CheckpointStore::RemoveLeftovers() const {
+  qwen25::RemoveLeftovers(run_);
+  std::vector<fs::path> leftovers;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(run_, error)) {
+    const fs::path suffix = entry.path().extension();
+    if ((suffix == kTemporarySuffix || suffix == kDoomedSuffix) && StepOf(entry.path().stem().string())) {
+      leftovers.push_back(entry.path());
+    }
+  }
+  if (error) return ErrnoStatus(error.value(), "list", run_);
+  for (const fs::path& leftover : leftovers) QWEN25_RETURN_IF_ERROR(RemoveFolder(leftover));
+  return {};
+}
+
 Status CheckpointStore::Save(const Model& model, const Optimizer& optimizer, const TrainerState& state,
                              std::span<const fs::path> extra_files, uint32_t keep) const {
   const fs::path final_path = PathOf(state.step);
   const fs::path temporary = final_path.string() + kTemporarySuffix;
   QWEN25_RETURN_IF_ERROR(CreateDirectories(run_));
-  QWEN25_RETURN_IF_ERROR(RemoveLeftovers(run_));
+  QWEN25_RETURN_IF_ERROR(RemoveLeftovers());
   QWEN25_RETURN_IF_ERROR(CreateDirectories(temporary));
   const auto write = [&]() -> Status {
     QWEN25_RETURN_IF_ERROR(model.Save(temporary));

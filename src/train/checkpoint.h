@@ -48,6 +48,9 @@ class CheckpointStore {
   Status Save(const Model& model, const Optimizer& optimizer, const TrainerState& state,
               std::span<const std::filesystem::path> extra_files, uint32_t keep) const;
 
+  // Removes what earlier processes were writing or removing when they died. Save() does it, too.
+  Status RemoveLeftovers() const;
+
   // The folder that `latest` names, or, where that file is missing or names none, the newest checkpoint;
   // nothing where there is none.
   Result<std::optional<std::filesystem::path>> Latest() const;

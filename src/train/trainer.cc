@@ -66,6 +66,7 @@ Result<std::unique_ptr<Trainer>> Trainer::Create(const TrainOptions& options, Tr
     QWEN25_TRY(lock, FolderLock::Acquire(options.output));
   }
   const CheckpointStore checkpoints(options.output);
+  if (lock) QWEN25_RETURN_IF_ERROR(checkpoints.RemoveLeftovers());
   QWEN25_TRY(const std::optional<fs::path> latest, checkpoints.Latest());
   if (latest && !options.resume) {
     return InvalidArgument(
