@@ -215,8 +215,18 @@ FolderLock::~FolderLock() {
 
 Status CreateDirectories(const std::filesystem::path& directory) {
   std::error_code error;
+  std::vector<std::filesystem::path> missing;
+  for (std::filesystem::path path = directory; !path.empty() && !std::filesystem::exists(path, error);
+       path = path.parent_path()) {
+    missing.push_back(path);
+  }
   std::filesystem::create_directories(directory, error);
   if (error) return ErrnoStatus(error.value(), "create folder", directory);
+  // A new name is on disk when the folder that it stands in was flushed.
+  for (const std::filesystem::path& path : missing) {
+    const std::filesystem::path parent = path.parent_path();
+    QWEN25_RETURN_IF_ERROR(SyncDirectory(parent.empty() ? std::filesystem::path(".") : parent));
+  }
   return {};
 }
 

@@ -109,7 +109,7 @@ class FolderLock {
   int descriptor_;
 };
 
-// Creates `directory` and its parents where missing.
+// Creates `directory` and its parents if missing. When it returns OK, the new names survive a power loss.
 Status CreateDirectories(const std::filesystem::path& directory);
 
 }  // namespace qwen25

@@ -21,19 +21,25 @@ Rank RankOf(const BlockEntry& entry, uint64_t now) {
 
 }  // namespace
 
-std::vector<BlockEntry*> ChooseEvictions(const BlockCatalog& catalog, uint64_t num_bytes,
+std::vector<BlockEntry*> ChooseEvictions(const BlockCatalog& catalog,
+                                         const std::function<uint64_t(size_t num_chosen)>& missing,
                                          std::span<const BlockKey> new_parents,
                                          const std::function<uint64_t(uint32_t format)>& bytes_of) {
   std::vector<BlockEntry*> chosen;
-  if (num_bytes == 0) return chosen;
+  if (missing(0) == 0) return chosen;
   std::unordered_map<const BlockEntry*, size_t> num_followers;
   const auto parent_of = [&](const BlockEntry& entry) -> BlockEntry* {
     BlockEntry* parent = catalog.Find({entry.key.name_space, entry.key.format, entry.parent});
     // Positions rise along a sequence: no ring of wrong parents keeps itself alive.
     return parent != nullptr && parent->position < entry.position ? parent : nullptr;
   };
+  std::vector<BlockEntry*> loose;
+  uint64_t loose_bytes = 0;
   for (const auto& [key, entry] : catalog.entries()) {
     if (const BlockEntry* parent = parent_of(*entry)) ++num_followers[parent];
+    if (catalog.namespaces().at(key.name_space).pinned) continue;
+    loose.push_back(entry.get());
+    loose_bytes += bytes_of(key.format);
   }
   for (const BlockKey& key : new_parents) {
     if (const BlockEntry* parent = catalog.Find(key)) ++num_followers[parent];
@@ -43,13 +49,11 @@ std::vector<BlockEntry*> ChooseEvictions(const BlockCatalog& catalog, uint64_t n
     if (entry->last_used == catalog.clock() || catalog.namespaces().at(entry->key.name_space).pinned) return;
     candidates.emplace(RankOf(*entry, catalog.clock()), entry);
   };
-  uint64_t loose_bytes = 0;
-  for (const auto& [key, entry] : catalog.entries()) {
-    if (!num_followers.contains(entry.get())) add(entry.get());
-    if (!catalog.namespaces().at(key.name_space).pinned) loose_bytes += bytes_of(key.format);
+  for (BlockEntry* entry : loose) {
+    if (!num_followers.contains(entry)) add(entry);
   }
-  const uint64_t wanted = num_bytes + loose_bytes / kSpareShare;
-  for (uint64_t bytes = 0; bytes < wanted && !candidates.empty();) {
+  const uint64_t spare = loose_bytes / kSpareShare;
+  for (uint64_t bytes = 0; bytes < missing(chosen.size()) + spare && !candidates.empty();) {
     BlockEntry* entry = candidates.top().second;
     candidates.pop();
     chosen.push_back(entry);

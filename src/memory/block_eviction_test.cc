@@ -95,8 +95,8 @@ TEST(BlockEvictionTest, ChoosesAsTheSimpleRule) {
       if (blocks.Find(new_parents.back()) != nullptr) new_parent_ids.insert(id);
     }
     std::vector<uint64_t> chosen;
-    for (const BlockEntry* entry :
-         ChooseEvictions(blocks, num_bytes, new_parents, [](uint32_t) { return kBlockBytes; })) {
+    for (const BlockEntry* entry : ChooseEvictions(
+             blocks, [&](size_t) { return num_bytes; }, new_parents, [](uint32_t) { return kBlockBytes; })) {
       chosen.push_back(entry->key.id.low);
     }
     RC_ASSERT(chosen == Expected(entries, num_bytes, blocks.clock(), new_parent_ids));

@@ -113,7 +113,7 @@ void BlockStore::State::CountTouches() {
   }
 }
 
-Status BlockStore::State::Commit(BlockCatalog::Change change, Status* emptied) {
+Status BlockStore::State::Commit(BlockCatalog::Change change) {
   std::vector<std::pair<Slots*, uint32_t>> freed;
   for (const BlockEntry* entry : change.removed) freed.emplace_back(&SlotsOf(*entry), entry->slot);
   std::vector<BlockEntry*> added;
@@ -123,8 +123,7 @@ Status BlockStore::State::Commit(BlockCatalog::Change change, Status* emptied) {
   for (const auto& [of, slot] : freed) {
     of->owners[slot] = nullptr;
     used_bytes -= of->file.slot_bytes();
-    const Status status = of->file.Release(slot);
-    if (!status.ok() && emptied != nullptr) *emptied = status;
+    static_cast<void>(of->file.Release(slot));
   }
   return {};
 }
@@ -135,28 +134,26 @@ void BlockStore::State::GiveUp(Slots& of, std::span<const std::unique_ptr<BlockE
 
 Result<std::vector<BlockEntry*>> BlockStore::State::MakeRoom(uint64_t slot_bytes, uint64_t num_new,
                                                              std::span<const BlockKey> new_parents) {
-  std::vector<BlockEntry*> chosen;
   const auto bytes_of = [&](uint32_t format) { return SlotLayout(catalog->formats().at(format)).slot_bytes; };
-  while (true) {
-    const uint64_t wanted = used_bytes + num_new * slot_bytes + catalog->FileBytes() +
-                            catalog->GrowthBound(num_new, chosen.size());
-    if (wanted <= max_bytes) return chosen;
-    uint64_t freed = 0;
-    for (const BlockEntry* entry : chosen) freed += BytesOf(*entry);
-    if (wanted <= max_bytes + freed) return chosen;
-    const size_t before = chosen.size();
-    chosen = ChooseEvictions(*catalog, wanted - max_bytes, new_parents, bytes_of);
-    freed = 0;
-    for (const BlockEntry* entry : chosen) freed += BytesOf(*entry);
-    if (wanted > max_bytes + freed || chosen.size() == before) {
-      return ResourceExhausted(
-          "{}: no room for {} more blocks of {} bytes: of {} bytes allowed, {} are in use, and only {} of "
-          "them "
-          "may go (the others are pinned, or come before blocks that stay); unpin or erase a namespace, or "
-          "raise the limit",
-          folder.string(), num_new, slot_bytes, max_bytes, used_bytes + catalog->FileBytes(), freed);
-    }
-  }
+  // The more go, the more of the database changes.
+  const auto missing = [&](size_t num_removed) {
+    const uint64_t wanted =
+        used_bytes + num_new * slot_bytes + catalog->FileBytes() + catalog->GrowthBound(num_new, num_removed);
+    return wanted > max_bytes ? wanted - max_bytes : 0;
+  };
+  std::vector<BlockEntry*> chosen;
+  if (missing(0) == 0) return chosen;
+  ++num_eviction_walks;
+  chosen = ChooseEvictions(*catalog, missing, new_parents, bytes_of);
+  uint64_t freed = 0;
+  for (const BlockEntry* entry : chosen) freed += BytesOf(*entry);
+  if (freed >= missing(chosen.size())) return chosen;
+  return ResourceExhausted(
+      "{}: no room for {} more blocks of {} bytes: of {} bytes allowed, {} are in use, and only {} of them "
+      "may "
+      "go (the others are pinned, or come before blocks that stay); unpin or erase a namespace, or raise the "
+      "limit",
+      folder.string(), num_new, slot_bytes, max_bytes, used_bytes + catalog->FileBytes(), freed);
 }
 
 Result<std::unique_ptr<BlockEntry>> BlockStore::State::WriteBlock(Slots& into, const BlockKey& key,

@@ -56,8 +56,9 @@ struct StoredBlock {
 
 struct BlockStoreStats {
   uint64_t num_blocks = 0, used_bytes = 0, max_bytes = 0;
-  uint64_t index_bytes = 0;  // of the database file
-  uint64_t num_pinned = 0;   // blocks of pinned namespaces
+  uint64_t index_bytes = 0;         // of the database file
+  uint64_t num_pinned = 0;          // blocks of pinned namespaces
+  uint64_t num_eviction_walks = 0;  // over all blocks, to make room, since the store was opened
   struct Namespace {
     std::string name;
     uint64_t num_blocks = 0, used_bytes = 0;

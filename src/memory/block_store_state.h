@@ -34,6 +34,7 @@ struct BlockStore::State {
   std::map<uint64_t, Slots> slots;  // by slot_bytes
   uint64_t used_bytes = 0;          // of all taken slots
   std::atomic<bool> any_touched = false;
+  uint64_t num_eviction_walks = 0;
 
   explicit State(FolderLock folder_lock) : lock(std::move(folder_lock)) {}
 
@@ -64,9 +65,9 @@ struct BlockStore::State {
   // Writes a new block into a slot that is taken for it.
   Result<std::unique_ptr<BlockEntry>> WriteBlock(Slots& into, const BlockKey& key, const BlockFormat& format,
                                                  const NewBlock& block, std::span<std::byte> buffer);
-  // Commits the change to the catalog; then empties the slots of what it removed. An error of that goes to
-  // `emptied` (may be null): the change is made all the same.
-  Status Commit(BlockCatalog::Change change, Status* emptied = nullptr);
+  // Commits the change to the catalog; then empties the slots of what it removed. A slot that cannot be
+  // emptied is free all the same (SlotFile::Release).
+  Status Commit(BlockCatalog::Change change);
   // The same for a change that removes: afterwards no file holds a trace of what it removed.
   Status CommitWithoutTrace(BlockCatalog::Change change);
   // For new blocks, whose slots are given up on an error.

@@ -38,14 +38,19 @@ Status BlockStore::Erase(std::string_view name_space) {
 
 Status BlockStore::State::CommitWithoutTrace(BlockCatalog::Change change) {
   change.needs_compaction = true;
-  Status emptied;
-  QWEN25_RETURN_IF_ERROR(Commit(std::move(change), &emptied));
+  QWEN25_RETURN_IF_ERROR(Commit(std::move(change)));
+  // One file that refuses does not keep traces in the others. A slot that Commit could not empty is tried
+  // anew.
+  Status status;
+  const auto note = [&](const Status& part) {
+    if (status.ok()) status = part;
+  };
   for (auto& [slot_bytes, of] : slots) {
-    QWEN25_RETURN_IF_ERROR(of.file.EmptyFreeSlots());
-    QWEN25_RETURN_IF_ERROR(of.file.Sync());
+    note(of.file.EmptyFreeSlots());
+    note(of.file.Sync());
   }
-  QWEN25_RETURN_IF_ERROR(emptied);
-  return catalog->Compact();
+  note(catalog->Compact());
+  return status;
 }
 
 Result<size_t> BlockStore::RemovePassages(std::string_view name_space, const PassageFilter& removes,
@@ -87,12 +92,16 @@ Status BlockStore::State::MoveToFront(Slots& of) {
     for (const auto& [entry, target] : moved) static_cast<void>(of.file.Release(target));
     return status;
   }
+  // All owners first: a slot that cannot be emptied must not leave others pointing to where nothing is.
   for (size_t i = 0; i < moved.size(); ++i) {
     of.owners[left[i]] = nullptr;
     of.owners[moved[i].second] = moved[i].first;
-    QWEN25_RETURN_IF_ERROR(of.file.Release(left[i]));
   }
-  return {};
+  for (const uint32_t slot : left) {
+    const Status released = of.file.Release(slot);
+    if (status.ok()) status = released;
+  }
+  return status;
 }
 
 Result<uint64_t> BlockStore::Compact() {
@@ -118,7 +127,8 @@ BlockStoreStats BlockStore::Stats() const {
   const BlockCatalog& catalog = *state_->catalog;
   BlockStoreStats stats = {.num_blocks = catalog.entries().size(),
                            .max_bytes = state_->max_bytes,
-                           .index_bytes = catalog.FileBytes()};
+                           .index_bytes = catalog.FileBytes(),
+                           .num_eviction_walks = state_->num_eviction_walks};
   stats.used_bytes = state_->used_bytes + stats.index_bytes;
   std::map<uint32_t, BlockStoreStats::Namespace> namespaces;
   for (const auto& [number, row] : catalog.namespaces()) {

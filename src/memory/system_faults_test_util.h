@@ -1,0 +1,41 @@
+// System calls that fail where a test wants them to, as they do on a full or a broken disk. The file beside
+// this one replaces functions of the C library in the test program.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace qwen25 {
+
+enum class SystemCall { kFallocate, kPosixFallocate, kRead, kWrite, kSync, kNumCalls };  // read: pread
+
+// While it lives, calls fail with an error number: the first `num_good` succeed, the next `num_bad` fail.
+// At most one for each kind of call.
+class FailingCalls {
+ public:
+  FailingCalls(SystemCall call, int error_number, size_t num_good = 0, size_t num_bad = SIZE_MAX);
+  ~FailingCalls();
+  FailingCalls(const FailingCalls&) = delete;
+  FailingCalls& operator=(const FailingCalls&) = delete;
+
+  // Those that failed.
+  size_t num_failed() const;
+
+ private:
+  SystemCall call_;
+};
+
+// While it lives, notes the folders that were flushed (fsync).
+class SyncedFolders {
+ public:
+  SyncedFolders();
+  ~SyncedFolders();
+  SyncedFolders(const SyncedFolders&) = delete;
+  SyncedFolders& operator=(const SyncedFolders&) = delete;
+
+  std::vector<std::string> paths() const;
+};
+
+}  // namespace qwen25
