@@ -264,7 +264,7 @@ std::optional<uint32_t> BlockCatalog::FindFormat(const BlockFormat& format) cons
   return found == formats_.end() ? std::nullopt : std::optional(found->first);
 }
 
-Status BlockCatalog::Commit(Change change) {
+Status BlockCatalog::Save(const Change& change) {
   Counters counters = counters_;
   for (const auto& entry : change.added) counters.sequence = std::max(counters.sequence, entry->sequence + 1);
   for (const auto& [number, row] : change.namespaces) {
@@ -280,6 +280,12 @@ Status BlockCatalog::Commit(Change change) {
     QWEN25_RETURN_IF_ERROR(transaction.Commit());
   }
   counters_ = counters;
+  unsaved_.clear();
+  return {};
+}
+
+Status BlockCatalog::Commit(Change change) {
+  QWEN25_RETURN_IF_ERROR(Save(change));
   Apply(std::move(change));
   return {};
 }
@@ -331,7 +337,6 @@ Status BlockCatalog::WriteBlock(LmdbTransaction& transaction, const BlockEntry& 
 }
 
 void BlockCatalog::Apply(Change change) {
-  unsaved_.clear();
   for (const auto& [entry, slot] : change.moved) entry->slot = slot;
   for (const BlockEntry* entry : change.removed) entries_.erase(BlockKey(entry->key));
   for (const uint32_t number : change.removed_namespaces) namespaces_.erase(number);

@@ -45,7 +45,8 @@ struct BlockEntry {
   uint64_t sequence = 0;
   uint64_t last_used = 0;  // on the clock of the store, which counts its calls
   uint32_t num_uses = 0;   // after it was stored
-  // What several threads may set: read since the last Put, and the layers whose sums were found right.
+  // What several threads may set: read since the last Put, and the layers whose sums were found right, with
+  // the count of then of what could not be read (BlockStore::State::CheckMark).
   std::atomic<bool> touched = false;
   std::unique_ptr<std::atomic<uint8_t>[]> checked;  // [num_layers]
 };
@@ -72,7 +73,12 @@ class BlockCatalog {
   static Result<std::unique_ptr<BlockCatalog>> Open(const std::filesystem::path& folder, uint64_t max_bytes,
                                                     const Cipher* cipher);
 
-  // Writes the change together with all new use counts, then makes it here. On an error nothing is changed.
+  // Writes the change together with all new use counts to the database. On an error nothing is changed. It
+  // changes nothing that Find and the functions after it tell.
+  Status Save(const Change& change);
+  // Makes a change here that was saved.
+  void Apply(Change change);
+  // Both.
   Status Commit(Change change);
   // A call that uses blocks begins with it.
   void Tick() { ++counters_.clock; }
@@ -120,7 +126,6 @@ class BlockCatalog {
   Status LoadBlock(LmdbBytes key, LmdbBytes value);
   Status Write(LmdbTransaction& transaction, const Change& change, const Counters& counters) const;
   Status WriteBlock(LmdbTransaction& transaction, const BlockEntry& entry, uint32_t slot) const;
-  void Apply(Change change);
 
   std::filesystem::path folder_;
   const Cipher* cipher_;

@@ -34,7 +34,7 @@ BlockStore& BlockStore::operator=(BlockStore&& other) noexcept {
 
 BlockStore::~BlockStore() {
   if (state_ == nullptr) return;
-  state_->CountTouches();
+  state_->CountUses();
   // Uses that cannot be written are lost, which costs the order of eviction and nothing else.
   if (state_->catalog->HasUnsaved()) static_cast<void>(state_->Commit({}));
 }
@@ -89,6 +89,7 @@ Result<BlockStore::State::Slots*> BlockStore::State::OpenSlots(uint64_t slot_byt
   // Twice the budget: new blocks are written before old ones are given up. Address space only.
   const uint64_t max_slots = std::min(2 * (max_bytes / slot_bytes + 1), SlotFile::kMaxSlots);
   QWEN25_TRY(SlotFile file, SlotFile::Open(folder, slot_bytes, max_slots));
+  const std::unique_lock lock(content);
   return &slots.emplace(slot_bytes, Slots{std::move(file), {}}).first->second;
 }
 
@@ -105,26 +106,45 @@ BlockEntry* BlockStore::State::Find(std::string_view name_space, const BlockForm
   return format_number ? catalog->Find({*number, *format_number, id}) : nullptr;
 }
 
-void BlockStore::State::CountTouches() {
-  if (!any_touched.exchange(false, std::memory_order_relaxed)) return;
-  catalog->Tick();
-  for (const auto& [key, entry] : catalog->entries()) {
-    if (entry->touched.exchange(false, std::memory_order_relaxed)) catalog->Use(*entry);
+void BlockStore::State::CountUses() {
+  Uses noted;
+  {
+    const std::lock_guard lock(uses_mutex);
+    std::swap(noted, uses);
+  }
+  for (const BlockKey& key : noted.read) {
+    catalog->Tick();
+    if (BlockEntry* entry = catalog->Find(key)) catalog->Use(*entry);
+  }
+  if (!noted.touched.empty()) catalog->Tick();
+  for (const BlockKey& key : noted.touched) {
+    BlockEntry* entry = catalog->Find(key);
+    if (entry == nullptr) continue;
+    entry->touched.store(false, std::memory_order_relaxed);
+    catalog->Use(*entry);
   }
 }
 
 Status BlockStore::State::Commit(BlockCatalog::Change change) {
   std::vector<std::pair<Slots*, uint32_t>> freed;
   for (const BlockEntry* entry : change.removed) freed.emplace_back(&SlotsOf(*entry), entry->slot);
-  std::vector<BlockEntry*> added;
+  const size_t num_removed = freed.size();
+  for (const auto& [entry, target] : change.moved) freed.emplace_back(&SlotsOf(*entry), entry->slot);
+  std::vector<BlockEntry*> added, moved;
   for (const auto& entry : change.added) added.push_back(entry.get());
-  QWEN25_RETURN_IF_ERROR(catalog->Commit(std::move(change)));
-  for (BlockEntry* entry : added) Own(SlotsOf(*entry), entry);
-  for (const auto& [of, slot] : freed) {
-    of->owners[slot] = nullptr;
-    used_bytes -= of->file.slot_bytes();
-    static_cast<void>(of->file.Release(slot));
+  for (const auto& [entry, target] : change.moved) moved.push_back(entry);
+  QWEN25_RETURN_IF_ERROR(catalog->Save(change));
+  {
+    const std::unique_lock lock(content);
+    catalog->Apply(std::move(change));
+    for (const auto& [of, slot] : freed) of->owners[slot] = nullptr;
+    for (size_t i = 0; i < num_removed; ++i) used_bytes -= freed[i].first->file.slot_bytes();
+    for (BlockEntry* entry : moved) SlotsOf(*entry).owners[entry->slot] = entry;
+    for (BlockEntry* entry : added) Own(SlotsOf(*entry), entry);
+    // What cannot be mapped again reads as zeros, whose sums are wrong.
+    for (auto& [slot_bytes, of] : slots) static_cast<void>(of.file.RepairMap());
   }
+  for (const auto& [of, slot] : freed) static_cast<void>(of->file.Release(slot));
   return {};
 }
 
@@ -194,12 +214,22 @@ Result<std::unique_ptr<BlockEntry>> BlockStore::State::WriteBlock(Slots& into, c
   return written;
 }
 
+uint64_t BlockStore::NumErasures(std::string_view name_space) const {
+  const std::shared_lock lock(state_->content);
+  const auto found = state_->num_erasures.find(name_space);
+  return found == state_->num_erasures.end() ? 0 : found->second;
+}
+
 Status BlockStore::Put(std::string_view name_space, const BlockFormat& format,
-                       std::span<const NewBlock> blocks) {
+                       std::span<const NewBlock> blocks, std::optional<uint64_t> num_erasures) {
   QWEN25_RETURN_IF_ERROR(ValidateBlockFormat(format));
   QWEN25_RETURN_IF_ERROR(CheckNamespace(name_space));
+  const std::lock_guard writing(state_->writing);
+  if (num_erasures && *num_erasures != NumErasures(name_space)) {
+    return Cancelled("namespace {} was erased after these blocks were made; they are not stored", name_space);
+  }
   BlockCatalog& catalog = *state_->catalog;
-  state_->CountTouches();
+  state_->CountUses();
   catalog.Tick();
 
   BlockCatalog::Change change;

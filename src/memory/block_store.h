@@ -12,6 +12,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <shared_mutex>
 #include <span>
 #include <string>
 #include <string_view>
@@ -74,8 +75,9 @@ struct BlockStoreReport {
   std::vector<std::string> damaged;  // one line each: namespace, id, what is wrong
 };
 
-// One process at a time. Used by one thread at a time, but for Layer(), which several may call at once while
-// no other function runs.
+// One process at a time. Any thread may call any function at any time: those that change what is stored wait
+// for each other, and hold up the others only for the moment in which the list of blocks changes. Layer()
+// alone asks for more (BeginReading).
 class BlockStore {
  public:
   struct Options {
@@ -95,8 +97,12 @@ class BlockStore {
   // Writes blocks, all or none. When it returns OK they survive a kill and a power loss. A block that is
   // there already is only used anew. Makes room, where the budget is reached, by removing the least valuable
   // blocks (long unused, seldom used, not pinned; never a block before one that follows it). On a full disk
-  // or any other error: a message, and the store as it was.
-  Status Put(std::string_view name_space, const BlockFormat& format, std::span<const NewBlock> blocks);
+  // or any other error: a message, and the store as it was. With `num_erasures`: kCancelled if NumErasures of
+  // the namespace is another one by now, so that what was erased is not stored again by whoever comes late.
+  Status Put(std::string_view name_space, const BlockFormat& format, std::span<const NewBlock> blocks,
+             std::optional<uint64_t> num_erasures = std::nullopt);
+  // How often Erase was called for a namespace since the store was opened. No other process can, meanwhile.
+  uint64_t NumErasures(std::string_view name_space) const;
 
   bool Contains(std::string_view name_space, const BlockFormat& format, const Hash128& id) const;
 
@@ -107,15 +113,32 @@ class BlockStore {
               std::span<const int32_t> tokens, std::span<std::byte* const> layers,
               std::span<std::byte> summaries);
 
+  // Whether a block is there; counts as use.
+  bool Use(std::string_view name_space, const BlockFormat& format, const Hash128& id);
+
   // The formats of which a namespace holds blocks.
   std::vector<BlockFormat> Formats(std::string_view name_space) const;
   // All blocks of a namespace and format, in the order in which they were stored.
   std::vector<StoredBlock> List(std::string_view name_space, const BlockFormat& format) const;
-  // Keys and values of one layer of a listed block, where they lie in the map, and its summaries and tokens.
+  // Keys and values of one layer of a listed block, where they lie in the map.
   // Layer() checks the sum the first time that it is asked for a block's layer; null for damaged bytes, for a
-  // block that is no longer there, and in an encrypted store, which has nothing to map. The address is valid
-  // until the block is removed or Compact() is called. Between two calls of Put it counts as one use.
+  // block that is no longer there, and in an encrypted store, which has nothing to map. Between two calls of
+  // Put it counts as one use. To be called, from any threads, while a Reading lives or while no other
+  // function runs; the address is valid until then.
+  class Reading {
+   public:
+    explicit Reading(std::shared_mutex& content) : lock_(content) {}
+
+   private:
+    std::shared_lock<std::shared_mutex> lock_;
+  };
+  // While it lives, blocks neither go nor move: what changes them waits with its last step. For a forward
+  // pass; the thread that holds it calls no function but Layer().
+  Reading BeginReading() const;
   const std::byte* Layer(const StoredBlock& block, const BlockFormat& format, size_t layer) const;
+  // How often a page of the map could not be read (map_guard.h). If that has changed since before Layer() was
+  // called, what its addresses hold means nothing; the block that it was is left out from then on.
+  uint64_t NumReadFailures() const;
   bool IsEncrypted() const;
   Status Summaries(const StoredBlock& block, const BlockFormat& format, std::span<std::byte> summaries) const;
   Result<std::vector<int32_t>> Tokens(const StoredBlock& block) const;

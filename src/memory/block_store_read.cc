@@ -1,7 +1,9 @@
 // The part of BlockStore that looks at blocks.
 #include <algorithm>
 #include <cstring>
+#include <mutex>
 #include <set>
+#include <shared_mutex>
 
 #include "base/check.h"
 #include "memory/block_store.h"
@@ -69,7 +71,28 @@ Status BlockStore::State::ReadPart(const BlockEntry& entry, const SlotHeader& he
 }
 
 bool BlockStore::Contains(std::string_view name_space, const BlockFormat& format, const Hash128& id) const {
+  const std::shared_lock lock(state_->content);
   return state_->Find(name_space, format, id) != nullptr;
+}
+
+bool BlockStore::Use(std::string_view name_space, const BlockFormat& format, const Hash128& id) {
+  const std::shared_lock lock(state_->content);
+  const BlockEntry* entry = state_->Find(name_space, format, id);
+  if (entry == nullptr) return false;
+  const std::lock_guard noting(state_->uses_mutex);
+  state_->uses.read.push_back(entry->key);
+  return true;
+}
+
+BlockStore::Reading BlockStore::BeginReading() const {
+  return Reading(state_->content);
+}
+
+uint64_t BlockStore::NumReadFailures() const {
+  const std::shared_lock lock(state_->content);
+  uint64_t sum = 0;
+  for (const auto& [slot_bytes, of] : state_->slots) sum += of.file.num_map_failures();
+  return sum;
 }
 
 Status BlockStore::State::ReadBlock(const BlockEntry& entry, const SlotHeader& header,
@@ -86,27 +109,46 @@ Status BlockStore::Read(std::string_view name_space, const BlockFormat& format, 
                         std::span<const int32_t> tokens, std::span<std::byte* const> layers,
                         std::span<std::byte> summaries) {
   QWEN25_CHECK(layers.size() == format.num_layers);
-  BlockEntry* entry = state_->Find(name_space, format, id);
-  if (entry == nullptr) return NotFound("there is no block {} in namespace {}", HexId(id), name_space);
-  const auto header = state_->ReadHeader(*entry);
-  Status status = header.status();
-  if (status.ok()) {
-    if (!std::ranges::equal(header->tokens, tokens)) {
-      return NotFound("block {} of namespace {} has other tokens", HexId(id), name_space);
+  BlockKey key;
+  uint32_t slot = 0;
+  uint64_t sequence = 0;
+  Status status;
+  {
+    const std::shared_lock lock(state_->content);
+    const BlockEntry* entry = state_->Find(name_space, format, id);
+    if (entry == nullptr) return NotFound("there is no block {} in namespace {}", HexId(id), name_space);
+    key = entry->key;
+    slot = entry->slot;
+    sequence = entry->sequence;
+    const auto header = state_->ReadHeader(*entry);
+    status = header.status();
+    if (status.ok()) {
+      if (!std::ranges::equal(header->tokens, tokens)) {
+        return NotFound("block {} of namespace {} has other tokens", HexId(id), name_space);
+      }
+      status = state_->ReadBlock(*entry, *header, layers, summaries);
     }
-    status = state_->ReadBlock(*entry, *header, layers, summaries);
   }
   if (!status.ok()) {
-    const Status removed = state_->Commit({.removed = {entry}});
+    const Status removed = state_->RemoveDamaged(key, slot, sequence);
     return Corrupt("{}; {}", status.message(),
                    removed.ok() ? "it was removed, and can be computed again" : removed.message());
   }
-  state_->catalog->Tick();
-  state_->catalog->Use(*entry);
+  const std::lock_guard noting(state_->uses_mutex);
+  state_->uses.read.push_back(key);
   return {};
 }
 
+Status BlockStore::State::RemoveDamaged(const BlockKey& key, uint32_t slot, uint64_t sequence) {
+  const std::lock_guard lock(writing);
+  CountUses();
+  BlockEntry* entry = catalog->Find(key);
+  if (entry == nullptr || entry->slot != slot || entry->sequence != sequence) return {};
+  return Commit({.removed = {entry}});
+}
+
 std::vector<BlockFormat> BlockStore::Formats(std::string_view name_space) const {
+  const std::shared_lock lock(state_->content);
   const BlockCatalog& catalog = *state_->catalog;
   const auto number = catalog.FindNamespace(name_space);
   std::set<uint32_t> numbers;
@@ -119,6 +161,7 @@ std::vector<BlockFormat> BlockStore::Formats(std::string_view name_space) const 
 }
 
 std::vector<StoredBlock> BlockStore::List(std::string_view name_space, const BlockFormat& format) const {
+  const std::shared_lock lock(state_->content);
   std::vector<StoredBlock> blocks;
   const auto number = state_->catalog->FindNamespace(name_space);
   const auto format_number = state_->catalog->FindFormat(format);
@@ -149,25 +192,28 @@ const std::byte* BlockStore::Layer(const StoredBlock& block, const BlockFormat& 
   const std::span<const std::byte> slot = slots.file.Map(entry->slot);
   if (slot.empty()) return nullptr;
   const std::span<const std::byte> bytes = slot.subspan(layout.LayerOffset(layer), format.layer_bytes);
-  if (entry->checked[layer].load(std::memory_order_relaxed) == 0) {
+  const uint64_t num_failures = slots.file.num_map_failures();
+  if (entry->checked[layer].load(std::memory_order_relaxed) != State::CheckMark(num_failures)) {
     const auto header = ParseSlotHeader(slot, nullptr, "");
     if (!header.ok() || !IsRightHeader(*header, *entry, format)) return nullptr;
     // Whoever reads this layer of a block wants the next one soon: the disk may begin with it.
     if (layer + 1 < format.num_layers) {
       slots.file.Prefetch(slot.subspan(layout.LayerOffset(layer + 1), format.layer_bytes));
     }
-    if (CrcSum(bytes) != header->sums[layer]) return nullptr;
-    entry->checked[layer].store(1, std::memory_order_relaxed);
+    if (CrcSum(bytes) != header->sums[layer] || slots.file.num_map_failures() != num_failures) return nullptr;
+    entry->checked[layer].store(State::CheckMark(num_failures), std::memory_order_relaxed);
   }
-  if (!entry->touched.load(std::memory_order_relaxed)) {
-    entry->touched.store(true, std::memory_order_relaxed);
-    state_->any_touched.store(true, std::memory_order_relaxed);
+  if (!entry->touched.load(std::memory_order_relaxed) &&
+      !entry->touched.exchange(true, std::memory_order_relaxed)) {
+    const std::lock_guard noting(state_->uses_mutex);
+    state_->uses.touched.push_back(entry->key);
   }
   return bytes.data();
 }
 
 Status BlockStore::Summaries(const StoredBlock& block, const BlockFormat& format,
                              std::span<std::byte> summaries) const {
+  const std::shared_lock lock(state_->content);
   const BlockEntry* entry = state_->FindHandle(block);
   if (entry == nullptr) return NotFound("block {} is no longer there", HexId(block.id));
   QWEN25_TRY(const SlotHeader header, state_->ReadHeader(*entry));
@@ -176,6 +222,7 @@ Status BlockStore::Summaries(const StoredBlock& block, const BlockFormat& format
 }
 
 Result<std::vector<int32_t>> BlockStore::Tokens(const StoredBlock& block) const {
+  const std::shared_lock lock(state_->content);
   const BlockEntry* entry = state_->FindHandle(block);
   if (entry == nullptr) return NotFound("block {} is no longer there", HexId(block.id));
   QWEN25_TRY(const SlotHeader header, state_->ReadHeader(*entry));
@@ -185,6 +232,7 @@ Result<std::vector<int32_t>> BlockStore::Tokens(const StoredBlock& block) const 
 Status BlockStore::Copy(const StoredBlock& block, const BlockFormat& format, std::span<int32_t> tokens,
                         std::span<std::byte* const> layers, std::span<std::byte> summaries) const {
   QWEN25_CHECK(tokens.size() == kSlotTokens && layers.size() == format.num_layers);
+  const std::shared_lock lock(state_->content);
   const BlockEntry* entry = state_->FindHandle(block);
   if (entry == nullptr) return NotFound("block {} is no longer there", HexId(block.id));
   QWEN25_TRY(const SlotHeader header, state_->ReadHeader(*entry));

@@ -5,7 +5,9 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
+#include <shared_mutex>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -33,8 +35,22 @@ struct BlockStore::State {
   std::unique_ptr<BlockCatalog> catalog;
   std::map<uint64_t, Slots> slots;  // by slot_bytes
   uint64_t used_bytes = 0;          // of all taken slots
-  std::atomic<bool> any_touched = false;
-  uint64_t num_eviction_walks = 0;
+  std::map<std::string, uint64_t, std::less<>> num_erasures;
+  std::atomic<uint64_t> num_eviction_walks = 0;
+
+  // Two locks, taken in this order. Whoever changes what is stored holds `writing` for the whole of it, and
+  // `content` exclusively for the moment in which the members above change. Whoever looks at them, or at
+  // mapped slots, shares `content`: flushing and the database's transactions stop nobody.
+  std::mutex writing;
+  mutable std::shared_mutex content;
+
+  // Uses that are counted before the next change.
+  struct Uses {
+    std::vector<BlockKey> read;     // each at a tick of its own
+    std::vector<BlockKey> touched;  // through the map, all at one tick
+  };
+  Uses uses;
+  std::mutex uses_mutex;
 
   explicit State(FolderLock folder_lock) : lock(std::move(folder_lock)) {}
 
@@ -57,16 +73,19 @@ struct BlockStore::State {
   }
   BlockEntry* FindHandle(const StoredBlock& block) const;
 
-  // Turns what Layer() has noted into uses.
-  void CountTouches();
+  // Turns what Read, Use and Layer have noted into uses.
+  void CountUses();
+  // Of a layer whose sum was right when `num_failures` pages could not be read: it is computed again after
+  // another failure, since the pages may be among what was right.
+  static uint8_t CheckMark(uint64_t num_failures) { return static_cast<uint8_t>(1 + num_failures % 255); }
   // What must go so that `num_new` slots of `slot_bytes` fit; kResourceExhausted where too little may go.
   Result<std::vector<BlockEntry*>> MakeRoom(uint64_t slot_bytes, uint64_t num_new,
                                             std::span<const BlockKey> new_parents);
   // Writes a new block into a slot that is taken for it.
   Result<std::unique_ptr<BlockEntry>> WriteBlock(Slots& into, const BlockKey& key, const BlockFormat& format,
                                                  const NewBlock& block, std::span<std::byte> buffer);
-  // Commits the change to the catalog; then empties the slots of what it removed. A slot that cannot be
-  // emptied is free all the same (SlotFile::Release).
+  // Commits the change to the catalog; then empties the slots that it gave up. A slot that cannot be emptied
+  // is free all the same (SlotFile::Release).
   Status Commit(BlockCatalog::Change change);
   // The same for a change that removes: afterwards no file holds a trace of what it removed.
   Status CommitWithoutTrace(BlockCatalog::Change change);
@@ -83,6 +102,8 @@ struct BlockStore::State {
   // Layers, and summaries unless empty.
   Status ReadBlock(const BlockEntry& entry, const SlotHeader& header, std::span<std::byte* const> layers,
                    std::span<std::byte> summaries) const;
+  // Removes a block that was found damaged at that slot, unless it was stored anew meanwhile.
+  Status RemoveDamaged(const BlockKey& key, uint32_t slot, uint64_t sequence);
   // Moves blocks to the lowest free slots.
   Status MoveToFront(Slots& of);
   // For messages.

@@ -1,6 +1,8 @@
 // The part of BlockStore that keeps it in order: pins, erasure, compaction, numbers, verification.
 #include <algorithm>
+#include <mutex>
 #include <set>
+#include <shared_mutex>
 
 #include "memory/block_store.h"
 #include "memory/block_store_state.h"
@@ -9,6 +11,7 @@ namespace qwen25 {
 
 Status BlockStore::Pin(std::string_view name_space, bool pinned) {
   QWEN25_RETURN_IF_ERROR(CheckNamespace(name_space));
+  const std::lock_guard writing(state_->writing);
   const BlockCatalog& catalog = *state_->catalog;
   const auto number = catalog.FindNamespace(name_space);
   if (number ? catalog.namespaces().at(*number).pinned == pinned : !pinned) return {};
@@ -18,6 +21,12 @@ Status BlockStore::Pin(std::string_view name_space, bool pinned) {
 }
 
 Status BlockStore::Erase(std::string_view name_space) {
+  const std::lock_guard writing(state_->writing);
+  {
+    // Also if nothing is stored: blocks may be on their way.
+    const std::unique_lock lock(state_->content);
+    ++state_->num_erasures[std::string(name_space)];
+  }
   BlockCatalog& catalog = *state_->catalog;
   const auto number = catalog.FindNamespace(name_space);
   if (!number) return {};
@@ -55,6 +64,7 @@ Status BlockStore::State::CommitWithoutTrace(BlockCatalog::Change change) {
 
 Result<size_t> BlockStore::RemovePassages(std::string_view name_space, const PassageFilter& removes,
                                           bool erase) {
+  const std::lock_guard writing(state_->writing);
   const auto number = state_->catalog->FindNamespace(name_space);
   BlockCatalog::Change change;
   for (const auto& [key, entry] : state_->catalog->entries()) {
@@ -72,34 +82,22 @@ Result<size_t> BlockStore::RemovePassages(std::string_view name_space, const Pas
 
 Status BlockStore::State::MoveToFront(Slots& of) {
   BlockCatalog::Change change;
-  std::vector<uint32_t> left;
+  std::vector<uint32_t> targets;
   std::vector<std::byte> buffer(of.file.slot_bytes());
   Status status;
   for (size_t slot = of.owners.size(); slot-- > of.file.lowest_free() && status.ok();) {
     if (of.owners[slot] == nullptr) continue;
     // What cannot be read stays where it is.
     if (!of.file.Read(static_cast<uint32_t>(slot), 0, buffer).ok()) continue;
-    const uint32_t target = of.file.Take();
-    change.moved.emplace_back(of.owners[slot], target);
-    left.push_back(static_cast<uint32_t>(slot));
-    status = of.file.Write(target, buffer);
+    targets.push_back(of.file.Take());
+    change.moved.emplace_back(of.owners[slot], targets.back());
+    status = of.file.Write(targets.back(), buffer);
   }
-  if (left.empty()) return {};
-  const auto moved = change.moved;
+  if (targets.empty()) return {};
   if (status.ok()) status = of.file.Sync();
   if (status.ok()) status = Commit(std::move(change));
   if (!status.ok()) {
-    for (const auto& [entry, target] : moved) static_cast<void>(of.file.Release(target));
-    return status;
-  }
-  // All owners first: a slot that cannot be emptied must not leave others pointing to where nothing is.
-  for (size_t i = 0; i < moved.size(); ++i) {
-    of.owners[left[i]] = nullptr;
-    of.owners[moved[i].second] = moved[i].first;
-  }
-  for (const uint32_t slot : left) {
-    const Status released = of.file.Release(slot);
-    if (status.ok()) status = released;
+    for (const uint32_t slot : targets) static_cast<void>(of.file.Release(slot));
   }
   return status;
 }
@@ -110,12 +108,14 @@ Result<uint64_t> BlockStore::Compact() {
     for (const auto& [slot_bytes, of] : state_->slots) sum += of.file.DiskBytes();
     return sum;
   };
-  state_->CountTouches();
+  const std::lock_guard writing(state_->writing);
+  state_->CountUses();
   const uint64_t before = disk_bytes();
   for (auto& [slot_bytes, of] : state_->slots) {
     QWEN25_RETURN_IF_ERROR(state_->MoveToFront(of));
     QWEN25_RETURN_IF_ERROR(of.file.EmptyFreeSlots());
     QWEN25_RETURN_IF_ERROR(of.file.Sync());
+    const std::unique_lock lock(state_->content);
     of.owners.resize(of.file.end_slot());
   }
   QWEN25_RETURN_IF_ERROR(state_->catalog->Compact());
@@ -124,6 +124,7 @@ Result<uint64_t> BlockStore::Compact() {
 }
 
 BlockStoreStats BlockStore::Stats() const {
+  const std::shared_lock lock(state_->content);
   const BlockCatalog& catalog = *state_->catalog;
   BlockStoreStats stats = {.num_blocks = catalog.entries().size(),
                            .max_bytes = state_->max_bytes,
@@ -149,6 +150,7 @@ BlockStoreStats BlockStore::Stats() const {
 
 Result<BlockStoreReport> BlockStore::Verify(
     const std::function<bool(uint64_t done, uint64_t total)>& progress) const {
+  const std::shared_lock lock(state_->content);
   std::vector<const BlockEntry*> entries;
   for (const auto& [key, entry] : state_->catalog->entries()) entries.push_back(entry.get());
   // As they lie on the disk.

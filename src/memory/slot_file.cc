@@ -31,10 +31,11 @@ Result<SlotFile> SlotFile::Open(const std::filesystem::path& folder, uint64_t sl
     return InvalidArgument("{}: not a regular file", path);
   }
   file.file_bytes_ = static_cast<uint64_t>(info.st_size);
-  file.map_bytes_ = std::max<uint64_t>(max_slots * slot_bytes, file.file_bytes_);
+  file.map_bytes_ = std::max<uint64_t>(max_slots * slot_bytes, static_cast<uint64_t>(info.st_size));
   void* map = ::mmap(nullptr, file.map_bytes_, PROT_READ, MAP_SHARED, descriptor, 0);
   if (map == MAP_FAILED) return ErrnoStatus(errno, "map", path);
   file.map_ = static_cast<const std::byte*>(map);
+  file.guard_ = MapGuard(file.map_, file.map_bytes_, file.failures_.get());
   return file;
 }
 
@@ -42,14 +43,18 @@ SlotFile::SlotFile(SlotFile&& other) noexcept
     : path_(std::move(other.path_)),
       descriptor_(std::exchange(other.descriptor_, -1)),
       slot_bytes_(other.slot_bytes_),
-      file_bytes_(other.file_bytes_),
+      file_bytes_(other.file_bytes_.load()),
       map_(std::exchange(other.map_, nullptr)),
       map_bytes_(other.map_bytes_),
+      failures_(std::move(other.failures_)),
+      repaired_failures_(other.repaired_failures_),
+      guard_(std::move(other.guard_)),
       free_(std::move(other.free_)),
       end_slot_(other.end_slot_),
       unsynced_(other.unsynced_) {}
 
 SlotFile::~SlotFile() {
+  guard_ = {};
   if (map_ != nullptr) ::munmap(const_cast<std::byte*>(map_), map_bytes_);
   if (descriptor_ >= 0) ::close(descriptor_);
 }
@@ -94,7 +99,7 @@ Status SlotFile::EmptyFreeSlots() {
 }
 
 Status SlotFile::Empty(uint64_t begin, uint64_t end) {
-  end = std::min(end, file_bytes_);
+  end = std::min(end, file_bytes_.load());
   if (begin >= end) return {};
   unsynced_ = true;
   if (::fallocate(descriptor_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(begin),
@@ -131,7 +136,7 @@ Status SlotFile::Write(uint32_t slot, std::span<const std::byte> bytes) {
     }
     bytes = bytes.subspan(static_cast<size_t>(written));
     offset += static_cast<uint64_t>(written);
-    file_bytes_ = std::max(file_bytes_, offset);
+    if (offset > file_bytes_) file_bytes_ = offset;
   }
   return {};
 }
@@ -155,6 +160,17 @@ Status SlotFile::Read(uint32_t slot, uint64_t offset, std::span<std::byte> bytes
     bytes = bytes.subspan(static_cast<size_t>(count));
     offset += static_cast<uint64_t>(count);
   }
+  return {};
+}
+
+Status SlotFile::RepairMap() {
+  const uint64_t failures = num_map_failures();
+  if (failures == repaired_failures_) return {};
+  void* const place = const_cast<std::byte*>(map_);
+  if (::mmap(place, map_bytes_, PROT_READ, MAP_SHARED | MAP_FIXED, descriptor_, 0) == MAP_FAILED) {
+    return ErrnoStatus(errno, "map again", path_);
+  }
+  repaired_failures_ = failures;
   return {};
 }
 

@@ -1,20 +1,24 @@
 // A file of equal slots, mapped for reading: where the blocks of one size lie.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <set>
 #include <span>
 #include <string>
 #include <utility>
 
+#include "base/map_guard.h"
 #include "base/status.h"
 
 namespace qwen25 {
 
 // Knows which slots are taken, not what is in them. Slots are written with system calls and read through
-// either those or the map, whose addresses stay for the life of this object.
+// either those or the map, whose addresses stay for the life of this object. One thread at a time changes it;
+// others may call Read, Map, Prefetch, num_map_failures and DiskBytes meanwhile.
 class SlotFile {
  public:
   // More than any file system has room for, and few enough to keep one pointer for each.
@@ -47,6 +51,12 @@ class SlotFile {
   // [slot_bytes], or nothing for a slot that is not mapped or lies beyond the end of the file.
   std::span<const std::byte> Map(uint32_t slot) const;
 
+  // How often a page of the map could not be read, since the disk failed or the file was cut short: it reads
+  // as zeros since then (map_guard.h). Changes while others read the map.
+  uint64_t num_map_failures() const { return failures_->load(std::memory_order_acquire); }
+  // After failures: makes the map show the file again. Nobody may be reading the map.
+  Status RepairMap();
+
   // Lets the system read a part of a mapped slot ahead of its use.
   void Prefetch(std::span<const std::byte> part) const;
 
@@ -68,9 +78,12 @@ class SlotFile {
   std::string path_;
   int descriptor_;
   uint64_t slot_bytes_;
-  uint64_t file_bytes_ = 0;
+  std::atomic<uint64_t> file_bytes_ = 0;
   const std::byte* map_ = nullptr;
   size_t map_bytes_ = 0;
+  std::unique_ptr<std::atomic<uint64_t>> failures_ = std::make_unique<std::atomic<uint64_t>>(0);
+  uint64_t repaired_failures_ = 0;
+  MapGuard guard_;
   std::set<uint32_t> free_;  // below end_slot_
   uint32_t end_slot_ = 0;
   bool unsynced_ = false;

@@ -8,6 +8,7 @@
 #include <array>
 #include <cerrno>
 #include <climits>
+#include <condition_variable>
 #include <mutex>
 #include <utility>
 
@@ -23,6 +24,8 @@ struct Fault {
 
 std::mutex mutex;
 std::array<Fault, static_cast<size_t>(SystemCall::kNumCalls)> faults;
+std::condition_variable changed;
+bool pauses_syncs = false, is_paused = false;
 bool notes_folders = false;
 std::vector<std::string> synced_folders;
 
@@ -55,6 +58,14 @@ void NoteFolder(int descriptor) {
   if (count > 0) synced_folders.emplace_back(path, static_cast<size_t>(count));
 }
 
+void PauseIfWanted() {
+  std::unique_lock lock(mutex);
+  if (!pauses_syncs || is_paused) return;
+  is_paused = true;
+  changed.notify_all();
+  changed.wait(lock, [] { return !pauses_syncs; });
+}
+
 long Call(SystemCall call, long number, long a, long b, long c, long d) {
   if (const int error = ErrorOf(call); error != 0) {
     errno = error;
@@ -79,6 +90,23 @@ FailingCalls::~FailingCalls() {
 size_t FailingCalls::num_failed() const {
   const std::lock_guard lock(mutex);
   return FaultOf(call_).num_failed;
+}
+
+PausedSyncs::PausedSyncs() {
+  const std::lock_guard lock(mutex);
+  pauses_syncs = true;
+  is_paused = false;
+}
+
+PausedSyncs::~PausedSyncs() {
+  const std::lock_guard lock(mutex);
+  pauses_syncs = false;
+  changed.notify_all();
+}
+
+void PausedSyncs::WaitForOne() {
+  std::unique_lock lock(mutex);
+  changed.wait(lock, [] { return is_paused; });
 }
 
 SyncedFolders::SyncedFolders() {
@@ -124,12 +152,14 @@ ssize_t pwrite(int descriptor, const void* from, size_t count, off_t offset) {
 }
 
 int fsync(int descriptor) {
+  qwen25::PauseIfWanted();
   const int result = static_cast<int>(Call(SystemCall::kSync, SYS_fsync, descriptor, 0, 0, 0));
   if (result == 0) qwen25::NoteFolder(descriptor);
   return result;
 }
 
 int fdatasync(int descriptor) {
+  qwen25::PauseIfWanted();
   return static_cast<int>(Call(SystemCall::kSync, SYS_fdatasync, descriptor, 0, 0, 0));
 }
 

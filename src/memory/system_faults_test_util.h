@@ -27,6 +27,18 @@ class FailingCalls {
   SystemCall call_;
 };
 
+// While it lives, the first flush (fsync, fdatasync) waits.
+class PausedSyncs {
+ public:
+  PausedSyncs();
+  ~PausedSyncs();
+  PausedSyncs(const PausedSyncs&) = delete;
+  PausedSyncs& operator=(const PausedSyncs&) = delete;
+
+  // Until a thread is in one.
+  void WaitForOne();
+};
+
 // While it lives, notes the folders that were flushed (fsync).
 class SyncedFolders {
  public:
