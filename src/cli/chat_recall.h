@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "cli/load_model.h"
 #include "cli/note_blocks.h"
+#include "infer/load_model.h"
 #include "memory/block_store.h"
 #include "memory/recalled_blocks.h"
 

@@ -9,7 +9,7 @@
 
 #include "base/hash.h"
 #include "cli/flags/memory_flags.h"
-#include "cli/load_model.h"
+#include "infer/load_model.h"
 #include "knowledge/note_passages.h"
 #include "memory/block_store.h"
 

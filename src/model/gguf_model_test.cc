@@ -1,4 +1,5 @@
 #include "model/gguf_model.h"
+#include "model/open_weights.h"
 
 #include <rapidcheck.h>
 
@@ -16,7 +17,7 @@ class GgufModelTest : public testing::Test {
  protected:
   // Writes a fixture's model as GGUF.
   void Write(const std::string& fixture, GgmlType type) {
-    const auto source = WeightsReader::Open(kFixtures / fixture);
+    const auto source = OpenWeights(kFixtures / fixture);
     ASSERT_OK(source);
     GgufMetadata metadata;
     SetGgufConfig((*source)->config(), metadata);

@@ -8,7 +8,7 @@
 #include "base/test_util.h"
 #include "model/decoder.h"
 #include "model/gguf_model.h"
-#include "model/weights_reader.h"
+#include "model/open_weights.h"
 
 namespace qwen25 {
 namespace {
@@ -72,7 +72,7 @@ TEST_F(HeadRoutingModelTest, SurvivesSavingAndOtherProgramsRefuseIt) {
                        Model::LoadPacked(directory.path(), WeightFormat::kFloat32, threads_));
   EXPECT_EQ(Loss(exact, false).sum, Loss(model, false).sum);
 
-  ASSERT_OK_AND_ASSIGN(const auto source, WeightsReader::Open(directory.path()));
+  ASSERT_OK_AND_ASSIGN(const auto source, OpenWeights(directory.path()));
   EXPECT_ERROR_CONTAINS(
       WriteGgufModel(directory / "model.gguf", *source, GgmlType::kF16, false, {}, threads_, {}),
       "no GGUF program runs");

@@ -3,8 +3,8 @@
 
 #include "base/file.h"
 #include "model/model.h"
+#include "model/open_weights.h"
 #include "model/packed_cache.h"
-#include "model/weights_reader.h"
 #include "store/safetensors.h"
 
 namespace qwen25 {
@@ -15,7 +15,7 @@ constexpr const char* kPackedCacheVersion = "2";  // another one where the layou
 }  // namespace
 
 Result<Model> Model::Load(const std::filesystem::path& path, bool with_gradients) {
-  QWEN25_TRY(const std::unique_ptr<WeightsReader> source, WeightsReader::Open(path));
+  QWEN25_TRY(const std::unique_ptr<WeightsReader> source, OpenWeights(path));
   QWEN25_RETURN_IF_ERROR(source->Check(ParametersOf(source->config())));
   Model model(source->config(), with_gradients);
   for (const NamedParameter& named : model.parameters()) {
@@ -26,7 +26,7 @@ Result<Model> Model::Load(const std::filesystem::path& path, bool with_gradients
 
 Result<Model> Model::LoadPacked(const std::filesystem::path& path, std::optional<WeightFormat> format,
                                 ThreadPool& threads) {
-  QWEN25_TRY(const std::unique_ptr<WeightsReader> source, WeightsReader::Open(path));
+  QWEN25_TRY(const std::unique_ptr<WeightsReader> source, OpenWeights(path));
   QWEN25_RETURN_IF_ERROR(source->Check(ParametersOf(source->config())));
   Model model(source->config(), Storage::kPacked);
   const std::vector<WeightFormat> formats = model.ChooseFormats(*source, format);

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <filesystem>
-#include <memory>
 #include <span>
 #include <string_view>
 
@@ -20,10 +19,6 @@ class GgufWeights;
 class WeightsReader {
  public:
   virtual ~WeightsReader() = default;
-
-  // A file called *.gguf, else a folder. What the file or folder describes is checked; its weights are not
-  // yet.
-  static Result<std::unique_ptr<WeightsReader>> Open(const std::filesystem::path& path);
 
   virtual const ModelConfig& config() const = 0;
   // Every parameter of the model that config() describes must be there in its shape, and nothing else.

@@ -12,6 +12,7 @@
 #include "data/recall_task.h"
 #include "data/shards/loader.h"
 #include "infer/passages.h"
+#include "infer/session.h"
 #include "memory/block_store.h"
 #include "memory/recalled_blocks.h"
 #include "memory/spill_file.h"
@@ -317,7 +318,10 @@ Status RunRecallBench(const RecallBenchFlags& flags) {
         "--length must be at least 16, --depths 1 to {} less --notes, --histories at least 1",
         RecallVocabulary::kNumKeys);
   }
-  QWEN25_TRY(const std::unique_ptr<InferenceEngine> engine, LoadEngine(flags.model));
+  QWEN25_TRY(const ModelSource source, flags.model.Source());
+  std::vector<std::string> remarks;
+  QWEN25_TRY(const std::unique_ptr<InferenceEngine> engine, LoadEngine(source, remarks));
+  PrintNotes(remarks);
   if (engine->model().config().vocab_size < static_cast<uint32_t>(RecallVocabulary::kSize)) {
     return InvalidArgument("{}: the model has {} tokens and the task {}: train one on --write-data",
                            flags.model.directory, engine->model().config().vocab_size,

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "base/status.h"
-#include "cli/load_model.h"
+#include "cli/flags/model_flags.h"
 
 namespace qwen25 {
 

@@ -9,11 +9,11 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "cli/bench/bench_inference.h"
-#include "cli/gguf_tokenizer_io.h"
 #include "infer/drafter.h"
 #include "infer/session.h"
 #include "infer/speculation.h"
 #include "kernels/isa.h"
+#include "pretrained/load_tokenizer.h"
 
 namespace qwen25 {
 namespace {

@@ -13,7 +13,7 @@
 #include "cli/bench/bench_retrieval.h"
 #include "cli/bench/bench_routing.h"
 #include "cli/bench/bench_speculation.h"
-#include "cli/load_model.h"
+#include "cli/flags/model_flags.h"
 #include "cli/verb.h"
 #include "kernels/isa.h"
 #include "model/decoder.h"

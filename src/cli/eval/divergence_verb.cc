@@ -5,12 +5,12 @@
 
 #include "base/json.h"
 #include "base/progress.h"
-#include "cli/gguf_tokenizer_io.h"
-#include "cli/load_model.h"
 #include "cli/terminal/interrupt.h"
 #include "cli/verb.h"
 #include "data/read/text_files.h"
 #include "model/decoder.h"
+#include "pretrained/load_tokenizer.h"
+#include "pretrained/tokenizer_fit.h"
 
 namespace qwen25 {
 namespace {

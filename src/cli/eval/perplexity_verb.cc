@@ -6,8 +6,7 @@
 #include <vector>
 
 #include "base/progress.h"
-#include "cli/gguf_tokenizer_io.h"
-#include "cli/load_model.h"
+#include "cli/flags/model_flags.h"
 #include "cli/terminal/interrupt.h"
 #include "cli/verb.h"
 #include "data/read/text_files.h"
@@ -15,6 +14,7 @@
 #include "memory/block_pool.h"
 #include "model/decoder.h"
 #include "model/model.h"
+#include "pretrained/load_tokenizer.h"
 #include "text/tokenizer.h"
 
 namespace qwen25 {

@@ -3,10 +3,12 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/progress.h"
-#include "cli/load_model.h"
+#include "cli/flags/model_flags.h"
+#include "cli/flags/text_flag.h"
 #include "cli/routing_map.h"
 #include "cli/terminal/interrupt.h"
 #include "cli/verb.h"
+#include "infer/session.h"
 
 namespace qwen25 {
 namespace {

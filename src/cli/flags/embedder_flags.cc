@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <sstream>
 
+#include "cli/flags/model_flags.h"
 #include "knowledge/command_embedder.h"
 #include "knowledge/hashed_embedder.h"
 #include "knowledge/model_embedder.h"

@@ -6,7 +6,7 @@
 #include <memory>
 #include <string>
 
-#include "cli/load_model.h"
+#include "infer/load_model.h"
 #include "knowledge/embedder.h"
 #include "knowledge/note_store.h"
 

@@ -1,6 +1,6 @@
 #include <memory>
 
-#include "cli/gguf_export.h"
+#include "cli/model/export_on_terminal.h"
 #include "cli/verb.h"
 #include "model/model.h"
 #include "model/weights_reader.h"
@@ -29,9 +29,9 @@ Status RunConvert(const ConvertFlags& flags) {
   QWEN25_TRY(const DType dtype, ParseWeightDType(flags.dtype));
   const bool is_model = std::filesystem::is_directory(flags.input) || IsGgufPath(flags.input);
   if (is_model && IsGgufPath(flags.output)) {
-    QWEN25_RETURN_IF_ERROR(ExportGguf(flags.input, flags.output, GgmlTypeOf(dtype), false));
+    QWEN25_RETURN_IF_ERROR(ExportGgufOnTerminal(flags.input, flags.output, GgmlTypeOf(dtype), false));
   } else if (is_model) {
-    QWEN25_RETURN_IF_ERROR(ConvertToFolder(flags.input, flags.output, dtype));
+    QWEN25_RETURN_IF_ERROR(ConvertToFolderOnTerminal(flags.input, flags.output, dtype));
   } else if (IsGgufPath(flags.output)) {
     return InvalidArgument("{}: convert a llama2.c checkpoint to a folder first, and that to GGUF",
                            flags.output);

@@ -1,7 +1,7 @@
 #include <memory>
 
 #include "base/dtype.h"
-#include "cli/gguf_export.h"
+#include "cli/model/export_on_terminal.h"
 #include "cli/verb.h"
 #include "model/model.h"
 #include "model/weights_reader.h"
@@ -48,7 +48,8 @@ Result<Format> FindFormat(const std::string& name) {
 Status RunQuantize(const QuantizeFlags& flags) {
   QWEN25_TRY(const Format format, FindFormat(flags.format));
   if (IsGgufPath(flags.output)) {
-    QWEN25_RETURN_IF_ERROR(ExportGguf(flags.model, flags.output, format.type, format.search_scales));
+    QWEN25_RETURN_IF_ERROR(
+        ExportGgufOnTerminal(flags.model, flags.output, format.type, format.search_scales));
   } else {
     const DType dtype = format.type == GgmlType::kF16    ? DType::kF16
                         : format.type == GgmlType::kBF16 ? DType::kBF16
@@ -60,7 +61,7 @@ Status RunQuantize(const QuantizeFlags& flags) {
           "that ends in .gguf",
           flags.output, flags.format);
     }
-    QWEN25_RETURN_IF_ERROR(ConvertToFolder(flags.model, flags.output, dtype));
+    QWEN25_RETURN_IF_ERROR(ConvertToFolderOnTerminal(flags.model, flags.output, dtype));
   }
   fmt::print("{} -> {} ({})\n", flags.model, flags.output, flags.format);
   return {};

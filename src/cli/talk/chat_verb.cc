@@ -9,11 +9,13 @@
 #include "cli/chat_notes.h"
 #include "cli/chat_recall.h"
 #include "cli/flags/memory_flags.h"
+#include "cli/flags/model_flags.h"
+#include "cli/flags/sampling_flags.h"
 #include "cli/flags/speculation_flags.h"
-#include "cli/load_model.h"
 #include "cli/terminal/interrupt.h"
 #include "cli/terminal/line_reader.h"
 #include "cli/verb.h"
+#include "infer/generate.h"
 #include "knowledge/dialogue/dialogue_log.h"
 #include "text/chat_template.h"
 
@@ -23,7 +25,7 @@ namespace {
 struct ChatFlags {
   ModelFlags model;
   SamplingFlags sampling;
-  SpeculationFlags speculation;
+  DraftChoice speculation;
   MemoryFlags memory;
   ChatNotesFlags notes;
   std::string system;

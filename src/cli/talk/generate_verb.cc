@@ -2,10 +2,13 @@
 
 #include "base/json.h"
 #include "cli/flags/memory_flags.h"
+#include "cli/flags/model_flags.h"
+#include "cli/flags/sampling_flags.h"
 #include "cli/flags/speculation_flags.h"
-#include "cli/load_model.h"
+#include "cli/flags/text_flag.h"
 #include "cli/terminal/interrupt.h"
 #include "cli/verb.h"
+#include "infer/generate.h"
 
 namespace qwen25 {
 namespace {
@@ -13,7 +16,7 @@ namespace {
 struct GenerateFlags {
   ModelFlags model;
   SamplingFlags sampling;
-  SpeculationFlags speculation;
+  DraftChoice speculation;
   MemoryFlags memory;
   std::optional<std::string> prompt;
   std::string prompt_file;

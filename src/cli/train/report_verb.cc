@@ -1,8 +1,9 @@
 #include <charconv>
 #include <memory>
 
-#include "cli/load_model.h"
+#include "cli/flags/model_flags.h"
 #include "cli/verb.h"
+#include "infer/generate.h"
 #include "train/run_report.h"
 
 namespace qwen25 {

@@ -1,6 +1,5 @@
-#include "cli/gguf_tokenizer_io.h"
+#include "pretrained/gguf_tokenizer_io.h"
 
-#include "model/weights_reader.h"
 #include "text/gguf_tokenizer.h"
 
 namespace qwen25 {
@@ -114,14 +113,6 @@ Status SetGgufTokenizer(const Tokenizer& tokenizer, const ModelConfig& config, c
   }
   if (!parts.chat_template.empty()) metadata.SetString("tokenizer.chat_template", parts.chat_template);
   return {};
-}
-
-Result<Tokenizer> LoadTokenizer(const std::filesystem::path& path) {
-  if (IsGgufPath(path)) {
-    QWEN25_TRY(const GgufFiles files, GgufFiles::Open(path));
-    return ReadGgufTokenizer(files, path.string());
-  }
-  return Tokenizer::Load(path);
 }
 
 }  // namespace qwen25

@@ -1,4 +1,4 @@
-#include "infer/generation_config.h"
+#include "pretrained/generation_config.h"
 
 #include "base/test_util.h"
 

@@ -9,7 +9,7 @@
 
 #include "base/json.h"
 #include "base/status.h"
-#include "infer/sampler.h"
+#include "pretrained/sampling_options.h"
 
 namespace qwen25 {
 

@@ -1,11 +1,12 @@
-#include "cli/gguf_export.h"
+#include "pretrained/export_model.h"
 
 #include <filesystem>
 
 #include "base/file.h"
-#include "base/progress.h"
-#include "cli/gguf_tokenizer_io.h"
 #include "model/gguf_model.h"
+#include "model/open_weights.h"
+#include "pretrained/gguf_tokenizer_io.h"
+#include "pretrained/load_tokenizer.h"
 
 namespace qwen25 {
 namespace {
@@ -16,18 +17,8 @@ bool IsAboutTheFile(std::string_view key) {
          key.starts_with("split.") || key.starts_with("quantize.");
 }
 
-// A folder's tokenizer, with the chat template that stands in a file of its own.
-Result<Tokenizer> LoadFolderTokenizer(const std::filesystem::path& folder) {
-  QWEN25_TRY(Tokenizer tokenizer, Tokenizer::Load(folder));
-  const std::filesystem::path jinja = folder / "chat_template.jinja";
-  std::error_code ignored;
-  if (!std::filesystem::exists(jinja, ignored)) return tokenizer;
-  TokenizerSpec spec = tokenizer.spec();
-  QWEN25_TRY(spec.chat_template, ReadFile(jinja));
-  return Tokenizer::FromSpec(std::move(spec), folder.string());
-}
-
-Result<GgufMetadata> MetadataOf(const WeightsReader& source, const std::string& input) {
+Result<GgufMetadata> MetadataOf(const WeightsReader& source, const std::string& input,
+                                std::vector<std::string>& remarks) {
   GgufMetadata metadata;
   if (source.gguf() != nullptr) {
     for (const auto& [key, value] : source.gguf()->files().metadata()) {
@@ -43,7 +34,7 @@ Result<GgufMetadata> MetadataOf(const WeightsReader& source, const std::string& 
   if (tokenizer.ok()) {
     QWEN25_RETURN_IF_ERROR(SetGgufTokenizer(*tokenizer, source.config(), input, metadata));
   } else if (tokenizer.status().code() == StatusCode::kNotFound) {
-    fmt::print(stderr, "note: {}: the file will hold no tokenizer\n", tokenizer.status().message());
+    remarks.push_back(fmt::format("{}: the file holds no tokenizer", tokenizer.status().message()));
   } else {
     return tokenizer.status();
   }
@@ -71,30 +62,36 @@ Status CheckDifferent(const std::string& input, const std::string& output) {
 
 }  // namespace
 
-Status ExportGguf(const std::string& input, const std::string& output, GgmlType type, bool search_scales) {
+Result<ExportRemarks> ExportGguf(const std::string& input, const std::string& output, GgmlType type,
+                                 bool search_scales, const ExportProgress& progress) {
   QWEN25_RETURN_IF_ERROR(CheckDifferent(input, output));
-  QWEN25_TRY(const std::unique_ptr<WeightsReader> source, WeightsReader::Open(input));
-  QWEN25_TRY(GgufMetadata metadata, MetadataOf(*source, input));
+  QWEN25_TRY(const std::unique_ptr<WeightsReader> source, OpenWeights(input));
+  ExportRemarks remarks;
+  QWEN25_TRY(GgufMetadata metadata, MetadataOf(*source, input, remarks));
   ThreadPool threads(DefaultNumThreads());
-  Progress progress("write", "MB", 0);
-  return WriteGgufModel(output, *source, type, search_scales, std::move(metadata), threads,
-                        [&](uint64_t done, uint64_t total) {
-                          constexpr uint64_t kMegabyte = 1'000'000;
-                          progress.set_total((total + kMegabyte - 1) / kMegabyte);
-                          progress.Update((done + kMegabyte - 1) / kMegabyte);
-                        });
+  QWEN25_RETURN_IF_ERROR(
+      WriteGgufModel(output, *source, type, search_scales, std::move(metadata), threads, progress));
+  return remarks;
 }
 
-Status ConvertToFolder(const std::string& input, const std::string& output, DType dtype) {
+Result<ExportRemarks> ConvertToFolder(const std::string& input, const std::string& output, DType dtype) {
   QWEN25_RETURN_IF_ERROR(CheckDifferent(input, output));
   QWEN25_TRY(const Model model, Model::Load(input));
   QWEN25_RETURN_IF_ERROR(model.Save(output, dtype));
-  if (!IsGgufPath(input)) return CopySideFiles(input, output);
+  ExportRemarks remarks;
+  if (!IsGgufPath(input)) {
+    QWEN25_RETURN_IF_ERROR(CopySideFiles(input, output));
+    return remarks;
+  }
   const Result<Tokenizer> tokenizer = LoadTokenizer(input);
-  if (tokenizer.ok()) return tokenizer->Save(output);
-  if (tokenizer.status().code() != StatusCode::kNotFound) return tokenizer.status();
-  fmt::print(stderr, "note: {}: the folder will hold no tokenizer\n", tokenizer.status().message());
-  return {};
+  if (tokenizer.ok()) {
+    QWEN25_RETURN_IF_ERROR(tokenizer->Save(output));
+  } else if (tokenizer.status().code() == StatusCode::kNotFound) {
+    remarks.push_back(fmt::format("{}: the folder holds no tokenizer", tokenizer.status().message()));
+  } else {
+    return tokenizer.status();
+  }
+  return remarks;
 }
 
 }  // namespace qwen25

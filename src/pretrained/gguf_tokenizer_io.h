@@ -1,7 +1,6 @@
 // Tokenizers between GGUF metadata (store) and Tokenizer (text), which do not know each other.
 #pragma once
 
-#include <filesystem>
 #include <string>
 
 #include "model/config.h"
@@ -16,8 +15,5 @@ Result<Tokenizer> ReadGgufTokenizer(const GgufFiles& files, const std::string& o
 // Adds the tokenizer's keys. The special tokens that it does not name are the configuration's.
 Status SetGgufTokenizer(const Tokenizer& tokenizer, const ModelConfig& config, const std::string& origin,
                         GgufMetadata& metadata);
-
-// The tokenizer of a GGUF file, or of what Tokenizer::Load takes.
-Result<Tokenizer> LoadTokenizer(const std::filesystem::path& path);
 
 }  // namespace qwen25

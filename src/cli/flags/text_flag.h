@@ -1,0 +1,16 @@
+// A text from a flag, a file or a pipe.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "base/status.h"
+
+namespace qwen25 {
+
+// The text itself, the content of the file, or standard input for a file called "-". kInvalidArgument when
+// neither or both are given.
+Result<std::string> ReadTextFlag(const std::optional<std::string>& text, const std::string& file,
+                                 const char* what);
+
+}  // namespace qwen25

@@ -1,0 +1,16 @@
+// What convert and quantize share: pretrained/export_model.h, with progress and notes on standard error.
+#pragma once
+
+#include <string>
+
+#include "base/dtype.h"
+#include "base/ggml_type.h"
+#include "base/status.h"
+
+namespace qwen25 {
+
+Status ExportGgufOnTerminal(const std::string& input, const std::string& output, GgmlType type,
+                            bool search_scales);
+Status ConvertToFolderOnTerminal(const std::string& input, const std::string& output, DType dtype);
+
+}  // namespace qwen25

@@ -1,0 +1,50 @@
+#include "infer/load_model.h"
+
+#include "model/weights_reader.h"
+
+namespace qwen25 {
+
+Result<std::unique_ptr<InferenceEngine>> LoadEngine(const ModelSource& source,
+                                                    std::vector<std::string>& /*remarks*/,
+                                                    std::shared_ptr<ThreadPool> threads) {
+  if (!IsGgufPath(source.path) && !std::filesystem::is_directory(source.path)) {
+    return NotFound(
+        "{}: there is no such model folder; give one that holds config.json, model.safetensors and "
+        "tokenizer.json, or a .gguf file",
+        source.path.string());
+  }
+  if (!threads) {
+    threads =
+        std::make_shared<ThreadPool>(source.num_threads == 0 ? DefaultNumThreads() : source.num_threads);
+  }
+  QWEN25_TRY(Model model, Model::LoadPacked(source.path, source.format, *threads));
+  if (source.cache_weights) QWEN25_RETURN_IF_ERROR(model.WritePackedCache(source.path));
+  const bool narrow = model.layers[0].down_proj.packed.format != WeightFormat::kFloat32;
+  const KvFormat kv = source.kv.value_or(narrow ? KvFormat::kFloat16 : KvFormat::kFloat32);
+  InferenceEngine::Options options = {.threads = std::move(threads),
+                                      .max_context_tokens = source.max_context_tokens,
+                                      .kv_format = kv,
+                                      .routing = source.routing,
+                                      .keep_summaries = source.keep_summaries,
+                                      .recall_window = source.recall_window,
+                                      .spill_directory = source.spill_directory,
+                                      .history_bytes = source.history_bytes,
+                                      .working_bytes = source.working_bytes};
+  QWEN25_RETURN_IF_ERROR(InferenceEngine::Check(model.config(), options));
+  return std::make_unique<InferenceEngine>(std::move(model), options);
+}
+
+Result<LoadedModel> LoadModel(const ModelSource& source, std::shared_ptr<ThreadPool> threads) {
+  std::vector<std::string> remarks;
+  QWEN25_TRY(std::unique_ptr<InferenceEngine> engine, LoadEngine(source, remarks, std::move(threads)));
+  QWEN25_TRY(Companions beside, LoadCompanions(source.path, engine->model().config()));
+  remarks.insert(remarks.end(), beside.remarks.begin(), beside.remarks.end());
+  return LoadedModel{.engine = std::move(engine),
+                     .tokenizer = std::move(beside.tokenizer),
+                     .default_system = std::move(beside.default_system),
+                     .sampling = beside.sampling,
+                     .stop_tokens = std::move(beside.stop_tokens),
+                     .remarks = std::move(remarks)};
+}
+
+}  // namespace qwen25

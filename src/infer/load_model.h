@@ -1,0 +1,49 @@
+// A model folder or file, made ready to generate.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "infer/engine.h"
+#include "pretrained/companions.h"
+
+namespace qwen25 {
+
+// Which model is loaded, and how it runs.
+struct ModelSource {
+  std::filesystem::path path;          // a folder, or a .gguf file
+  std::optional<WeightFormat> format;  // none: as stored
+  bool cache_weights = false;          // write the packed weights beside the model (packed_cache.h)
+  uint32_t num_threads = 0;            // 0: every core that this process may use
+  std::optional<KvFormat> kv;          // none: float16 unless the weights are float32
+  // The rest is InferenceEngine::Options'.
+  uint32_t max_context_tokens = 0;
+  std::optional<RoutingPolicy> routing;
+  bool keep_summaries = false;
+  uint32_t recall_window = 0;
+  uint64_t history_bytes = uint64_t{16} << 30;
+  size_t working_bytes = size_t{256} << 20;
+  std::string spill_directory;
+};
+
+// A model with what stands beside its weights (companions.h says what each field is).
+struct LoadedModel {
+  std::unique_ptr<InferenceEngine> engine;
+  Tokenizer tokenizer;
+  std::optional<std::string> default_system;
+  SamplingOptions sampling;
+  std::vector<int32_t> stop_tokens;
+  std::vector<std::string> remarks;  // what a user should know, a sentence each
+};
+// Errors name the file and what to do. `threads`: those of another engine, for a draft model; null: its own.
+Result<LoadedModel> LoadModel(const ModelSource& source, std::shared_ptr<ThreadPool> threads = nullptr);
+
+// The same without a tokenizer. Remarks are added to `remarks`.
+Result<std::unique_ptr<InferenceEngine>> LoadEngine(const ModelSource& source,
+                                                    std::vector<std::string>& remarks,
+                                                    std::shared_ptr<ThreadPool> threads = nullptr);
+
+}  // namespace qwen25

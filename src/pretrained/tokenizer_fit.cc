@@ -1,0 +1,23 @@
+#include "pretrained/tokenizer_fit.h"
+
+#include <algorithm>
+
+namespace qwen25 {
+
+Status CheckTokenizerFits(const Tokenizer& tokenizer, const ModelConfig& config, std::string_view origin) {
+  if (tokenizer.vocab_size() <= config.vocab_size) return {};
+  return InvalidArgument(
+      "{}: the tokenizer has {} entries and the model only {} rows of embeddings; they do not belong "
+      "together",
+      origin, tokenizer.vocab_size(), config.vocab_size);
+}
+
+std::optional<int32_t> FirstDifferentToken(const Tokenizer& a, const Tokenizer& b) {
+  const auto count = static_cast<int32_t>(std::max(a.vocab_size(), b.vocab_size()));
+  for (int32_t id = 0; id < count; ++id) {
+    if (a.TokenBytes(id) != b.TokenBytes(id) || a.IsSpecial(id) != b.IsSpecial(id)) return id;
+  }
+  return std::nullopt;
+}
+
+}  // namespace qwen25
