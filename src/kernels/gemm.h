@@ -3,8 +3,8 @@
 // Why not a library: each element of the result is summed in one fixed order (blocks of kGemmBlockK products,
 // each block a chain of fused multiply-adds in ascending order), whatever the other dimensions, the threads
 // or the tiling are. That is what makes a sequence's numbers independent of the rest of its batch and a
-// training run independent of the number of threads (DESIGN §2.7), and it costs no speed: docs/benchmarks.md,
-// "Matrix products".
+// training run independent of the number of threads (docs/design.md, "Numbers do not depend on company"). It
+// costs no speed (docs/benchmarks.md, "Matrix products").
 #pragma once
 
 #include <cstddef>

@@ -1,4 +1,4 @@
-// Names of KV blocks by what is in them (DESIGN §2.5).
+// Names of KV blocks by what is in them (docs/memory.md, "Names of blocks").
 #pragma once
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// KV blocks in RAM: the working tier of memory (DESIGN §6).
+// KV blocks in RAM: the working tier of memory (docs/memory.md, "Four kinds of memory").
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,5 @@
-// KV blocks on disk: the persistent tier of memory (DESIGN §6). Format: docs/formats/kv_blocks.md.
+// KV blocks on disk: the persistent tier of memory (docs/memory.md, "KV blocks on disk"). Format:
+// docs/formats/kv_blocks.md.
 //
 // Blocks lie in files of equal slots, one file per slot size, which are mapped and read without copying; an
 // LMDB database says which block is in which slot. A slot is written and flushed before the transaction that

@@ -1,4 +1,5 @@
-// A store that several threads use: what a writer does must not stop readers, nor pull blocks from under them.
+// A store that several threads use: what a writer does must not stop readers, nor pull blocks from under
+// them.
 #include <gtest/gtest.h>
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// The one forward pass: training, scoring and serving all run it (DESIGN §2.1).
+// The one forward pass: training, scoring and serving all run it (docs/design.md, "One forward pass").
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,5 @@
-// The tape: forward ops record themselves, backward walks the records in reverse (DESIGN §2.12).
+// The tape: forward ops record themselves, backward walks the records in reverse (docs/design.md, "Ops with
+// exact gradients on a tape").
 #pragma once
 
 #include <cstddef>

@@ -1,5 +1,5 @@
-// The one kind of batch there is (DESIGN §2.2): token rows of several sequences laid end to end, never
-// padded.
+// The one kind of batch there is: token rows of several sequences laid end to end, never padded
+// (docs/design.md, "Every batch is ragged").
 #pragma once
 
 #include <cstddef>

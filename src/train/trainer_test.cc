@@ -348,8 +348,9 @@ class ByteSource : public BatchSource {
   size_t next_ = 0;
 };
 
-// DESIGN §4: the depth and head count of the flagship train without diverging, on real text.
-// One thread: some 100,000 short loops would wait for each other where the machine runs other tests too.
+// The depth and head count of the flagship train without diverging, on real text (docs/design.md, "The
+// model"). One thread: some 100,000 short loops would wait for each other where the machine runs other tests
+// too.
 TEST(TrainerTest, Narrow128LearnsOver20Steps) {
   if (!QWEN25_COUNTS_ALLOCATIONS)
     GTEST_SKIP() << "SKIPPED: 128 layers take minutes under a sanitizer, which sees "
