@@ -7,7 +7,7 @@
 // multiply-adds in ascending order, blocks are walked in ascending order, and a key that a row does not see
 // has a probability of exactly 0. That holds in the forward direction for keys and values that are not
 // finite, too: NaN in a later token does not reach an earlier one. In the backward direction it does reach
-// the tile. Scores live in units of log2, so that their exponential is a power of two.
+// the tile. Scores are in units of log2, so that their exponential is a power of two.
 #pragma once
 
 #include <algorithm>
@@ -25,12 +25,12 @@ struct RotaryAngles {
   const float *offset_cos, *offset_sin;  // [64, D/2] angles of a position inside its block
   const float *block_cos, *block_sin;    // [max_distance + 1, D/2] angles of a distance in whole blocks
   // The same, transposed and from far to near, so that those of consecutive blocks lie side by side:
-  // [D/2, descending_stride], with 64 more of the greatest distance before and of distance 0 behind.
+  // [D/2, descending_stride], with 64 more of the greatest distance before and of distance 0 after.
   const float *descending_cos, *descending_sin;
   size_t descending_stride;
-  size_t max_distance;  // in blocks; what lies farther away is seen at this distance
+  size_t max_distance;  // in blocks; keys farther away are seen at this distance
 
-  // Where `block` and those behind it stand in a row of the descending tables.
+  // Where `block` and those after it stand in a row of the descending tables.
   size_t DescendingIndex(size_t query_block, size_t block) const {
     const size_t distance = query_block - block;
     return distance >= max_distance + 64 ? 0 : max_distance + 64 - distance;
@@ -52,7 +52,7 @@ struct QueryTile {
   size_t first_offset() const { return first_position % kBlockTokens; }
   // Keys [0, Visible) are seen by the rows of a token; more, or as many, by those of later tokens.
   size_t Visible(size_t token) const { return std::max(first_position + token + 1, always_visible); }
-  // Of these, the ones in a block; 0 behind the last block that the token sees.
+  // Of these, the ones in a block; 0 after the last block that the token sees.
   size_t VisibleInBlock(size_t token, size_t block) const {
     const size_t visible = Visible(token), begin = block * kBlockTokens;
     return visible <= begin ? 0 : std::min(visible - begin, block_tokens);
@@ -61,8 +61,8 @@ struct QueryTile {
   size_t NumBlocks() const { return BlocksFor(Visible(num_tokens - 1)); }
 };
 
-// A tile has at most this many rows, or one token's where a group has more heads: q, k, v and the sums of a
-// tile stay in the second-level cache up to D = 128.
+// A tile has at most this many rows, or those of one token if a group has more heads: q, k, v and the sums
+// of a tile stay in the second-level cache up to D = 128.
 inline constexpr size_t kMaxTileRows = 64;
 // Tokens per tile, a power of two: tile borders are then at multiples of it in every sequence.
 constexpr size_t TokensPerTile(size_t heads_per_group) {
@@ -99,7 +99,7 @@ struct AttendState {
   float* factors;  // [R] what the current block scales earlier sums by
   float* scores;   // [12, 64] of a few rows
   float* scaled;   // [12, 64] the same times the scales of int8 values
-  // Where the block begins that is attended next, in the same format; null: not known. It comes from memory
+  // Address of the block that is attended next, in the same format; null: not known. It comes from memory
   // while this one is used.
   const void* next = nullptr;
 
@@ -145,7 +145,7 @@ void AttendToBlock(const QueryTile& tile, const RotaryAngles& rotary, const Half
 // codes.
 void AttendToBlock(const QueryTile& tile, const RotaryAngles& rotary, const Int8KvBlock& block,
                    const KvBlock& scratch, size_t block_index, const AttendState& state);
-// Writes the tile's outputs and, where `log_sums.data` is not null, per token and head the logarithm (base 2)
+// Writes the tile's outputs and, if `log_sums.data` is not null, per token and head the logarithm (base 2)
 // of the sum of the exponentials of its scores.
 void StoreOutputs(const QueryTile& tile, const AttendState& state, HeadRows<float> outputs,
                   HeadRows<float> log_sums);
@@ -157,7 +157,7 @@ void PowersOfTwo(size_t count, const float* x, float* y);
 
 // With s = scores (base e), p = softmax(s), o = p v, and dx for the gradient of x:
 //   dv = p^T do,  ds = p * (do v^T - delta),  delta = sum_d do * o,  dq = scale * ds k,  dk = scale * ds^T q
-// p comes again from the scores and the saved logarithm of their sum.
+// p is computed again from the scores and the saved logarithm of their sum.
 
 // One kv head of one block and its gradients, in scratch memory of KeyGradState::NumFloats.
 struct KeyGradState {

@@ -16,8 +16,8 @@ namespace qwen25 {
 void RmsNormRows(MatrixView<const float> x, const float* weight, float eps, size_t begin, size_t end,
                  MatrixView<float> y, float* r);
 
-// dx[t,d] (+)= r * (weight[d] * dy[t,d] - x[t,d] * r^2 * c), c = mean_d (weight * dy * x)[t,d]; added where
-// `add`, else overwritten. dweight[d] += sum over the rows of dy[t,d] * x[t,d] * r[t].
+// dx[t,d] (+)= r * (weight[d] * dy[t,d] - x[t,d] * r^2 * c), c = mean_d (weight * dy * x)[t,d]; added if
+// `add` is true, else overwritten. dweight[d] += sum over the rows of dy[t,d] * x[t,d] * r[t].
 void RmsNormBackwardRows(MatrixView<const float> dy, MatrixView<const float> x, const float* weight,
                          const float* r, size_t begin, size_t end, bool add, MatrixView<float> dx,
                          float* dweight);
@@ -36,7 +36,7 @@ double CrossEntropyRow(float* logits, size_t num_logits, int32_t target, float d
 // total[c] += sum over all rows of x[t, c], for columns [begin, end), rows in ascending order.
 void AddColumnSums(MatrixView<const float> x, size_t begin, size_t end, float* total);
 
-// y[i] += x[i], or y[i] = x[i] where `add` is false.
+// y[i] += x[i], or y[i] = x[i] if `add` is false.
 void AddOrCopy(const float* x, size_t count, bool add, float* y);
 
 }  // namespace qwen25

@@ -2,7 +2,7 @@
 //
 // Why not a library: each element of the result is summed in one fixed order (blocks of kGemmBlockK products,
 // each block a chain of fused multiply-adds in ascending order), whatever the other dimensions, the threads
-// or the tiling are. That is what makes a sequence's numbers independent of the rest of its batch and a
+// or the tiling are. This makes a sequence's numbers independent of the rest of its batch, and those of a
 // training run independent of the number of threads (docs/design.md, "Numbers do not depend on company"). It
 // costs no speed (docs/benchmarks.md, "Matrix products").
 #pragma once
@@ -55,7 +55,7 @@ constexpr size_t PackedFloats(size_t k, size_t n) {
 // Packs b [k, n] into `packed`, PackedFloats(k, n) floats, 64-byte aligned.
 void PackRightHandSide(ThreadPool& threads, size_t k, size_t n, const GemmOperand& b, float* packed);
 
-// out.c [m, n] = a [m, k] * b [k, n]. b is packed into scratch first: worth it from about 16 rows on.
+// out.c [m, n] = a [m, k] * b [k, n]. b is packed into scratch first, which pays from about 16 rows on.
 void Gemm(ThreadPool& threads, Scratch& scratch, size_t m, size_t n, size_t k, const GemmOperand& a,
           const GemmOperand& b, const GemmOutput& out);
 

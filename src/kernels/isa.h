@@ -14,8 +14,8 @@ namespace qwen25 {
 // does not hold or that this CPU cannot run. Call it while no kernel runs.
 Status ForceIsa(std::string_view name);
 
-// ForceIsa with the environment variable QWEN25_FORCE_ISA where that is set and not empty; a name that does
-// not work ends the program with a message, because a silent fallback would test or measure the wrong code.
+// Calls ForceIsa with the environment variable QWEN25_FORCE_ISA, if it is set and not empty. A name that does
+// not work ends the program with a message: a silent fallback would test or measure the wrong code.
 // Programs call it first in main().
 void ApplyForcedIsa();
 

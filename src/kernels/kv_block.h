@@ -1,5 +1,5 @@
-// Keys and values of one kv head of one block of 64 tokens, in the formats in which they are kept. Each
-// format says here where its parts lie: nothing else knows.
+// Keys and values of one kv head of one block of 64 tokens, in the formats in which they are kept. Only
+// this file knows where the parts of a format lie.
 //
 // Letters: D = head_dim (even), G = ceil(D / 32) groups of dimensions.
 //
@@ -45,7 +45,7 @@ struct HalfKvBlock {
 };
 
 // Codes of 8 bits, -127 to 127: the numbers of 32 consecutive dimensions of a token are its scale of that
-// group times their codes (the groups of GGUF's Q8_0). 8.5 bits per number where D is a multiple of 32.
+// group times their codes (the groups of GGUF's Q8_0). 8.5 bits per number if D is a multiple of 32.
 struct Int8KvBlock {
   static constexpr size_t kGroup = 32;  // dimensions that share a scale; the last group may have fewer
 
@@ -66,11 +66,11 @@ struct Int8KvBlock {
   }
 };
 
-// Rounds slots [first, first + count) of `from`, whose key_stride is 64, into `to`. What a token becomes does
-// not depend on the others.
+// Rounds slots [first, first + count) of `from`, whose key_stride is 64, into `to`. The codes of a token do
+// not depend on the other tokens.
 void NarrowSlots(size_t head_dim, size_t first, size_t count, const KvBlock& from, const HalfKvBlock& to);
-// scale = greatest magnitude / 127, rounded to float16 first, so that codes are those nearest with the scale
-// that is kept: a number is off by scale / 2 at most, and by 2^-18 more where its group is below 127 * 2^-14,
+// scale = greatest magnitude / 127, rounded to float16 first, so that codes are the nearest ones for the
+// stored scale: a number is off by scale / 2 at most, and by 2^-18 more if its group is below 127 * 2^-14,
 // for which float16 has few scales. A group with a number that is not finite, or beyond 127 * 65504, gets a
 // scale of NaN.
 void NarrowSlots(size_t head_dim, size_t first, size_t count, const KvBlock& from, const Int8KvBlock& to);

@@ -3,13 +3,13 @@
 // A weight matrix W [n, k] lies in panels of kQuantPanelRows rows. A panel is one record per group of
 // kQuantGroup consecutive k, so that a product reads its panel from the first byte to the last:
 //   scales: float16 [32], one per row
-//   minima: float16 [32], in formats that have them
+//   minima: float16 [32], if the format has them
 //   codes:  int8: [8][32][4] bytes, byte (s, row, i) is the code of k = 4 s + i
 //           int4: [4][32][4] bytes, byte (s, row, i) holds k = 4 s + i in its low half, k = 16 + 4 s + i in
 //           its high half
 // A code c means scale * (c - Offset()) + minimum, where 8-bit codes have offset 128, and 4-bit codes 8
-// without and 0 with minima. k is padded to whole groups and n to whole panels, with codes and scales that
-// mean 0.
+// without minima and 0 with them. k is padded to whole groups and n to whole panels, with codes and scales
+// that mean 0.
 //
 // Activations x [rows, k] are quantised per row and group: x = scale * code, |code| <= 127. The sum over a
 // group is exact in integers; groups are added in float32 in ascending order by one multiply-add each. So the

@@ -9,8 +9,8 @@
 namespace qwen25 {
 
 // One buffer that all threads share (packed matrices) and one per thread. They grow to the largest use and
-// stay, so a step like the one before allocates nothing. A kernel's use ends when it returns: two kernels
-// never hold scratch at the same time.
+// stay, so that a step like the one before allocates nothing. A kernel's use ends when it returns: two
+// kernels never hold scratch at the same time.
 class Scratch {
  public:
   explicit Scratch(size_t num_threads) : per_thread_(num_threads) {}

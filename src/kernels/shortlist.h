@@ -6,9 +6,9 @@
 
 namespace qwen25 {
 
-// Writes to `order`, ascending, places of `values` [num_values] among which are those of the `count` (at
-// least 1) greatest; few more than these. Negative values are left out; what is not a number counts as
-// infinite. `order` has room for num_values. Returns how many it wrote.
+// Writes places in `values` [num_values] to `order`, ascending: those of the `count` (at least 1) greatest
+// values, and a few more. Negative values are left out, and NaN counts as infinite. `order` has room for
+// num_values. Returns the number of places.
 size_t Shortlist(const float* values, size_t num_values, size_t count, uint32_t* order);
 
 }  // namespace qwen25

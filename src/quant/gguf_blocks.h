@@ -11,7 +11,7 @@ namespace qwen25 {
 // Whether the functions below read and write a format.
 bool CanDecodeGguf(GgmlType type);
 bool CanEncodeGguf(GgmlType type);
-// Whether it is one of blocks, with scales.
+// Whether a format has blocks with scales.
 constexpr bool IsGgufQuantized(GgmlType type) {
   return type != GgmlType::kF32 && type != GgmlType::kF16 && type != GgmlType::kBF16;
 }
@@ -32,7 +32,7 @@ void DecodeGgufGroup(GgmlType type, const std::byte* row, size_t group, GgufGrou
 // out [cols]: every number as ggml decodes it, bit for bit. `cols` is a multiple of the block.
 void DecodeGgufRow(GgmlType type, const std::byte* row, size_t cols, float* out);
 
-// out: GgmlRowBytes(type, cols) bytes. `row` is finite. Q8_0, Q4_0, Q4_1, Q5_0 and Q5_1: the bytes that
+// Writes GgmlRowBytes(type, cols) bytes. `row` is finite. Q8_0, Q4_0, Q4_1, Q5_0 and Q5_1: the bytes that
 // ggml's reference writes. Q4_K, Q5_K and Q6_K: gguf_k_blocks.h.
 void EncodeGgufRow(GgmlType type, const float* row, size_t cols, std::byte* out);
 

@@ -27,9 +27,9 @@ inline float StoreHalf(float value, std::byte* bytes) {
 void DecodeGgufKGroup(GgmlType type, const std::byte* row, size_t group, GgufGroup& out);
 
 // Writes the block of x [256], finite. Scales and minima are searched for the least squared error: per group
-// among several widths of the code range, each refined by least squares; then, for the scales as the block
-// can hold them, among the neighbouring codes. ggml weighs errors by the magnitude of the numbers instead; in
-// squared error this is never worse in what gguf_blocks_test.cc tries.
+// among several widths of the code range, each refined by least squares; then among neighbouring codes, for
+// the scales rounded as the block holds them. ggml weighs errors by the magnitude of the numbers instead; the
+// squared error here is never greater in the cases of gguf_blocks_test.cc.
 void EncodeGgufKBlock(GgmlType type, const float* x, std::byte* out);
 
 }  // namespace qwen25

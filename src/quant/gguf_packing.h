@@ -1,4 +1,4 @@
-// GGUF blocks into the panels that products read.
+// Packs GGUF blocks into the panels that products read.
 #pragma once
 
 #include <functional>
@@ -8,7 +8,7 @@
 
 namespace qwen25 {
 
-// The format that keeps a matrix as its blocks have it. Exactly: F32, F16, BF16, Q8_0, Q5_0 (int8), Q4_0
+// The format that keeps the numbers of such a matrix. Exactly: F32, F16, BF16, Q8_0, Q5_0 (int8), Q4_0
 // (int4), Q4_1 (int4m), Q5_1 (int8m). With the scales rounded to float16: Q4_K (int4m), Q5_K (int8m). To the
 // nearest of 254 steps per group of 32: Q6_K (int8).
 WeightFormat StoredFormatOf(GgmlType type);
@@ -23,12 +23,12 @@ struct GgufRow {
 // Called from several threads at a time.
 using GgufRows = std::function<GgufRow(size_t row)>;
 
-// PackWeight for such rows. Codes are taken over where the format has them, and made anew from the numbers
-// where it does not. kCorrupt for numbers that are not finite; the message names the row.
+// PackWeight for such rows. Codes are kept if the format has them, and computed anew from the numbers if it
+// does not. kCorrupt for numbers that are not finite; the message names the row.
 Status PackGgufWeight(ThreadPool& threads, WeightFormat format, size_t rows, size_t cols,
                       const GgufRows& source, std::byte* memory);
 
-// DecodeGgufRow, and kCorrupt where a number is not finite.
+// DecodeGgufRow; kCorrupt if a number is not finite.
 Status DecodeFiniteGgufRow(const GgufRow& row, size_t cols, float* out);
 
 }  // namespace qwen25

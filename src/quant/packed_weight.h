@@ -34,11 +34,11 @@ Result<WeightFormat> ParseWeightFormat(std::string_view name);
 constexpr bool IsQuantized(WeightFormat format) {
   return format >= WeightFormat::kInt8;
 }
-// The kernels' descriptions: of a quantised format, and of one that is not. A bug to ask for the other.
+// The kernels' descriptions of a quantised format, and of one that is not. The other kind aborts.
 QuantCode QuantCodeOf(WeightFormat format);
 DType FloatDTypeOf(WeightFormat format);
 
-// A packed matrix [rows, cols]; the memory belongs to somebody else.
+// A packed matrix [rows, cols] in memory that others own.
 struct PackedWeight {
   WeightFormat format = WeightFormat::kFloat32;
   const std::byte* data = nullptr;  // null: not packed

@@ -13,13 +13,13 @@
 namespace qwen25 {
 
 size_t PanelBytes(WeightFormat format, size_t cols);
-// One panel from its rows in float32, [32, cols]; rows behind the matrix are zero.
+// One panel from its rows in float32, [32, cols]; rows after the end of the matrix are zero.
 void PackPanel(WeightFormat format, size_t cols, const float* rows, std::byte* panel);
 // Encodes w [32] in a quantised format.
 void EncodeGroup(WeightFormat format, const float* w, EncodedGroup& group);
 // Puts an encoded group into its record. `row` counts inside the panel.
 void StoreGroup(const QuantCode& code, const EncodedGroup& group, size_t row, uint8_t* record);
-// pack(panel, thread) for every panel of a matrix; the first error ends it.
+// pack(panel, thread) for every panel of a matrix; the first error ends the loop.
 Status ForPanels(ThreadPool& threads, size_t rows, const std::function<Status(size_t, size_t)>& pack);
 
 }  // namespace qwen25
