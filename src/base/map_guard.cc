@@ -34,7 +34,8 @@ uintptr_t page_bytes = 0;
 
 // Only what a signal handler may do: atomics and system calls.
 bool ReplacePage(uintptr_t address) {
-  for (MapGuard::Range* range = ranges.load(std::memory_order_acquire); range != nullptr; range = range->next) {
+  for (MapGuard::Range* range = ranges.load(std::memory_order_acquire); range != nullptr;
+       range = range->next) {
     const uintptr_t begin = range->begin.load(std::memory_order_acquire);
     if (address < begin || address - begin >= range->num_bytes.load(std::memory_order_acquire)) continue;
     const long page = static_cast<long>(address / page_bytes * page_bytes);

@@ -26,7 +26,8 @@ class Mapped {
   explicit Mapped(const std::filesystem::path& path, size_t num_pages) : num_bytes_(num_pages * kPage) {
     EXPECT_OK(WriteFileAtomically(path, std::string(num_bytes_, 'x')));
     const int descriptor = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
-    data_ = static_cast<char*>(::mmap(nullptr, num_bytes_, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0));
+    data_ =
+        static_cast<char*>(::mmap(nullptr, num_bytes_, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0));
     ::close(descriptor);
     EXPECT_NE(data_, MAP_FAILED);
   }

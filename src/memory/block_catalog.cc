@@ -175,9 +175,30 @@ Status BlockCatalog::CheckVersionAndKey(const LmdbTransaction& transaction) cons
     return InvalidArgument("{}: this memory is not encrypted; open it without a key", path());
   }
   if (check && !cipher_->Unseal(*check, kKeyCheckKey)) {
+    if (OpensAny(transaction)) return CorruptRecord(path(), "the record that tells its key");
     return InvalidArgument("{}: the key is not the one that this memory was made with", path());
   }
   return {};
+}
+
+bool BlockCatalog::OpensAny(const LmdbTransaction& transaction) const {
+  bool opens = false;
+  const auto try_table = [&](Table table, const auto& context_of) {
+    const Status status = transaction.ForEach(table, [&](LmdbBytes key, LmdbBytes value) -> Status {
+      opens = opens || cipher_->Unseal(value, context_of(key)).has_value();
+      return opens ? Cancelled("found") : Status();
+    });
+    static_cast<void>(status);
+  };
+  std::array<uint32_t, 2> context;
+  try_table(kNamespaces, [&](LmdbBytes key) {
+    context = NamespaceContext(FromBytes<uint32_t>(key).value_or(0));
+    return BytesOf(context);
+  });
+  const auto itself = [](LmdbBytes key) { return key; };
+  try_table(kFormats, itself);
+  try_table(kBlocks, itself);
+  return opens;
 }
 
 Status BlockCatalog::Load() {

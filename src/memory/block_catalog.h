@@ -122,6 +122,8 @@ class BlockCatalog {
       : folder_(std::move(folder)), cipher_(cipher), database_(std::move(database)) {}
   static Status Create(const std::filesystem::path& folder, const Cipher* cipher);
   Status CheckVersionAndKey(const LmdbTransaction& transaction) const;
+  // Whether the key opens any record.
+  bool OpensAny(const LmdbTransaction& transaction) const;
   Status Load();
   Status LoadBlock(LmdbBytes key, LmdbBytes value);
   Status Write(LmdbTransaction& transaction, const Change& change, const Counters& counters) const;

@@ -22,6 +22,12 @@ BlockPool::BlockPool(size_t bytes_per_layer, size_t num_layers, size_t max_block
       spill_directory_(std::move(spill_directory)) {}
 
 Result<BlockPool::BlockId> BlockPool::Take() {
+  const std::lock_guard lock(mutex_);
+  return TakeLocked();
+}
+
+Result<BlockPool::BlockId> BlockPool::TakeLocked() {
+  QWEN25_RETURN_IF_ERROR(status());
   if (free_.empty()) {
     if (blocks_.size() < max_blocks_) {
       QWEN25_RETURN_IF_ERROR(AddSlab());
@@ -50,6 +56,17 @@ Result<BlockPool::BlockId> BlockPool::Take() {
 }
 
 void BlockPool::Give(BlockId id) {
+  const std::lock_guard lock(mutex_);
+  GiveLocked(id);
+}
+
+void BlockPool::Hold(BlockId id) {
+  const std::lock_guard lock(mutex_);
+  QWEN25_CHECK(id < blocks_.size() && blocks_[id].num_holders > 0);
+  ++blocks_[id].num_holders;
+}
+
+void BlockPool::GiveLocked(BlockId id) {
   QWEN25_CHECK(id < blocks_.size() && blocks_[id].num_holders > 0);
   Block& block = blocks_[id];
   if (--block.num_holders > 0) return;
@@ -60,16 +77,32 @@ void BlockPool::Give(BlockId id) {
   }
 }
 
-void BlockPool::Publish(BlockId id, const Hash128& name, std::span<const int32_t> tokens) {
+void BlockPool::Publish(BlockId id, const Hash128& name, std::span<const int32_t> tokens,
+                        const Hash128& owner) {
+  const std::lock_guard lock(mutex_);
   QWEN25_CHECK(id < blocks_.size() && blocks_[id].num_holders > 0);
   Block& block = blocks_[id];
   if (block.published || !published_.emplace(name, id).second) return;
   block.published = true;
   block.name = name;
+  block.owner = owner;
   block.tokens.assign(tokens.begin(), tokens.end());
 }
 
+void BlockPool::Forget(const Hash128& owner) {
+  const std::lock_guard lock(mutex_);
+  for (BlockId id = 0; id < blocks_.size(); ++id) {
+    Block& block = blocks_[id];
+    if (!block.published || block.owner != owner) continue;
+    Unpublish(block);
+    if (block.num_holders > 0) continue;
+    unheld_.erase(block.unheld);
+    free_.push_back(id);
+  }
+}
+
 std::optional<BlockPool::BlockId> BlockPool::Find(const Hash128& name, std::span<const int32_t> tokens) {
+  const std::lock_guard lock(mutex_);
   const auto found = published_.find(name);
   if (found == published_.end()) return std::nullopt;
   Block& block = blocks_[found->second];
@@ -79,14 +112,15 @@ std::optional<BlockPool::BlockId> BlockPool::Find(const Hash128& name, std::span
 }
 
 Result<BlockPool::BlockId> BlockPool::MakeWritable(BlockId id) {
+  const std::lock_guard lock(mutex_);
   QWEN25_CHECK(id < blocks_.size() && blocks_[id].num_holders > 0);
   if (blocks_[id].num_holders == 1) {
     if (blocks_[id].published) Unpublish(blocks_[id]);
     return id;
   }
-  QWEN25_TRY(const BlockId copy, Take());
+  QWEN25_TRY(const BlockId copy, TakeLocked());
   std::memcpy(blocks_[copy].data, blocks_[id].data, bytes_per_block());
-  Give(id);
+  GiveLocked(id);
   return copy;
 }
 
@@ -94,6 +128,16 @@ void BlockPool::Unpublish(Block& block) {
   published_.erase(block.name);
   block.published = false;
   block.tokens.clear();
+}
+
+size_t BlockPool::num_used() const {
+  const std::lock_guard lock(mutex_);
+  return blocks_.size() - free_.size() - unheld_.size();
+}
+
+size_t BlockPool::num_unheld() const {
+  const std::lock_guard lock(mutex_);
+  return unheld_.size();
 }
 
 Status BlockPool::AddSlab() {

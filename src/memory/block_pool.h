@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <list>
+#include <mutex>
 #include <optional>
 #include <span>
 #include <unordered_map>
@@ -18,7 +19,8 @@
 namespace qwen25 {
 
 // Hands out blocks that each hold 64 tokens of one sequence for every layer. Memory is taken from
-// the system in slabs as blocks are first used, and kept for reuse. Not thread-safe.
+// the system in slabs as blocks are first used, and kept for reuse. One thread uses it; others may Hold and
+// Give what that thread holds.
 //
 // Blocks are counted: sequences with the same beginning hold the same ones. A block that is full can be
 // published under its name (block_id.h); whoever needs the same then shares it. A published block that nobody
@@ -38,10 +40,14 @@ class BlockPool {
   Result<BlockId> Take();
   // Ends one holding.
   void Give(BlockId id);
+  // Holds a block that somebody holds once more.
+  void Hold(BlockId id);
 
   // Publishes a block that its holder will not write to any more. Where another block has the name already,
-  // nothing changes.
-  void Publish(BlockId id, const Hash128& name, std::span<const int32_t> tokens);
+  // nothing changes. `owner` stands for whose it is: what is erased together.
+  void Publish(BlockId id, const Hash128& name, std::span<const int32_t> tokens, const Hash128& owner = {});
+  // No block that an owner has now is found from now on; those that nobody holds are free.
+  void Forget(const Hash128& owner);
   // The published block of that name and these tokens, now held once more.
   std::optional<BlockId> Find(const Hash128& name, std::span<const int32_t> tokens);
   // A block with the same content that its holder may write to: `id` itself where nobody else holds it (it is
@@ -50,6 +56,10 @@ class BlockPool {
 
   // One layer of a block: bytes_per_layer() bytes, 64-byte aligned.
   std::byte* Data(BlockId id, size_t layer) const { return blocks_[id].data + layer * bytes_per_layer_; }
+
+  // OK, or that what lies in the file cannot be read back any more, since the disk fails or somebody cut the
+  // file short. Blocks then hold nonsense, and Take gives none.
+  Status status() const { return spill_ ? spill_->status() : Status(); }
 
   // The file that all blocks lie in; null where they lie in RAM, and before the first is taken.
   const BlockFile* file() const { return spill_ ? &*spill_ : nullptr; }
@@ -60,8 +70,8 @@ class BlockPool {
   }
 
   // Blocks that somebody holds, and published ones that nobody does.
-  size_t num_used() const { return blocks_.size() - free_.size() - unheld_.size(); }
-  size_t num_unheld() const { return unheld_.size(); }
+  size_t num_used() const;
+  size_t num_unheld() const;
   size_t max_blocks() const { return max_blocks_; }
   size_t num_layers() const { return num_layers_; }
   size_t bytes_per_layer() const { return bytes_per_layer_; }
@@ -73,13 +83,18 @@ class BlockPool {
     uint32_t num_holders = 0;
     bool published = false;
     Hash128 name = {};
+    Hash128 owner = {};
     std::vector<int32_t> tokens;               // while published
     std::list<BlockId>::iterator unheld = {};  // its place, while published and not held
   };
 
+  // These hold the mutex.
+  Result<BlockId> TakeLocked();
+  void GiveLocked(BlockId id);
   Status AddSlab();
   void Unpublish(Block& block);
 
+  mutable std::mutex mutex_;
   size_t num_layers_;
   size_t bytes_per_layer_;
   size_t max_blocks_;

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <numeric>
 #include <set>
+#include <thread>
 #include <vector>
 
 #include "base/test_util.h"
@@ -110,6 +111,52 @@ TEST(BlockPoolTest, PublishedBlocksAreSharedAndOutliveTheirHolders) {
   EXPECT_EQ(pool.num_unheld(), 0u);
   EXPECT_EQ(pool.Find(name, BlockTokens(0)), std::nullopt);
   EXPECT_ERROR_CONTAINS(pool.Take(), "all 2 KV blocks");
+}
+
+TEST(BlockPoolTest, WhatAnOwnerHasIsForgotten) {
+  BlockPool pool(kLayerBytes, 1, 4);
+  const Hash128 ada = {1, 1}, bob = {2, 2};
+  std::vector<BlockPool::BlockId> ids;
+  for (int32_t i = 0; i < 3; ++i) {
+    ASSERT_OK_AND_ASSIGN(const auto id, pool.Take());
+    pool.Publish(id, {static_cast<uint64_t>(i), 9}, BlockTokens(i), i == 2 ? bob : ada);
+    ids.push_back(id);
+  }
+  pool.Give(ids[0]);
+  pool.Forget(ada);
+  EXPECT_EQ(pool.Find({0, 9}, BlockTokens(0)), std::nullopt);
+  EXPECT_EQ(pool.Find({1, 9}, BlockTokens(1)), std::nullopt);
+  EXPECT_EQ(pool.Find({2, 9}, BlockTokens(2)), ids[2]);
+  EXPECT_EQ(pool.num_used(), 2u) << "whoever holds one keeps it";
+  EXPECT_EQ(pool.num_unheld(), 0u);
+  pool.Give(ids[1]);
+  EXPECT_EQ(pool.num_used(), 1u);
+  // The name is free for what is computed anew.
+  ASSERT_OK_AND_ASSIGN(const auto again, pool.Take());
+  pool.Publish(again, {1, 9}, BlockTokens(1), ada);
+  EXPECT_EQ(pool.Find({1, 9}, BlockTokens(1)), again);
+}
+
+TEST(BlockPoolTest, OtherThreadsHoldAndGive) {
+  BlockPool pool(kLayerBytes, 1, 64);
+  ASSERT_OK_AND_ASSIGN(const auto id, pool.Take());
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&] {
+      for (int i = 0; i < 1000; ++i) {
+        pool.Hold(id);
+        pool.Give(id);
+      }
+    });
+  }
+  for (int i = 0; i < 1000; ++i) {
+    ASSERT_OK_AND_ASSIGN(const auto other, pool.Take());
+    pool.Give(other);
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(pool.num_used(), 1u);
+  pool.Give(id);
+  EXPECT_EQ(pool.num_used(), 0u);
 }
 
 TEST(BlockPoolTest, TheLongestUnusedGoesFirst) {

@@ -208,6 +208,33 @@ TEST(BlockStoreDamageTest, TheKeyMustBeTheOneItWasMadeWith) {
   expect(sealed, std::string(31, 'x'), "has 31 bytes, expected 32");
 }
 
+TEST(BlockStoreDamageTest, ADamagedRecordOfTheKeyIsNotCalledAWrongKey) {
+  const TemporaryDirectory directory;
+  {
+    BlockStore store = MustOpen(directory.path(), {.key = kKey});
+    ASSERT_OK(PutBlocks(store, "ada", {MakeBlock(1)}));
+  }
+  const std::string other(32, 'x');
+  EXPECT_ERROR_CONTAINS(BlockStore::Open(directory.path(), {.key = other}), "the key is not the one");
+  {
+    constexpr const char* kTables[] = {"meta", "namespaces", "formats", "blocks"};
+    ASSERT_OK_AND_ASSIGN(LmdbEnvironment index,
+                         LmdbEnvironment::Open(directory / "index.mdb", 64 << 20, kTables));
+    ASSERT_OK_AND_ASSIGN(LmdbTransaction transaction, index.BeginWrite());
+    const LmdbBytes name = std::as_bytes(std::span(std::string_view("key check")));
+    ASSERT_OK_AND_ASSIGN(const auto check, transaction.Get(0, name));
+    ASSERT_TRUE(check);
+    std::vector<std::byte> flipped(check->begin(), check->end());
+    flipped.back() ^= std::byte{1};
+    ASSERT_OK(transaction.Put(0, name, flipped));
+    ASSERT_OK(transaction.Commit());
+  }
+  const auto store = BlockStore::Open(directory.path(), {.key = kKey});
+  EXPECT_EQ(store.status().code(), StatusCode::kCorrupt);
+  EXPECT_ERROR_CONTAINS(store, "the record that tells its key is damaged");
+  EXPECT_ERROR_CONTAINS(BlockStore::Open(directory.path(), {.key = other}), "the key is not the one");
+}
+
 TEST(BlockStoreDamageTest, WhatNoEntryNamesIsEmptiedAtTheNextOpening) {
   const TemporaryDirectory directory;
   const TestBlock keep = MakeBlock(1), gone = MakeBlock(2), last = MakeBlock(3);

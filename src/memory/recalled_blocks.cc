@@ -47,6 +47,7 @@ Status RecalledBlocks::DropRemovedPassages() {
     if (!block.IsOfPassage() || store_.Contains(name_space_, format_, block.id)) continue;
     block = {};  // a place that holds no block
     any = true;
+    ++version_;
     QWEN25_RETURN_IF_ERROR(LoadPanel(i / kPanelBlocks));
   }
   if (any) SetName();

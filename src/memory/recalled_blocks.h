@@ -36,7 +36,7 @@ struct RecallFilter {
 class RecalledBlocks : public BlockSource {
  public:
   // Null where there is nothing to recall. kUnsupported for an encrypted store. `store` must outlive the
-  // result, and not be written to while a forward pass runs.
+  // result.
   static Result<std::unique_ptr<RecalledBlocks>> Load(const BlockStore& store, std::string_view name_space,
                                                       const BlockFormat& format, const AttentionShape& shape,
                                                       ThreadPool& threads, const RecallFilter& filter = {});
@@ -57,6 +57,13 @@ class RecalledBlocks : public BlockSource {
   std::span<const uint8_t> num_tokens() const { return num_tokens_; }
   // Changes with the blocks and their order.
   const Hash128& name() const { return name_; }
+  // Changes with the panels: what was made of them (SummarizePanels) is to be made anew.
+  uint64_t version() const { return version_; }
+
+  // Held while a forward pass reads the blocks: other threads may write to the store meanwhile.
+  BlockStore::Reading BeginReading() const { return store_.BeginReading(); }
+  // If it has changed in a pass, that pass read what the disk could not give (BlockStore::NumReadFailures).
+  uint64_t NumReadFailures() const { return store_.NumReadFailures(); }
 
   // Takes passages out that the store no longer holds: the router no longer finds them, and name() is another
   // one, so that what is computed from now on is not taken for what was computed with them.
@@ -83,6 +90,7 @@ class RecalledBlocks : public BlockSource {
   std::unique_ptr<std::atomic<uint64_t>[]> reads_;  // [blocks]
   std::vector<uint8_t> num_tokens_;                 // [size()]
   Hash128 name_;
+  uint64_t version_ = 0;
   size_t num_panels_ = 0;
   AlignedBuffer<std::byte> memory_;
   std::vector<std::byte*> panels_;  // [layers, num_panels_]

@@ -31,6 +31,7 @@ SpillFile::SpillFile(SpillFile&& other) noexcept
     : directory_(std::move(other.directory_)),
       descriptor_(std::exchange(other.descriptor_, -1)),
       num_bytes_(std::exchange(other.num_bytes_, 0)),
+      failures_(std::move(other.failures_)),
       pieces_(std::move(other.pieces_)) {
   other.pieces_.clear();
 }
@@ -39,12 +40,16 @@ SpillFile& SpillFile::operator=(SpillFile&& other) noexcept {
   std::swap(directory_, other.directory_);
   std::swap(descriptor_, other.descriptor_);
   std::swap(num_bytes_, other.num_bytes_);
+  std::swap(failures_, other.failures_);
   std::swap(pieces_, other.pieces_);
   return *this;
 }
 
 SpillFile::~SpillFile() {
-  for (const Piece& piece : pieces_) ::munmap(piece.data, piece.num_bytes);
+  for (Piece& piece : pieces_) {
+    piece.guard = {};
+    ::munmap(piece.data, piece.num_bytes);
+  }
   if (descriptor_ >= 0) ::close(descriptor_);
 }
 
@@ -52,19 +57,32 @@ Result<std::byte*> SpillFile::Grow(size_t num_bytes) {
   QWEN25_CHECK(num_bytes > 0 && num_bytes % static_cast<size_t>(::sysconf(_SC_PAGESIZE)) == 0);
   const auto offset = static_cast<off_t>(num_bytes_);
   if (const int error = ::posix_fallocate(descriptor_, offset, static_cast<off_t>(num_bytes)); error != 0) {
-    return ResourceExhausted(
-        "{}: cannot take {} MiB more behind {} MiB: {}; free space or name another folder",
-        directory_.string(), num_bytes >> 20, num_bytes_ >> 20, std::strerror(error));
+    const bool is_full = error == ENOSPC || error == EDQUOT || error == EFBIG;
+    return Status(is_full ? StatusCode::kResourceExhausted : StatusCode::kIo,
+                  fmt::format("{}: cannot take {} MiB more after {} MiB for keys and values: {}; {}name "
+                              "another folder (--spill-directory)",
+                              directory_.string(), num_bytes >> 20, num_bytes_ >> 20, std::strerror(error),
+                              is_full ? "free space or " : ""));
   }
   void* data = ::mmap(nullptr, num_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor_, offset);
   if (data == MAP_FAILED) {
     return ResourceExhausted("{}: cannot map {} MiB: {}", directory_.string(), num_bytes >> 20,
                              std::strerror(errno));
   }
-  const Piece piece = {static_cast<std::byte*>(data), num_bytes, num_bytes_};
-  pieces_.insert(std::ranges::upper_bound(pieces_, piece.data, {}, &Piece::data), piece);
+  auto* const begin = static_cast<std::byte*>(data);
+  pieces_.insert(std::ranges::upper_bound(pieces_, begin, {}, &Piece::data),
+                 Piece{begin, num_bytes, num_bytes_, MapGuard(begin, num_bytes, failures_.get())});
   num_bytes_ += num_bytes;
-  return piece.data;
+  return begin;
+}
+
+Status SpillFile::status() const {
+  if (failures_->load(std::memory_order_acquire) == 0) return {};
+  return Status(
+      StatusCode::kIo,
+      fmt::format("{}: keys and values that lie there cannot be read back: the disk fails, or the file "
+                  "was cut short; start anew, with another folder (--spill-directory)",
+                  directory_.string()));
 }
 
 size_t ReadFileBackedBytes() {

@@ -1,10 +1,14 @@
 // Memory that lies in a file, for what does not fit into RAM or is not worth its place there.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <vector>
 
+#include "base/map_guard.h"
 #include "base/status.h"
 #include "ops/attention/sequence_kv.h"
 
@@ -27,6 +31,9 @@ class SpillFile : public BlockFile {
   // before, and is slower where the disk has to be asked.
   void Release();
   bool Read(const std::byte* from, size_t num_bytes, std::byte* to) const override;
+  // kIo once a page of the mapping could not be read (map_guard.h): what it held is lost, and it reads as
+  // zeros. Any thread may ask.
+  Status status() const;
 
   size_t num_bytes() const { return num_bytes_; }
 
@@ -34,6 +41,7 @@ class SpillFile : public BlockFile {
   struct Piece {
     std::byte* data;
     size_t num_bytes, offset;
+    MapGuard guard;
   };
   SpillFile(std::filesystem::path directory, int descriptor)
       : directory_(std::move(directory)), descriptor_(descriptor) {}
@@ -41,6 +49,7 @@ class SpillFile : public BlockFile {
   std::filesystem::path directory_;
   int descriptor_ = -1;
   size_t num_bytes_ = 0;
+  std::unique_ptr<std::atomic<uint64_t>> failures_ = std::make_unique<std::atomic<uint64_t>>(0);
   std::vector<Piece> pieces_;  // by address
 };
 

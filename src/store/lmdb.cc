@@ -7,7 +7,6 @@
 #include <cerrno>
 
 #include "base/file.h"
-#include "base/mmap.h"
 #include "store/lmdb_check.h"
 
 namespace qwen25 {
@@ -114,8 +113,10 @@ Result<LmdbEnvironment> LmdbEnvironment::Open(const std::filesystem::path& path,
   environment.map_bytes_ = map_bytes;
   std::error_code ignored;
   if (std::filesystem::file_size(path, ignored) > 0 && std::filesystem::exists(path, ignored)) {
-    QWEN25_TRY(const MappedFile file, MappedFile::Open(path));
-    QWEN25_RETURN_IF_ERROR(CheckLmdbFile(file.bytes(), *environment.path_));
+    // Read, not mapped: a disk that fails is an error here, and the map that LMDB makes finds it in the
+    // cache.
+    QWEN25_TRY(const std::string file, ReadFile(path));
+    QWEN25_RETURN_IF_ERROR(CheckLmdbFile(std::as_bytes(std::span(file)), *environment.path_));
   }
   QWEN25_RETURN_IF_ERROR(environment.OpenFile());
   return environment;
