@@ -19,8 +19,9 @@ constexpr std::string_view kToolsHead =
     "You are provided with function signatures within <tools></tools> XML tags:\n<tools>";
 constexpr std::string_view kToolsTail =
     "\n</tools>\n\nFor each function call, return a json object with function name and arguments within "
-    "<tool_call></tool_call> XML tags:\n<tool_call>\n"
-    "{\"name\": <function-name>, \"arguments\": <args-json-object>}\n</tool_call>";
+    "<tool_call></tool_call> XML tags:\n<tool_call>\n";
+constexpr std::string_view kToolsCall = R"({"name": <function-name>, "arguments": <args-json-object>})";
+constexpr std::string_view kToolsEnd = "\n</tool_call>";
 
 // The parts of a prompt: neighbours in which the same is recognised are one.
 class PartWriter {
@@ -63,7 +64,9 @@ void WriteSystem(const ChatMessage* message, const ChatTemplateOptions& options,
       out.Template({"\n"});
       out.Content("system", PythonJson(tool));
     }
-    out.Template({kToolsTail});
+    const std::string_view open = options.doubled_braces ? "{" : "",
+                           close = options.doubled_braces ? "}" : "";
+    out.Template({kToolsTail, open, kToolsCall, close, kToolsEnd});
   }
   out.Template({kTurnEnd});
 }

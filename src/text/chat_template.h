@@ -41,6 +41,9 @@ struct ChatTemplateOptions {
   std::string default_system{kInstructSystem};  // used if the first message is not a system message
   Json tools = nullptr;                         // array of function signatures, or null
   bool add_generation_prompt = true;            // ends with the opening of the assistant's turn
+  // The call that the text about tools describes is written {{"name": ...}}, as in the template of the first
+  // releases of Qwen2.5, which many GGUF files still hold.
+  bool doubled_braces = false;
   // "<|im_end|>" in a message is the token, as it is for transformers: anybody whose text is in a message can
   // then end the turn and begin another one.
   bool parse_special = false;

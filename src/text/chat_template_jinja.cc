@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/json.h"
+#include "text/jinja_tokens.h"
 
 namespace qwen25 {
 namespace {
@@ -59,10 +60,11 @@ constexpr std::string_view kBody = R"JINJA(" -%}
   {{- "<|im_start|>assistant\n" -}}
 {%- endif -%})JINJA";
 
-// Hash64 of Qwen2.5's template with its default system text taken out in both places where it stands.
-constexpr uint64_t kOfficialHash = 0xeabb709d63012ada;
+// Hash64 of the pieces of Qwen2.5's template, with kDefaultSystem in both places of its default system text.
+constexpr uint64_t kOfficialHash = 0x1a8c79a66d5a1aa5;
+constexpr std::string_view kDefaultSystem{"\x01", 1};
 
-// Jinja string literals escape as Python's do. Prose needs few of the escapes.
+// A Jinja string literal of `text`. Prose needs few of the escapes.
 std::string Escape(std::string_view text) {
   std::string literal;
   for (const char c : text) {
@@ -75,70 +77,60 @@ std::string Escape(std::string_view text) {
   }
   return literal;
 }
-std::string Unescape(std::string_view literal) {
-  std::string text;
-  for (size_t i = 0; i < literal.size(); ++i) {
-    if (literal[i] != '\\' || i + 1 == literal.size()) {
-      text += literal[i];
-      continue;
+
+uint64_t HashOf(const std::vector<JinjaPiece>& pieces) {
+  std::string all;
+  for (const JinjaPiece& piece : pieces) {
+    all += fmt::format("{} {} ", static_cast<int>(piece.kind), piece.content.size());
+    all += piece.content;
+  }
+  return Hash64(std::as_bytes(std::span(all)));
+}
+
+std::optional<ChatFormat> RecogniseOfficial(std::vector<JinjaPiece> pieces) {
+  constexpr std::string_view kBefore = "<|im_start|>system\n", kAfter = "<|im_end|>\n";
+  constexpr std::string_view kCall = R"({"name": <function-name>, "arguments": <args-json-object>})";
+  ChatFormat format;
+  JinjaPiece* turn = nullptr;
+  for (JinjaPiece& piece : pieces) {
+    if (piece.kind != JinjaPiece::Kind::kText) continue;
+    const std::string& text = piece.content;
+    if (turn == nullptr && text.size() >= kBefore.size() + kAfter.size() && text.starts_with(kBefore) &&
+        text.ends_with(kAfter)) {
+      turn = &piece;
     }
-    switch (const char escaped = literal[++i]) {
-      case 'n':
-        text += '\n';
-        break;
-      case 'r':
-        text += '\r';
-        break;
-      case 't':
-        text += '\t';
-        break;
-      case '\\':
-      case '\'':
-      case '"':
-        text += escaped;
-        break;
-      default:
-        text += '\\';
-        text += escaped;
+    if (const size_t at = text.find(fmt::format("{{{}}}", kCall)); at != std::string::npos) {
+      format.doubled_braces = true;
+      piece.content.replace(at, kCall.size() + 2, kCall);
     }
   }
-  return text;
-}
-
-// Removes `wanted` between `before` and `after` where that first stands in `text`.
-void RemoveOnce(std::string& text, std::string_view before, std::string_view wanted, std::string_view after) {
-  const size_t at = text.find(fmt::format("{}{}{}", before, wanted, after));
-  if (at != std::string::npos) text.erase(at + before.size(), wanted.size());
-}
-
-std::optional<std::string> RecogniseOfficial(std::string_view jinja) {
+  if (turn == nullptr) return std::nullopt;
   // The default system text stands once as a whole turn and once alone, before the list of tools.
-  constexpr std::string_view kBefore = "'<|im_start|>system\\n";
-  constexpr std::string_view kAfter = "<|im_end|>\\n'";
-  size_t begin = jinja.find(kBefore);
-  while (begin != std::string_view::npos && jinja.substr(begin + kBefore.size()).starts_with('\'')) {
-    begin = jinja.find(kBefore, begin + 1);
+  format.default_system =
+      turn->content.substr(kBefore.size(), turn->content.size() - kBefore.size() - kAfter.size());
+  turn->content = fmt::format("{}{}{}", kBefore, kDefaultSystem, kAfter);
+  for (JinjaPiece& piece : pieces) {
+    if (piece.kind != JinjaPiece::Kind::kText || piece.content != format.default_system) continue;
+    piece.content = kDefaultSystem;
+    break;
   }
-  if (begin == std::string_view::npos) return std::nullopt;
-  begin += kBefore.size();
-  const size_t end = jinja.find(kAfter, begin);
-  if (end == std::string_view::npos) return std::nullopt;
-  const std::string_view literal = jinja.substr(begin, end - begin);
-
-  std::string rest(jinja);
-  RemoveOnce(rest, kBefore, literal, kAfter);
-  RemoveOnce(rest, "{{- '", literal, "' }}");
-  if (Hash64(std::as_bytes(std::span(rest))) != kOfficialHash) return std::nullopt;
-  return Unescape(literal);
+  if (HashOf(pieces) != kOfficialHash) return std::nullopt;
+  return format;
 }
 
-std::optional<std::string> RecogniseOwn(std::string_view jinja) {
-  if (jinja.size() < kHead.size() + kBody.size() || !jinja.starts_with(kHead) || !jinja.ends_with(kBody)) {
-    return std::nullopt;
+std::optional<ChatFormat> RecogniseOwn(const std::vector<JinjaPiece>& pieces) {
+  constexpr std::string_view kSet = "set default_system = \"";
+  if (pieces.empty() || pieces[0].kind != JinjaPiece::Kind::kStatement) return std::nullopt;
+  const std::string& set = pieces[0].content;
+  if (!set.starts_with(kSet) || !set.ends_with('"') || set.size() == kSet.size()) return std::nullopt;
+  ChatFormat format;
+  for (size_t i = kSet.size(); i + 1 < set.size(); ++i) {
+    if (set[i] == '\\') ++i;
+    format.default_system += set[i];
   }
-  std::string text = Unescape(jinja.substr(kHead.size(), jinja.size() - kHead.size() - kBody.size()));
-  if (ChatTemplateSource(text) != jinja) return std::nullopt;
-  return text;
+  const Result<std::vector<JinjaPiece>> own = JinjaPieces(ChatTemplateSource(format.default_system));
+  if (!own.ok() || *own != pieces) return std::nullopt;
+  return format;
 }
 
 // How an unexpected value is shown in a message: its text, cut to a line's worth.
@@ -159,17 +151,21 @@ std::string ChatTemplateSource(std::string_view default_system) {
   return fmt::format("{}{}{}", kHead, Escape(default_system), kBody);
 }
 
-Result<std::string> RecogniseChatTemplate(std::string_view jinja, std::string_view origin) {
-  const size_t num_bytes = jinja.size();
-  // A template engine drops a newline at the end, and a file may have one.
-  while (jinja.ends_with('\n')) jinja.remove_suffix(1);
-  if (auto system = RecogniseOfficial(jinja)) return std::move(*system);
-  if (auto system = RecogniseOwn(jinja)) return std::move(*system);
+Result<ChatFormat> RecogniseChatFormat(std::string_view jinja, std::string_view origin) {
+  if (const Result<std::vector<JinjaPiece>> pieces = JinjaPieces(jinja); pieces.ok()) {
+    if (auto format = RecogniseOfficial(*pieces)) return std::move(*format);
+    if (auto format = RecogniseOwn(*pieces)) return std::move(*format);
+  }
   return Unsupported(
       "{}: the chat template ({} bytes) is not Qwen2.5's, the only one that this program renders; prompts in "
       "a wrong format would be ones that the model was not trained on. Use plain completion with this model, "
       "or put Qwen2.5's template in its place",
-      origin, num_bytes);
+      origin, jinja.size());
+}
+
+Result<std::string> RecogniseChatTemplate(std::string_view jinja, std::string_view origin) {
+  QWEN25_TRY(ChatFormat format, RecogniseChatFormat(jinja, origin));
+  return std::move(format.default_system);
 }
 
 Result<std::string> ReadChatTemplate(const std::filesystem::path& folder) {
@@ -189,6 +185,11 @@ Result<std::string> ReadChatTemplate(const std::filesystem::path& folder) {
       if (Member(entry, "name") == "default") found = Member(entry, "template");
     }
     chat_template = std::move(found);
+  }
+  const std::string processor_path = (folder / "chat_template.json").string();
+  if (chat_template.is_null() && std::filesystem::exists(processor_path)) {
+    QWEN25_TRY(const Json processor, ReadJsonFile(processor_path));
+    chat_template = Member(processor, "chat_template");
   }
   if (chat_template.is_null()) {
     return NotFound(

@@ -12,6 +12,8 @@
 namespace qwen25 {
 
 inline constexpr char32_t kReplacementCharacter = 0xFFFD;
+// U+FEFF, which some editors put before a text.
+inline constexpr std::string_view kUtf8ByteOrderMark = "\xEF\xBB\xBF";
 
 struct DecodedCodePoint {
   char32_t code_point;  // kReplacementCharacter where the bytes are ill-formed
