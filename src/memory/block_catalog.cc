@@ -154,7 +154,7 @@ Status BlockCatalog::Create(const std::filesystem::path& folder, const Cipher* c
   return SyncDirectory(folder);
 }
 
-Status BlockCatalog::CheckVersionAndKey(const LmdbTransaction& transaction) const {
+Status BlockCatalog::CheckVersionAndKey(const LmdbTransaction& transaction) {
   QWEN25_TRY(const auto stored, transaction.Get(kMeta, kVersionKey));
   const auto version = stored ? FromBytes<uint32_t>(*stored) : std::nullopt;
   if (!version) return Corrupt("{}: is not the index of a memory; choose another folder", path());
@@ -175,8 +175,12 @@ Status BlockCatalog::CheckVersionAndKey(const LmdbTransaction& transaction) cons
     return InvalidArgument("{}: this memory is not encrypted; open it without a key", path());
   }
   if (check && !cipher_->Unseal(*check, kKeyCheckKey)) {
-    if (OpensAny(transaction)) return CorruptRecord(path(), "the record that tells its key");
-    return InvalidArgument("{}: the key is not the one that this memory was made with", path());
+    if (!OpensAny(transaction)) {
+      return InvalidArgument("{}: the key is not the one that this memory was made with", path());
+    }
+    key_check_is_damaged_ = true;
+    damage_.push_back(
+        fmt::format("{}: the record that tells its key is damaged; it is written anew", path()));
   }
   return {};
 }
@@ -209,48 +213,70 @@ Status BlockCatalog::Load() {
   const auto counters = bytes ? FromBytes<Counters>(*bytes) : std::nullopt;
   if (!counters) return CorruptRecord(path(), "the record of its counters");
   counters_ = *counters;
-  QWEN25_RETURN_IF_ERROR(transaction.ForEach(kNamespaces, [&](LmdbBytes key, LmdbBytes value) -> Status {
-    const auto number = FromBytes<uint32_t>(key);
-    const auto context = NamespaceContext(number.value_or(0));
-    const auto record = Unprotect(cipher_ == nullptr ? key : BytesOf(context), value, cipher_);
-    if (!number || *number >= counters_.next_namespace || !record || record->size() < 2 ||
-        record->size() > 1 + kMaxNameBytes || (*record)[0] > std::byte{1}) {
-      return CorruptRecord(path(), "the record of a namespace");
+  // In this order: a block is sound if its namespace and its format are.
+  using LoadRecord = bool (BlockCatalog::*)(LmdbBytes key, LmdbBytes value);
+  struct Kind {
+    Table table;
+    const char* name;
+    LoadRecord load;
+  };
+  for (const auto& [table, name, load] : {Kind{kNamespaces, "namespaces", &BlockCatalog::LoadNamespace},
+                                          Kind{kFormats, "formats", &BlockCatalog::LoadFormat},
+                                          Kind{kBlocks, "blocks", &BlockCatalog::LoadBlock}}) {
+    const size_t before = damaged_.size();
+    QWEN25_RETURN_IF_ERROR(transaction.ForEach(table, [&](LmdbBytes key, LmdbBytes value) -> Status {
+      if (!(this->*load)(key, value)) damaged_.emplace_back(table, std::vector(key.begin(), key.end()));
+      return {};
+    }));
+    if (damaged_.size() > before) {
+      damage_.push_back(
+          fmt::format("{}: {} records of {} are damaged; what they named is gone, and can be computed "
+                      "again",
+                      path(), damaged_.size() - before, name));
     }
-    namespaces_[*number] = {
-        .name = std::string(reinterpret_cast<const char*>(record->data()) + 1, record->size() - 1),
-        .pinned = (*record)[0] == std::byte{1}};
-    return {};
-  }));
-  QWEN25_RETURN_IF_ERROR(transaction.ForEach(kFormats, [&](LmdbBytes key, LmdbBytes value) -> Status {
-    const auto number = FromBytes<uint32_t>(key);
-    const auto bytes = Unprotect(key, value, cipher_);
-    const auto record = bytes ? FromBytes<FormatRecord>(*bytes) : std::nullopt;
-    if (!number || *number >= counters_.next_format || !record) {
-      return CorruptRecord(path(), "the record of a format");
-    }
-    const BlockFormat format = {.fingerprint = record->fingerprint,
-                                .num_layers = record->num_layers,
-                                .layer_bytes = record->layer_bytes,
-                                .summary_bytes = record->summary_bytes};
-    if (!ValidateBlockFormat(format).ok()) return CorruptRecord(path(), "the record of a format");
-    formats_[*number] = format;
-    return {};
-  }));
-  return transaction.ForEach(kBlocks, [&](LmdbBytes key, LmdbBytes value) { return LoadBlock(key, value); });
+  }
+  return {};
 }
 
-Status BlockCatalog::LoadBlock(LmdbBytes key, LmdbBytes value) {
+bool BlockCatalog::LoadNamespace(LmdbBytes key, LmdbBytes value) {
+  const auto number = FromBytes<uint32_t>(key);
+  const auto context = NamespaceContext(number.value_or(0));
+  const auto record = Unprotect(cipher_ == nullptr ? key : BytesOf(context), value, cipher_);
+  if (!number || *number >= counters_.next_namespace || !record || record->size() < 2 ||
+      record->size() > 1 + kMaxNameBytes || (*record)[0] > std::byte{1}) {
+    return false;
+  }
+  namespaces_[*number] = {
+      .name = std::string(reinterpret_cast<const char*>(record->data()) + 1, record->size() - 1),
+      .pinned = (*record)[0] == std::byte{1}};
+  return true;
+}
+
+bool BlockCatalog::LoadFormat(LmdbBytes key, LmdbBytes value) {
+  const auto number = FromBytes<uint32_t>(key);
+  const auto bytes = Unprotect(key, value, cipher_);
+  const auto record = bytes ? FromBytes<FormatRecord>(*bytes) : std::nullopt;
+  if (!number || *number >= counters_.next_format || !record) return false;
+  const BlockFormat format = {.fingerprint = record->fingerprint,
+                              .num_layers = record->num_layers,
+                              .layer_bytes = record->layer_bytes,
+                              .summary_bytes = record->summary_bytes};
+  if (!ValidateBlockFormat(format).ok()) return false;
+  formats_[*number] = format;
+  return true;
+}
+
+bool BlockCatalog::LoadBlock(LmdbBytes key, LmdbBytes value) {
   const auto name = FromBytes<BlockName>(key);
   const auto bytes = name ? Unprotect(key, value, cipher_) : std::nullopt;
   const auto record = bytes ? FromBytes<BlockRecord>(*bytes) : std::nullopt;
-  if (!record) return CorruptRecord(path(), "the record of a block");
+  if (!record) return false;
   auto entry = std::make_unique<BlockEntry>();
   entry->key = {name->name_space, name->format, record->id};
   if (NameOf(entry->key, cipher_).id != name->id || !namespaces_.contains(name->name_space) ||
       !formats_.contains(name->format) || record->slot >= SlotFile::kMaxSlots ||
       record->sequence >= counters_.sequence || record->last_used > counters_.clock) {
-    return CorruptRecord(path(), "the record of a block");
+    return false;
   }
   entry->parent = record->parent;
   entry->position = record->position;
@@ -260,7 +286,7 @@ Status BlockCatalog::LoadBlock(LmdbBytes key, LmdbBytes value) {
   entry->num_uses = record->num_uses;
   entry->checked = std::make_unique<std::atomic<uint8_t>[]>(formats_[name->format].num_layers);
   entries_.emplace(entry->key, std::move(entry));
-  return {};
+  return true;
 }
 
 void BlockCatalog::Use(BlockEntry& entry) {
@@ -302,6 +328,8 @@ Status BlockCatalog::Save(const Change& change) {
   }
   counters_ = counters;
   unsaved_.clear();
+  damaged_.clear();
+  key_check_is_damaged_ = false;
   return {};
 }
 
@@ -313,6 +341,12 @@ Status BlockCatalog::Commit(Change change) {
 
 Status BlockCatalog::Write(LmdbTransaction& transaction, const Change& change,
                            const Counters& counters) const {
+  // First, since what comes may have their keys.
+  for (const auto& [table, key] : damaged_) QWEN25_RETURN_IF_ERROR(transaction.Delete(table, key));
+  if (key_check_is_damaged_) {
+    QWEN25_RETURN_IF_ERROR(
+        transaction.Put(kMeta, kKeyCheckKey, cipher_->Seal(TextBytes(kKeyCheckText), kKeyCheckKey)));
+  }
   for (const BlockEntry* entry : change.removed) {
     QWEN25_RETURN_IF_ERROR(transaction.Delete(kBlocks, BytesOf(NameOf(entry->key, cipher_))));
   }

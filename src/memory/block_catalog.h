@@ -105,7 +105,10 @@ class BlockCatalog {
   // An upper bound of what a transaction adds to the file that adds `num_added` blocks, removes `num_removed`
   // and saves what is unsaved.
   uint64_t GrowthBound(uint64_t num_added, uint64_t num_removed) const;
-  bool HasUnsaved() const { return !unsaved_.empty(); }
+  bool HasUnsaved() const { return !unsaved_.empty() || !damaged_.empty() || key_check_is_damaged_; }
+  // What was wrong with single records when it was opened, a line each. What they named is not there, and
+  // they go with the next Save.
+  const std::vector<std::string>& damage() const { return damage_; }
   const std::string& path() const { return database_.path(); }
 
  private:
@@ -121,11 +124,14 @@ class BlockCatalog {
   BlockCatalog(std::filesystem::path folder, const Cipher* cipher, LmdbEnvironment database)
       : folder_(std::move(folder)), cipher_(cipher), database_(std::move(database)) {}
   static Status Create(const std::filesystem::path& folder, const Cipher* cipher);
-  Status CheckVersionAndKey(const LmdbTransaction& transaction) const;
+  Status CheckVersionAndKey(const LmdbTransaction& transaction);
   // Whether the key opens any record.
   bool OpensAny(const LmdbTransaction& transaction) const;
   Status Load();
-  Status LoadBlock(LmdbBytes key, LmdbBytes value);
+  // These return whether the record is sound.
+  bool LoadNamespace(LmdbBytes key, LmdbBytes value);
+  bool LoadFormat(LmdbBytes key, LmdbBytes value);
+  bool LoadBlock(LmdbBytes key, LmdbBytes value);
   Status Write(LmdbTransaction& transaction, const Change& change, const Counters& counters) const;
   Status WriteBlock(LmdbTransaction& transaction, const BlockEntry& entry, uint32_t slot) const;
 
@@ -136,7 +142,10 @@ class BlockCatalog {
   std::map<uint32_t, Namespace> namespaces_;
   std::map<uint32_t, BlockFormat> formats_;
   std::unordered_map<BlockKey, std::unique_ptr<BlockEntry>, BlockKeyHasher> entries_;
-  std::set<BlockEntry*> unsaved_;  // with newer uses than in the database
+  std::set<BlockEntry*> unsaved_;                                      // with newer uses than in the database
+  std::vector<std::pair<LmdbTable, std::vector<std::byte>>> damaged_;  // keys of damaged records
+  bool key_check_is_damaged_ = false;
+  std::vector<std::string> damage_;
 };
 
 }  // namespace qwen25

@@ -56,14 +56,26 @@ Hash128 ExportedBlocks::ParentId(size_t row) const {
   return parent == kNoParentRow ? Hash128() : columns.ids[static_cast<size_t>(parent)];
 }
 
-uint32_t ExportedBlocks::SumOf(size_t row) const {
+uint32_t ExportedBlocks::SumOf(size_t row, std::span<const std::byte> keys_values_of_row,
+                               std::span<const std::byte> summaries_of_row) const {
   const uint32_t sum = BeginExportSum(sums_begin, columns.ids[row], columns.TokensOf(row));
-  return Crc32c(Summaries(row), Crc32c(KeysAndValues(row), sum));
+  return Crc32c(summaries_of_row, Crc32c(keys_values_of_row, sum));
+}
+
+void BlockExportFile::Guard() {
+  const std::byte *begin = nullptr, *end = nullptr;
+  for (const TensorInfo& tensor : reader_.tensors()) {
+    if (tensor.bytes.empty()) continue;
+    if (begin == nullptr) begin = tensor.bytes.data();
+    end = tensor.bytes.data() + tensor.bytes.size();
+  }
+  if (begin != nullptr) guard_ = MapGuard(begin, static_cast<size_t>(end - begin), failures_.get());
 }
 
 Result<BlockExportFile> BlockExportFile::Open(const std::filesystem::path& path) {
   QWEN25_TRY(SafetensorsReader reader, SafetensorsReader::Open(path));
   BlockExportFile file(path.string(), std::move(reader));
+  file.Guard();
   QWEN25_RETURN_IF_ERROR(file.Parse());
   return file;
 }

@@ -2,15 +2,18 @@
 // file.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/hash.h"
+#include "base/map_guard.h"
 #include "base/status.h"
 #include "memory/block_format.h"
 #include "memory/block_id.h"
@@ -63,14 +66,20 @@ struct ExportedBlocks {
   }
   // The id of the block before it; zeros for the first of a sequence.
   Hash128 ParentId(size_t row) const;
-  // Reads the whole row.
-  uint32_t SumOf(size_t row) const;
+  // Of a row whose keys, values and summaries are these.
+  uint32_t SumOf(size_t row, std::span<const std::byte> keys_values_of_row,
+                 std::span<const std::byte> summaries_of_row) const;
+  // As it lies in the file.
+  uint32_t SumOf(size_t row) const { return SumOf(row, KeysAndValues(row), Summaries(row)); }
 };
 
 // Such a file, opened and mapped. Everything is checked but the sums of the rows, which want all bytes:
 // shapes, formats, that parents come before what follows them, that positions count, that ids are those of
 // their tokens. Only the id of a sequence's first block cannot be told from the file: it also covers the
 // model's settings and the namespace.
+//
+// Bytes that cannot be read, since the disk fails or somebody cut the file short, are zeros (map_guard.h):
+// what is checked is a copy.
 class BlockExportFile {
  public:
   // kCorrupt, kUnsupported (another version) or kInvalidArgument (another kind of file).
@@ -83,6 +92,7 @@ class BlockExportFile {
  private:
   BlockExportFile(std::string path, SafetensorsReader reader)
       : path_(std::move(path)), reader_(std::move(reader)) {}
+  void Guard();
   Status Parse();
   // Sets `found` to the tensor of that name, if it is one of that shape (kAny: of any size).
   Status FindTensor(const std::string& name, DType dtype, std::span<const uint64_t> shape,
@@ -95,6 +105,8 @@ class BlockExportFile {
 
   std::string path_;
   SafetensorsReader reader_;
+  std::unique_ptr<std::atomic<uint64_t>> failures_ = std::make_unique<std::atomic<uint64_t>>(0);
+  MapGuard guard_;
   std::string name_space_;
   std::vector<ExportedBlocks> formats_;
 };

@@ -158,6 +158,24 @@ TEST_F(BlockExportTest, AStoppedExportLeavesNothingAndAStoppedImportGoesOn) {
   EXPECT_EQ(report.num_stored, 200 - num_stored);
 }
 
+TEST_F(BlockExportTest, AFileThatIsCutShortWhileItIsReadIsAnErrorAndNotASignal) {
+  const std::vector<TestBlock> blocks = Sequence(1, 150);
+  {
+    BlockStore store = MustOpen(Folder("from"));
+    ASSERT_OK(PutBlocks(store, "ada", blocks));
+    ASSERT_OK(ExportBlocks(store, "ada", file_, nullptr));
+  }
+  BlockStore store = MustOpen(Folder("to"));
+  const auto report = ImportBlocks(store, file_, [&](uint64_t, uint64_t) {
+    std::filesystem::resize_file(file_, 4096);
+    return true;
+  });
+  EXPECT_EQ(report.status().code(), StatusCode::kCorrupt);
+  EXPECT_ERROR_CONTAINS(report, "the file is damaged");
+  EXPECT_EQ(store.Stats().num_blocks, 64u);
+  for (size_t i = 0; i < 64; ++i) EXPECT_OK(ReadAndCompare(store, "ada", blocks[i]));
+}
+
 TEST_F(BlockExportTest, AnImportKeepsToTheBudget) {
   constexpr uint64_t kMaxBytes = 2 << 20;
   BlockStore from = MustOpen(Folder("from")), to = MustOpen(Folder("to"), OptionsOf(false, kMaxBytes));

@@ -20,6 +20,8 @@ class Import {
     std::vector<NewBlock> blocks;
     std::vector<const std::byte*> layers((end - first) * from.format.num_layers);
     std::unordered_set<Hash128, Hash128Hasher> in_batch;
+    const size_t row_bytes = from.BytesOfKeysAndValues() + from.BytesOfSummaries();
+    rows_.resize((end - first) * row_bytes);
     for (size_t row = first; row < end; ++row) {
       const Hash128& id = from.columns.ids[row];
       const Hash128 parent = from.ParentId(row);
@@ -28,10 +30,11 @@ class Import {
       } else if (from.columns.positions[row] > 0 && !in_batch.contains(parent) && !IsThere(from, parent)) {
         ++report_.num_orphans;
       } else {
-        QWEN25_RETURN_IF_ERROR(CheckSum(from, row));
+        const std::span<std::byte> copy = std::span(rows_).subspan((row - first) * row_bytes, row_bytes);
+        QWEN25_RETURN_IF_ERROR(CopyRow(from, row, copy));
         in_batch.insert(id);
         blocks.push_back(
-            AsNew(from, row,
+            AsNew(from, row, copy,
                   std::span(layers).subspan((row - first) * from.format.num_layers, from.format.num_layers)));
       }
     }
@@ -46,8 +49,12 @@ class Import {
     return store_.Contains(file_.name_space(), from.format, id);
   }
 
-  Status CheckSum(const ExportedBlocks& from, size_t row) const {
-    const uint32_t sum = from.SumOf(row);
+  // The copy is what is checked and stored: the file may be cut short meanwhile.
+  Status CopyRow(const ExportedBlocks& from, size_t row, std::span<std::byte> copy) const {
+    const size_t split = from.BytesOfKeysAndValues();
+    std::ranges::copy(from.KeysAndValues(row), copy.begin());
+    std::ranges::copy(from.Summaries(row), copy.begin() + static_cast<ptrdiff_t>(split));
+    const uint32_t sum = from.SumOf(row, copy.first(split), copy.subspan(split));
     if (sum == from.columns.sums[row]) return {};
     return Corrupt(
         "{}: the sum of block {} of format {} is {:08x}, expected {:08x}; the file is damaged: export "
@@ -55,21 +62,23 @@ class Import {
         file_.path(), row, &from - file_.formats().data(), sum, from.columns.sums[row], report_.num_stored);
   }
 
-  static NewBlock AsNew(const ExportedBlocks& from, size_t row, std::span<const std::byte*> layers) {
+  static NewBlock AsNew(const ExportedBlocks& from, size_t row, std::span<const std::byte> copy,
+                        std::span<const std::byte*> layers) {
     for (size_t layer = 0; layer < layers.size(); ++layer) {
-      layers[layer] = from.KeysAndValues(row).data() + layer * from.format.layer_bytes;
+      layers[layer] = copy.data() + layer * from.format.layer_bytes;
     }
     return {.id = from.columns.ids[row],
             .parent = from.ParentId(row),
             .position = static_cast<uint32_t>(from.columns.positions[row]),
             .tokens = from.columns.TokensOf(row),
             .layers = layers,
-            .summaries = from.Summaries(row)};
+            .summaries = copy.subspan(from.BytesOfKeysAndValues())};
   }
 
   BlockStore& store_;
   const BlockExportFile& file_;
   BlockImportReport& report_;
+  std::vector<std::byte> rows_;  // of the batch
 };
 
 }  // namespace

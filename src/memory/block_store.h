@@ -73,7 +73,8 @@ struct BlockStoreStats {
 // What Verify found.
 struct BlockStoreReport {
   uint64_t num_checked = 0;
-  std::vector<std::string> damaged;  // one line each: namespace, id, what is wrong
+  // One line each: namespace, id, what is wrong; first, what was wrong with the index when it was opened.
+  std::vector<std::string> damaged;
 };
 
 // One process at a time. Any thread may call any function at any time: those that change what is stored wait

@@ -109,6 +109,18 @@ TEST_P(BlockStoreTest, NamespacesAndFormatsAreKeptApart) {
             stats.index_bytes + stats.namespaces[0].used_bytes + stats.namespaces[1].used_bytes);
 }
 
+TEST_P(BlockStoreTest, NamesMayBeOfAnyLetters) {
+  std::string cyrillic;
+  for (int i = 0; i < 100; ++i) cyrillic += "\xd0\xb6";
+  {
+    BlockStore store = MustOpen(directory_.path(), Options());
+    ASSERT_OK(PutBlocks(store, cyrillic, {MakeBlock(1)}));
+    EXPECT_ERROR_CONTAINS(PutBlocks(store, cyrillic + "x", {MakeBlock(2)}), "1 to 200 bytes");
+  }
+  BlockStore store = MustOpen(directory_.path(), Options());
+  EXPECT_OK(ReadAndCompare(store, cyrillic, MakeBlock(1)));
+}
+
 TEST_P(BlockStoreTest, OtherTokensUnderTheSameIdAreNotFound) {
   BlockStore store = MustOpen(directory_.path(), Options());
   TestBlock block = MakeBlock(1);

@@ -157,7 +157,7 @@ Result<BlockStoreReport> BlockStore::Verify(
   std::ranges::sort(entries, {}, [&](const BlockEntry* entry) {
     return State::Handle(state_->BytesOf(*entry), entry->slot);
   });
-  BlockStoreReport report;
+  BlockStoreReport report = {.damaged = state_->catalog->damage()};
   std::vector<std::byte> buffer;
   for (const BlockEntry* entry : entries) {
     const BlockFormat& format = state_->FormatOf(*entry);
