@@ -178,7 +178,8 @@ Status TemporaryFile::MoveToTarget() {
 size_t RemoveLeftovers(const fs::path& directory) {
   size_t count = 0;
   std::error_code error;
-  for (fs::directory_iterator it(directory, error), end; !error && it != end; it.increment(error)) {
+  for (fs::directory_iterator it(directory.empty() ? "." : directory, error), end; !error && it != end;
+       it.increment(error)) {
     if (const auto process = ProcessOf(it->path().filename().native())) {
       count += RemoveIfLeft(it->path(), *process) ? 1 : 0;
     }

@@ -205,6 +205,8 @@ Result<CurateReport> Curator::Run() {
   const auto start = std::chrono::steady_clock::now();
   QWEN25_RETURN_IF_ERROR(FindFiles());
   QWEN25_RETURN_IF_ERROR(CreateDirectories(options_.output));
+  // The three files belong together: of two runs into one folder, the later one fails.
+  QWEN25_TRY(const FolderLock lock, FolderLock::Acquire(options_.output));
   report_.train_path = options_.output + "/documents.train.jsonl";
   report_.validation_path = options_.output + "/documents.validation.jsonl";
   report_.report_path = options_.output + "/curate_report.json";

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/temporary_file.h"
 #include "memory/block_summaries.h"
 
 namespace qwen25 {
@@ -23,7 +24,7 @@ size_t ContextLimit(const ModelConfig& config, const InferenceEngine::Options& o
 
 std::filesystem::path SpillDirectory(const InferenceEngine::Options& options) {
   if (options.recall_window == 0) return {};
-  return options.spill_directory.empty() ? std::filesystem::temp_directory_path() : options.spill_directory;
+  return options.spill_directory.empty() ? SystemTemporaryFolder().value() : options.spill_directory;
 }
 
 RoutingPolicy RoutingOf(const ModelConfig& config, const InferenceEngine::Options& options) {
@@ -53,7 +54,7 @@ Status InferenceEngine::Check(const ModelConfig& config, const Options& options)
         "window, and the local blocks must lie in it",
         routing.ToString(), window);
   }
-  return {};
+  return options.spill_directory.empty() ? SystemTemporaryFolder().status() : Status();
 }
 
 InferenceEngine::InferenceEngine(Model model, const Options& options)

@@ -1,5 +1,6 @@
 #include "infer/load_model.h"
 
+#include "base/temporary_file.h"
 #include "model/weights_reader.h"
 
 namespace qwen25 {
@@ -13,6 +14,7 @@ Result<std::unique_ptr<InferenceEngine>> LoadEngine(const ModelSource& source,
         "tokenizer.json, or a .gguf file",
         source.path.string());
   }
+  RemoveLeftovers(IsGgufPath(source.path) ? source.path.parent_path() : source.path);
   if (!threads) {
     threads =
         std::make_shared<ThreadPool>(source.num_threads == 0 ? DefaultNumThreads() : source.num_threads);

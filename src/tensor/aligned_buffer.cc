@@ -2,7 +2,8 @@
 
 #include <sys/mman.h>
 
-#include "base/check.h"
+#include <cstdlib>
+#include <new>
 
 namespace qwen25 {
 namespace {
@@ -16,7 +17,8 @@ void* AllocateAligned(size_t num_bytes) {
   const size_t alignment = num_bytes >= kHugePage ? kHugePage : kCacheLine;
   const size_t rounded = (num_bytes + kCacheLine - 1) / kCacheLine * kCacheLine;
   void* pointer = nullptr;
-  QWEN25_CHECK(::posix_memalign(&pointer, alignment, rounded) == 0);
+  // Like every other allocation: main makes a message of it.
+  if (rounded < num_bytes || ::posix_memalign(&pointer, alignment, rounded) != 0) throw std::bad_alloc();
   if (alignment == kHugePage) ::madvise(pointer, rounded, MADV_HUGEPAGE);  // advice: failure changes nothing
   return pointer;
 }

@@ -8,8 +8,8 @@
 namespace qwen25 {
 
 // `num_bytes` of uninitialised memory, aligned to 64 bytes; at 2 MiB and above aligned to and advised for
-// huge pages, since a matrix product walks more 4 KiB pages than the TLB holds. Aborts when memory is
-// exhausted.
+// huge pages, since a matrix product walks more 4 KiB pages than the TLB holds. Throws std::bad_alloc when
+// memory is exhausted.
 void* AllocateAligned(size_t num_bytes);
 void FreeAligned(void* pointer);
 

@@ -164,6 +164,9 @@ Result<DialogueLog> DialogueLog::Open(const std::filesystem::path& memory, std::
   QWEN25_TRY(std::optional<Cipher> cipher, DialogueCipher(key));
   QWEN25_RETURN_IF_ERROR(CheckKey(DialoguesIn(memory), cipher));
   const std::string folder = cipher ? HiddenFolder(*cipher, name_space) : FileName(name_space);
+  // What chats were writing when they were killed, in all namespaces: text that nobody looks for there.
+  RemoveLeftovers(DialoguesIn(memory));
+  for (const std::filesystem::path& path : FilesIn(DialoguesIn(memory))) RemoveLeftovers(path);
   return DialogueLog(DialoguesIn(memory) / folder, name_space, std::move(cipher));
 }
 

@@ -76,6 +76,17 @@ TEST(DialogueLog, ForeignFilesAreLeftAlone) {
   EXPECT_ERROR_CONTAINS(log.Load(9), "000009.json");
 }
 
+TEST(DialogueLog, WhatKilledChatsWereWritingIsRemoved) {
+  TemporaryDirectory memory;
+  ASSERT_OK(MustOpen(memory, "work").Save(1, Dialogue("one")));
+  const std::filesystem::path left = memory.path() / "dialogues/work/000001.json.tmp.2147483647.0";
+  ASSERT_TRUE(std::filesystem::is_directory(left.parent_path()));
+  std::ofstream(left) << "half of it";
+  MustOpen(memory, "another");
+  EXPECT_FALSE(std::filesystem::exists(left));
+  EXPECT_EQ(MustOpen(memory, "work").Latest(), 1u);
+}
+
 TEST(DialogueLog, EncryptedFilesShowNothing) {
   TemporaryDirectory memory;
   ASSERT_OK(MustOpen(memory, "ada-lovelace", kKey).Save(1, Dialogue("Zanzibar7")));
