@@ -67,9 +67,15 @@ class TemporaryDirectory {
   std::filesystem::path path_;
 };
 
+// A path below the checkout, which the build knows ("tests/reference/fixtures"). Files that name it
+// themselves would be compiled anew in every checkout.
+std::string SourcePath(const std::string& below);
+// ../shared/data beside the checkout, whether it is there or not.
+std::string SharedDataFolder();
+
 }  // namespace qwen25
 
 // The folder of real data beside the project. Tests that need it skip, loudly, where it is missing.
-#define QWEN25_REQUIRE_SHARED_DATA(name)       \
-  const std::string name = QWEN25_SHARED_DATA; \
+#define QWEN25_REQUIRE_SHARED_DATA(name)               \
+  const std::string name = qwen25::SharedDataFolder(); \
   if (!std::filesystem::exists(name)) GTEST_SKIP() << "SKIPPED: needs the shared data folder " << name

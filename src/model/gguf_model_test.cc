@@ -11,7 +11,7 @@
 namespace qwen25 {
 namespace {
 
-const std::filesystem::path kFixtures = std::filesystem::path(QWEN25_SOURCE_DIR) / "tests/reference/fixtures";
+const std::filesystem::path kFixtures = SourcePath("tests/reference/fixtures");
 
 class GgufModelTest : public testing::Test {
  protected:

@@ -14,7 +14,7 @@
 namespace qwen25 {
 namespace {
 
-const std::filesystem::path kFixtures = std::filesystem::path(QWEN25_SOURCE_DIR) / "tests/reference/fixtures";
+const std::filesystem::path kFixtures = SourcePath("tests/reference/fixtures");
 
 struct Expected {
   explicit Expected(SafetensorsReader reader) : file(std::move(reader)) {}

@@ -37,7 +37,7 @@ class Fixture {
       return reinterpret_cast<const std::byte*>(bytes.data()) + row * (bytes.size() / rows);
     }
   };
-  Fixture() : file_(ReadFile(QWEN25_SOURCE_DIR "/tests/reference/fixtures/gguf_blocks.safetensors").value()) {
+  Fixture() : file_(ReadFile(SourcePath("tests/reference/fixtures/gguf_blocks.safetensors")).value()) {
     std::memcpy(&header_bytes_, file_.data(), 8);
     header_ = ParseJson(file_.substr(8, header_bytes_), "fixture").value();
   }

@@ -33,7 +33,7 @@ void ExpectOnlySpellingMayChange(const std::string& source, const std::string& f
 // make_chat_fixtures.py renders every fixture from this file too and refuses to write them where it differs.
 TEST(ChatTemplateSource, IsTheFileThatTransformersRendersLikeTheOfficialOne) {
   ASSERT_OK_AND_ASSIGN(const std::string file,
-                       ReadFile(QWEN25_SOURCE_DIR "/tests/reference/fixtures/chat_template.jinja"));
+                       ReadFile(SourcePath("tests/reference/fixtures/chat_template.jinja")));
   EXPECT_EQ(file, ChatTemplateSource(kInstructSystem) + "\n");
 }
 

@@ -25,7 +25,7 @@ std::string_view DefaultSystem(const std::string& name) {
 
 TEST(ChatTemplate, RendersEveryFixtureAsTransformersDoes) {
   ASSERT_OK_AND_ASSIGN(const Json fixtures,
-                       ReadJsonFile(QWEN25_SOURCE_DIR "/tests/reference/fixtures/chat_template.json"));
+                       ReadJsonFile(SourcePath("tests/reference/fixtures/chat_template.json")));
   ASSERT_GE(fixtures.size(), 40u);
   for (const Json& fixture : fixtures) {
     SCOPED_TRACE(fixture["name"].get<std::string>());
@@ -42,7 +42,7 @@ TEST(ChatTemplate, RendersEveryFixtureAsTransformersDoes) {
 
 // A small tokenizer with the tokens of the template.
 Tokenizer ChatTokenizer() {
-  Result<Tokenizer> small = Tokenizer::Load(QWEN25_SOURCE_DIR "/tests/reference/fixtures/tokenizer_qwen2");
+  Result<Tokenizer> small = Tokenizer::Load(SourcePath("tests/reference/fixtures/tokenizer_qwen2"));
   EXPECT_OK(small);
   TokenizerSpec spec = small->spec();
   auto id = static_cast<int32_t>(small->vocab_size());
@@ -56,9 +56,9 @@ Tokenizer ChatTokenizer() {
 // renders.
 TEST(ChatTemplate, OrdinaryConversationsHaveTheTokensOfTheirText) {
   ASSERT_OK_AND_ASSIGN(const Json fixtures,
-                       ReadJsonFile(QWEN25_SOURCE_DIR "/tests/reference/fixtures/chat_template.json"));
+                       ReadJsonFile(SourcePath("tests/reference/fixtures/chat_template.json")));
   std::vector<Tokenizer> tokenizers = {ChatTokenizer()};
-  const std::string published = std::string(QWEN25_SHARED_DATA) + "/qwen25_tokenizer";
+  const std::string published = SharedDataFolder() + "/qwen25_tokenizer";
   if (std::filesystem::exists(published)) {
     ASSERT_OK_AND_ASSIGN(const Tokenizer tokenizer, Tokenizer::Load(published));
     tokenizers.push_back(tokenizer);

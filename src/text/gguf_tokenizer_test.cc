@@ -10,7 +10,7 @@
 namespace qwen25 {
 namespace {
 
-const std::string kFixtures = QWEN25_SOURCE_DIR "/tests/reference/fixtures/";
+const std::string kFixtures = SourcePath("tests/reference/fixtures/");
 
 TEST(GgufTokenizerTest, WhatIsWrittenIsTheSameTokenizer) {
   for (const char* name : {"tokenizer_qwen2", "tokenizer_gpt2"}) {

@@ -11,7 +11,7 @@
 namespace qwen25 {
 namespace {
 
-const std::string kFixtures = std::string(QWEN25_SOURCE_DIR) + "/tests/reference/fixtures/tokenizer_";
+const std::string kFixtures = SourcePath("tests/reference/fixtures/tokenizer_");
 
 // Status of building a tokenizer from a tokenizer.json with this content.
 Status Build(const std::string& json) {

@@ -20,7 +20,7 @@
 namespace qwen25 {
 namespace {
 
-const std::string kFixtures = std::string(QWEN25_SOURCE_DIR) + "/tests/reference/fixtures/tokenizer_";
+const std::string kFixtures = SourcePath("tests/reference/fixtures/tokenizer_");
 
 using Ids = std::vector<int32_t>;
 

@@ -26,9 +26,9 @@ std::vector<T> Values(const SafetensorsReader& file, const std::string& name) {
 
 // tests/reference/make_contrastive_fixture.py
 TEST(Contrastive, LossAndGradientFollowPyTorch) {
-  ASSERT_OK_AND_ASSIGN(const SafetensorsReader expected,
-                       SafetensorsReader::Open(std::string(QWEN25_SOURCE_DIR) +
-                                               "/tests/reference/fixtures/contrastive.safetensors"));
+  ASSERT_OK_AND_ASSIGN(
+      const SafetensorsReader expected,
+      SafetensorsReader::Open(SourcePath("tests/reference/fixtures/contrastive.safetensors")));
   const auto hidden = Values<float>(expected, "hidden"), wanted = Values<float>(expected, "hidden.grad");
   const auto starts = Values<int32_t>(expected, "sequence_starts");
   const float temperature = Values<float>(expected, "temperature")[0];

@@ -135,7 +135,7 @@ TEST(TrainOptionsTest, AResumedRunKeepsWhatDecidesItsNumbers) {
 
 TEST(TrainOptionsTest, EveryRecipeOfTheProjectIsValid) {
   size_t count = 0;
-  for (const auto& entry : std::filesystem::directory_iterator(QWEN25_SOURCE_DIR "/presets")) {
+  for (const auto& entry : std::filesystem::directory_iterator(SourcePath("presets"))) {
     if (entry.path().extension() != ".toml") continue;
     SCOPED_TRACE(entry.path().string());
     TrainOptions options;

@@ -367,7 +367,7 @@ TEST(TrainerTest, Narrow128LearnsOver20Steps) {
   options.schedule.warmup_steps = 5;
   ThreadPool threads(1);
   TrainData data;
-  data.train = std::make_unique<ByteSource>(QWEN25_SOURCE_DIR "/LICENSE");
+  data.train = std::make_unique<ByteSource>(SourcePath("LICENSE"));
   ASSERT_OK_AND_ASSIGN(const auto trainer, Trainer::Create(options, std::move(data), threads));
   EXPECT_EQ(trainer->model().layers.size(), 128u);
   EXPECT_EQ(trainer->model().config().num_attention_heads, 128u);

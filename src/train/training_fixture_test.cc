@@ -52,8 +52,7 @@ std::vector<T> Values(const SafetensorsReader& file, const std::string& name) {
 class TrainingFixtureTest : public ::testing::TestWithParam<const char*> {};
 
 TEST_P(TrainingFixtureTest, AHundredStepsFollowPyTorch) {
-  const std::string folder =
-      fmt::format("{}/tests/reference/fixtures/training_{}", QWEN25_SOURCE_DIR, GetParam());
+  const std::string folder = SourcePath("tests/reference/fixtures/training_") + GetParam();
   ASSERT_OK_AND_ASSIGN(const SafetensorsReader expected,
                        SafetensorsReader::Open(folder + "/expected.safetensors"));
   ASSERT_OK_AND_ASSIGN(const Json recipe, ReadJsonFile(folder + "/training.json"));
