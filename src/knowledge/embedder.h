@@ -31,6 +31,9 @@ class Embedder {
   virtual ~Embedder() = default;
 
   virtual const EmbedderId& id() const = 0;
+  // Whether a store makes its vectors again without being told to when this embedder's rules have changed:
+  // for those that need no model, and no more than moments.
+  virtual bool is_renewed_by_itself() const { return false; }
   // What a rank among its vectors counts in a hybrid search, where a rank among words counts 1.
   virtual double fusion_weight() const { return 1; }
   // Fills out [texts.size() * dimension] with one vector of length one per text; a text with nothing in it

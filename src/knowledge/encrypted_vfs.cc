@@ -353,11 +353,11 @@ const sqlite3_io_methods EncryptedVfs::File::kMethods = {
     .xShmUnmap = Pass<&sqlite3_io_methods::xShmUnmap>,
 };
 
-Result<std::unique_ptr<EncryptedVfs>> EncryptedVfs::Register(const Cipher& cipher) {
+Result<std::unique_ptr<EncryptedVfs>> EncryptedVfs::Register(const Cipher& cipher, const char* base) {
   static std::atomic<uint64_t> num_made = 0;
   std::unique_ptr<EncryptedVfs> vfs(new EncryptedVfs(cipher));
   vfs->name_ = fmt::format("qwen25-encrypted-{}", ++num_made);
-  vfs->base_ = sqlite3_vfs_find(nullptr);
+  vfs->base_ = sqlite3_vfs_find(base);
   if (vfs->base_ == nullptr) return Unsupported("SQLite knows no file system on this machine");
   vfs->OverrideBase();
   const int code = sqlite3_vfs_register(&vfs->vfs_, /*makeDflt=*/0);

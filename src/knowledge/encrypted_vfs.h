@@ -24,7 +24,8 @@ Status CheckDatabaseKey(const std::filesystem::path& path, const Cipher* cipher)
 // rollback journal, which SQLite uses once, for the first page of a new file, stays empty.
 class EncryptedVfs {
  public:
-  static Result<std::unique_ptr<EncryptedVfs>> Register(const Cipher& cipher);
+  // `base`: the name of the VFS that it stands on; null: the system's default.
+  static Result<std::unique_ptr<EncryptedVfs>> Register(const Cipher& cipher, const char* base = nullptr);
   // The connection must be closed.
   ~EncryptedVfs();
   EncryptedVfs(const EncryptedVfs&) = delete;

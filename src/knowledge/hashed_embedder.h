@@ -20,6 +20,7 @@ class HashedEmbedder : public Embedder {
   explicit HashedEmbedder(const HashedEmbedderOptions& options = {});
 
   const EmbedderId& id() const override { return id_; }
+  bool is_renewed_by_itself() const override { return true; }
   // Its vectors see the words that BM25 sees, and not how rare they are: they break ties, and find what is
   // inflected or misspelt. 0.25 was the best of 0, 0.1, 0.25, 0.5, 0.75 and 1 over books and dialogues
   // together (docs/benchmarks.md).

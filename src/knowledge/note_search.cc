@@ -76,21 +76,6 @@ double ReciprocalRankScore(size_t rank, double weight) {
   return rank == 0 ? 0 : weight / (kFusionConstant + static_cast<double>(rank));
 }
 
-std::string NoteStore::CachePath(int64_t name_space) const {
-  return (directory_ / fmt::format("notes.vectors-{}.hnsw", name_space)).string();
-}
-
-// Of a database that is no more: their vectors would stay, and stay in the clear where this one is encrypted.
-void NoteStore::RemoveForeignCaches() const {
-  std::error_code error;
-  std::vector<std::filesystem::path> caches;
-  for (std::filesystem::directory_iterator item(directory_, error), end; !error && item != end;
-       item.increment(error)) {
-    if (item->path().filename().string().starts_with("notes.vectors-")) caches.push_back(item->path());
-  }
-  for (const std::filesystem::path& cache : caches) std::filesystem::remove(cache, error);
-}
-
 Result<std::string> NoteStore::MatchExpression(const std::string& query, int64_t name_space) {
   const std::vector<SearchTerm> terms = QueryTermsOf(query);
   QWEN25_TRY(const int64_t chunks,
@@ -129,69 +114,6 @@ Result<std::vector<NoteStore::Candidate>> NoteStore::SearchWords(const NoteSearc
     if (allowed) found.push_back(candidate);
   }
   return found;
-}
-
-Status NoteStore::UpdateIndex(int64_t name_space, NamespaceIndex& index) {
-  QWEN25_TRY(const int64_t version, DataVersion());
-  if (index.vectors && index.data_version == version) return {};
-  const uint32_t dimension = embedder_->id().dimension;
-  if (!index.vectors) {
-    QWEN25_TRY(const std::string hash, GetSetting(fmt::format("vectors_{}", name_space)));
-    if (hash.size() == 16) {
-      const uint64_t wanted = std::strtoull(hash.c_str(), nullptr, 16);
-      if (auto loaded = VectorIndex::Load(CachePath(name_space), dimension, wanted, CacheCipher());
-          loaded.ok()) {
-        index.vectors.emplace(std::move(*loaded));
-      }
-    }
-    if (!index.vectors) index.vectors.emplace(dimension);
-  }
-  // Ids are never used twice and vectors never change, so that the sets of ids say everything.
-  std::unordered_set<int64_t> gone = index.vectors->ids();
-  std::vector<int64_t> fresh;
-  {
-    QWEN25_TRY(Statement ids,
-               database_.Prepare("SELECT c.id FROM chunks c JOIN embeddings e ON e.chunk = c.id "
-                                 "WHERE c.namespace = ? ORDER BY c.id"));
-    ids.Bind(1, name_space);
-    while (true) {
-      QWEN25_TRY(const bool row, ids.Step());
-      if (!row) break;
-      if (gone.erase(ids.Int(0)) == 0) fresh.push_back(ids.Int(0));
-    }
-  }
-  if (index.vectors->num_removed() + gone.size() > index.vectors->size() + fresh.size() && !gone.empty()) {
-    // More dead than alive: a new graph is smaller and faster.
-    index.vectors.emplace(dimension);
-    return UpdateIndex(name_space, index);
-  }
-  for (const int64_t id : gone) index.vectors->Remove(id);
-  QWEN25_TRY(Statement vector, database_.Prepare("SELECT vector FROM embeddings WHERE chunk = ?"));
-  std::vector<float> decoded(dimension);
-  for (const int64_t id : fresh) {
-    QWEN25_TRY(const bool row, vector.Bind(1, id).Step());
-    const std::span<const std::byte> bytes = row ? vector.Blob(0) : std::span<const std::byte>();
-    if (bytes.size() != dimension * sizeof(uint16_t)) {
-      return Corrupt(
-          "{}: the vector of chunk {} has {} bytes, wanted {}; `qwen25 memory reindex` makes it again",
-          database_.path(), id, bytes.size(), dimension * sizeof(uint16_t));
-    }
-    for (uint32_t d = 0; d < dimension; ++d) {
-      uint16_t half;
-      std::memcpy(&half, bytes.data() + d * sizeof half, sizeof half);
-      decoded[d] = Float16ToFloat(half);
-    }
-    QWEN25_RETURN_IF_ERROR(index.vectors->Add(id, decoded));
-  }
-  index.num_changes += gone.size() + fresh.size();
-  index.data_version = version;
-  return {};
-}
-
-Result<NoteStore::NamespaceIndex*> NoteStore::IndexOf(int64_t name_space) {
-  NamespaceIndex& index = indexes_[name_space];
-  QWEN25_RETURN_IF_ERROR(UpdateIndex(name_space, index));
-  return &index;
 }
 
 Result<std::vector<NoteStore::Candidate>> NoteStore::SearchVectors(const NoteSearch& search,
@@ -301,83 +223,6 @@ Result<double> NoteStore::UnrelatedCosine() {
     QWEN25_TRY(unrelated_cosine_, qwen25::UnrelatedCosine(*embedder_));
   }
   return *unrelated_cosine_;
-}
-
-Status NoteStore::SaveVectorCaches() {
-  for (auto& [name_space, index] : indexes_) {
-    if (!index.vectors || index.num_changes * kChangesPerSave <= index.vectors->size()) continue;
-    QWEN25_TRY(const uint64_t hash, index.vectors->Save(CachePath(name_space), CacheCipher()));
-    QWEN25_RETURN_IF_ERROR(SetSetting(fmt::format("vectors_{}", name_space), fmt::format("{:016x}", hash)));
-    index.num_changes = 0;
-  }
-  return {};
-}
-
-Result<NoteStats> NoteStore::Stats() {
-  NoteStats stats;
-  const auto count = [&](const char* sql) -> Result<uint64_t> {
-    QWEN25_TRY(const int64_t value, database_.QueryInt(sql));
-    return static_cast<uint64_t>(value);
-  };
-  QWEN25_TRY(stats.notes, count("SELECT count(*) FROM notes"));
-  QWEN25_TRY(stats.superseded, count("SELECT count(*) FROM notes WHERE superseded_by IS NOT NULL"));
-  QWEN25_TRY(stats.chunks, count("SELECT count(*) FROM chunks"));
-  QWEN25_TRY(stats.embedded, count("SELECT count(*) FROM embeddings"));
-  QWEN25_TRY(Statement namespaces,
-             database_.Prepare(
-                 "SELECT s.name, count(n.id) FROM namespaces s LEFT JOIN notes n ON n.namespace = s.id "
-                 "GROUP BY s.id ORDER BY s.name"));
-  while (true) {
-    QWEN25_TRY(const bool row, namespaces.Step());
-    if (!row) break;
-    stats.namespaces.emplace_back(namespaces.Text(0), static_cast<uint64_t>(namespaces.Int(1)));
-  }
-  for (const char* name : {"notes.sqlite", "notes.sqlite-wal"}) {
-    std::error_code missing;
-    const uint64_t bytes = std::filesystem::file_size(directory_ / name, missing);
-    if (!missing) stats.file_bytes += bytes;
-  }
-  QWEN25_TRY(const std::optional<EmbedderId> embedder, StoredEmbedder());
-  if (embedder) stats.embedder = embedder->ToString();
-  return stats;
-}
-
-Status NoteStore::Verify() {
-  QWEN25_TRY(Statement check, database_.Prepare("PRAGMA integrity_check(1)"));
-  QWEN25_TRY(const bool row, check.Step());
-  if (row && check.Text(0) != "ok") {
-    const std::string damage = database_.damage();
-    return Corrupt("{}: {}; restore it from a backup or an export", database_.path(),
-                   damage.empty() ? check.Text(0) : damage);
-  }
-  QWEN25_TRY(const std::vector<Note> notes, List({}));
-  for (const Note& note : notes) {
-    QWEN25_TRY(const std::string text, TextOf(note.id));
-    if (text.empty()) return Corrupt("{}: note {} has no text", database_.path(), note.id);
-  }
-  QWEN25_TRY(Statement namespaces, database_.Prepare("SELECT id, name FROM namespaces"));
-  std::vector<std::pair<int64_t, std::string>> ids;
-  while (true) {
-    QWEN25_TRY(const bool more, namespaces.Step());
-    if (!more) break;
-    ids.emplace_back(namespaces.Int(0), namespaces.Text(1));
-  }
-  for (const auto& [id, name] : ids) {
-    if (Status status = database_.Execute(
-            fmt::format("INSERT INTO words_{0} (words_{0}) VALUES ('integrity-check')", id));
-        !status.ok()) {
-      return Corrupt("{}: the word index of namespace \"{}\" is damaged: {}", database_.path(), name,
-                     status.message());
-    }
-    QWEN25_TRY(const int64_t indexed, database_.QueryInt(fmt::format("SELECT count(*) FROM words_{}", id)));
-    QWEN25_TRY(const int64_t wanted,
-               database_.QueryInt(fmt::format("SELECT count(*) FROM chunks WHERE namespace = {}", id)));
-    if (indexed != wanted) {
-      return Corrupt("{}: namespace \"{}\" has {} chunks and {} in its word index", database_.path(), name,
-                     wanted, indexed);
-    }
-  }
-  return {};
 }
 
 }  // namespace qwen25

@@ -1,82 +1,15 @@
 #include "knowledge/note_store.h"
 
 #include <algorithm>
-#include <array>
-#include <chrono>
-#include <cstring>
+#include <thread>
 
-#include "base/dtype.h"
 #include "base/file.h"
-#include "base/hash.h"
-#include "knowledge/search_terms.h"
+#include "base/temporary_file.h"
+#include "knowledge/note_rows.h"
 #include "text/utf8.h"
 
 namespace qwen25 {
 namespace {
-
-constexpr int64_t kSchemaVersion = 1;
-// "q25n": `file` and other programs tell by it what the database is.
-constexpr int64_t kApplicationId = 0x7132356E;
-// Texts handed to the embedder at a time.
-constexpr size_t kEmbedBatch = 64;
-
-constexpr const char* kSchema = R"(
-CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE namespaces (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE);
-CREATE TABLE notes (
-  id INTEGER PRIMARY KEY AUTOINCREMENT,
-  namespace INTEGER NOT NULL REFERENCES namespaces (id),
-  title TEXT NOT NULL, source TEXT NOT NULL, content_hash BLOB NOT NULL,
-  created_ms INTEGER NOT NULL, updated_ms INTEGER NOT NULL, superseded_by INTEGER);
-CREATE INDEX notes_by_content ON notes (namespace, content_hash);
-CREATE INDEX notes_by_source ON notes (namespace, source);
-CREATE TABLE tags (
-  note INTEGER NOT NULL REFERENCES notes (id) ON DELETE CASCADE, tag TEXT NOT NULL,
-  PRIMARY KEY (note, tag)) WITHOUT ROWID;
-CREATE TABLE chunks (
-  id INTEGER PRIMARY KEY AUTOINCREMENT,
-  note INTEGER NOT NULL REFERENCES notes (id) ON DELETE CASCADE,
-  namespace INTEGER NOT NULL, first_byte INTEGER NOT NULL, end_byte INTEGER NOT NULL, text TEXT NOT NULL);
-CREATE INDEX chunks_by_note ON chunks (note, first_byte);
-CREATE INDEX chunks_by_namespace ON chunks (namespace);
-CREATE TABLE embeddings (
-  chunk INTEGER PRIMARY KEY REFERENCES chunks (id) ON DELETE CASCADE, vector BLOB NOT NULL);
-)";
-
-std::string CreateWordsTable(int64_t name_space) {
-  // Contentless: the terms are made again from the chunk. Terms come ready, so the tokenizer only splits at
-  // spaces.
-  return fmt::format(
-      "CREATE VIRTUAL TABLE words_{0} USING fts5(terms, content='', tokenize=\"unicode61 remove_diacritics 0 "
-      "categories 'L* M* N* P* S* Co'\"); CREATE VIRTUAL TABLE vocabulary_{0} USING fts5vocab(words_{0}, "
-      "row)",
-      name_space);
-}
-
-std::string JoinedTerms(std::string_view text) {
-  return fmt::format("{}", fmt::join(TermsOf(text), " "));
-}
-
-// float16: half the bytes, and the cosine of unit vectors keeps three digits.
-std::vector<uint16_t> EncodeVector(std::span<const float> vector) {
-  std::vector<uint16_t> encoded(vector.size());
-  std::ranges::transform(vector, encoded.begin(), FloatToFloat16);
-  return encoded;
-}
-
-int64_t NowMilliseconds() {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(
-             std::chrono::system_clock::now().time_since_epoch())
-      .count();
-}
-
-std::array<std::byte, 16> ContentHash(std::string_view text) {
-  const Hash128 hash = HashBytes128(std::as_bytes(std::span(text)));
-  std::array<std::byte, 16> bytes;
-  std::memcpy(bytes.data(), &hash.low, 8);
-  std::memcpy(bytes.data() + 8, &hash.high, 8);
-  return bytes;
-}
 
 Status CheckNewNote(const NewNote& note) {
   if (note.text.find_first_not_of(" \t\r\n") == std::string::npos) {
@@ -106,8 +39,9 @@ bool NoteStore::Exists(const std::filesystem::path& directory) {
   return std::filesystem::exists(directory / "notes.sqlite", ignored);
 }
 
-Result<std::unique_ptr<NoteStore>> NoteStore::Open(const std::filesystem::path& directory, Embedder* embedder,
-                                                   const NoteStoreOptions& options) {
+Result<std::unique_ptr<NoteStore>> NoteStore::OpenUnchecked(const std::filesystem::path& directory,
+                                                            Embedder* embedder,
+                                                            const NoteStoreOptions& options) {
   QWEN25_RETURN_IF_ERROR(CreateDirectories(directory));
   std::optional<Cipher> page_cipher, cache_cipher;
   if (options.key) {
@@ -118,45 +52,23 @@ Result<std::unique_ptr<NoteStore>> NoteStore::Open(const std::filesystem::path& 
                                                page_cipher ? &*page_cipher : nullptr));
   std::unique_ptr<NoteStore> store(
       new NoteStore(directory, embedder, options.chunks, std::move(cache_cipher), std::move(database)));
+  if (!store->read_only()) RemoveLeftovers(directory);  // caches that killed processes were writing
   QWEN25_RETURN_IF_ERROR(store->CreateSchema());
-  QWEN25_RETURN_IF_ERROR(store->CheckEmbedder());
   QWEN25_RETURN_IF_ERROR(store->RebuildWordsIfNeeded());
+  return store;
+}
+
+Result<std::unique_ptr<NoteStore>> NoteStore::Open(const std::filesystem::path& directory, Embedder* embedder,
+                                                   const NoteStoreOptions& options) {
+  QWEN25_TRY(std::unique_ptr<NoteStore> store, OpenUnchecked(directory, embedder, options));
+  QWEN25_RETURN_IF_ERROR(store->RenewVectorsIfNeeded());
+  QWEN25_RETURN_IF_ERROR(store->CheckEmbedder());
   return store;
 }
 
 NoteStore::~NoteStore() {
   // The caches are a convenience: what cannot be written is built again.
   static_cast<void>(SaveVectorCaches());
-}
-
-Status NoteStore::CreateSchema() {
-  QWEN25_TRY(int64_t version, database_.QueryInt("PRAGMA user_version"));
-  if (version == 0) {
-    QWEN25_TRY(Transaction transaction, Transaction::Begin(database_));
-    QWEN25_TRY(version, database_.QueryInt("PRAGMA user_version"));  // another process may have been faster
-    QWEN25_TRY(const int64_t tables, database_.QueryInt("SELECT count(*) FROM sqlite_master"));
-    if (version == 0 && tables > 0) {
-      return InvalidArgument("{}: is a SQLite database of another program", database_.path());
-    }
-    if (version == 0) {
-      RemoveForeignCaches();
-      QWEN25_RETURN_IF_ERROR(database_.Execute(kSchema));
-      QWEN25_RETURN_IF_ERROR(database_.Execute(
-          fmt::format("PRAGMA application_id={}; PRAGMA user_version={}", kApplicationId, kSchemaVersion)));
-      QWEN25_RETURN_IF_ERROR(SetSetting("terms", SearchTermsVersion()));
-      return transaction.Commit();
-    }
-  }
-  QWEN25_TRY(const int64_t application, database_.QueryInt("PRAGMA application_id"));
-  if (application != kApplicationId) {
-    return InvalidArgument("{}: is a SQLite database of another program", database_.path());
-  }
-  if (version > kSchemaVersion) {
-    return Unsupported(
-        "{}: was written by a newer qwen25 (schema {}, this program knows {}); update the program",
-        database_.path(), version, kSchemaVersion);
-  }
-  return {};
 }
 
 Result<std::string> NoteStore::GetSetting(const std::string& key) {
@@ -170,63 +82,14 @@ Status NoteStore::SetSetting(const std::string& key, const std::string& value) {
   return statement.Bind(1, key).Bind(2, value).Run();
 }
 
-Result<std::optional<EmbedderId>> NoteStore::StoredEmbedder() {
-  QWEN25_TRY(const std::string name, GetSetting("embedder_name"));
-  if (name.empty()) return std::optional<EmbedderId>();
-  EmbedderId id{.name = name};
-  QWEN25_TRY(const std::string dimension, GetSetting("embedder_dimension"));
-  if (dimension.empty() || dimension.size() > 6 || !std::ranges::all_of(dimension, ::isdigit)) {
-    return Corrupt("{}: the embedder's dimension is \"{}\", which is no number", database_.path(), dimension);
-  }
-  id.dimension = static_cast<uint32_t>(std::stoul(dimension));
-  QWEN25_TRY(id.fingerprint, GetSetting("embedder_fingerprint"));
-  return std::optional<EmbedderId>(id);
-}
-
-Status NoteStore::CheckEmbedder() {
-  if (embedder_ == nullptr) return {};
-  QWEN25_TRY(const std::optional<EmbedderId> stored, StoredEmbedder());
-  if (!stored || *stored == embedder_->id()) return {};
-  return InvalidArgument(
-      "{}: its vectors were made by {}, and this is {}; vectors of the two cannot be compared. Use the "
-      "former, or "
-      "run `qwen25 memory reindex` with the latter",
-      database_.path(), stored->ToString(), embedder_->id().ToString());
-}
-
-Status NoteStore::RememberEmbedder() {
-  QWEN25_RETURN_IF_ERROR(SetSetting("embedder_name", embedder_->id().name));
-  QWEN25_RETURN_IF_ERROR(SetSetting("embedder_dimension", std::to_string(embedder_->id().dimension)));
-  return SetSetting("embedder_fingerprint", embedder_->id().fingerprint);
-}
-
-Status NoteStore::RebuildWordsIfNeeded() {
-  QWEN25_TRY(const std::string version, GetSetting("terms"));
-  if (version == SearchTermsVersion()) return {};
-  QWEN25_TRY(Transaction transaction, Transaction::Begin(database_));
-  QWEN25_TRY(Statement namespaces, database_.Prepare("SELECT id FROM namespaces"));
+Result<std::vector<int64_t>> NoteStore::Ids(const std::string& select) {
+  QWEN25_TRY(Statement rows, database_.Prepare(select));
   std::vector<int64_t> ids;
   while (true) {
-    QWEN25_TRY(const bool row, namespaces.Step());
-    if (!row) break;
-    ids.push_back(namespaces.Int(0));
+    QWEN25_TRY(const bool row, rows.Step());
+    if (!row) return ids;
+    ids.push_back(rows.Int(0));
   }
-  for (const int64_t id : ids) {
-    QWEN25_RETURN_IF_ERROR(
-        database_.Execute(fmt::format("INSERT INTO words_{0} (words_{0}) VALUES ('delete-all')", id)));
-    QWEN25_TRY(Statement chunks, database_.Prepare("SELECT id, text FROM chunks WHERE namespace = ?"));
-    QWEN25_TRY(Statement insert,
-               database_.Prepare(fmt::format("INSERT INTO words_{} (rowid, terms) VALUES (?, ?)", id)));
-    chunks.Bind(1, id);
-    while (true) {
-      QWEN25_TRY(const bool row, chunks.Step());
-      if (!row) break;
-      const std::string terms = JoinedTerms(chunks.Text(1));
-      QWEN25_RETURN_IF_ERROR(insert.Bind(1, chunks.Int(0)).Bind(2, terms).Run());
-    }
-  }
-  QWEN25_RETURN_IF_ERROR(SetSetting("terms", SearchTermsVersion()));
-  return transaction.Commit();
 }
 
 Result<int64_t> NoteStore::NamespaceId(const std::string& name, bool create) {
@@ -256,20 +119,40 @@ Status NoteStore::Supersede(int64_t old_note, int64_t new_note, int64_t name_spa
                                                  "WHERE id = ? AND namespace = ? AND id != ?1"));
   QWEN25_RETURN_IF_ERROR(
       update.Bind(1, new_note).Bind(2, NowMilliseconds()).Bind(3, old_note).Bind(4, name_space).Run());
-  if (database_.num_changes() == 1) return {};
+  if (database_.num_changes() == 1) return UpdateSum(old_note);
   return NotFound("there is no note {} in this namespace that could be superseded", old_note);
 }
 
+// Cuts a note, and computes its vectors unless it is there already.
+Result<NoteStore::PreparedNote> NoteStore::Prepare(const NewNote& note) {
+  PreparedNote prepared = {.chunks = ChunkText(note.text, chunk_options_)};
+  if (embedder_ == nullptr) return prepared;
+  QWEN25_TRY(const int64_t name_space, NamespaceId(note.name_space, /*create=*/false));
+  if (name_space != 0) {
+    QWEN25_TRY(const int64_t same, FindSame(name_space, note));
+    if (same != 0) return prepared;
+  }
+  QWEN25_RETURN_IF_ERROR(EmbedChunks(note, prepared));
+  return prepared;
+}
+
+Status NoteStore::EmbedChunks(const NewNote& note, PreparedNote& prepared) {
+  std::vector<std::string> texts;
+  for (const TextRange& range : prepared.chunks) {
+    texts.push_back(note.text.substr(range.begin, range.end - range.begin));
+  }
+  QWEN25_TRY(prepared.vectors, Embed(texts));
+  return {};
+}
+
 Status NoteStore::AddChunks(int64_t note, int64_t name_space, const std::string& text,
-                            std::vector<std::pair<int64_t, std::vector<float>>>& vectors) {
-  const std::vector<TextRange> ranges = ChunkText(text, chunk_options_);
-  std::vector<int64_t> ids;
+                            PreparedNote& prepared) {
   QWEN25_TRY(Statement chunk,
              database_.Prepare("INSERT INTO chunks (note, namespace, first_byte, end_byte, text) "
                                "VALUES (?, ?, ?, ?, ?)"));
   QWEN25_TRY(Statement words,
              database_.Prepare(fmt::format("INSERT INTO words_{} (rowid, terms) VALUES (?, ?)", name_space)));
-  for (const TextRange& range : ranges) {
+  for (const TextRange& range : prepared.chunks) {
     const std::string_view part = std::string_view(text).substr(range.begin, range.end - range.begin);
     QWEN25_RETURN_IF_ERROR(chunk.Bind(1, note)
                                .Bind(2, name_space)
@@ -277,36 +160,20 @@ Status NoteStore::AddChunks(int64_t note, int64_t name_space, const std::string&
                                .Bind(4, static_cast<int64_t>(range.end))
                                .Bind(5, part)
                                .Run());
-    ids.push_back(database_.last_insert_id());
+    prepared.ids.push_back(database_.last_insert_id());
     const std::string terms = JoinedTerms(part);
-    QWEN25_RETURN_IF_ERROR(words.Bind(1, ids.back()).Bind(2, terms).Run());
+    QWEN25_RETURN_IF_ERROR(words.Bind(1, prepared.ids.back()).Bind(2, terms).Run());
   }
   if (embedder_ == nullptr) return {};
-  const size_t dimension = embedder_->id().dimension;
-  QWEN25_TRY(Statement insert, database_.Prepare("INSERT INTO embeddings VALUES (?, ?)"));
-  for (size_t begin = 0; begin < ranges.size(); begin += kEmbedBatch) {
-    const size_t count = std::min(kEmbedBatch, ranges.size() - begin);
-    std::vector<std::string> texts;
-    for (size_t i = begin; i < begin + count; ++i) {
-      texts.push_back(text.substr(ranges[i].begin, ranges[i].end - ranges[i].begin));
-    }
-    std::vector<float> out(count * dimension);
-    QWEN25_RETURN_IF_ERROR(embedder_->Embed(EmbedKind::kPassage, texts, out));
-    for (size_t i = 0; i < count; ++i) {
-      const std::span<const float> vector = std::span(out).subspan(i * dimension, dimension);
-      const std::vector<uint16_t> encoded = EncodeVector(vector);
-      QWEN25_RETURN_IF_ERROR(
-          insert.Bind(1, ids[begin + i]).BindBlob(2, std::as_bytes(std::span(encoded))).Run());
-      vectors.emplace_back(ids[begin + i], std::vector<float>(vector.begin(), vector.end()));
-    }
+  for (size_t i = 0; i < prepared.ids.size(); ++i) {
+    QWEN25_RETURN_IF_ERROR(StoreVector(prepared.ids[i], EncodeVector(VectorOf(prepared, i))));
   }
   return {};
 }
 
-Result<int64_t> NoteStore::AddOne(const NewNote& note,
-                                  std::vector<std::pair<int64_t, std::vector<float>>>& vectors) {
-  QWEN25_RETURN_IF_ERROR(CheckNewNote(note));
+Result<int64_t> NoteStore::AddOne(const NewNote& note, PreparedNote& prepared) {
   QWEN25_TRY(const int64_t name_space, NamespaceId(note.name_space, /*create=*/true));
+  prepared.name_space = name_space;
   QWEN25_TRY(const int64_t same, FindSame(name_space, note));
   if (same != 0) {
     if (note.supersedes && *note.supersedes != same) {
@@ -314,6 +181,8 @@ Result<int64_t> NoteStore::AddOne(const NewNote& note,
     }
     return same;
   }
+  // The same text was there a moment ago, and is gone.
+  if (embedder_ != nullptr && prepared.vectors.empty()) QWEN25_RETURN_IF_ERROR(EmbedChunks(note, prepared));
   const int64_t now = NowMilliseconds();
   const auto hash = ContentHash(note.text);
   QWEN25_TRY(
@@ -334,14 +203,29 @@ Result<int64_t> NoteStore::AddOne(const NewNote& note,
   }
   if (note.supersedes) QWEN25_RETURN_IF_ERROR(Supersede(*note.supersedes, id, name_space));
   if (note.replaces_source && !note.source.empty()) {
-    QWEN25_TRY(
-        Statement update,
-        database_.Prepare("UPDATE notes SET superseded_by = ?1, updated_ms = ?2 WHERE namespace = ?3 AND "
-                          "source = ?4 AND id != ?1 AND superseded_by IS NULL"));
-    QWEN25_RETURN_IF_ERROR(update.Bind(1, id).Bind(2, now).Bind(3, name_space).Bind(4, note.source).Run());
+    QWEN25_RETURN_IF_ERROR(SupersedeSource(note.source, id, name_space));
   }
-  QWEN25_RETURN_IF_ERROR(AddChunks(id, name_space, note.text, vectors));
+  QWEN25_RETURN_IF_ERROR(AddChunks(id, name_space, note.text, prepared));
+  QWEN25_RETURN_IF_ERROR(UpdateSum(id));
   return id;
+}
+
+// Every older note of a source.
+Status NoteStore::SupersedeSource(const std::string& source, int64_t new_note, int64_t name_space) {
+  std::vector<int64_t> older;
+  {
+    QWEN25_TRY(Statement select,
+               database_.Prepare("SELECT id FROM notes WHERE namespace = ? AND source = ? AND id != ? AND "
+                                 "superseded_by IS NULL"));
+    select.Bind(1, name_space).Bind(2, source).Bind(3, new_note);
+    while (true) {
+      QWEN25_TRY(const bool row, select.Step());
+      if (!row) break;
+      older.push_back(select.Int(0));
+    }
+  }
+  for (const int64_t note : older) QWEN25_RETURN_IF_ERROR(Supersede(note, new_note, name_space));
+  return {};
 }
 
 Result<int64_t> NoteStore::Add(const NewNote& note) {
@@ -349,29 +233,43 @@ Result<int64_t> NoteStore::Add(const NewNote& note) {
   return ids[0];
 }
 
+// Writers that wait look at the lock every few milliseconds. One that adds many notes back to back leaves it
+// free for half as long as it held it, or the others would hardly ever find it so.
+void NoteStore::LetOthersWrite() const {
+  const auto pause = writing_time_ / 2 - (std::chrono::steady_clock::now() - writing_end_);
+  if (pause > std::chrono::steady_clock::duration::zero()) std::this_thread::sleep_for(pause);
+}
+
 Result<std::vector<int64_t>> NoteStore::AddAll(std::span<const NewNote> notes) {
+  for (const NewNote& note : notes) QWEN25_RETURN_IF_ERROR(CheckNewNote(note));
+  QWEN25_RETURN_IF_ERROR(CheckEmbedder());
+  // Before the store is locked: an embedder may take minutes.
+  std::vector<PreparedNote> prepared;
+  for (const NewNote& note : notes) {
+    QWEN25_TRY(PreparedNote one, Prepare(note));
+    prepared.push_back(std::move(one));
+  }
+  LetOthersWrite();
   QWEN25_TRY(Transaction transaction, Transaction::Begin(database_));
+  const auto begin = std::chrono::steady_clock::now();
   if (embedder_ != nullptr) {
-    QWEN25_RETURN_IF_ERROR(CheckEmbedder());  // another process may have chosen one since Open
+    QWEN25_RETURN_IF_ERROR(CheckEmbedder());  // another process may have chosen one since
     QWEN25_RETURN_IF_ERROR(RememberEmbedder());
   }
   std::vector<int64_t> ids;
-  std::vector<std::pair<int64_t, std::vector<float>>> vectors;
-  std::vector<std::pair<int64_t, size_t>> parts;  // namespace, end in `vectors`
-  for (const NewNote& note : notes) {
-    QWEN25_TRY(const int64_t id, AddOne(note, vectors));
+  for (size_t i = 0; i < notes.size(); ++i) {
+    QWEN25_TRY(const int64_t id, AddOne(notes[i], prepared[i]));
     ids.push_back(id);
-    QWEN25_TRY(const int64_t name_space, NamespaceId(note.name_space, false));
-    parts.emplace_back(name_space, vectors.size());
   }
   QWEN25_RETURN_IF_ERROR(transaction.Commit());
+  writing_end_ = std::chrono::steady_clock::now();
+  writing_time_ = writing_end_ - begin;
   // Graphs that are in memory stay up to date; the others take their vectors from the table.
-  size_t begin = 0;
-  for (const auto& [name_space, end] : parts) {
-    const auto found = indexes_.find(name_space);
-    for (; begin < end; ++begin) {
-      if (found == indexes_.end() || !found->second.vectors) continue;
-      QWEN25_RETURN_IF_ERROR(found->second.vectors->Add(vectors[begin].first, vectors[begin].second));
+  for (const PreparedNote& note : prepared) {
+    const auto found = indexes_.find(note.name_space);
+    if (embedder_ == nullptr || found == indexes_.end() || !found->second.vectors) continue;
+    for (size_t i = 0; i < note.ids.size(); ++i) {
+      QWEN25_RETURN_IF_ERROR(found->second.vectors->Add(note.ids[i], VectorOf(note, i)));
       ++found->second.num_changes;
     }
   }
@@ -482,10 +380,14 @@ Status NoteStore::RemoveOne(int64_t id) {
     const std::string terms = JoinedTerms(chunks.Text(2));
     QWEN25_RETURN_IF_ERROR(words.Bind(1, chunks.Int(0)).Bind(2, terms).Run());
   }
-  QWEN25_TRY(Statement orphans,
-             database_.Prepare("UPDATE notes SET superseded_by = NULL WHERE superseded_by = ?"));
+  QWEN25_TRY(const std::vector<int64_t> orphans,
+             Ids(fmt::format("SELECT id FROM notes WHERE superseded_by = {}", id)));
+  for (const int64_t orphan : orphans) {
+    QWEN25_RETURN_IF_ERROR(
+        database_.Execute(fmt::format("UPDATE notes SET superseded_by = NULL WHERE id = {}", orphan)));
+    QWEN25_RETURN_IF_ERROR(UpdateSum(orphan));
+  }
   QWEN25_TRY(Statement remove, database_.Prepare("DELETE FROM notes WHERE id = ?"));
-  QWEN25_RETURN_IF_ERROR(orphans.Bind(1, id).Run());
   return remove.Bind(1, id).Run();
 }
 
@@ -508,20 +410,14 @@ Result<size_t> NoteStore::Forget(std::span<const int64_t> ids, bool erase) {
 }
 
 Status NoteStore::EraseTraces() {
-  QWEN25_TRY(Statement namespaces, database_.Prepare("SELECT id FROM namespaces"));
-  std::vector<int64_t> ids;
-  while (true) {
-    QWEN25_TRY(const bool row, namespaces.Step());
-    if (!row) break;
-    ids.push_back(namespaces.Int(0));
-  }
+  QWEN25_TRY(const std::vector<int64_t> ids, Ids("SELECT id FROM namespaces"));
   for (const int64_t id : ids) {
     // FTS5 keeps deleted terms until its parts are merged; graphs keep removed vectors.
     QWEN25_RETURN_IF_ERROR(
         database_.Execute(fmt::format("INSERT INTO words_{0} (words_{0}) VALUES ('optimize')", id)));
     std::error_code ignored;
     std::filesystem::remove(CachePath(id), ignored);
-    std::filesystem::remove(CachePath(id) + ".tmp", ignored);  // of a process that was killed while saving
+    std::filesystem::remove(CachePath(id) + ".tmp", ignored);  // an older version was killed while saving
     indexes_.erase(id);
   }
   QWEN25_RETURN_IF_ERROR(database_.Execute("VACUUM"));
@@ -534,49 +430,6 @@ Status NoteStore::EraseTraces() {
         database_.path());
   }
   return {};
-}
-
-Result<std::unique_ptr<NoteStore>> NoteStore::Reindex(
-    const std::filesystem::path& directory, Embedder* embedder,
-    const std::function<bool(uint64_t done, uint64_t total)>& progress, const NoteStoreOptions& options) {
-  QWEN25_CHECK(embedder != nullptr);
-  {
-    QWEN25_TRY(const std::unique_ptr<NoteStore> store, Open(directory, nullptr, options));
-    Database& database = store->database_;
-    QWEN25_TRY(Transaction transaction, Transaction::Begin(database));
-    QWEN25_RETURN_IF_ERROR(database.Execute("DELETE FROM embeddings"));
-    QWEN25_TRY(const int64_t total, database.QueryInt("SELECT count(*) FROM chunks"));
-    QWEN25_TRY(Statement chunks, database.Prepare("SELECT id, text FROM chunks ORDER BY id"));
-    QWEN25_TRY(Statement insert, database.Prepare("INSERT INTO embeddings VALUES (?, ?)"));
-    const size_t dimension = embedder->id().dimension;
-    for (uint64_t done = 0;;) {
-      std::vector<int64_t> ids;
-      std::vector<std::string> texts;
-      while (ids.size() < kEmbedBatch) {
-        QWEN25_TRY(const bool row, chunks.Step());
-        if (!row) break;
-        ids.push_back(chunks.Int(0));
-        texts.emplace_back(chunks.Text(1));
-      }
-      std::vector<float> out(ids.size() * dimension);
-      QWEN25_RETURN_IF_ERROR(embedder->Embed(EmbedKind::kPassage, texts, out));
-      for (size_t i = 0; i < ids.size(); ++i) {
-        const std::vector<uint16_t> encoded = EncodeVector(std::span(out).subspan(i * dimension, dimension));
-        QWEN25_RETURN_IF_ERROR(insert.Bind(1, ids[i]).BindBlob(2, std::as_bytes(std::span(encoded))).Run());
-      }
-      done += ids.size();
-      if (progress && !progress(done, static_cast<uint64_t>(total))) {
-        return Cancelled("stopped; the store is as it was");
-      }
-      if (ids.size() < kEmbedBatch) break;
-    }
-    QWEN25_RETURN_IF_ERROR(store->SetSetting("embedder_name", embedder->id().name));
-    QWEN25_RETURN_IF_ERROR(store->SetSetting("embedder_dimension", std::to_string(embedder->id().dimension)));
-    QWEN25_RETURN_IF_ERROR(store->SetSetting("embedder_fingerprint", embedder->id().fingerprint));
-    QWEN25_RETURN_IF_ERROR(database.Execute("DELETE FROM settings WHERE key LIKE 'vectors_%'"));
-    QWEN25_RETURN_IF_ERROR(transaction.Commit());
-  }
-  return Open(directory, embedder, options);
 }
 
 }  // namespace qwen25

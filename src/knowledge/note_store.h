@@ -2,6 +2,7 @@
 // (vectors of an Embedder in HNSW graphs) or by both (reciprocal rank fusion). docs/memory.md.
 #pragma once
 
+#include <chrono>
 #include <filesystem>
 #include <functional>
 #include <map>
@@ -49,9 +50,11 @@ class NoteStore {
  public:
   // Opens or creates. `embedder` may be null: then notes are found by words, and new ones get no vectors. An
   // embedder other than the one that made the vectors is kInvalidArgument (Reindex changes it), and so is a
-  // missing, superfluous or wrong key.
+  // missing, superfluous or wrong key. A store that can only be read (its folder, its medium) is opened for
+  // reading; what would change it is an error then.
   static Result<std::unique_ptr<NoteStore>> Open(const std::filesystem::path& directory, Embedder* embedder,
                                                  const NoteStoreOptions& options = {});
+  bool read_only() const { return database_.read_only(); }
   // Whether there is one in the folder.
   static bool Exists(const std::filesystem::path& directory);
   ~NoteStore();
@@ -67,7 +70,8 @@ class NoteStore {
   // Remembers a text and returns its id. A text that its namespace holds already, from the same source and
   // still true, is not stored again: its id is returned.
   Result<int64_t> Add(const NewNote& note);
-  // The same for several in one transaction: all or none.
+  // The same for several in one transaction: all or none. Their vectors are computed before it begins, so
+  // that other processes can write meanwhile.
   Result<std::vector<int64_t>> AddAll(std::span<const NewNote> notes);
 
   // `old_note` is no longer true, `new_note` of the same namespace is.
@@ -90,15 +94,17 @@ class NoteStore {
   // UnrelatedCosine of this store's embedder; 1 without one. Measured when first asked for.
   Result<double> UnrelatedCosine();
 
-  // Embeds every chunk again, with the embedder that this store was opened with, whatever made the vectors
-  // that are there. `progress(done, total)` may stop it by returning false; nothing is changed then.
+  // Embeds every chunk again with `embedder`, whatever made the vectors that are there. Others can write
+  // until the new vectors replace the old ones, in one transaction. `progress(done, total)` may stop it by
+  // returning false; nothing is changed then.
   static Result<std::unique_ptr<NoteStore>> Reindex(
       const std::filesystem::path& directory, Embedder* embedder,
       const std::function<bool(uint64_t done, uint64_t total)>& progress,
       const NoteStoreOptions& options = {});
 
   Result<NoteStats> Stats();
-  // Holds the file to SQLite's own checks, and every index to the notes. The error says what is wrong.
+  // Holds the file to SQLite's own checks, every row to its sum, and every index to the notes. The error says
+  // what is wrong.
   Status Verify();
   // Writes the caches of vectors that changed much, so that the next start need not build them; a few changes
   // are made up for faster than a cache is written.
@@ -115,6 +121,17 @@ class NoteStore {
     double score;
   };
 
+  // A note that is about to be stored.
+  struct PreparedNote {
+    std::vector<TextRange> chunks;
+    std::vector<float> vectors;  // one per chunk, one after another; empty: not computed
+    int64_t name_space = 0;
+    std::vector<int64_t> ids;  // of its chunks, once they are stored
+  };
+
+  static Result<std::unique_ptr<NoteStore>> OpenUnchecked(const std::filesystem::path& directory,
+                                                          Embedder* embedder,
+                                                          const NoteStoreOptions& options);
   NoteStore(std::filesystem::path directory, Embedder* embedder, const ChunkOptions& chunks,
             std::optional<Cipher> cache_cipher, Database database)
       : directory_(std::move(directory)),
@@ -123,19 +140,52 @@ class NoteStore {
         cache_cipher_(std::move(cache_cipher)),
         database_(std::move(database)) {}
 
-  Status CreateSchema();
-  Status CheckEmbedder();
-  Status RebuildWordsIfNeeded();
-  Status RememberEmbedder();
+  // The first column of all rows.
+  Result<std::vector<int64_t>> Ids(const std::string& select);
   Result<int64_t> NamespaceId(const std::string& name, bool create);  // 0: there is none
-  Result<int64_t> AddOne(const NewNote& note, std::vector<std::pair<int64_t, std::vector<float>>>& vectors);
+  Result<PreparedNote> Prepare(const NewNote& note);
+  Status EmbedChunks(const NewNote& note, PreparedNote& prepared);
+  std::span<const float> VectorOf(const PreparedNote& note, size_t chunk) const {
+    const size_t dimension = embedder_->id().dimension;
+    return std::span(note.vectors).subspan(chunk * dimension, dimension);
+  }
+  Result<int64_t> AddOne(const NewNote& note, PreparedNote& prepared);
   Result<int64_t> FindSame(int64_t name_space, const NewNote& note);
   Status Supersede(int64_t old_note, int64_t new_note, int64_t name_space);
-  Status AddChunks(int64_t note, int64_t name_space, const std::string& text,
-                   std::vector<std::pair<int64_t, std::vector<float>>>& vectors);
+  Status SupersedeSource(const std::string& source, int64_t new_note, int64_t name_space);
+  Status AddChunks(int64_t note, int64_t name_space, const std::string& text, PreparedNote& prepared);
+  void LetOthersWrite() const;
   Status RemoveOne(int64_t id);
   Status FillNote(Note& note, bool with_text);
   Result<std::string> TextOf(int64_t note);
+
+  // note_schema.cc
+  Status CreateSchema();
+  Status CreateTables();
+  Status AddSums();
+  Status RebuildWordsIfNeeded();
+
+  // note_verify.cc
+  Result<int64_t> SumOf(int64_t note);
+  // After every change of a note.
+  Status UpdateSum(int64_t note);
+  Status VerifyFile();
+  Status VerifyNotes();
+  Status VerifyVectors();
+  Status VerifyWords(int64_t name_space, const std::string& name);
+
+  // note_vectors.cc
+  Status CheckEmbedder();
+  Status RememberEmbedder();
+  Status RenewVectorsIfNeeded();
+  Result<std::vector<float>> Embed(std::span<const std::string> texts);
+  Status StoreVector(int64_t chunk, std::span<const uint16_t> encoded);
+  Status EmbedAgain(const std::function<bool(uint64_t done, uint64_t total)>& progress);
+  Result<NamespaceIndex*> IndexOf(int64_t name_space);
+  Status UpdateIndex(int64_t name_space, NamespaceIndex& index);
+  std::string CachePath(int64_t name_space) const;
+  const Cipher* CacheCipher() const { return cache_cipher_ ? &*cache_cipher_ : nullptr; }
+  void RemoveForeignCaches() const;
 
   // note_search.cc
   Status SearchNamespace(const NoteSearch& search, const std::string& name, std::vector<Candidate>& words,
@@ -144,17 +194,15 @@ class NoteStore {
   Result<std::vector<Candidate>> SearchVectors(const NoteSearch& search, int64_t name_space,
                                                std::span<const float> query);
   Result<std::string> MatchExpression(const std::string& query, int64_t name_space);
-  Result<NamespaceIndex*> IndexOf(int64_t name_space);
-  Status UpdateIndex(int64_t name_space, NamespaceIndex& index);
-  std::string CachePath(int64_t name_space) const;
-  const Cipher* CacheCipher() const { return cache_cipher_ ? &*cache_cipher_ : nullptr; }
-  void RemoveForeignCaches() const;
 
   const std::filesystem::path directory_;
   Embedder* const embedder_;
   const ChunkOptions chunk_options_;
   const std::optional<Cipher> cache_cipher_;
   Database database_;
+  bool has_sums_ = true;  // false: an older file that can only be read
+  std::chrono::steady_clock::time_point writing_end_;
+  std::chrono::steady_clock::duration writing_time_{};  // of the last transaction of AddAll
   std::optional<double> unrelated_cosine_;
   std::map<int64_t, NamespaceIndex> indexes_;  // by namespace, made when first searched
 };

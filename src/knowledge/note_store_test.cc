@@ -9,6 +9,7 @@
 #include <array>
 #include <csignal>
 #include <filesystem>
+#include <functional>
 #include <set>
 
 #include "base/file.h"
@@ -76,6 +77,12 @@ TEST(NoteStore, FindsAllScripts) {
       {"저는 부산에서 커피를 팝니다.", "커피"},
       {"Мы встречаемся у памятника в полдень.", "Памятника"},
       {"النافذة الزرقاء مفتوحة", "الزرقاء"},
+      {"release party 🎉 on Friday", "🎉"},
+      {"Prag 🇨🇿, dann Wien", "🇨🇿"},
+      {"Schritt 3️⃣: warten", "3️⃣"},
+      {"the sum ∑ over all n", "∑"},
+      {"a fee of 12 €", "€"},
+      {"see \U00030000 there", "\U00030000"},
       {"El niño compró dos árboles", "NINO"},
       {"वह हर सुबह चाय पीता है", "चाय"},
       {"猫", "猫"},
@@ -300,6 +307,177 @@ TEST(NoteStore, ASecondWriterWaitsOrIsTold) {
     EXPECT_EQ(NotesFound(*store, {.query = "first"}).size(), 1u);  // readers go on
   }
   MustAdd(*store, {.text = "second"});
+}
+
+// An embedder in whose place other processes write: what they could not do while it works, they could not do
+// during a long import.
+class BusyEmbedder : public HashedEmbedder {
+ public:
+  Status Embed(EmbedKind kind, std::span<const std::string> texts, std::span<float> out) override {
+    if (meanwhile) QWEN25_RETURN_IF_ERROR(meanwhile());
+    return HashedEmbedder::Embed(kind, texts, out);
+  }
+  std::function<Status()> meanwhile;
+};
+
+TEST(NoteStore, OthersWriteWhileTextsAreEmbedded) {
+  const TemporaryDirectory directory;
+  BusyEmbedder embedder;
+  HashedEmbedder others;
+  const auto store = MustOpen(directory.path(), &embedder, {.busy_milliseconds = 1});
+  const auto other = MustOpen(directory.path(), &others, {.busy_milliseconds = 1});
+  int64_t number = 0;
+  embedder.meanwhile = [&]() -> Status {
+    if (number == 205) return {};
+    return other->Add({.text = fmt::format("meanwhile {}", ++number)}).status();
+  };
+  std::vector<NewNote> notes;
+  for (int i = 0; i < 200; ++i) notes.push_back({.text = fmt::format("note {} of an import", i)});
+  ASSERT_OK(store->AddAll(notes));
+  EXPECT_GT(number, 0);
+  EXPECT_LT(number, 205) << "none is left for the reindex";
+  ASSERT_OK(NoteStore::Reindex(directory.path(), &embedder, {}, {.busy_milliseconds = 1}));
+  embedder.meanwhile = {};
+  ASSERT_OK_AND_ASSIGN(const NoteStats stats, store->Stats());
+  EXPECT_EQ(stats.notes, 200u + static_cast<uint64_t>(number));
+  EXPECT_EQ(stats.embedded, stats.chunks) << "notes that came during a reindex have no vectors";
+  EXPECT_OK(store->Verify());
+}
+
+// A store whose vectors were made by older rules of the same embedder.
+TEST(NoteStore, VectorsOfOlderRulesAreRenewed) {
+  const TemporaryDirectory directory;
+  HashedEmbedder embedder;
+  {
+    const auto store = MustOpen(directory.path(), &embedder);
+    MustAdd(*store, {.text = "🎉🎉"});
+    ASSERT_OK(store->SetSetting("embedder_fingerprint", "ngrams-1 1 icu 72.1"));
+    ASSERT_OK(store->SetSetting("terms", "1 icu 72.1"));
+    ASSERT_OK_AND_ASSIGN(Database database, Database::Open(directory / "notes.sqlite", 100));
+    ASSERT_OK(database.Execute("UPDATE embeddings SET vector = zeroblob(length(vector)), sum = NULL"));
+  }
+  const auto store = MustOpen(directory.path(), &embedder);
+  EXPECT_EQ(NotesFound(*store, {.query = "🎉", .mode = SearchMode::kVectors}), std::vector<int64_t>{1});
+  EXPECT_EQ(NotesFound(*store, {.query = "🎉", .mode = SearchMode::kWords}), std::vector<int64_t>{1});
+}
+
+// Every byte that holds something of a note: flipped, it is found.
+TEST(NoteStore, FlippedBitsAreFound) {
+  const TemporaryDirectory directory;
+  HashedEmbedder embedder;
+  {
+    const auto store = MustOpen(directory.path(), &embedder);
+    for (int i = 0; i < 20; ++i) {
+      MustAdd(*store, {.text = fmt::format("The lighthouse number {} burns from dusk to dawn.", i),
+                       .title = "Lighthouses",
+                       .source = "atlas",
+                       .tags = {"coast"}});
+    }
+    ASSERT_OK(store->Verify());
+  }
+  ASSERT_OK_AND_ASSIGN(const std::string good, ReadFile(directory / "notes.sqlite"));
+  size_t num_flips = 0;
+  const auto flip = [&](size_t byte) {
+    const TemporaryDirectory damaged;
+    std::string bad = good;
+    bad[byte] = static_cast<char>(bad[byte] ^ 1);
+    ASSERT_OK(WriteFileAtomically(damaged / "notes.sqlite", bad));
+    ++num_flips;
+    const auto store = NoteStore::Open(damaged.path(), &embedder);
+    if (store.ok()) {
+      EXPECT_FALSE((*store)->Verify().ok()) << "byte " << byte << " near " << good.substr(byte, 20);
+    }
+  };
+  for (const char* what : {"lighthouse", "dusk", "dawn", "Lighthouses", "atlas", "coast", "default"}) {
+    for (size_t at = good.find(what), count = 0; at != std::string::npos && count < 8; ++count) {
+      flip(at + count % std::string_view(what).size());
+      at = good.find(what, at + 1);
+    }
+  }
+  EXPECT_GT(num_flips, 20u);
+}
+
+TEST(NoteStore, FlippedBitsOfVectorsAndTimesAreFound) {
+  const TemporaryDirectory directory;
+  HashedEmbedder embedder;
+  const auto store = MustOpen(directory.path(), &embedder);
+  MustAdd(*store, {.text = "one"});
+  MustAdd(*store, {.text = "two"});
+  ASSERT_OK_AND_ASSIGN(Database database, Database::Open(directory / "notes.sqlite", 100));
+  ASSERT_OK(database.Execute("UPDATE notes SET created_ms = created_ms + 1 WHERE id = 2"));
+  EXPECT_ERROR_CONTAINS(store->Verify(), "1 of 2 notes are not what was written: 2");
+  ASSERT_OK(database.Execute("UPDATE notes SET created_ms = created_ms - 1 WHERE id = 2"));
+  ASSERT_OK(store->Verify());
+  ASSERT_OK(database.Execute("UPDATE embeddings SET vector = zeroblob(length(vector)) WHERE chunk = 1"));
+  EXPECT_ERROR_CONTAINS(store->Verify(), "memory reindex");
+}
+
+// Of before there were sums: read, and given some.
+TEST(NoteStore, AnOlderFileIsBroughtUpToDate) {
+  const TemporaryDirectory directory;
+  HashedEmbedder embedder;
+  {
+    const auto store = MustOpen(directory.path(), &embedder);
+    MustAdd(*store, {.text = "kept", .tags = {"old"}});
+    ASSERT_OK_AND_ASSIGN(Database database, Database::Open(directory / "notes.sqlite", 100));
+    ASSERT_OK(
+        database.Execute("ALTER TABLE notes DROP COLUMN sum; ALTER TABLE embeddings DROP COLUMN sum; "
+                         "PRAGMA user_version=1"));
+  }
+  const auto store = MustOpen(directory.path(), &embedder);
+  EXPECT_EQ(NotesFound(*store, {.query = "kept"}), std::vector<int64_t>{1});
+  ASSERT_OK(store->Verify());
+  ASSERT_OK_AND_ASSIGN(Database database, Database::Open(directory / "notes.sqlite", 100));
+  ASSERT_OK(database.Execute("UPDATE tags SET tag = 'new'"));
+  EXPECT_FALSE(store->Verify().ok());
+}
+
+// Runs `check` in a process that may not write what its owner marked so, whoever runs the tests.
+void ExpectAsReader(const std::function<bool()>& check) {
+  const pid_t child = ::fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    if (::getuid() == 0 && ::setuid(65534) != 0) ::_exit(2);
+    ::_exit(check() ? 0 : 1);
+  }
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
+}
+
+TEST_P(NotesPlainAndEncrypted, AreReadWhereNothingCanBeWritten) {
+  namespace fs = std::filesystem;
+  const TemporaryDirectory written, kept;
+  HashedEmbedder embedder;
+  const fs::path folder = kept / "memory";
+  {
+    const auto store = MustOpen(written.path(), &embedder, Options());
+    MustAdd(*store, {.text = "the tide comes at nine"});
+    // As it is now: a part of the notes is in the log alone, and there is no index of the log.
+    fs::create_directory(folder);
+    for (const char* name : {"notes.sqlite", "notes.sqlite-wal"}) {
+      fs::copy_file(written / name, folder / name);
+      fs::permissions(folder / name, fs::perms(0444));
+    }
+  }
+  ASSERT_GT(fs::file_size(folder / "notes.sqlite-wal"), 0u);
+  fs::permissions(kept.path(), fs::perms(0755));
+  fs::permissions(folder, fs::perms(0555));
+  ExpectAsReader([&] {
+    const auto store = NoteStore::Open(folder, &embedder, Options());
+    if (!store.ok()) {
+      fmt::print("{}\n", store.status().message());
+      return false;
+    }
+    const auto hits = (*store)->Search({.query = "tide"});
+    const Status verified = (*store)->Verify(), added = (*store)->Add({.text = "x"}).status();
+    fmt::print("{} | {}\n", verified.message(), added.message());
+    return (*store)->read_only() && hits.ok() && hits->size() == 1 && (*hits)[0].vector_rank == 1 &&
+           (*store)->List({}).ok() && (*store)->Stats().ok() && verified.ok() &&
+           added.message().find("can only be read") != std::string::npos;
+  });
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder), fs::directory_iterator()), 2);
+  fs::permissions(folder, fs::perms(0755));
 }
 
 TEST_P(NotesPlainAndEncrypted, ShowWhatAnotherWroteAndRemoved) {

@@ -19,7 +19,7 @@ namespace qwen25 {
 namespace {
 
 // Raised when the code below gives other terms for the same text.
-constexpr const char* kRules = "1";
+constexpr const char* kRules = "2";
 
 // As TermsOf gives them: lower case, stemmed. Sorted.
 constexpr std::array kCommonWords = std::to_array<std::string_view>(
@@ -31,10 +31,47 @@ constexpr std::array kCommonWords = std::to_array<std::string_view>(
      "they", "this",  "to",    "up",   "was",   "we",    "were", "what",  "when", "where", "which", "who",
      "whom", "why",   "will",  "with", "would", "you",   "your"});
 
-enum class Kind { kNone, kWord, kPairs, kDictionary };
+// Characters of ASCII that are read aloud; the others of its signs punctuate.
+constexpr std::string_view kAsciiSymbols = "#$%&+<=>@^|~";
+// What Unicode calls punctuation, and people look for: section, paragraph, daggers, per mille, reference
+// mark.
+constexpr std::u32string_view kPunctuationSymbols = U"\u00A7\u00B6\u2020\u2021\u2030\u203B";
+constexpr char32_t kKeycap = 0x20E3;         // makes a key of the digit before it
+constexpr char32_t kFractionSlash = 0x2044;  // what NFKC makes of 1/2 as one character holds it
+
+enum class Kind { kNone, kWord, kPairs, kDictionary, kSymbol };
+
+// Symbols of all kinds, emoji that this ICU does not know yet, and icons of private fonts.
+bool IsSymbol(char32_t c) {
+  if (c < 0x80) return kAsciiSymbols.find(static_cast<char>(c)) != std::string_view::npos;
+  if (c == kFractionSlash) return false;
+  const auto code = static_cast<UChar32>(c);
+  return (U_GET_GC_MASK(code) & (U_GC_S_MASK | U_GC_CO_MASK)) != 0 ||
+         u_hasBinaryProperty(code, UCHAR_EXTENDED_PICTOGRAPHIC) != 0 ||
+         kPunctuationSymbols.find(c) != std::u32string_view::npos;
+}
+
+bool IsFlagLetter(char32_t c) {
+  return c >= 0x1F1E6 && c <= 0x1F1FF;
+}
+bool IsSkinTone(char32_t c) {
+  return c >= 0x1F3FB && c <= 0x1F3FF;
+}
+bool TakesKeycap(char32_t c) {
+  return (c >= '0' && c <= '9') || c == '#' || c == '*';
+}
+
+// Signs that a spelling may leave out: vowels and the lengthening stroke of Arabic, points of Hebrew.
+bool IsOptionalMark(char32_t c) {
+  if (c == 0x640) return true;
+  return ((c >= 0x610 && c <= 0x6FF) || (c >= 0x591 && c <= 0x5C7)) &&
+         u_charType(static_cast<UChar32>(c)) == U_NON_SPACING_MARK;
+}
 
 Kind KindOf(char32_t c) {
-  if (c < 0x80) return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ? Kind::kWord : Kind::kNone;
+  if (c < 0x80 && ((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'))) return Kind::kWord;
+  if (IsSymbol(c)) return Kind::kSymbol;
+  if (c < 0x80) return Kind::kNone;
   const auto code = static_cast<UChar32>(c);
   const uint32_t category = U_GET_GC_MASK(code);
   if ((category & (U_GC_L_MASK | U_GC_M_MASK | U_GC_N_MASK)) == 0) return Kind::kNone;
@@ -135,63 +172,114 @@ void AddPairs(const std::string& run, std::vector<std::string>& terms, bool sing
   if (single || starts.size() == 2) terms.push_back(run.substr(starts[starts.size() - 2]));
 }
 
+// Cuts folded text into runs of one kind, and passes each on. A symbol is a run of its own.
+template <typename Visit>
+class RunCutter {
+ public:
+  explicit RunCutter(Visit visit) : visit_(std::move(visit)) {}
+
+  void Cut(const std::string& folded) {
+    const char* end = folded.data() + folded.size();
+    DecodedCodePoint next = {};
+    for (const char* p = folded.data(); p < end; p += next.bytes) {
+      next = DecodeCodePoint(p, end);
+      const char* after = p + next.bytes;
+      const char32_t following = after < end ? DecodeCodePoint(after, end).code_point : 0;
+      Take(next.code_point, following);
+      before_ = next.code_point;
+    }
+    Flush();
+  }
+
+ private:
+  void Take(char32_t c, char32_t following) {
+    if (c == kKeycap && TakesKeycap(before_) && kind_ == Kind::kSymbol) return AppendUtf8(c, run_);
+    if (following == kKeycap && TakesKeycap(c)) return Start(Kind::kSymbol, c);
+    if (kind_ == Kind::kWord && !run_.empty()) {
+      if (c == '\'' || c == 0x2019) return;  // don't -> dont
+      if (c >= 0x300 && c <= 0x36F) return;  // an accent that NFKC could not compose with its letter
+    }
+    if (IsOptionalMark(c)) return;
+    const Kind kind = KindOf(c);
+    if (kind == Kind::kSymbol) return TakeSymbol(c);
+    const uint32_t category = U_GET_GC_MASK(static_cast<UChar32>(c));
+    // A mark without anything to stand on, as what remains of a symbol.
+    if (run_.empty() || kind_ == Kind::kSymbol) {
+      if ((category & (U_GC_MN_MASK | U_GC_ME_MASK)) != 0) return;
+    }
+    if (kind != kind_) Flush();
+    kind_ = kind;
+    if (kind != Kind::kNone) AppendUtf8(kind == Kind::kWord ? WithoutAccent(c) : c, run_);
+  }
+
+  void TakeSymbol(char32_t c) {
+    if (IsSkinTone(c) && kind_ == Kind::kSymbol && !run_.empty()) return;
+    if (c < 0x80 && c == before_) return;  // "=====" underlines
+    if (IsFlagLetter(c) && half_flag_) {
+      AppendUtf8(c, run_);
+      half_flag_ = false;
+      return;
+    }
+    Start(Kind::kSymbol, c);
+    half_flag_ = IsFlagLetter(c);
+  }
+
+  void Start(Kind kind, char32_t c) {
+    Flush();
+    kind_ = kind;
+    AppendUtf8(c, run_);
+  }
+
+  void Flush() {
+    if (!run_.empty()) visit_(kind_, run_);
+    run_.clear();
+    half_flag_ = false;
+  }
+
+  Visit visit_;
+  std::string run_;
+  Kind kind_ = Kind::kNone;
+  char32_t before_ = 0;     // the character before this one
+  bool half_flag_ = false;  // the run is the first letter of a flag
+};
+
 // Calls visit(kind, run) for every run of one kind.
 template <typename Visit>
 void ForRuns(const std::string& folded, Visit visit) {
-  std::string run;
-  Kind kind = Kind::kNone;
-  const auto flush = [&] {
-    if (!run.empty()) visit(kind, run);
-    run.clear();
-  };
-  const char* end = folded.data() + folded.size();
-  for (const char* p = folded.data(); p < end;) {
-    const DecodedCodePoint decoded = DecodeCodePoint(p, end);
-    p += decoded.bytes;
-    const char32_t c = decoded.code_point;
-    if ((c == '\'' || c == 0x2019) && kind == Kind::kWord && !run.empty()) continue;  // don't -> dont
-    const bool accent = c >= 0x300 && c <= 0x36F;  // what NFKC could not compose with its letter
-    if (accent && kind == Kind::kWord && !run.empty()) continue;
-    const Kind next = KindOf(c);
-    if (next != kind) flush();
-    kind = next;
-    if (kind != Kind::kNone) AppendUtf8(kind == Kind::kWord ? WithoutAccent(c) : c, run);
+  RunCutter<Visit>(std::move(visit)).Cut(folded);
+}
+
+// The terms of one run. `single`: of pairs, also the last character of a longer run.
+void AddTerms(Kind kind, std::string& run, bool single, std::vector<std::string>& terms) {
+  switch (kind) {
+    case Kind::kPairs:
+      return AddPairs(run, terms, single);
+    case Kind::kDictionary:
+      return AddDictionaryWords(run, terms);
+    case Kind::kSymbol:
+      terms.push_back(run);
+      return;
+    default:
+      Stem(run);
+      terms.push_back(run);
   }
-  flush();
 }
 
 }  // namespace
 
 std::vector<std::string> TermsOf(std::string_view text) {
   std::vector<std::string> terms;
-  ForRuns(Fold(text), [&](Kind kind, std::string& run) {
-    if (kind == Kind::kPairs) {
-      AddPairs(run, terms, /*single=*/true);
-    } else if (kind == Kind::kDictionary) {
-      AddDictionaryWords(run, terms);
-    } else {
-      Stem(run);
-      terms.push_back(run);
-    }
-  });
+  ForRuns(Fold(text), [&](Kind kind, std::string& run) { AddTerms(kind, run, /*single=*/true, terms); });
   return terms;
 }
 
 std::vector<SearchTerm> QueryTermsOf(std::string_view query) {
   std::vector<SearchTerm> found;
   ForRuns(Fold(query), [&](Kind kind, std::string& run) {
+    const auto first = DecodeCodePoint(run.data(), run.data() + run.size());
+    const bool prefix = kind == Kind::kPairs && first.bytes == run.size();
     std::vector<std::string> terms;
-    bool prefix = false;
-    if (kind == Kind::kPairs) {
-      AddPairs(run, terms, /*single=*/false);
-      const auto first = DecodeCodePoint(run.data(), run.data() + run.size());
-      prefix = first.bytes == run.size();
-    } else if (kind == Kind::kDictionary) {
-      AddDictionaryWords(run, terms);
-    } else {
-      Stem(run);
-      terms.push_back(run);
-    }
+    AddTerms(kind, run, /*single=*/false, terms);
     for (std::string& term : terms) {
       const SearchTerm wanted{std::move(term), prefix};
       if (std::ranges::find(found, wanted) == found.end()) found.push_back(wanted);
@@ -202,6 +290,7 @@ std::vector<SearchTerm> QueryTermsOf(std::string_view query) {
 
 float TermWeight(std::string_view term) {
   if (std::ranges::binary_search(kCommonWords, term)) return 0.1f;
+  if (term.size() == 1 && IsSymbol(static_cast<unsigned char>(term[0]))) return 0.1f;
   return term.size() < 3 ? 0.5f : 1.0f;
 }
 

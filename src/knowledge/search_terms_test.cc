@@ -34,6 +34,40 @@ TEST(SearchTerms, ThaiIsCutIntoWords) {
   EXPECT_GE(terms.size(), 2u);
 }
 
+// Every symbol is a term of its own, however often it comes and whatever stands beside it.
+TEST(SearchTerms, SymbolsAreTerms) {
+  EXPECT_EQ(TermsOf("release party 🎉 on Friday"), (Terms{"release", "party", "🎉", "on", "friday"}));
+  EXPECT_EQ(TermsOf("🎉🎉"), (Terms{"🎉", "🎉"}));
+  EXPECT_EQ(TermsOf("cat🐈food"), (Terms{"cat", "🐈", "food"}));
+  EXPECT_EQ(TermsOf("∑ ∫x → y ≠ z"), (Terms{"∑", "∫", "x", "→", "y", "≠", "z"}));
+  EXPECT_EQ(TermsOf("5 € or $6, 7 % of §8"), (Terms{"5", "€", "or", "$", "6", "7", "%", "of", "§", "8"}));
+  EXPECT_EQ(TermsOf("C++ and C#"), (Terms{"c", "+", "and", "c", "#"}));
+  EXPECT_EQ(TermsOf("=====\n## x"), (Terms{"=", "#", "x"})) << "rules and headings are not emphasis";
+  EXPECT_EQ(TermsOf("東京🗼タワー"), (Terms{"東京", "京", "🗼", "タワ", "ワー", "ー"}));
+  EXPECT_EQ(TermsOf("\uE000 \U000F0001"), (Terms{"\uE000", "\U000F0001"})) << "icons of private fonts";
+  EXPECT_EQ(TermsOf("\U0001FAFF"), (Terms{"\U0001FAFF"})) << "an emoji that this ICU does not know yet";
+}
+
+// What is drawn as one emoji is found by it, whatever its presentation, its skin or its company.
+TEST(SearchTerms, EmojiOfSeveralCharacters) {
+  EXPECT_EQ(TermsOf("❤️"), TermsOf("❤"));
+  EXPECT_EQ(TermsOf("👍🏽"), (Terms{"👍"}));
+  EXPECT_EQ(TermsOf("👩‍💻"), (Terms{"👩", "💻"}));
+  EXPECT_EQ(TermsOf("🇩🇪🇫🇷"), (Terms{"🇩🇪", "🇫🇷"})) << "a flag is a pair of letters";
+  EXPECT_EQ(TermsOf("x🇩"), (Terms{"x", "🇩"}));
+  EXPECT_EQ(TermsOf("1️⃣ #️⃣ *️⃣"), (Terms{"1\u20E3", "#\u20E3", "*\u20E3"}));
+  EXPECT_EQ(TermsOf("step2️⃣"), (Terms{"step", "2\u20E3"}));
+  EXPECT_EQ(TermsOf("1⃣1"), (Terms{"1\u20E3", "1"}));
+}
+
+TEST(SearchTerms, MarksThatSpellingMayLeaveOut) {
+  EXPECT_EQ(TermsOf("cafe\u0301"), (Terms{"cafe"}));
+  EXPECT_EQ(TermsOf("كِتَابٌ"), TermsOf("كتاب"));
+  EXPECT_EQ(TermsOf("كـــتاب"), TermsOf("كتاب"));
+  EXPECT_EQ(TermsOf("שָׁלוֹם"), TermsOf("שלום"));
+  EXPECT_NE(TermsOf("की"), TermsOf("का")) << "vowel signs of Hindi make other words";
+}
+
 TEST(SearchTerms, SnippetsStartWhereTheTermsAre) {
   std::string text;
   for (int i = 0; i < 200; ++i) text += "word" + std::to_string(i) + " ";
@@ -49,9 +83,9 @@ TEST(SearchTerms, SnippetsStartWhereTheTermsAre) {
 // Every word of a text, asked for alone, is among the text's terms, or begins one where it is a prefix.
 TEST(SearchTerms, QueriesFindTheirText) {
   EXPECT_TRUE(rc::check([](const std::vector<uint8_t>& choices) {
-    const std::vector<std::string> parts = {"dog",      "Hunde", "é", " ",  "東京", "タワー",
-                                            "한국",     "แมว",   "'", ".",  "x1",   "\xff",
-                                            "\xe4\xb8", "İ",     "s", "ss", "ies"};
+    const std::vector<std::string> parts = {
+        "dog",      "Hunde", "é", " ",  "東京", "タワー", "한국", "แมว", "'", ".",    "x1", "\xff",
+        "\xe4\xb8", "İ",     "s", "ss", "ies",  "🎉",      "🇩",    "⃣",    "#", "🏽", "€",  "\u200D"};
     std::string text;
     for (const uint8_t choice : choices) text += parts[choice % parts.size()];
     const Terms terms = TermsOf(text);

@@ -1,5 +1,7 @@
 #include "knowledge/sqlite.h"
 
+#include <unistd.h>
+
 #include "knowledge/sealed_page.h"
 
 namespace qwen25 {
@@ -35,6 +37,12 @@ Status SqliteStatus(sqlite3* connection, int code, const DatabaseSource& source,
     default:
       return {StatusCode::kIo, fmt::format("{}: {} failed: {}", path, action, message)};
   }
+}
+
+bool CanOnlyBeRead(const std::filesystem::path& path) {
+  const std::string folder = path.has_parent_path() ? path.parent_path().string() : ".";
+  return ::access(path.c_str(), F_OK) == 0 &&
+         (::access(path.c_str(), W_OK) != 0 || ::access(folder.c_str(), W_OK | X_OK) != 0);
 }
 
 }  // namespace
@@ -105,31 +113,55 @@ std::span<const std::byte> Statement::Blob(int column) const {
 Result<Database> Database::Open(const std::filesystem::path& path, int busy_milliseconds,
                                 const Cipher* cipher) {
   QWEN25_RETURN_IF_ERROR(CheckDatabaseKey(path, cipher));
+  if (!CanOnlyBeRead(path)) return OpenAs(Access::kWrite, path, busy_milliseconds, cipher);
+  // A process that may write keeps the log's index in a file, which can be read. Without one SQLite would
+  // have to make it; alone it keeps the index in memory.
+  Result<Database> shared = OpenAs(Access::kRead, path, busy_milliseconds, cipher);
+  if (shared.ok() || shared.status().code() == StatusCode::kCorrupt) return shared;
+  return OpenAs(Access::kReadAlone, path, busy_milliseconds, cipher);
+}
+
+Result<Database> Database::OpenAs(Access access, const std::filesystem::path& path, int busy_milliseconds,
+                                  const Cipher* cipher) {
   auto source = std::make_unique<DatabaseSource>();
   source->path = path.string();
+  source->read_only = access != Access::kWrite;
+  const char* vfs = access == Access::kReadAlone ? "unix-none" : nullptr;
   if (cipher != nullptr) {
-    QWEN25_TRY(source->vfs, EncryptedVfs::Register(*cipher));
+    QWEN25_TRY(source->vfs, EncryptedVfs::Register(*cipher, vfs));
+    vfs = source->vfs->name();
   }
+  const int flags = source->read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
   sqlite3* connection = nullptr;
-  const int code = sqlite3_open_v2(path.c_str(), &connection,
-                                   SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
-                                   source->vfs ? source->vfs->name() : nullptr);
+  const int code = sqlite3_open_v2(path.c_str(), &connection, flags | SQLITE_OPEN_NOMUTEX, vfs);
   Database database(connection, std::move(source));
   if (code != SQLITE_OK) return SqliteStatus(connection, code, *database.source_, "open");
   sqlite3_extended_result_codes(connection, 0);
   sqlite3_busy_timeout(connection, busy_milliseconds);
+  if (access == Access::kReadAlone) {
+    QWEN25_RETURN_IF_ERROR(database.Execute("PRAGMA locking_mode=EXCLUSIVE"));
+  }
   if (cipher != nullptr) QWEN25_RETURN_IF_ERROR(database.PrepareEncryption());
+  if (access == Access::kWrite) {
+    QWEN25_RETURN_IF_ERROR(database.PrepareForWriting(cipher));
+  } else {
+    QWEN25_RETURN_IF_ERROR(database.QueryInt("SELECT count(*) FROM sqlite_master").status());
+  }
+  QWEN25_RETURN_IF_ERROR(database.Execute("PRAGMA foreign_keys=ON; PRAGMA cache_size=-65536"));
+  return database;
+}
+
+Status Database::PrepareForWriting(const Cipher* cipher) {
   QWEN25_RETURN_IF_ERROR(
-      database.Execute("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA secure_delete=ON; PRAGMA "
-                       "foreign_keys=ON; PRAGMA cache_size=-65536"));
-  if (cipher == nullptr) return database;
-  QWEN25_TRY(Statement journal, database.Prepare("PRAGMA journal_mode"));
+      Execute("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA secure_delete=ON"));
+  if (cipher == nullptr) return {};
+  QWEN25_TRY(Statement journal, Prepare("PRAGMA journal_mode"));
   QWEN25_TRY(const bool row, journal.Step());
-  if (row && journal.Text(0) == "wal") return database;
+  if (row && journal.Text(0) == "wal") return {};
   return Unsupported(
       "{}: encrypted notes need a write-ahead log, which SQLite cannot keep in this folder; put "
       "the memory on a local disk",
-      path.string());
+      path());
 }
 
 // What EncryptedVfs asks of its connection.
@@ -164,6 +196,13 @@ Result<int64_t> Database::QueryInt(const std::string& sql, int64_t fallback) {
 }
 
 Result<Transaction> Transaction::Begin(Database& database) {
+  if (database.read_only()) {
+    return Status(
+        StatusCode::kIo,
+        fmt::format("{}: the memory can only be read (its folder, its files or its medium): nothing "
+                    "can be added, changed or forgotten there",
+                    database.path()));
+  }
   QWEN25_RETURN_IF_ERROR(database.Execute("BEGIN IMMEDIATE"));
   return Transaction(&database);
 }

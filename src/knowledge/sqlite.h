@@ -19,7 +19,8 @@ namespace qwen25 {
 // Where a connection's bytes come from, for its messages.
 struct DatabaseSource {
   std::string path;
-  std::unique_ptr<EncryptedVfs> vfs;  // null where the file is not encrypted
+  std::unique_ptr<EncryptedVfs> vfs;  // null: the file is not encrypted
+  bool read_only = false;
 };
 
 // One prepared statement. Parameters count from 1, columns from 0, as in SQLite. Binding a parameter of one
@@ -64,6 +65,9 @@ class Database {
   // `busy_milliseconds`. What is committed is on disk: write-ahead log, synchronous=FULL. Deleted content is
   // overwritten (secure_delete). With a cipher, nothing that is written can be read without it, and a file
   // that is not encrypted, or not with this key, is refused (CheckDatabaseKey).
+  //
+  // A file that exists and cannot be written (its permissions, its folder's, its medium) is opened for
+  // reading, with what its log holds, whether or not another process has it open.
   static Result<Database> Open(const std::filesystem::path& path, int busy_milliseconds,
                                const Cipher* cipher = nullptr);
   Database(Database&&) noexcept = default;
@@ -77,10 +81,20 @@ class Database {
   // The first column of the first row; `fallback` where there is none.
   Result<int64_t> QueryInt(const std::string& sql, int64_t fallback = 0);
   const std::string& path() const { return source_->path; }
+  bool read_only() const { return source_->read_only; }
   // Of an encrypted file: what could not be decrypted. Empty while there is nothing.
   std::string damage() const { return source_->vfs ? source_->vfs->damage() : std::string(); }
 
  private:
+  enum class Access {
+    kWrite,
+    kRead,
+    kReadAlone,  // without locks and shared memory, which need files in the folder
+  };
+  static Result<Database> OpenAs(Access access, const std::filesystem::path& path, int busy_milliseconds,
+                                 const Cipher* cipher);
+  Status PrepareForWriting(const Cipher* cipher);
+
   struct Close {
     void operator()(sqlite3* connection) const { sqlite3_close_v2(connection); }
   };

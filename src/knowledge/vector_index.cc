@@ -15,6 +15,7 @@
 
 #include "base/file.h"
 #include "base/hash.h"
+#include "base/temporary_file.h"
 
 namespace qwen25 {
 namespace {
@@ -148,16 +149,14 @@ std::vector<VectorHit> VectorIndex::Search(std::span<const float> query, size_t 
 
 Result<uint64_t> VectorIndex::Save(const std::string& path, const Cipher* cipher) const {
   if (cipher != nullptr) return SaveSealed(path, *cipher);
-  const std::string temporary = path + ".tmp";
-  QWEN25_RETURN_IF_ERROR(WriteGraph(temporary));
+  QWEN25_TRY(TemporaryFile temporary, TemporaryFile::Create(path));
+  QWEN25_RETURN_IF_ERROR(WriteGraph(temporary.path()));
   uint64_t hash = 0;
   {
-    QWEN25_TRY(const std::string content, ReadFile(temporary));
+    QWEN25_TRY(const std::string content, ReadFile(temporary.path()));
     hash = Hash64(BytesOf(content));
   }
-  std::error_code error;
-  std::filesystem::rename(temporary, path, error);
-  if (error) return ErrnoStatus(error.value(), "rename", temporary);
+  QWEN25_RETURN_IF_ERROR(temporary.MoveToTarget());
   return hash;
 }
 

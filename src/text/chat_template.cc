@@ -1,7 +1,5 @@
 #include "text/chat_template.h"
 
-#include <algorithm>
-#include <array>
 #include <optional>
 
 #include "text/python_json.h"
@@ -151,9 +149,6 @@ std::vector<int32_t> EncodeTurn(const Tokenizer& tokenizer, const ChatMessage& m
   return EncodeParts(tokenizer, out.Take(), add_bos);
 }
 
-// ---------------------------------------------------------------------------------------------------------------
-// Messages of a request
-
 namespace {
 
 // How an unexpected value is shown in a message: its text, cut to a line's worth.
@@ -168,119 +163,7 @@ const Json* Find(const Json& object, const char* key) {
   return found == object.end() || found->is_null() ? nullptr : &*found;
 }
 
-// The text of a `content` field; an absent or null one is "" where `may_be_null`.
-Result<std::string> ParseContent(const Json& message, size_t index, bool may_be_null) {
-  const Json* content = Find(message, "content");
-  if (content == nullptr) {
-    if (may_be_null) return std::string();
-    return InvalidArgument(
-        "messages[{}]: \"content\" is missing, expected a string or an array of text parts", index);
-  }
-  if (content->is_string()) return content->get<std::string>();
-  if (!content->is_array()) {
-    return InvalidArgument("messages[{}]: \"content\" is {}, expected a string or an array of text parts",
-                           index, Shown(*content));
-  }
-  std::string text;
-  for (size_t i = 0; i < content->size(); ++i) {
-    const Json& part = (*content)[i];
-    const Json* type = part.is_object() ? Find(part, "type") : nullptr;
-    const Json* part_text = part.is_object() ? Find(part, "text") : nullptr;
-    if (type == nullptr || *type != "text" || part_text == nullptr || !part_text->is_string()) {
-      return InvalidArgument(
-          "messages[{}].content[{}] is {}, expected {{\"type\": \"text\", \"text\": string}}: this "
-          "model reads text only",
-          index, i, Shown(part));
-    }
-    if (i > 0) text += '\n';
-    text += part_text->get_ref<const std::string&>();
-  }
-  return text;
-}
-
-Result<Json> ParseArguments(const Json* arguments, const std::string& where) {
-  if (arguments == nullptr)
-    return InvalidArgument("{}: \"arguments\" is missing, expected a JSON object", where);
-  if (arguments->is_object()) return *arguments;
-  if (!arguments->is_string()) {
-    return InvalidArgument("{}: \"arguments\" is {}, expected a JSON object or a string that holds one",
-                           where, Shown(*arguments));
-  }
-  QWEN25_TRY(Json parsed, ParseJson(arguments->get_ref<const std::string&>(), where + ".arguments"));
-  if (!parsed.is_object()) {
-    return InvalidArgument("{}.arguments holds {}, expected a JSON object", where, Shown(parsed));
-  }
-  return parsed;
-}
-
-Result<std::vector<ToolCall>> ParseRequestedCalls(const Json& calls, size_t index) {
-  if (!calls.is_array()) {
-    return InvalidArgument("messages[{}]: \"tool_calls\" is {}, expected an array", index, Shown(calls));
-  }
-  std::vector<ToolCall> parsed;
-  for (size_t i = 0; i < calls.size(); ++i) {
-    const std::string where = fmt::format("messages[{}].tool_calls[{}]", index, i);
-    const Json& call = calls[i];
-    if (!call.is_object()) return InvalidArgument("{} is {}, expected an object", where, Shown(call));
-    const Json* function = Find(call, "function");
-    const Json& body = function == nullptr ? call : *function;
-    if (!body.is_object()) {
-      return InvalidArgument("{}: \"function\" is {}, expected an object", where, Shown(body));
-    }
-    const Json* name = Find(body, "name");
-    if (name == nullptr || !name->is_string() || name->get_ref<const std::string&>().empty()) {
-      return InvalidArgument("{}: \"name\" is {}, expected the name of a function", where,
-                             name == nullptr ? "missing" : Shown(*name));
-    }
-    QWEN25_TRY(Json arguments, ParseArguments(Find(body, "arguments"), where));
-    parsed.push_back({.name = name->get<std::string>(), .arguments = std::move(arguments)});
-  }
-  return parsed;
-}
-
-Result<ChatMessage> ParseMessage(const Json& message, size_t index) {
-  static constexpr std::array<std::string_view, 4> kRoles = {"system", "user", "assistant", "tool"};
-  if (!message.is_object()) {
-    return InvalidArgument("messages[{}] is {}, expected an object with \"role\" and \"content\"", index,
-                           Shown(message));
-  }
-  const Json* role = Find(message, "role");
-  ChatMessage parsed;
-  if (role != nullptr && role->is_string()) parsed.role = role->get<std::string>();
-  if (parsed.role == "developer") parsed.role = "system";  // the newer name of the same role
-  if (std::find(kRoles.begin(), kRoles.end(), parsed.role) == kRoles.end()) {
-    return InvalidArgument(
-        "messages[{}]: \"role\" is {}, expected system, developer, user, assistant or tool", index,
-        role == nullptr ? "missing" : Shown(*role));
-  }
-  if (const Json* calls = Find(message, "tool_calls")) {
-    QWEN25_TRY(parsed.tool_calls, ParseRequestedCalls(*calls, index));
-    if (parsed.role != "assistant" && !parsed.tool_calls.empty()) {
-      return InvalidArgument(
-          "messages[{}]: \"tool_calls\" in a message of role \"{}\", expected only in one of "
-          "role \"assistant\"",
-          index, parsed.role);
-    }
-  }
-  QWEN25_TRY(parsed.content, ParseContent(message, index, !parsed.tool_calls.empty()));
-  return parsed;
-}
-
 }  // namespace
-
-Result<std::vector<ChatMessage>> ParseMessages(const Json& messages) {
-  if (!messages.is_array()) {
-    return InvalidArgument("\"messages\" is {}, expected an array of messages", Shown(messages));
-  }
-  if (messages.empty()) return InvalidArgument("\"messages\" is empty, expected at least one message");
-  std::vector<ChatMessage> parsed;
-  parsed.reserve(messages.size());
-  for (size_t i = 0; i < messages.size(); ++i) {
-    QWEN25_TRY(ChatMessage message, ParseMessage(messages[i], i));
-    parsed.push_back(std::move(message));
-  }
-  return parsed;
-}
 
 Status CheckTools(const Json& tools) {
   if (tools.is_null()) return {};
@@ -338,7 +221,7 @@ std::optional<size_t> EndOfObject(std::string_view text, size_t begin) {
 }
 
 std::optional<ToolCall> ParseCall(std::string_view object) {
-  Result<Json> parsed = ParseJson(object, "tool call");
+  Result<Json> parsed = ParsePythonJson(object, "tool call");
   if (!parsed.ok() || !parsed->is_object()) return std::nullopt;
   const Json* name = Find(*parsed, "name");
   const Json* arguments = Find(*parsed, "arguments");

@@ -13,6 +13,7 @@
 
 #include "base/json.h"
 #include "base/status.h"
+#include "text/chat_message.h"
 #include "text/tokenizer.h"
 
 namespace qwen25 {
@@ -21,21 +22,6 @@ namespace qwen25 {
 inline constexpr std::string_view kInstructSystem =
     "You are Qwen, created by Alibaba Cloud. You are a helpful assistant.";
 inline constexpr std::string_view kBaseSystem = "You are a helpful assistant.";
-
-// A function call that the model asks for. `arguments` is an object.
-struct ToolCall {
-  std::string name;
-  Json arguments;
-  bool operator==(const ToolCall&) const = default;
-};
-
-// One turn. `role` is "system", "user", "assistant" or "tool"; only an assistant has `tool_calls`.
-struct ChatMessage {
-  std::string role;
-  std::string content;
-  std::vector<ToolCall> tool_calls = {};
-  bool operator==(const ChatMessage&) const = default;
-};
 
 struct ChatTemplateOptions {
   std::string default_system{kInstructSystem};  // used if the first message is not a system message
@@ -65,12 +51,6 @@ std::vector<int32_t> EncodeChat(const Tokenizer& tokenizer, std::span<const Chat
 
 // The tokens of one message alone, a turn of its own without system text or anything after it.
 std::vector<int32_t> EncodeTurn(const Tokenizer& tokenizer, const ChatMessage& message, bool add_bos = false);
-
-// Reads the `messages` array of an OpenAI-style request. `content` may be a string, null for an assistant
-// with tool calls, or an array of {"type": "text"} parts, which are joined by newlines; "developer" means
-// "system"; tool-call arguments may be an object or a string holding one. kInvalidArgument names the message
-// and the field.
-Result<std::vector<ChatMessage>> ParseMessages(const Json& messages);
 
 // Checks the `tools` of a request: null, or an array of objects {"type": "function", "function": {"name":
 // ...}}.

@@ -188,17 +188,17 @@ TEST(ParseMessages, AcceptsTheFormsThatClientsSend) {
 
 TEST(ParseMessages, NamesWhatIsWrong) {
   const std::vector<std::pair<std::string, std::string>> cases = {
-      {R"({"role": "user"})", "\"messages\" is {\"role\":\"user\"}, expected an array"},
+      {R"({"role": "user"})", "\"messages\" is {\"role\": \"user\"}, expected an array"},
       {"[]", "\"messages\" is empty"},
       {R"([{"role": "user", "content": "a"}, "b"])", "messages[1] is \"b\", expected an object"},
       {R"([{"content": "a"}])", "messages[0]: \"role\" is missing, expected system"},
       {R"([{"role": "robot", "content": "a"}])", "messages[0]: \"role\" is \"robot\""},
       {R"([{"role": 3, "content": "a"}])", "messages[0]: \"role\" is 3"},
       {R"([{"role": "user"}])", "messages[0]: \"content\" is missing"},
-      {R"([{"role": "assistant", "content": null}])", "messages[0]: \"content\" is missing"},
+      {R"([{"role": "assistant"}])", "messages[0]: \"content\" is missing"},
       {R"([{"role": "user", "content": 7}])", "messages[0]: \"content\" is 7, expected a string"},
       {R"([{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}])",
-       "messages[0].content[0] is {\"type\":\"image_url\""},
+       "messages[0].content[0] is {\"type\": \"image_url\""},
       {R"([{"role": "user", "content": ["a"]}])", "messages[0].content[0] is \"a\""},
       {R"([{"role": "user", "content": "a", "tool_calls": [{"name": "f", "arguments": {}}]}])",
        "\"tool_calls\" in a message of role \"user\""},

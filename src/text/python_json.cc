@@ -4,6 +4,7 @@
 #include <charconv>
 #include <cmath>
 #include <string_view>
+#include <vector>
 
 namespace qwen25 {
 namespace {
@@ -66,56 +67,155 @@ void AppendFloat(double value, std::string& out) {
   if (fixed && text.find('.') == std::string_view::npos) out += ".0";
 }
 
+// The subtype of a binary value that holds the digits of an integer beyond 64 bits.
+constexpr uint64_t kBigInteger = 0x71323562;
+constexpr size_t kMaxDepth = 64;  // as of ParseJson
+
+bool IsInteger(std::string_view number) {
+  return number.find_first_of(".eE") == std::string_view::npos;
+}
+
+// Writes with one setting of `indent`.
+class Writer {
+ public:
+  Writer(int indent, std::string& out) : indent_(indent), out_(out) {}
+
+  void Value(const Json& value) {
+    switch (value.type()) {
+      case Json::value_t::object:
+        return Items('{', '}', value.items(), [&](const auto& item) {
+          AppendString(item.key(), out_);
+          out_ += ": ";
+          Value(item.value());
+        });
+      case Json::value_t::array:
+        return Items('[', ']', value, [&](const Json& item) { Value(item); });
+      case Json::value_t::string:
+        return AppendString(value.get_ref<const std::string&>(), out_);
+      case Json::value_t::boolean:
+        out_ += value.get<bool>() ? "true" : "false";
+        return;
+      case Json::value_t::number_integer:
+        out_ += fmt::to_string(value.get<int64_t>());
+        return;
+      case Json::value_t::number_unsigned:
+        out_ += fmt::to_string(value.get<uint64_t>());
+        return;
+      case Json::value_t::number_float:
+        return AppendFloat(value.get<double>(), out_);
+      case Json::value_t::binary:
+        for (const uint8_t digit : value.get_binary()) out_ += static_cast<char>(digit);
+        return;
+      default:  // null; discarded values do not come out of a parser
+        out_ += "null";
+    }
+  }
+
+ private:
+  template <typename Range, typename Write>
+  void Items(char open, char close, const Range& range, Write write) {
+    out_ += open;
+    bool is_first = true;
+    ++depth_;
+    for (const auto& item : range) {
+      if (!is_first) out_ += indent_ < 0 ? ", " : ",";
+      is_first = false;
+      NewLine();
+      write(item);
+    }
+    --depth_;
+    if (!is_first) NewLine();
+    out_ += close;
+  }
+  void NewLine() {
+    if (indent_ >= 0) out_.append(1, '\n').append(depth_ * static_cast<size_t>(indent_), ' ');
+  }
+
+  const int indent_;
+  size_t depth_ = 0;
+  std::string& out_;
+};
+
+// Builds a document from what the parser sees.
+class Reader : public nlohmann::json_sax<Json> {
+ public:
+  bool null() override { return Put(nullptr); }
+  bool boolean(bool value) override { return Put(value); }
+  bool number_integer(number_integer_t value) override { return Put(value); }
+  bool number_unsigned(number_unsigned_t value) override { return Put(value); }
+  bool number_float(number_float_t value, const string_t& text) override {
+    if (!IsInteger(text)) return Put(value);
+    return Put(Json::binary(std::vector<uint8_t>(text.begin(), text.end()), kBigInteger));
+  }
+  bool string(string_t& value) override { return Put(std::move(value)); }
+  bool binary(binary_t& value) override { return Put(Json(std::move(value))); }
+  bool start_object(size_t) override { return Open(Json::object()); }
+  bool key(string_t& value) override {
+    key_ = std::move(value);
+    return true;
+  }
+  bool end_object() override { return Close(); }
+  bool start_array(size_t) override { return Open(Json::array()); }
+  bool end_array() override { return Close(); }
+  bool parse_error(size_t, const std::string&, const nlohmann::json::exception& problem) override {
+    error = problem.what();
+    return false;
+  }
+
+  Json document;
+  std::string error;
+  bool is_too_deep = false;
+
+ private:
+  Json* Add(Json value) {
+    if (open_.empty()) {
+      document = std::move(value);
+      return &document;
+    }
+    Json& parent = *open_.back();
+    if (parent.is_array()) return &parent.emplace_back(std::move(value));
+    Json& member = parent[key_];  // of a key that comes twice the last value counts
+    member = std::move(value);
+    return &member;
+  }
+  bool Put(Json value) {
+    Add(std::move(value));
+    return true;
+  }
+  // Pointers to what is open stay valid: only the innermost is added to.
+  bool Open(Json value) {
+    open_.push_back(Add(std::move(value)));
+    is_too_deep = open_.size() > kMaxDepth;
+    return !is_too_deep;
+  }
+  bool Close() {
+    open_.pop_back();
+    return true;
+  }
+
+  std::vector<Json*> open_;
+  std::string key_;
+};
+
 }  // namespace
 
 void AppendPythonJson(const Json& value, std::string& out) {
-  switch (value.type()) {
-    case Json::value_t::object: {
-      out += '{';
-      bool first = true;
-      for (const auto& [key, item] : value.items()) {
-        if (!first) out += ", ";
-        first = false;
-        AppendString(key, out);
-        out += ": ";
-        AppendPythonJson(item, out);
-      }
-      out += '}';
-      return;
-    }
-    case Json::value_t::array: {
-      out += '[';
-      bool first = true;
-      for (const Json& item : value) {
-        if (!first) out += ", ";
-        first = false;
-        AppendPythonJson(item, out);
-      }
-      out += ']';
-      return;
-    }
-    case Json::value_t::string:
-      return AppendString(value.get_ref<const std::string&>(), out);
-    case Json::value_t::boolean:
-      out += value.get<bool>() ? "true" : "false";
-      return;
-    case Json::value_t::number_integer:
-      out += fmt::to_string(value.get<int64_t>());
-      return;
-    case Json::value_t::number_unsigned:
-      out += fmt::to_string(value.get<uint64_t>());
-      return;
-    case Json::value_t::number_float:
-      return AppendFloat(value.get<double>(), out);
-    default:  // null; binary and discarded values do not come out of a parser
-      out += "null";
-  }
+  Writer(-1, out).Value(value);
 }
 
-std::string PythonJson(const Json& value) {
+std::string PythonJson(const Json& value, int indent) {
   std::string out;
-  AppendPythonJson(value, out);
+  Writer(indent, out).Value(value);
   return out;
+}
+
+Result<Json> ParsePythonJson(std::string_view text, std::string_view origin) {
+  Reader reader;
+  if (Json::sax_parse(text, &reader)) return std::move(reader.document);
+  if (reader.is_too_deep) {
+    return InvalidArgument("{}: JSON is nested deeper than {} levels", origin, kMaxDepth);
+  }
+  return InvalidArgument("{}: not valid JSON: {}", origin, reader.error);
 }
 
 }  // namespace qwen25

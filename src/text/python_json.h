@@ -1,20 +1,27 @@
-// JSON text exactly as Python's json.dumps(value, ensure_ascii=False) writes it. Chat templates put tool
-// signatures into the prompt through it, so models have seen this spacing and this number format and no
-// other.
+// JSON text exactly as Python's json.dumps(value, ensure_ascii=False) writes it, and read as json.loads reads
+// it. Chat templates put tool signatures into the prompt through it, so models have seen this spacing and
+// this number format and no other.
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "base/json.h"
+#include "base/status.h"
 
 namespace qwen25 {
 
 // Keys keep their order, items are separated by ", " and keys from values by ": ", only control characters,
 // '"' and '\' are escaped, and a float prints as the shortest decimal that reads back as the same double,
-// with an exponent outside [1e-4, 1e16). An integer above 2^64 has become a double when `value` was parsed.
-std::string PythonJson(const Json& value);
+// with an exponent outside [1e-4, 1e16). With `indent` 0 or more, every item has a line of its own, as with
+// json.dumps(indent=...).
+std::string PythonJson(const Json& value, int indent = -1);
 
 // Appends PythonJson(value) to `out`.
 void AppendPythonJson(const Json& value, std::string& out);
+
+// Parses as ParseJson does, except that integers beyond 64 bits keep all their digits, as in Python: in the
+// result they are binary values that PythonJson writes as the number again (and Json::dump does not).
+Result<Json> ParsePythonJson(std::string_view text, std::string_view origin);
 
 }  // namespace qwen25

@@ -63,17 +63,40 @@ status=0
 [[ $status == 1 ]] || { cat "$work/verify" >&2; fail "verify ended with $status for a damaged block"; }
 shows verify "1 damaged"
 
-# A second process: a message, and the chat goes on without.
+# A second process: a message that says which part is not kept; its dialogue is, beside the first one's.
 mkfifo "$work/pipe"
 "$qwen25" chat -m "$work/run/model" -n 2 <"$work/pipe" >"$work/holder" 2>&1 &
 holder=$!
 exec 9>"$work/pipe"
 printf '%b' "$third\n" >&9
 until [[ -s $work/holder ]]; do kill -0 "$holder" 2>/dev/null || fail "the first chat ended"; done  # it answers
-chat locked "$third\n"
-shows locked "going on without memory"
+chat locked "$third\n/dialogues\n"
+shows locked "going on without memory of keys and values"
+hides locked "--no-memory"
+hides locked "not remembered"
+printf '%b' "$second\n" >&9
 exec 9>&-
 wait "$holder" || fail "the first chat failed"
+grep -q "another chat has gone on with dialogue 2; this one is kept as dialogue 3" "$work/holder" ||
+  { cat "$work/holder" >&2; fail "two chats wrote one dialogue"; }
+[[ $(ls "$QWEN25_MEMORY/dialogues/default" | wc -l) == 3 ]] || fail "a dialogue is missing"
+
+# A damaged dialogue: said, and another one begins; the others are there, and blocks are still looked at.
+cp -r "$QWEN25_MEMORY" "$work/flipped"
+python3 -c 'import sys
+with open(sys.argv[1], "r+b") as f:
+    data = bytearray(f.read())
+    data[len(data) // 2] ^= 1
+    f.seek(0)
+    f.write(data)' "$work/flipped/dialogues/default/000003.json"
+chat flipped "$third\n/dialogues\n/resume 3\n" --memory "$work/flipped"
+shows flipped "[the last dialogue cannot be read, and another one begins: "
+shows flipped "*     4     2 messages"
+shows flipped "000003.json: is damaged"
+! "$qwen25" memory verify --memory "$work/flipped" >"$work/verify" 2>&1 || fail "verify does not find a flip in a dialogue"
+shows verify "000003.json: is damaged"
+shows verify "dialogues: 4 checked, 1 files damaged"
+shows verify "blocks of keys and values: "
 
 # Encrypted, a wrong key, and no key.
 head -c 32 /dev/urandom >"$work/key"

@@ -9,6 +9,47 @@ quietly "$qwen25" memory add "Die Katze heißt Mimi." "会议在星期三下午�
 "$qwen25" memory search "星期三" --mode words | grep -q "note 3 " || fail "Chinese is not found"
 [[ $("$qwen25" memory search "garage" --namespace other) == "nothing found" ]] || fail "namespaces are not apart"
 
+# Symbols are found, by words and by meaning.
+symbols=(--memory "$work/symbols")
+quietly "$qwen25" memory add "release party 🎉 on Friday" "🎉🎉" "Prag 🇨🇿" "Schritt 3️⃣" "∑ over n" "nothing of these" "${symbols[@]}"
+for mode in words vectors hybrid; do
+  [[ $("$qwen25" memory search 🎉 "${symbols[@]}" --mode $mode -k 2 | grep -o '^note [0-9]' | sort | tr '\n' ' ') == "note 1 note 2 " ]] ||
+    fail "an emoji is not found by $mode"
+done
+for found in "3 🇨🇿" "4 3️⃣" "5 ∑"; do
+  "$qwen25" memory search "${found#* }" "${symbols[@]}" -k 1 | grep -q "^note ${found%% *} " || fail "${found#* } is not found"
+done
+
+# A folder that can only be read, as on a read-only medium.
+mkdir "$work/medium"
+if mount -t tmpfs -o size=16m tmpfs "$work/medium" 2>/dev/null; then
+  trap 'umount "$work/medium" 2>/dev/null; rm -rf "$work"' EXIT
+  quietly "$qwen25" memory add --memory "$work/medium/m" "The tide comes at nine."
+  mount -o remount,ro "$work/medium"
+  for verb in "search tide" list export "show 1"; do
+    # shellcheck disable=SC2086
+    "$qwen25" memory $verb --memory "$work/medium/m" | grep -q "tide comes" || fail "memory $verb of a folder that can only be read"
+  done
+  quietly "$qwen25" memory stats --memory "$work/medium/m"
+  quietly "$qwen25" memory verify --memory "$work/medium/m"
+  ! "$qwen25" memory add x --memory "$work/medium/m" >"$work/log" 2>&1 || fail "a note was added where nothing can be"
+  grep -q "can only be read" "$work/log" || { cat "$work/log" >&2; fail "the reason is not said"; }
+  umount "$work/medium"
+else
+  echo "notes: SKIPPED a read-only medium, which cannot be mounted here"
+fi
+
+# A flipped bit of a text is found.
+cp -r "$QWEN25_MEMORY" "$work/flipped"
+python3 -c 'import sys
+data = bytearray(open(sys.argv[1], "rb").read())
+at = data.find(b"garage code is 4711")
+assert at > 0
+data[at] ^= 1
+open(sys.argv[1], "wb").write(data)' "$work/flipped/notes.sqlite"
+! "$qwen25" memory verify --memory "$work/flipped" >"$work/log" 2>&1 || fail "verify does not find a flip in a note"
+grep -q "not what was written: 1" "$work/log" || { cat "$work/log" >&2; fail "the damaged note is not named"; }
+
 quietly "$qwen25" memory add "The garage code is 5822." --supersedes 1
 "$qwen25" memory search "garage code" --json | grep -q 4711 && fail "a superseded note is found"
 "$qwen25" memory search "garage code" --all | grep -q superseded || fail "--all does not show what was superseded"

@@ -94,7 +94,7 @@ Result<LoadedNotes> OpenNotes(const std::filesystem::path& directory, EmbedderFl
   LoadedNotes notes;
   QWEN25_TRY(notes.embedder, LoadEmbedder(flags));
   QWEN25_TRY(notes.store, NoteStore::Open(directory, notes.embedder.embedder.get(), options));
-  if (notes.embedder.embedder != nullptr) {
+  if (notes.embedder.embedder != nullptr && !notes.store->read_only()) {
     QWEN25_TRY(const std::string setting, notes.store->GetSetting("embedder_flags"));
     if (setting != EmbedderSetting(flags)) {
       QWEN25_RETURN_IF_ERROR(notes.store->SetSetting("embedder_flags", EmbedderSetting(flags)));

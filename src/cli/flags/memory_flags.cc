@@ -1,5 +1,7 @@
 #include "cli/flags/memory_flags.h"
 
+#include <unistd.h>
+
 #include "base/file.h"
 #include "cli/flags/embedder_flags.h"
 
@@ -53,6 +55,11 @@ bool HasBlockStore(const MemoryFlags& flags) {
   return std::filesystem::is_directory(BlockStoreFolder(flags.Folder()), ignored);
 }
 
+bool CanOnlyBeRead(const MemoryFlags& flags) {
+  const std::filesystem::path folder = flags.Folder();
+  return ::access(folder.c_str(), F_OK) == 0 && ::access(folder.c_str(), W_OK | X_OK) != 0;
+}
+
 void AddMemoryFolderFlags(CLI::App& verb, MemoryFlags& flags) {
   verb.add_option("--memory", flags.folder,
                   "Folder of the memory; default: $QWEN25_MEMORY, else " + DefaultMemoryDirectory());
@@ -87,9 +94,15 @@ Result<std::unique_ptr<BlockStore>> OpenBlockStore(const MemoryFlags& flags) {
 
 std::unique_ptr<BlockStore> AttachBlockStore(const MemoryFlags& flags, InferenceEngine& engine) {
   if (flags.off) return nullptr;
+  if (CanOnlyBeRead(flags)) {
+    fmt::print(stderr,
+               "note: {}: this memory can only be read: what it holds is used, and nothing is added\n",
+               flags.Folder().string());
+    return nullptr;
+  }
   Result<std::unique_ptr<BlockStore>> store = OpenBlockStore(flags);
   if (!store.ok()) {
-    fmt::print(stderr, "note: going on without memory: {}\n", store.status().message());
+    fmt::print(stderr, "note: going on without memory of keys and values: {}\n", store.status().message());
     return nullptr;
   }
   engine.SetStore(store->get());

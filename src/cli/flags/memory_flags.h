@@ -33,6 +33,8 @@ void AddMemoryKeyFlag(CLI::App& verb, MemoryFlags& flags);
 Result<std::unique_ptr<BlockStore>> OpenBlockStore(const MemoryFlags& flags);
 // Whether the folder has such blocks.
 bool HasBlockStore(const MemoryFlags& flags);
+// Whether the folder is there and nothing can be written to it.
+bool CanOnlyBeRead(const MemoryFlags& flags);
 
 // The same, given to an engine, which it must outlive. Null, with a note on standard error, where the folder
 // cannot be used: what a model can do without a memory goes on without.

@@ -5,20 +5,22 @@
 #include "cli/flags/embedder_flags.h"
 #include "cli/flags/memory_flags.h"
 #include "cli/memory/memory_blocks_verb.h"
+#include "cli/memory/memory_dialogues_verb.h"
 #include "cli/memory/memory_notes_verb.h"
 #include "cli/verb.h"
 
 namespace qwen25 {
 namespace {
 
-// One kind of memory in the folder: its own commands, and its share of those that all have. A kind that the
-// folder does not hold prints nothing.
+// One kind of memory in the folder: its own commands, and its share of those that all have (null: none). A
+// kind that the folder does not hold prints nothing.
 struct MemoryPart {
   using Command = Status (*)(const MemoryFlags& flags);
   void (*add_commands)(CLI::App& verb, RunVerb& run);
   Command print_stats, verify, compact;
 };
 constexpr std::array kParts = {MemoryPart{AddNoteCommands, PrintNoteStats, VerifyNotes, CompactNotes},
+                               MemoryPart{nullptr, PrintDialogueStats, VerifyDialogues, nullptr},
                                MemoryPart{AddBlockCommands, PrintBlockStats, VerifyBlocks, CompactBlocks}};
 
 Status ForAllParts(const MemoryFlags& flags, MemoryPart::Command MemoryPart::*command) {
@@ -31,7 +33,7 @@ Status ForAllParts(const MemoryFlags& flags, MemoryPart::Command MemoryPart::*co
   // One part that is damaged does not hide the state of the others.
   Status first_error;
   for (const MemoryPart& part : kParts) {
-    const Status status = (part.*command)(flags);
+    const Status status = part.*command == nullptr ? Status() : (part.*command)(flags);
     if (status.ok()) continue;
     if (first_error.ok()) {
       first_error = status;
@@ -47,7 +49,9 @@ Status ForAllParts(const MemoryFlags& flags, MemoryPart::Command MemoryPart::*co
 void AddMemoryVerb(CLI::App& app, RunVerb& run) {
   CLI::App* verb = app.add_subcommand("memory", "Add to the memory, search it, look after it");
   verb->require_subcommand(1);
-  for (const MemoryPart& part : kParts) part.add_commands(*verb, run);
+  for (const MemoryPart& part : kParts) {
+    if (part.add_commands != nullptr) part.add_commands(*verb, run);
+  }
   const auto add = [&](const char* name, const char* what, MemoryPart::Command MemoryPart::*command) {
     auto flags = std::make_shared<MemoryFlags>();
     CLI::App* sub = verb->add_subcommand(name, what);

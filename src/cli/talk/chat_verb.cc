@@ -18,6 +18,7 @@
 #include "infer/generate.h"
 #include "knowledge/dialogue/dialogue_log.h"
 #include "text/chat_template.h"
+#include "text/python_json.h"
 
 namespace qwen25 {
 namespace {
@@ -28,7 +29,7 @@ struct ChatFlags {
   DraftChoice speculation;
   MemoryFlags memory;
   ChatNotesFlags notes;
-  std::string system;
+  std::optional<std::string> system;
   size_t max_new_tokens = 1024;
   bool start_new = false, recall_dialogues = false, parse_special = false;
 };
@@ -55,7 +56,7 @@ class Chat {
       : model_(model),
         session_(*model.engine, flags.memory.name_space),
         notes_(flags.notes, flags.memory, model.tokenizer, model.engine->max_context_tokens()),
-        system_(flags.system),
+        system_(SystemMessage(flags.system)),
         parse_special_(flags.parse_special) {
     options_.sampling = sampling;
     options_.drafter = drafter;
@@ -67,7 +68,12 @@ class Chat {
     }
   }
 
-  void UseBlockStore(BlockStore& store) { notes_.SetBlockStore(&store); }
+  void UseBlockStore(BlockStore& store) {
+    notes_.SetBlockStore(&store);
+    keeps_blocks_ = true;
+  }
+  // Why UseLog was not called, or failed.
+  void SayWhyNoLog(std::string why) { why_no_log_ = std::move(why); }
 
   // From now on attention reads what the namespace's notes and dialogues left behind; the latter are for a
   // new one.
@@ -83,14 +89,15 @@ class Chat {
 
   // Goes on with the newest dialogue on disk, or, with `start_new`, begins another one behind it.
   Status UseLog(const MemoryFlags& memory, bool start_new) {
+    keeps_dialogues_ = !CanOnlyBeRead(memory);
     QWEN25_TRY(const std::optional<std::string> key, memory.Key());
     QWEN25_TRY(log_, DialogueLog::Open(memory.Folder(), memory.name_space, key));
     const uint32_t latest = log_->Latest();
-    if (latest == 0 || start_new) {
-      number_ = latest + 1;
-      return {};
-    }
-    return Resume(latest);
+    if (latest == 0 || start_new) return {};
+    const Status status = Resume(latest);
+    if (status.code() != StatusCode::kCorrupt && status.code() != StatusCode::kInvalidArgument) return status;
+    fmt::print("[the last dialogue cannot be read, and another one begins: {}]\n", status.message());
+    return {};
   }
 
   // False: the user wants to leave.
@@ -115,18 +122,22 @@ class Chat {
       fmt::print("{}{}", kChatNotesHelp, kHelp);
     } else if (command == "/system") {
       if (argument.empty()) {
-        fmt::print("{}\n", system_.empty()
-                               ? model_.default_system.value_or("(none: this model has no chat template)")
-                               : system_);
+        const std::string text =
+            system_ ? system_->content
+                    : model_.default_system.value_or("(none: this model has no chat template)");
+        fmt::print("{}\n", text.empty() ? "(empty)" : text);
       } else {
-        system_ = argument;
+        system_ = SystemMessage(argument);
         StartNew();
       }
     } else if (command == "/reset") {
       StartNew();
     } else if (command == "/undo") {
-      if (messages_.size() < 2) return InvalidArgument("there is nothing to take back");
-      messages_.resize(messages_.size() - 2);
+      // A question may have led to calls and their results before it was answered.
+      size_t last = messages_.size();
+      while (last > 0 && messages_[last - 1].role != "user") --last;
+      if (last == 0) return InvalidArgument("there is nothing to take back");
+      messages_.resize(last - 1);
       return Keep();
     } else if (command == "/dialogues") {
       return ListDialogues();
@@ -152,7 +163,7 @@ class Chat {
 
   std::vector<ChatMessage> WithSystem() const {
     std::vector<ChatMessage> all;
-    if (!system_.empty()) all.push_back({.role = "system", .content = system_});
+    if (system_) all.push_back(*system_);
     all.insert(all.end(), messages_.begin(), messages_.end());
     return all;
   }
@@ -163,9 +174,10 @@ class Chat {
       ChatTemplateOptions options;
       options.default_system = *model_.default_system;
       options.parse_special = parse_special_;
+      if (other_.contains("tools")) options.tools = other_["tools"];
       return EncodeChat(model_.tokenizer, WithSystem(), options, /*add_bos=*/true);
     }
-    std::string text = system_;
+    std::string text = system_ ? system_->content : "";
     for (const ChatMessage& message : messages_) {
       if (!text.empty()) text += message.role == "user" ? "\n\n" : "";
       text += message.content;
@@ -209,62 +221,91 @@ class Chat {
 
   Status Save(const std::string& path) const {
     if (path.empty()) return InvalidArgument("/save needs a file name");
-    const std::vector<ChatMessage> messages = WithSystem();
-    QWEN25_RETURN_IF_ERROR(WriteFileAtomically(path, RenderDialogue(messages)));
-    fmt::print("saved {} messages to {}\n", messages.size(), path);
+    const Dialogue dialogue = ToKeep();
+    QWEN25_RETURN_IF_ERROR(WriteFileAtomically(path, RenderDialogue(dialogue)));
+    fmt::print("saved {} messages to {}\n", dialogue.messages.size(), path);
     return {};
   }
 
   Status Load(const std::string& path) {
     if (path.empty()) return InvalidArgument("/load needs a file name");
-    QWEN25_TRY(std::vector<ChatMessage> messages, ReadDialogueFile(path));
-    Use(std::move(messages));
-    for (const ChatMessage& message : messages_) {
+    QWEN25_TRY(Dialogue dialogue, ReadDialogueFile(path));
+    QWEN25_RETURN_IF_ERROR(Use(std::move(dialogue)));
+    for (const ChatMessage& message : messages_) Show(message);
+    return {};
+  }
+
+  static std::optional<ChatMessage> SystemMessage(const std::optional<std::string>& text) {
+    if (!text) return std::nullopt;
+    return ChatMessage{.role = "system", .content = *text};
+  }
+
+  static void Show(const ChatMessage& message) {
+    if (!message.content.empty() || message.tool_calls.empty()) {
       fmt::print("{}{}\n", message.role == "user" ? "> " : "", message.content);
+    }
+    for (const ToolCall& call : message.tool_calls) {
+      fmt::print("[calls {} with {}]\n", call.name, PythonJson(call.arguments));
+    }
+  }
+
+  Status Use(Dialogue dialogue) {
+    if (dialogue.other.contains("tools")) QWEN25_RETURN_IF_ERROR(CheckTools(dialogue.other["tools"]));
+    system_.reset();
+    std::vector<ChatMessage>& messages = dialogue.messages;
+    if (!messages.empty() && messages.front().role == "system") {
+      system_ = std::move(messages.front());
+      messages.erase(messages.begin());
+    }
+    messages_ = std::move(messages);
+    other_ = std::move(dialogue.other);
+    return {};
+  }
+
+  Dialogue ToKeep() const { return {.messages = WithSystem(), .other = other_}; }
+
+  // The dialogue on disk is as it is here.
+  Status Keep() {
+    if (!log_ || !keeps_dialogues_) return {};
+    const uint32_t number = place_.number;
+    QWEN25_RETURN_IF_ERROR(log_->Save(ToKeep(), place_));
+    if (number != 0 && place_.number != number) {
+      fmt::print("[another chat has gone on with dialogue {}; this one is kept as dialogue {}]\n", number,
+                 place_.number);
     }
     return {};
   }
 
-  void Use(std::vector<ChatMessage> messages) {
-    system_.clear();
-    if (!messages.empty() && messages.front().role == "system") {
-      system_ = messages.front().content;
-      messages.erase(messages.begin());
-    }
-    messages_ = std::move(messages);
-  }
-
-  // The dialogue on disk is as it is here.
-  Status Keep() const { return log_ ? log_->Save(number_, WithSystem()) : Status(); }
-
   void StartNew() {
     messages_.clear();
-    if (log_) number_ = log_->Latest() + 1;
+    other_ = Json::object();
+    place_ = {};
   }
 
   Status Resume(uint32_t number) {
-    const std::string system = system_;
-    QWEN25_TRY(std::vector<ChatMessage> messages, log_->Load(number));
-    Use(std::move(messages));
-    number_ = number;
+    const std::optional<ChatMessage> system = system_;
+    DialogueLog::Place place;
+    QWEN25_TRY(Dialogue dialogue, log_->Load(number, &place));
+    QWEN25_RETURN_IF_ERROR(Use(std::move(dialogue)));
+    place_ = place;
     // A system text of one's own wins, and is not put into somebody else's dialogue.
-    if (!system.empty() && system != system_) {
+    if (system && system != system_) {
       system_ = system;
       StartNew();
       return {};
     }
     fmt::print("[going on with dialogue {} of {} messages; /reset starts a new one]\n", number,
                messages_.size());
-    if (messages_.size() >= 2) {
-      fmt::print("> {}\n{}\n", messages_[messages_.size() - 2].content, messages_.back().content);
-    }
+    size_t last = messages_.size();  // the last question
+    while (last > 0 && messages_[last - 1].role != "user") --last;
+    for (size_t i = last == 0 ? 0 : last - 1; i < messages_.size(); ++i) Show(messages_[i]);
     return {};
   }
 
   Status ListDialogues() const {
-    if (!log_) return InvalidArgument("this chat keeps no dialogues (--no-memory)");
+    if (!log_) return InvalidArgument("this chat keeps no dialogues{}", why_no_log_);
     for (const DialogueLog::Entry& entry : log_->List()) {
-      fmt::print("{} {:>5}  {:>4} messages  {}\n", entry.number == number_ ? "*" : " ", entry.number,
+      fmt::print("{} {:>5}  {:>4} messages  {}\n", entry.number == place_.number ? "*" : " ", entry.number,
                  entry.num_messages, entry.first_question.substr(0, entry.first_question.find('\n')));
     }
     return {};
@@ -272,10 +313,9 @@ class Chat {
 
   // What the answer leaves behind: the dialogue, and the keys and values that it was computed with.
   void Remember() {
-    if (!log_) return;
-    Status status = Keep();
-    if (status.ok()) status = session_.Remember();
-    if (!status.ok()) fmt::print("[not remembered: {}]\n", status.message());
+    for (const Status& status : {Keep(), keeps_blocks_ ? session_.Remember() : Status()}) {
+      if (!status.ok()) fmt::print("[not remembered: {}]\n", status.message());
+    }
   }
 
   LoadedModel& model_;
@@ -283,11 +323,14 @@ class Chat {
   Session session_;
   GenerateOptions options_;
   ChatNotes notes_;
-  std::string system_;
+  std::optional<ChatMessage> system_;
   bool parse_special_;
   std::vector<ChatMessage> messages_;  // without the system message
+  Json other_ = Json::object();        // what a loaded file holds beside its messages
   std::optional<DialogueLog> log_;
-  uint32_t number_ = 0;  // of this dialogue in the log
+  std::string why_no_log_;
+  bool keeps_dialogues_ = false, keeps_blocks_ = false;
+  DialogueLog::Place place_;  // of this dialogue in the log
   std::string last_stats_;
 };
 
@@ -302,9 +345,18 @@ Status RunChat(const ChatFlags& flags) {
         "--recall-dialogues and --notes-as blocks recall from the memory, which --no-memory turns off");
   }
   Chat chat(flags, model, sampling, drafter.drafter.get());
+  if (!flags.memory.off) {
+    // Kept even where blocks cannot be.
+    const Status status = chat.UseLog(flags.memory, flags.start_new || flags.recall_dialogues);
+    if (!status.ok()) {
+      fmt::print(stderr, "note: dialogues are not kept: {}\n", status.message());
+      chat.SayWhyNoLog(": " + status.message());
+    }
+  } else {
+    chat.SayWhyNoLog(" (--no-memory)");
+  }
   if (store) {
     chat.UseBlockStore(*store);
-    QWEN25_RETURN_IF_ERROR(chat.UseLog(flags.memory, flags.start_new || flags.recall_dialogues));
     if (flags.recall_dialogues || flags.notes.as_blocks) {
       QWEN25_RETURN_IF_ERROR(chat.RecallByAttention(*store, {.name_space = flags.memory.name_space,
                                                              .dialogues = flags.recall_dialogues,
@@ -332,7 +384,10 @@ void AddChatVerb(CLI::App& app, RunVerb& run) {
   auto flags = std::make_shared<ChatFlags>();
   CLI::App* verb = app.add_subcommand("chat", "Talk with a model");
   AddModelFlags(*verb, flags->model);
-  verb->add_option("--system", flags->system, "System text; default: the chat template's own");
+  // Not into an optional, of which the parser makes none of an empty text.
+  auto system = std::make_shared<std::string>();
+  CLI::Option* system_option =
+      verb->add_option("--system", *system, "System text; default: the chat template's own");
   verb->add_option("-n,--max-new-tokens", flags->max_new_tokens, "Most tokens of one answer")
       ->capture_default_str();
   verb->add_flag(
@@ -353,7 +408,10 @@ void AddChatVerb(CLI::App& app, RunVerb& run) {
       "  qwen25 chat -m Qwen2.5-7B-Instruct --weights int4 --speculate Qwen2.5-0.5B-Instruct\n"
       "  qwen25 chat -m Qwen2.5-0.5B-Instruct --namespace work --new\n"
       "  qwen25 chat -m Qwen2.5-0.5B-Instruct --recall-window 4096 --notes-as blocks --recall-dialogues");
-  verb->callback([flags, &run] { run = [flags] { return RunChat(*flags); }; });
+  verb->callback([flags, system, system_option, &run] {
+    if (system_option->count() > 0) flags->system = *system;
+    run = [flags] { return RunChat(*flags); };
+  });
 }
 
 }  // namespace qwen25

@@ -1,12 +1,21 @@
 #include "knowledge/dialogue/dialogue_log.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/file.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 
+#include "base/crc32c.h"
 #include "base/file.h"
+#include "base/hash.h"
 #include "base/json.h"
+#include "base/temporary_file.h"
+#include "text/python_json.h"
+#include "text/utf8.h"
 
 namespace qwen25 {
 namespace {
@@ -15,9 +24,17 @@ constexpr std::string_view kPlainExtension = ".json";
 // Of files and folders of an encrypted log; FileName gives no plain one a dot.
 constexpr std::string_view kSealedExtension = ".sealed";
 constexpr std::string_view kSealedMagic = "q25talk1";  // and the version
-// Beside the dialogues of an encrypted namespace, whose folder does not tell it: its name.
-constexpr std::string_view kNameFile = "name.sealed";
+// Beside the dialogues of a namespace whose folder does not tell it: its name. The second one is a copy,
+// since one damaged file must not hide whose the others are.
+constexpr std::array<std::string_view, 2> kSealedNames = {"name.sealed", "name2.sealed"};
 constexpr std::string_view kNameContext = "name";
+constexpr std::string_view kPlainName = "name";
+constexpr char kHashedFolder = '~';      // FileName gives none
+constexpr size_t kMaxFolderBytes = 200;  // file systems take 255
+
+// How a file with a sum begins: the sum is over all bytes that follow these.
+constexpr std::string_view kSumBegin = "{\n  \"crc32c\": \"", kSumEnd = "\",";
+constexpr size_t kSumDigits = 8;
 
 bool IsPlain(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
@@ -54,6 +71,14 @@ std::optional<std::string> NameOfFile(std::string_view file) {
   return name;
 }
 
+// The folder of a namespace: its name, or a hash where that is too long for a file system.
+std::string PlainFolder(std::string_view name_space) {
+  std::string name = FileName(name_space);
+  if (name.size() <= kMaxFolderBytes) return name;
+  const Hash128 hash = HashBytes128(std::as_bytes(std::span(name_space)));
+  return fmt::format("{}{:016x}{:016x}", kHashedFolder, hash.high, hash.low);
+}
+
 std::optional<uint32_t> NumberOf(const std::filesystem::path& path, std::string_view extension) {
   const std::string stem = path.stem().string();
   uint32_t number = 0;
@@ -87,17 +112,15 @@ std::string HiddenFolder(const Cipher& cipher, std::string_view name_space) {
   return name.append(kSealedExtension);
 }
 
-Status WriteSealed(const std::filesystem::path& path, const Cipher& cipher, std::string_view context,
-                   std::string_view text) {
+std::string Sealed(const Cipher& cipher, std::string_view context, std::string_view text) {
   const std::vector<std::byte> sealed = cipher.Seal(BytesOf(text), BytesOf(context));
   std::string content(kSealedMagic);
   content.append(reinterpret_cast<const char*>(sealed.data()), sealed.size());
-  return WriteFileAtomically(path, content);
+  return content;
 }
 
-Result<std::string> ReadSealed(const std::filesystem::path& path, const Cipher& cipher,
-                               std::string_view context) {
-  QWEN25_TRY(const std::string content, ReadFile(path));
+Result<std::string> Unsealed(std::string_view content, const std::filesystem::path& path,
+                             const Cipher& cipher, std::string_view context) {
   if (!content.starts_with(kSealedMagic)) {
     return Corrupt("{}: does not begin with {}, as this version's encrypted dialogues do", path.string(),
                    kSealedMagic);
@@ -112,6 +135,12 @@ Result<std::string> ReadSealed(const std::filesystem::path& path, const Cipher& 
   return std::string(reinterpret_cast<const char*>(opened->data()), opened->size());
 }
 
+Result<std::string> ReadSealed(const std::filesystem::path& path, const Cipher& cipher,
+                               std::string_view context) {
+  QWEN25_TRY(const std::string content, ReadFile(path));
+  return Unsealed(content, path, cipher, context);
+}
+
 Result<std::optional<Cipher>> DialogueCipher(const std::optional<std::string>& key) {
   if (!key) return std::optional<Cipher>();
   QWEN25_TRY(Cipher cipher, Cipher::Create(*key, KeyPurpose::kDialogues));
@@ -121,16 +150,27 @@ Result<std::optional<Cipher>> DialogueCipher(const std::optional<std::string>& k
 // The name of the namespace whose folder it is; none where it cannot be told.
 std::optional<std::string> NamespaceOf(const std::filesystem::path& folder,
                                        const std::optional<Cipher>& cipher) {
-  if (!cipher) return NameOfFile(folder.filename().string());
-  Result<std::string> name = ReadSealed(folder / kNameFile, *cipher, kNameContext);
-  if (!name.ok() || HiddenFolder(*cipher, *name) != folder.filename()) return std::nullopt;
-  return std::move(*name);
+  const std::string file = folder.filename().string();
+  if (cipher) {
+    for (const std::string_view copy : kSealedNames) {
+      Result<std::string> name = ReadSealed(folder / copy, *cipher, kNameContext);
+      if (name.ok() && HiddenFolder(*cipher, *name) == file) return std::move(*name);
+    }
+    return std::nullopt;
+  }
+  if (!file.starts_with(kHashedFolder)) return NameOfFile(file);
+  Result<std::string> name = ReadFile(folder / kPlainName);
+  return name.ok() && PlainFolder(*name) == file ? std::optional(std::move(*name)) : std::nullopt;
 }
 
-// Whether the dialogues in the folder are of this key, or of none, as `cipher` says.
-Status CheckKey(const std::filesystem::path& dialogues, const std::optional<Cipher>& cipher) {
+// Whether the dialogues in the folder are of this key, or of none, as `cipher` says. `expected`: a namespace
+// whose folder only this key finds.
+Status CheckKey(const std::filesystem::path& dialogues, const std::optional<Cipher>& cipher,
+                std::string_view expected) {
   size_t num_sealed = 0, num_opened = 0;
+  std::error_code ignored;
   for (const std::filesystem::path& folder : FilesIn(dialogues)) {
+    if (!std::filesystem::is_directory(folder, ignored)) continue;
     const bool is_sealed = folder.extension() == kSealedExtension;
     if (is_sealed && !cipher) {
       return InvalidArgument(
@@ -143,15 +183,64 @@ Status CheckKey(const std::filesystem::path& dialogues, const std::optional<Ciph
           "folder",
           dialogues.string());
     }
-    std::error_code ignored;
-    if (!is_sealed || !std::filesystem::exists(folder / kNameFile, ignored)) continue;  // just being made
+    if (!is_sealed || FilesIn(folder).empty()) continue;  // just being made
     ++num_sealed;
-    num_opened += NamespaceOf(folder, cipher) ? 1 : 0;
+    num_opened += NamespaceOf(folder, cipher) || HiddenFolder(*cipher, expected) == folder.filename() ? 1 : 0;
   }
   if (num_sealed == 0 || num_opened > 0) return {};
-  return InvalidArgument("{}: the key is not the one that these dialogues were made with",
-                         dialogues.string());
+  return InvalidArgument(
+      "{}: the key is not the one that these dialogues were made with, or the files with the names of "
+      "namespaces (name.sealed) are damaged",
+      dialogues.string());
 }
+
+// Text with a sum of itself in front, and back to where it begins.
+std::string WithSum(std::string_view document) {
+  const std::string_view rest = document.substr(1);  // without the brace
+  return fmt::format("{}{:08x}{}{}", kSumBegin, Crc32c(BytesOf(rest)), kSumEnd, rest);
+}
+
+// False: there is no sum. kCorrupt: it is wrong.
+Result<bool> CheckSum(std::string_view text, const std::string& origin) {
+  if (!text.starts_with(kSumBegin)) return false;
+  const std::string_view rest = text.substr(kSumBegin.size());
+  const std::string_view content = rest.substr(std::min(rest.size(), kSumDigits + kSumEnd.size()));
+  const std::string wanted = fmt::format("{:08x}{}", Crc32c(BytesOf(content)), kSumEnd);
+  if (rest.starts_with(wanted)) return true;
+  return Corrupt(
+      "{}: is damaged: its content is not what was written, whose sum it holds; restore it from a backup or "
+      "remove it (or, if you have changed it yourself, remove its line \"crc32c\")",
+      origin);
+}
+
+// Files of before there were sums begin with their messages; anything else in a log is damaged.
+Result<Dialogue> ParseKept(std::string_view text, const std::string& origin) {
+  QWEN25_TRY(const bool has_sum, CheckSum(text, origin));
+  QWEN25_TRY(Dialogue dialogue, ParseDialogue(text, origin));
+  const size_t first = text.find('"');
+  if (!has_sum && !text.substr(std::min(first, text.size())).starts_with("\"messages\"")) {
+    return Corrupt("{}: is damaged: it begins neither with a sum nor with \"messages\"", origin);
+  }
+  return dialogue;
+}
+
+// Keeps other processes from saving to a folder. One that cannot be locked is used without.
+class SavingLock {
+ public:
+  explicit SavingLock(const std::filesystem::path& folder)
+      : descriptor_(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
+    while (descriptor_ >= 0 && ::flock(descriptor_, LOCK_EX) != 0 && errno == EINTR) {
+    }
+  }
+  ~SavingLock() {
+    if (descriptor_ >= 0) ::close(descriptor_);
+  }
+  SavingLock(const SavingLock&) = delete;
+  SavingLock& operator=(const SavingLock&) = delete;
+
+ private:
+  const int descriptor_;
+};
 
 std::filesystem::path DialoguesIn(const std::filesystem::path& memory) {
   return memory / "dialogues";
@@ -162,8 +251,8 @@ std::filesystem::path DialoguesIn(const std::filesystem::path& memory) {
 Result<DialogueLog> DialogueLog::Open(const std::filesystem::path& memory, std::string_view name_space,
                                       const std::optional<std::string>& key) {
   QWEN25_TRY(std::optional<Cipher> cipher, DialogueCipher(key));
-  QWEN25_RETURN_IF_ERROR(CheckKey(DialoguesIn(memory), cipher));
-  const std::string folder = cipher ? HiddenFolder(*cipher, name_space) : FileName(name_space);
+  QWEN25_RETURN_IF_ERROR(CheckKey(DialoguesIn(memory), cipher, name_space));
+  const std::string folder = cipher ? HiddenFolder(*cipher, name_space) : PlainFolder(name_space);
   // What chats were writing when they were killed, in all namespaces: text that nobody looks for there.
   RemoveLeftovers(DialoguesIn(memory));
   for (const std::filesystem::path& path : FilesIn(DialoguesIn(memory))) RemoveLeftovers(path);
@@ -193,10 +282,10 @@ std::vector<uint32_t> DialogueLog::Numbers() const {
 std::vector<DialogueLog::Entry> DialogueLog::List() const {
   std::vector<Entry> entries;
   for (const uint32_t number : Numbers()) {
-    const auto messages = Load(number);
-    if (!messages.ok()) continue;
+    const auto dialogue = Load(number);
+    if (!dialogue.ok()) continue;
     Entry entry = {.number = number};
-    for (const ChatMessage& message : *messages) {
+    for (const ChatMessage& message : dialogue->messages) {
       if (message.role == "system") continue;
       if (entry.num_messages++ == 0) entry.first_question = message.content;
     }
@@ -210,26 +299,59 @@ uint32_t DialogueLog::Latest() const {
   return numbers.empty() ? 0 : numbers.back();
 }
 
-Result<std::vector<ChatMessage>> DialogueLog::Load(uint32_t number) const {
+Result<Dialogue> DialogueLog::Load(uint32_t number, Place* place) const {
   const std::filesystem::path path = PathOf(number);
-  if (!cipher_) return ReadDialogueFile(path);
-  QWEN25_TRY(const std::string text, ReadSealed(path, *cipher_, ContextOf(number)));
+  QWEN25_TRY(const std::string content, ReadFile(path));
+  if (place != nullptr) *place = {.number = number, .content = Hash64(BytesOf(content))};
+  if (!cipher_) return ParseKept(content, path.string());
+  QWEN25_TRY(const std::string text, Unsealed(content, path, *cipher_, ContextOf(number)));
   return ParseDialogue(text, path.string());
 }
 
-Status DialogueLog::Save(uint32_t number, std::span<const ChatMessage> messages) const {
-  QWEN25_RETURN_IF_ERROR(CreateDirectories(directory_));
-  if (!cipher_) return WriteFileAtomically(PathOf(number), RenderDialogue(messages));
-  if (!NamespaceOf(directory_, cipher_)) {
-    QWEN25_RETURN_IF_ERROR(WriteSealed(directory_ / kNameFile, *cipher_, kNameContext, name_space_));
+Status DialogueLog::WriteNames() const {
+  if (!cipher_) {
+    if (!directory_.filename().string().starts_with(kHashedFolder) || NamespaceOf(directory_, cipher_))
+      return {};
+    return WriteFileAtomically(directory_ / kPlainName, name_space_);
   }
-  return WriteSealed(PathOf(number), *cipher_, ContextOf(number), RenderDialogue(messages));
+  for (const std::string_view copy : kSealedNames) {
+    if (ReadSealed(directory_ / copy, *cipher_, kNameContext).ok()) continue;
+    QWEN25_RETURN_IF_ERROR(
+        WriteFileAtomically(directory_ / copy, Sealed(*cipher_, kNameContext, name_space_)));
+  }
+  return {};
 }
 
-Result<size_t> DialogueLog::Verify() const {
+Status DialogueLog::Save(const Dialogue& dialogue, Place& place) const {
+  QWEN25_RETURN_IF_ERROR(CreateDirectories(directory_));
+  const SavingLock lock(directory_);
+  QWEN25_RETURN_IF_ERROR(WriteNames());
+  uint32_t number = place.number;
+  if (number != 0) {
+    const Result<std::string> now = ReadFile(PathOf(number));
+    if (now.ok() && Hash64(BytesOf(*now)) != place.content) number = 0;  // somebody else's by now
+  }
+  if (number == 0) number = Latest() + 1;
+  const std::string document = RenderDialogue(dialogue);
+  const std::string content = cipher_ ? Sealed(*cipher_, ContextOf(number), document) : WithSum(document);
+  QWEN25_RETURN_IF_ERROR(WriteFileAtomically(PathOf(number), content));
+  place = {.number = number, .content = Hash64(BytesOf(content))};
+  return {};
+}
+
+DialogueLog::Report DialogueLog::Verify() const {
   const std::vector<uint32_t> numbers = Numbers();
-  for (const uint32_t number : numbers) QWEN25_RETURN_IF_ERROR(Load(number).status());
-  return numbers.size();
+  Report report = {.num_dialogues = numbers.size()};
+  for (const uint32_t number : numbers) {
+    if (const Status status = Load(number).status(); !status.ok()) report.damaged.push_back(status.message());
+  }
+  std::error_code missing;
+  for (const std::string_view copy : kSealedNames) {
+    if (!cipher_ || !std::filesystem::exists(directory_ / copy, missing)) continue;
+    const Status status = ReadSealed(directory_ / copy, *cipher_, kNameContext).status();
+    if (!status.ok()) report.damaged.push_back(status.message() + " (the next chat writes it again)");
+  }
+  return report;
 }
 
 Result<size_t> DialogueLog::Erase() const {
@@ -241,34 +363,59 @@ Result<size_t> DialogueLog::Erase() const {
 }
 
 Result<std::vector<std::string>> DialogueLog::Namespaces(const std::filesystem::path& memory,
-                                                         const std::optional<std::string>& key) {
+                                                         const std::optional<std::string>& key,
+                                                         std::vector<std::string>* damaged) {
   QWEN25_TRY(const std::optional<Cipher> cipher, DialogueCipher(key));
-  QWEN25_RETURN_IF_ERROR(CheckKey(DialoguesIn(memory), cipher));
+  QWEN25_RETURN_IF_ERROR(CheckKey(DialoguesIn(memory), cipher, "default"));
   std::vector<std::string> names;
+  std::error_code ignored;
   for (const std::filesystem::path& path : FilesIn(DialoguesIn(memory))) {
-    if (auto name = NamespaceOf(path, cipher)) names.push_back(std::move(*name));
+    if (!std::filesystem::is_directory(path, ignored)) continue;
+    if (auto name = NamespaceOf(path, cipher)) {
+      names.push_back(std::move(*name));
+    } else if (cipher && HiddenFolder(*cipher, "default") == path.filename()) {
+      names.emplace_back("default");
+    } else if (damaged != nullptr) {
+      damaged->push_back(
+          fmt::format("{}: whose dialogues these are cannot be told, the file with the name is missing or "
+                      "damaged; a chat "
+                      "in that namespace writes it again",
+                      path.string()));
+    }
   }
   std::ranges::sort(names);
   return names;
 }
 
-std::string RenderDialogue(std::span<const ChatMessage> messages) {
-  Json array = Json::array();
-  for (const ChatMessage& message : messages) {
-    array.push_back({{"role", message.role}, {"content", message.content}});
-  }
-  return Json{{"messages", array}}.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+std::string RenderDialogue(const Dialogue& dialogue) {
+  Json document = {{"messages", Json::array()}};
+  for (const ChatMessage& message : dialogue.messages) document["messages"].push_back(MessageJson(message));
+  for (const auto& [key, value] : dialogue.other.items()) document[key] = value;
+  return RepairUtf8(PythonJson(document, 2)) + "\n";
 }
 
-Result<std::vector<ChatMessage>> ParseDialogue(std::string_view text, const std::string& origin) {
-  QWEN25_TRY(const Json document, ParseJson(text, origin));
+Result<Dialogue> ParseDialogue(std::string_view text, const std::string& origin) {
+  QWEN25_TRY(const bool has_sum, CheckSum(text, origin));
+  QWEN25_TRY(Json document, ParsePythonJson(text, origin));
   if (!document.is_object() || !document.contains("messages")) {
     return InvalidArgument("{}: expected an object with \"messages\", as /save writes it", origin);
   }
-  return ParseMessages(document["messages"]);
+  Dialogue dialogue;
+  // All of it may have been taken back.
+  const bool is_empty = document["messages"].is_array() && document["messages"].empty();
+  Result<std::vector<ChatMessage>> messages =
+      is_empty ? std::vector<ChatMessage>() : ParseMessages(document["messages"]);
+  if (!messages.ok()) {
+    return Status(messages.status().code(), fmt::format("{}: {}", origin, messages.status().message()));
+  }
+  dialogue.messages = std::move(*messages);
+  document.erase("messages");
+  if (has_sum) document.erase("crc32c");
+  dialogue.other = std::move(document);
+  return dialogue;
 }
 
-Result<std::vector<ChatMessage>> ReadDialogueFile(const std::filesystem::path& path) {
+Result<Dialogue> ReadDialogueFile(const std::filesystem::path& path) {
   QWEN25_TRY(const std::string text, ReadFile(path));
   return ParseDialogue(text, path.string());
 }

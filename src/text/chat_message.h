@@ -1,0 +1,45 @@
+// The messages of a conversation, as requests and files hold them.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/json.h"
+#include "base/status.h"
+
+namespace qwen25 {
+
+// A function call that the model asks for. `arguments` is an object, as ParsePythonJson gives it.
+struct ToolCall {
+  std::string name;
+  Json arguments;
+  bool operator==(const ToolCall&) const = default;
+};
+
+// One turn. `role` is "system", "user", "assistant" or "tool"; only an assistant has `tool_calls`.
+struct ChatMessage {
+  std::string role;
+  std::string content;
+  std::vector<ToolCall> tool_calls = {};
+  // The object that it was read from, with all that the model does not see (names, ids, parts, members that
+  // this program does not know), so that writing it loses nothing; null: made here. It says what the members
+  // above say: change both, or neither.
+  Json as_read = nullptr;
+
+  // Whether the model reads the same.
+  friend bool operator==(const ChatMessage& a, const ChatMessage& b) {
+    return a.role == b.role && a.content == b.content && a.tool_calls == b.tool_calls;
+  }
+};
+
+// Reads the `messages` array of an OpenAI-style request. `content` may be a string, null for an assistant, or
+// an array of {"type": "text"} parts, which are joined by newlines; "developer" means "system"; arguments of
+// tool calls may be an object, a string that holds one, or nothing ("", null), which is {}.
+// kInvalidArgument names the message and the field. Numbers of any size are kept where ParsePythonJson has
+// read them.
+Result<std::vector<ChatMessage>> ParseMessages(const Json& messages);
+
+// The object that ParseMessages reads the same message from.
+Json MessageJson(const ChatMessage& message);
+
+}  // namespace qwen25
