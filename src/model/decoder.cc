@@ -5,11 +5,12 @@
 namespace qwen25 {
 namespace {
 
-// What every layer of one forward pass is given. Small: the tape may keep a copy of it per layer.
+// What every layer of one forward pass is given. The tape may keep a copy of it per layer, some 250 bytes,
+// which outlives the call.
 struct LayerInput {
   const Model* model;
-  const TokenBatch* batch;
-  const DecoderOptions* options;
+  TokenBatch batch;
+  DecoderOptions options;
 };
 
 // x + attention(norm(x)), then that + feed_forward(norm(that)).
@@ -18,8 +19,8 @@ Tensor LayerForward(Execution& execution, const LayerInput& input, size_t index,
   const DecoderLayer& layer = model.layers[index];
   const float eps = model.config().rms_norm_eps;
   AttentionShape shape = model.attention_shape();
-  shape.kv_format = input.options->kv_format;
-  const RotaryTable& rotary = input.options->rotary != nullptr ? *input.options->rotary : model.rotary();
+  shape.kv_format = input.options.kv_format;
+  const RotaryTable& rotary = input.options.rotary != nullptr ? *input.options.rotary : model.rotary();
 
   Tensor attended;
   {
@@ -29,26 +30,26 @@ Tensor LayerForward(Execution& execution, const LayerInput& input, size_t index,
     const std::optional<HeadRouting>& heads = model.config().head_routing;
     const Tensor head_weights = heads
                                     ? HeadGate(execution, *heads, Linear(execution, normed, layer.head_gate),
-                                               input.options->head_balance_scale)
+                                               input.options.head_balance_scale)
                                     : Tensor();
-    const LayerRouting* routing = input.options->routing.empty() ? nullptr : &input.options->routing[index];
-    if (input.options->kv.empty()) {
+    const LayerRouting* routing = input.options.routing.empty() ? nullptr : &input.options.routing[index];
+    if (input.options.kv.empty()) {
       attended = SelfAttention(execution, {.shape = shape,
                                            .rotary = rotary,
                                            .qkv = qkv,
-                                           .batch = *input.batch,
-                                           .mask = input.options->mask,
-                                           .prefix_lengths = input.options->prefix_lengths,
+                                           .batch = input.batch,
+                                           .mask = input.options.mask,
+                                           .prefix_lengths = input.options.prefix_lengths,
                                            .routing = routing,
                                            .head_weights = head_weights});
     } else {
-      const size_t num_sequences = input.batch->num_sequences();
+      const size_t num_sequences = input.batch.num_sequences();
       const BlockAttentionCall call = {.shape = shape,
                                        .rotary = rotary,
                                        .qkv = qkv,
-                                       .batch = *input.batch,
-                                       .kv = input.options->kv.subspan(index * num_sequences, num_sequences),
-                                       .mask = input.options->mask,
+                                       .batch = input.batch,
+                                       .kv = input.options.kv.subspan(index * num_sequences, num_sequences),
+                                       .mask = input.options.mask,
                                        .routing = routing,
                                        .head_weights = head_weights};
       AppendKv(execution, call);
@@ -71,7 +72,7 @@ Tensor DecoderForward(Execution& execution, const Model& model, const TokenBatch
                       const DecoderOptions& options) {
   QWEN25_CHECK(options.kv.empty() || options.kv.size() == model.layers.size() * batch.num_sequences());
   QWEN25_CHECK(options.routing.empty() || options.routing.size() == model.layers.size());
-  const LayerInput input = {&model, &batch, &options};
+  const LayerInput input = {&model, batch, options};
   Tensor x = Embedding(execution, model.embed_tokens, batch.tokens);
   for (size_t index = 0; index < model.layers.size(); ++index) {
     if (options.recompute_layers) {
@@ -93,9 +94,7 @@ LossSum DecoderLoss(Execution& execution, const Model& model, const TokenBatch& 
     with_balance.head_balance_scale = grad_scale * model.config().head_routing->balance_loss;
   }
   const Tensor hidden = DecoderForward(execution, model, batch, with_balance);
-  const LossSum loss = CrossEntropy(execution, hidden, model.lm_head, targets, grad_scale, row_losses);
-  if (execution.tape != nullptr) execution.tape->BackwardTo(0, execution);
-  return loss;
+  return CrossEntropy(execution, hidden, model.lm_head, targets, grad_scale, row_losses, options.packed_head);
 }
 
 Tensor Logits(Execution& execution, const Model& model, const Tensor& hidden, std::span<const int32_t> rows) {

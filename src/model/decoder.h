@@ -27,14 +27,18 @@ struct DecoderOptions {
   // DecoderLoss sets it from the model's configuration.
   float head_balance_scale = 0;
   const RotaryTable* rotary = nullptr;  // instead of the model's own: one that clamps
+  // DecoderLoss: the output projection of the model, packed by the caller for several calls.
+  const PackedHead* packed_head = nullptr;
 };
 
-// The final hidden states [T, hidden], normalised, ready for the output projection.
+// The final hidden states [T, hidden], normalised, ready for the output projection. If execution.tape is set,
+// the arrays that `batch` and `options` refer to, and the model, must outlive the tape's records.
 Tensor DecoderForward(Execution& execution, const Model& model, const TokenBatch& batch,
                       const DecoderOptions& options = {});
 
-// One training or scoring pass: the loss, and, where execution.tape is set, gradients added to the model's,
-// scaled by grad_scale. targets [T], -1 ignored; row_losses [T] or empty (ops.h: CrossEntropy).
+// One training or scoring pass: the loss. If execution.tape is set, the tape holds what is needed to add the
+// gradients of grad_scale times the loss: the caller walks back over it (Tape::BackwardTo). targets [T], -1
+// ignored; row_losses [T] or empty (ops.h: CrossEntropy).
 LossSum DecoderLoss(Execution& execution, const Model& model, const TokenBatch& batch,
                     std::span<const int32_t> targets, float grad_scale, const DecoderOptions& options = {},
                     std::span<float> row_losses = {});

@@ -38,9 +38,15 @@ class HeadRoutingModelTest : public testing::Test {
     }
   }
   TokenBatch batch() const { return {tokens_, positions_, starts_}; }
-  LossSum Loss(const Model& model, bool backward, const DecoderOptions& options = {}) {
-    execution_.tape = backward ? &tape_ : nullptr;
+  LossSum Loss(const Model& model, const DecoderOptions& options = {}) {
     return DecoderLoss(execution_, model, batch(), targets_, 1, options);
+  }
+  Gradients GradientsOf(const Model& model, const DecoderOptions& options = {}) {
+    Gradients gradients(model.parameter_set());
+    Execution execution{threads_, tensors_, scratch_, &tape_, gradients.ranges()};
+    DecoderLoss(execution, model, batch(), targets_, 1, options);
+    tape_.BackwardTo(0, execution);
+    return gradients;
   }
 
   static constexpr size_t kTokens = 90;
@@ -70,7 +76,7 @@ TEST_F(HeadRoutingModelTest, SurvivesSavingAndOtherProgramsRefuseIt) {
   EXPECT_EQ(packed.layers[1].o_proj.packed.format, WeightFormat::kInt8);
   ASSERT_OK_AND_ASSIGN(const Model exact,
                        Model::LoadPacked(directory.path(), WeightFormat::kFloat32, threads_));
-  EXPECT_EQ(Loss(exact, false).sum, Loss(model, false).sum);
+  EXPECT_EQ(Loss(exact).sum, Loss(model).sum);
 
   ASSERT_OK_AND_ASSIGN(const auto source, OpenWeights(directory.path()));
   EXPECT_ERROR_CONTAINS(
@@ -80,15 +86,14 @@ TEST_F(HeadRoutingModelTest, SurvivesSavingAndOtherProgramsRefuseIt) {
 }
 
 TEST_F(HeadRoutingModelTest, GradientsMatchFiniteDifferences) {
-  Model model(GatedConfig(), /*with_gradients=*/true);
+  Model model(GatedConfig());
   model.Initialize(5);
   // So that gates are decided, and small steps change no choice.
   for (const NamedParameter& named : model.parameters()) {
     if (named.name.find("head_gate") == std::string::npos) continue;
     for (size_t i = 0; i < named.parameter.rows * named.parameter.cols; ++i) named.parameter.data[i] *= 30;
   }
-  Loss(model, true);
-  const std::vector<float> gradients(model.gradients().begin(), model.gradients().end());
+  const Gradients gradients = GradientsOf(model);
   for (const NamedParameter& named : model.parameters()) {
     if (named.name.find("layers.0") == std::string::npos) continue;
     const size_t count = named.parameter.rows * named.parameter.cols;
@@ -97,11 +102,11 @@ TEST_F(HeadRoutingModelTest, GradientsMatchFiniteDifferences) {
     Rng rng(3);
     for (size_t i = 0; i < count; ++i) {
       direction[i] = static_cast<float>(rng.Normal());
-      slope += double{named.parameter.grad[i]} * direction[i];
+      slope += double{gradients.Of(named.parameter)[i]} * direction[i];
     }
     const auto shifted = [&](float step) {
       for (size_t i = 0; i < count; ++i) named.parameter.data[i] = kept[i] + step * direction[i];
-      return Loss(model, false).sum;
+      return Loss(model).sum;
     };
     constexpr float kStep = 2e-4f;
     const double expected = (shifted(kStep) - shifted(-kStep)) / (2 * kStep);
@@ -114,10 +119,10 @@ TEST_F(HeadRoutingModelTest, LayersThatRunAgainGiveTheSameGradients) {
   ModelConfig config = GatedConfig();
   config.head_routing->balance_loss = 0.5f;
   const auto gradients = [&](bool recompute) {
-    Model model(config, /*with_gradients=*/true);
+    Model model(config);
     model.Initialize(5);
-    Loss(model, true, {.recompute_layers = recompute});
-    return std::vector<float>(model.gradients().begin(), model.gradients().end());
+    const Gradients found = GradientsOf(model, {.recompute_layers = recompute});
+    return std::vector<float>(found.values().begin(), found.values().end());
   };
   EXPECT_EQ(gradients(true), gradients(false));
 }

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 
 #include "base/rng.h"
 #include "model/weights_reader.h"
@@ -22,14 +21,12 @@ size_t RoundUp(size_t count) {
 class Layout {
  public:
   // Without `matrices`, these get no place: data stays null.
-  Layout(float* weights, float* gradients, bool matrices)
-      : weights_(weights), gradients_(gradients), matrices_(matrices) {}
+  Layout(float* weights, bool matrices) : weights_(weights), matrices_(matrices) {}
 
   Parameter Take(size_t rows, size_t cols) {
     Parameter parameter = {.rows = rows, .cols = cols};
     if (rows > 1 && !matrices_) return parameter;
     if (weights_ != nullptr) parameter.data = weights_ + used_;
-    if (gradients_ != nullptr) parameter.grad = gradients_ + used_;
     used_ += RoundUp(rows * cols);
     return parameter;
   }
@@ -37,7 +34,6 @@ class Layout {
 
  private:
   float* weights_;
-  float* gradients_;
   bool matrices_;
   size_t used_ = 0;
 };
@@ -47,7 +43,6 @@ Parameter Slice(const Parameter& whole, size_t begin, size_t count) {
   const bool vector = whole.rows == 1;
   const size_t offset = vector ? begin : begin * whole.cols;
   return {.data = whole.data == nullptr ? nullptr : whole.data + offset,
-          .grad = whole.grad == nullptr ? nullptr : whole.grad + offset,
           .rows = vector ? 1 : count,
           .cols = vector ? count : whole.cols};
 }
@@ -125,18 +120,12 @@ Model::Model(const ModelConfig& config, Storage storage)
       packed_only_(storage == Storage::kPacked),
       rotary_(ComputeRotaryFrequencies(config).inverse_frequencies, config.MaxContext()) {
   QWEN25_CHECK(config.Validate("config").ok());
-  Layout sizes(nullptr, nullptr, !packed_only_);
+  Layout sizes(nullptr, !packed_only_);
   TakeAll(config, sizes);
-  num_weights_ = sizes.used();
-  weights_ = AlignedBuffer<float>(num_weights_);
-  std::memset(weights_.data(), 0, num_weights_ * sizeof(float));
-  if (storage == Storage::kFloatAndGradients) {
-    gradients_ = AlignedBuffer<float>(num_weights_);
-    std::memset(gradients_.data(), 0, num_weights_ * sizeof(float));
-  }
-  Layout layout(weights_.data(), gradients_.data(), !packed_only_);
+  parameter_set_ = ParameterSet(sizes.used());
+  Layout layout(weights().data(), !packed_only_);
   Parts parts = TakeAll(config, layout);
-  parameters_ = NameAll(config, parts);
+  parameter_set_.SetParameters(NameAll(config, parts));
   embed_tokens = parts.embed_tokens;
   layers = std::move(parts.layers);
   norm = parts.norm;
@@ -150,8 +139,8 @@ Model::Model(const ModelConfig& config, Storage storage)
 
 void Model::Initialize(uint64_t seed) {
   const double residual_scale = 1.0 / std::sqrt(2.0 * config_.num_hidden_layers);
-  for (size_t i = 0; i < parameters_.size(); ++i) {
-    const NamedParameter& named = parameters_[i];
+  for (size_t i = 0; i < parameters().size(); ++i) {
+    const NamedParameter& named = parameters()[i];
     float* data = named.parameter.data;
     const size_t count = named.parameter.rows * named.parameter.cols;
     if (named.kind == ParameterKind::kVector) {
@@ -168,8 +157,8 @@ void Model::Initialize(uint64_t seed) {
 
 std::vector<Model::FusedMatrix> Model::FusedMatrices() {
   std::vector<FusedMatrix> matrices;
-  // parameters_ lists the parts of a fused matrix one after the other, in the order of its rows.
-  auto next = parameters_.begin();
+  // parameters() lists the parts of a fused matrix one after the other, in the order of its rows.
+  auto next = parameters().begin();
   const auto take = [&](Parameter& whole) {
     FusedMatrix matrix = {&whole, {}};
     for (size_t rows = 0; rows < whole.rows; ++next) {
@@ -190,7 +179,7 @@ std::vector<Model::FusedMatrix> Model::FusedMatrices() {
 }
 
 std::vector<NamedParameter> Model::ParametersOf(const ModelConfig& config) {
-  Layout sizes(nullptr, nullptr, true);
+  Layout sizes(nullptr, true);
   return NameAll(config, TakeAll(config, sizes));
 }
 
@@ -245,7 +234,7 @@ Status Model::PackMatrices(const WeightsReader& source, std::span<const WeightFo
 
 Status Model::PackFrom(const WeightsReader& source, std::span<const WeightFormat> formats,
                        ThreadPool& threads) {
-  for (const NamedParameter& named : parameters_) {
+  for (const NamedParameter& named : parameters()) {
     if (named.is_vector) QWEN25_RETURN_IF_ERROR(source.ReadRows(named, 0, 1, named.parameter.data));
   }
   return PackMatrices(source, formats, threads);

@@ -13,28 +13,13 @@
 #include "base/status.h"
 #include "base/thread_pool.h"
 #include "model/config.h"
+#include "model/parameter_set.h"
 #include "ops/attention/block_attention.h"
 #include "ops/parameter.h"
 #include "store/safetensors.h"
 #include "tensor/aligned_buffer.h"
 
 namespace qwen25 {
-
-// What an optimiser may do with a parameter.
-enum class ParameterKind {
-  kMatrix,     // weight of a hidden layer: decays, and may be orthogonalised (Muon)
-  kEmbedding,  // embedding or output projection: decays
-  kVector,     // norm or bias: never decays
-};
-
-// A parameter under the name that official checkpoints give it. Fused matrices (q, k, v; gate, up) appear as
-// their parts: slices of rows of one storage.
-struct NamedParameter {
-  std::string name;  // "model.layers.0.self_attn.q_proj.weight"
-  ParameterKind kind = ParameterKind::kMatrix;
-  Parameter parameter;
-  bool is_vector = false;  // shape [cols] in a file, not [1, cols]
-};
 
 struct DecoderLayer {
   Parameter input_layernorm;           // [1, hidden]
@@ -54,14 +39,12 @@ using ParameterRows =
 
 class WeightsReader;
 
-// Weights in float32, in one block of memory, with one more of the same size for gradients where training
-// wants them; or, for inference alone, packed matrices and float32 vectors. Movable, not copyable; parameters
-// keep their addresses when the model moves.
+// Weights in float32, in one block of memory; or, for inference alone, packed matrices and float32 vectors.
+// Movable, not copyable; parameters keep their addresses when the model moves.
 class Model {
  public:
   // Zero weights.
-  explicit Model(const ModelConfig& config, bool with_gradients = false)
-      : Model(config, with_gradients ? Storage::kFloatAndGradients : Storage::kFloat) {}
+  explicit Model(const ModelConfig& config) : Model(config, Storage::kFloat) {}
 
   // Normal(0, initializer_range) matrices, o_proj and down_proj divided by sqrt(2 * layers) so that the
   // residual stream does not grow with depth (GPT-2), norms 1, biases 0. The same numbers for the same seed
@@ -71,7 +54,7 @@ class Model {
   // A Hugging Face folder: config.json and model.safetensors, or shards with model.safetensors.index.json;
   // float32, float16 or bfloat16. Or a GGUF file (gguf_model.h). Missing, extra, misshapen and non-finite
   // weights are errors that name the tensor.
-  static Result<Model> Load(const std::filesystem::path& path, bool with_gradients = false);
+  static Result<Model> Load(const std::filesystem::path& path);
   // The same for inference: matrices are packed in `format`, or without one as they are stored (each in its
   // own format, where a GGUF file has several), while they are read and never held in float32 as a whole.
   // What training and Save need is not there. Where there is a packed_cache.h file made from the model as it
@@ -114,16 +97,13 @@ class Model {
   Parameter norm;     // [1, hidden]
   Parameter lm_head;  // [vocab, hidden]; the same memory as embed_tokens where tied
 
-  // Every parameter once, in the order of the storage.
-  const std::vector<NamedParameter>& parameters() const { return parameters_; }
-  // All weights, and all gradients (empty without them), end to end.
-  std::span<float> weights() const { return {weights_.data(), num_weights_}; }
-  std::span<float> gradients() const {
-    return {gradients_.data(), gradients_.data() == nullptr ? 0 : num_weights_};
-  }
+  // Every parameter under its name, and all weights end to end.
+  const ParameterSet& parameter_set() const { return parameter_set_; }
+  const std::vector<NamedParameter>& parameters() const { return parameter_set_.parameters(); }
+  std::span<float> weights() const { return parameter_set_.weights(); }
 
  private:
-  enum class Storage { kFloat, kFloatAndGradients, kPacked };
+  enum class Storage { kFloat, kPacked };
   Model(const ModelConfig& config, Storage storage);
   // A matrix that is packed as one, and the parameters that its rows are made of.
   struct FusedMatrix {
@@ -143,14 +123,12 @@ class Model {
 
   ModelConfig config_;
   bool packed_only_ = false;
-  size_t num_weights_ = 0;
-  AlignedBuffer<float> weights_, gradients_;
+  ParameterSet parameter_set_;
   // Packed matrices lie in one of these.
   AlignedBuffer<std::byte> packed_;
   std::optional<SafetensorsReader> packed_file_;
   size_t num_packed_bytes_ = 0;
   std::vector<WeightFormat> packed_formats_;  // of the fused matrices
-  std::vector<NamedParameter> parameters_;
   RotaryTable rotary_;
   AttentionShape attention_shape_;
 };

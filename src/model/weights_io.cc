@@ -14,10 +14,10 @@ constexpr const char* kPackedCacheVersion = "2";  // another one where the layou
 
 }  // namespace
 
-Result<Model> Model::Load(const std::filesystem::path& path, bool with_gradients) {
+Result<Model> Model::Load(const std::filesystem::path& path) {
   QWEN25_TRY(const std::unique_ptr<WeightsReader> source, OpenWeights(path));
   QWEN25_RETURN_IF_ERROR(source->Check(ParametersOf(source->config())));
-  Model model(source->config(), with_gradients);
+  Model model(source->config());
   for (const NamedParameter& named : model.parameters()) {
     QWEN25_RETURN_IF_ERROR(source->ReadRows(named, 0, named.parameter.rows, named.parameter.data));
   }
@@ -55,7 +55,7 @@ Status Model::MapPackedCache(std::span<const WeightFormat> formats, const std::f
   const size_t num_packed_bytes = PlacePacked(formats, nullptr);
   const TensorInfo *matrices = file.Find("matrices"), *vectors = file.Find("vectors");
   if (matrices == nullptr || vectors == nullptr || matrices->bytes.size() != num_packed_bytes ||
-      vectors->dtype != DType::kF32 || vectors->NumElements() != num_weights_ ||
+      vectors->dtype != DType::kF32 || vectors->NumElements() != weights().size() ||
       reinterpret_cast<uintptr_t>(matrices->bytes.data()) % 64 != 0) {
     return Corrupt("{}: does not hold what the model's configuration describes", path.string());
   }
@@ -74,7 +74,7 @@ Status Model::WritePackedCache(const std::filesystem::path& path) const {
   const std::vector<TensorToWrite> tensors = {
       TensorToWrite::FromBytes("matrices", DType::kU8, {num_packed_bytes_},
                                {packed_.data(), num_packed_bytes_}),
-      TensorToWrite::FromFloat("vectors", {num_weights_}, weights())};
+      TensorToWrite::FromFloat("vectors", {weights().size()}, weights())};
   return WriteSafetensors(PackedCachePath(path, packed_formats_), tensors,
                           {{"source", source},
                            {"formats", PackedCacheFormats(packed_formats_)},
@@ -85,7 +85,7 @@ Status Model::Save(const std::filesystem::path& directory, DType dtype) const {
   QWEN25_CHECK(!packed_only_);
   QWEN25_RETURN_IF_ERROR(CreateDirectories(directory));
   std::vector<TensorToWrite> tensors;
-  for (const NamedParameter& named : parameters_) {
+  for (const NamedParameter& named : parameters()) {
     const std::span<const float> values(named.parameter.data, named.parameter.rows * named.parameter.cols);
     tensors.push_back(TensorToWrite::FromFloat(named.name, ShapeOf(named), values, dtype));
   }

@@ -19,7 +19,7 @@ size_t ChunkRows(size_t vocabulary) {
   return std::clamp(kMaxChunkFloats / vocabulary / 64 * 64, kMinChunkRows, kMaxChunkRows);
 }
 
-// Loss of the rows of one chunk; logits become their gradients where grad_scale is not zero.
+// Loss of the rows of one chunk; logits become their gradients if grad_scale is not zero.
 LossSum ChunkLoss(Execution& execution, MatrixView<float> logits, std::span<const int32_t> targets,
                   float grad_scale, double* row_losses) {
   ForRows(execution.threads, logits.rows, [&](size_t begin, size_t end, size_t) {
@@ -42,30 +42,42 @@ LossSum ChunkLoss(Execution& execution, MatrixView<float> logits, std::span<cons
 
 }  // namespace
 
+PackedHead PackHead(Execution& execution, const Parameter& weight) {
+  const size_t width = weight.cols, vocabulary = weight.rows;
+  PackedHead head;
+  if (!weight.packed) {
+    head.forward = execution.tensors.New(1, PackedFloats(width, vocabulary));
+    PackRightHandSide(execution.threads, width, vocabulary, GemmOperand::Transposed(weight.view()),
+                      head.forward.data());
+  }
+  if (execution.tape != nullptr) {
+    head.backward = execution.tensors.New(1, PackedFloats(vocabulary, width));
+    PackRightHandSide(execution.threads, vocabulary, width, GemmOperand::Plain(weight.view()),
+                      head.backward.data());
+  }
+  return head;
+}
+
 LossSum CrossEntropy(Execution& execution, const Tensor& x, const Parameter& weight,
-                     std::span<const int32_t> targets, float grad_scale, std::span<float> row_losses) {
+                     std::span<const int32_t> targets, float grad_scale, std::span<float> row_losses,
+                     const PackedHead* packed) {
   QWEN25_CHECK(x.cols() == weight.cols && targets.size() == x.rows());
   QWEN25_CHECK(row_losses.empty() || row_losses.size() == x.rows());
   ThreadPool& threads = execution.threads;
   const bool train = execution.tape != nullptr;
-  QWEN25_CHECK(!train || weight.grad != nullptr);
   const size_t width = x.cols(), vocabulary = weight.rows;
   const size_t max_rows = std::min(ChunkRows(vocabulary), x.rows());
 
   // The weight is packed once, not once per chunk.
-  Tensor packed, packed_back;
+  const PackedHead head = packed != nullptr ? *packed : PackHead(execution, weight);
+  QWEN25_CHECK(!train || head.backward);
   Parameter packed_weight = weight;
   if (!weight.packed) {
-    packed = execution.tensors.New(1, PackedFloats(width, vocabulary));
-    PackRightHandSide(threads, width, vocabulary, GemmOperand::Transposed(weight.view()), packed.data());
-    packed_weight.packed = {WeightFormat::kFloat32, reinterpret_cast<const std::byte*>(packed.data())};
+    packed_weight.packed = {WeightFormat::kFloat32, reinterpret_cast<const std::byte*>(head.forward.data())};
   }
+  const MatrixView<float> dweight = execution.GradientView(weight);
   // The gradient of x is complete when this returns, so nothing goes on the tape.
   const bool add = train && !x.MakeGrad();
-  if (train) {
-    packed_back = execution.tensors.New(1, PackedFloats(vocabulary, width));
-    PackRightHandSide(threads, vocabulary, width, GemmOperand::Plain(weight.view()), packed_back.data());
-  }
   const Tensor logits_buffer = execution.tensors.New(max_rows, vocabulary);
   const Tensor loss_buffer = execution.tensors.New(max_rows, 2);  // doubles
   auto* chunk_losses = reinterpret_cast<double*>(loss_buffer.data());
@@ -85,9 +97,10 @@ LossSum CrossEntropy(Execution& execution, const Tensor& x, const Parameter& wei
     }
     if (!train) continue;
     GemmPacked(threads, execution.scratch, num_rows, width, vocabulary, GemmOperand::Plain(logits),
-               {packed_back.data()}, {.c = x.grad_view().Rows(begin, begin + num_rows), .accumulate = add});
+               {head.backward.data()}, {.c = x.grad_view().Rows(begin, begin + num_rows), .accumulate = add});
+    if (dweight.data == nullptr) continue;
     Gemm(threads, execution.scratch, vocabulary, width, num_rows, GemmOperand::Transposed(logits),
-         GemmOperand::Plain(x_chunk), {.c = weight.grad_view(), .accumulate = true});
+         GemmOperand::Plain(x_chunk), {.c = dweight, .accumulate = true});
   }
   return total;
 }

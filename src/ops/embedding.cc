@@ -14,11 +14,12 @@ struct EmbeddingRecord {
 
   // dtable[tokens[t]] += dout[t], rows in ascending order for each column: one token may stand in many rows.
   void Backward(Execution& execution) {
-    if (table.grad == nullptr) return;
+    float* gradient = execution.GradientOf(table);
+    if (gradient == nullptr) return;
     ForColumns(execution.threads, table.cols, [&](size_t begin, size_t end) {
       for (size_t t = 0; t < tokens.size(); ++t) {
         AddOrCopy(out.grad() + t * table.cols + begin, end - begin, /*add=*/true,
-                  table.grad + static_cast<size_t>(tokens[t]) * table.cols + begin);
+                  gradient + static_cast<size_t>(tokens[t]) * table.cols + begin);
       }
     });
     out.FreeGrad();

@@ -1,8 +1,11 @@
 // What every op runs on.
 #pragma once
 
+#include <span>
+
 #include "base/thread_pool.h"
 #include "kernels/scratch.h"
+#include "ops/parameter.h"
 #include "ops/tape.h"
 #include "tensor/tensor.h"
 
@@ -15,6 +18,22 @@ struct Execution {
   TensorPool& tensors;
   Scratch& scratch;
   Tape* tape = nullptr;
+  // Where backward adds the gradients of weights: a range per set of parameters that is trained. Weights in
+  // none of them are frozen and cost no gradient.
+  std::span<const GradientRange> gradients = {};
+
+  // The gradient of a parameter or of a slice of one, in its shape; null if it is frozen.
+  float* GradientOf(const Parameter& parameter) const {
+    for (const GradientRange& range : gradients) {
+      if (parameter.data >= range.weights && parameter.data < range.weights + range.size) {
+        return range.gradients + (parameter.data - range.weights);
+      }
+    }
+    return nullptr;
+  }
+  MatrixView<float> GradientView(const Parameter& parameter) const {
+    return {GradientOf(parameter), parameter.rows, parameter.cols};
+  }
 };
 
 }  // namespace qwen25

@@ -18,15 +18,15 @@ struct LinearRecord {
     // dx = dy * W
     Gemm(execution.threads, execution.scratch, num_rows, num_in, num_out, dy,
          GemmOperand::Plain(weight.view()), {.c = x.grad_view(), .accumulate = add});
-    if (weight.grad != nullptr) {
+    if (const MatrixView<float> dweight = execution.GradientView(weight); dweight.data != nullptr) {
       // dW += dy^T * x
       Gemm(execution.threads, execution.scratch, num_out, num_in, num_rows,
            GemmOperand::Transposed(out.grad_view()), GemmOperand::Plain(x.view()),
-           {.c = weight.grad_view(), .accumulate = true});
+           {.c = dweight, .accumulate = true});
     }
-    if (bias.grad != nullptr) {
+    if (float* dbias = execution.GradientOf(bias); dbias != nullptr) {
       ForColumns(execution.threads, num_out,
-                 [&](size_t begin, size_t end) { AddColumnSums(out.grad_view(), begin, end, bias.grad); });
+                 [&](size_t begin, size_t end) { AddColumnSums(out.grad_view(), begin, end, dbias); });
     }
     if (residual) {
       residual.TakeGrad(out);

@@ -1,4 +1,4 @@
-// The ops that a decoder is made of. Each computes its result and, where execution.tape is set, records its
+// The ops that a decoder is made of. Each computes its result and, if execution.tape is set, records its
 // exact backward. Shapes that do not fit are bugs and abort.
 //
 // Letters: T = tokens in the batch, D = model width, F = feed-forward width, V = vocabulary, N x M = a
@@ -37,19 +37,29 @@ Tensor SwiGlu(Execution& execution, const Tensor& gate_up);
 template <typename Segment>
 Tensor Recompute(Execution& execution, const Tensor& x, Segment segment);
 
+// The output projection in the layouts of CrossEntropy's products. Packing reads the whole weight and takes
+// as much memory for each of the two.
+struct PackedHead {
+  Tensor forward;   // for x * weight^T; empty if the weight itself is packed
+  Tensor backward;  // for gradients * weight; empty without a tape
+};
+PackedHead PackHead(Execution& execution, const Parameter& weight);
+
 // The loss of next-token prediction, fused with the output projection: the sum over the rows with target >= 0
 // of -log softmax(x [T, D] * weight [V, D]^T)[target]. Never holds T x V numbers: it walks chunks of rows,
-// and with a tape it computes the gradients of x and weight in the same walk (weight.grad must be set then).
+// and with a tape it computes the gradients of x and, unless that is frozen, of weight in the same walk.
 //   targets [T]: -1 is ignored
 //   grad_scale: the gradients are those of grad_scale * sum; one over the step's counted rows makes the sum
 //   over its micro-batches the gradient of the mean
-//   row_losses: [T] -log p of each row's target, 0 where ignored; or empty
+//   row_losses: [T] -log p of each row's target, 0 if it is ignored; or empty
+//   packed: PackHead(execution, weight) of the weight as it is now, for several calls; or null
 struct LossSum {
   double sum = 0;         // of -log p over the counted rows, in nats
   size_t num_tokens = 0;  // counted rows
 };
 LossSum CrossEntropy(Execution& execution, const Tensor& x, const Parameter& weight,
-                     std::span<const int32_t> targets, float grad_scale, std::span<float> row_losses = {});
+                     std::span<const int32_t> targets, float grad_scale, std::span<float> row_losses = {},
+                     const PackedHead* packed = nullptr);
 
 // ---------------------------------------------------------------------------------------------------------------
 

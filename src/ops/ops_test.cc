@@ -20,11 +20,15 @@ struct Bench {
   Tape tape;
   Execution execution{threads, tensors, scratch, nullptr};
   std::deque<std::vector<float>> memory;
+  std::vector<GradientRange> ranges;
 
   Parameter NewParameter(size_t rows, size_t cols, uint64_t seed) {
     float* data = Fill(rows * cols, seed);
-    return {.data = data, .grad = memory.emplace_back(rows * cols, 0.0f).data(), .rows = rows, .cols = cols};
+    ranges.push_back({data, rows * cols, memory.emplace_back(rows * cols, 0.0f).data()});
+    execution.gradients = ranges;
+    return {.data = data, .rows = rows, .cols = cols};
   }
+  float* Grad(const Parameter& parameter) const { return execution.GradientOf(parameter); }
   Tensor NewTensor(size_t rows, size_t cols, uint64_t seed) {
     Tensor tensor = tensors.New(rows, cols);
     std::copy_n(Fill(rows * cols, seed), rows * cols, tensor.data());
@@ -102,8 +106,8 @@ TEST(OpsTest, RmsNormMatchesItsFormulaAndFiniteDifferences) {
                    Tensor a = RmsNorm(bench.execution, x, weight, 1e-2f);
                    return RmsNorm(bench.execution, a, weight, 1e-2f);
                  },
-                 {{"weight", weight.data, weight.grad, 6}});
-  std::fill_n(weight.grad, 6, 0.0f);
+                 {{"weight", weight.data, bench.Grad(weight), 6}});
+  std::fill_n(bench.Grad(weight), 6, 0.0f);
   x.FreeGrad();
   bench.execution.tape = &bench.tape;
   Tensor out = RmsNorm(bench.execution, x, weight, 1e-2f);
@@ -122,7 +126,7 @@ TEST(OpsTest, RmsNormInputGradient) {
   x.MakeGrad();
   std::fill_n(x.grad(), 3 * 19, 0.0f);
   CheckGradients(bench, [&] { return RmsNorm(bench.execution, x, weight, 1e-5f); },
-                 {{"x", x.data(), x.grad(), 3 * 19}, {"weight", weight.data, weight.grad, 19}});
+                 {{"x", x.data(), x.grad(), 3 * 19}, {"weight", weight.data, bench.Grad(weight), 19}});
 }
 
 TEST(OpsTest, LinearWithBiasAndResidual) {
@@ -144,8 +148,8 @@ TEST(OpsTest, LinearWithBiasAndResidual) {
   CheckGradients(
       bench, [&] { return Linear(bench.execution, x, weight, &bias, &residual); },
       {{"x", x.data(), x.grad(), 5 * 7},
-       {"weight", weight.data, weight.grad, 9 * 7},
-       {"bias", bias.data, bias.grad, 9},
+       {"weight", weight.data, bench.Grad(weight), 9 * 7},
+       {"bias", bias.data, bench.Grad(bias), 9},
        {"residual", residual.data(), residual_grad.data(), 5 * 9}},
       [&] { std::copy_n(residual.grad(), 5 * 9, residual_grad.data()); });
 }
@@ -184,7 +188,7 @@ TEST(OpsTest, EmbeddingGradientAddsUpRepeatedTokens) {
   Parameter table = bench.NewParameter(6, 70, 1);
   const std::vector<int32_t> tokens = {3, 0, 3, 5, 3};
   CheckGradients(bench, [&] { return Embedding(bench.execution, table, tokens); },
-                 {{"table", table.data, table.grad, 6 * 70}});
+                 {{"table", table.data, bench.Grad(table), 6 * 70}});
 }
 
 TEST(OpsTest, CrossEntropyMatchesItsFormulaAndFiniteDifferences) {
@@ -237,7 +241,74 @@ TEST(OpsTest, CrossEntropyMatchesItsFormulaAndFiniteDifferences) {
     }
   };
   check(x.data(), x.grad(), kRows * kWidth, "x");
-  check(weight.data, weight.grad, kVocabulary * kWidth, "weight");
+  check(weight.data, bench.Grad(weight), kVocabulary * kWidth, "weight");
+}
+
+TEST(OpsTest, AHeadPackedOnceGivesTheSameBits) {
+  Bench bench;
+  Tensor x = bench.NewTensor(70, 6, 1), again = bench.NewTensor(70, 6, 1);
+  Parameter weight = bench.NewParameter(37, 6, 2), same = bench.NewParameter(37, 6, 2);
+  std::vector<int32_t> targets(70);
+  for (size_t t = 0; t < 70; ++t) targets[t] = static_cast<int32_t>(t % 38) - 1;
+  bench.execution.tape = &bench.tape;
+  const LossSum wanted = CrossEntropy(bench.execution, x, weight, targets, 0.5f);
+  const PackedHead head = PackHead(bench.execution, same);
+  const LossSum found = CrossEntropy(bench.execution, again, same, targets, 0.5f, {}, &head);
+  EXPECT_EQ(found.sum, wanted.sum);
+  EXPECT_TRUE(std::equal(x.grad(), x.grad() + 70 * 6, again.grad()));
+  EXPECT_TRUE(std::equal(bench.Grad(weight), bench.Grad(weight) + weight.size(), bench.Grad(same)));
+}
+
+TEST(OpsTest, AFrozenWeightGetsNoGradientAndPassesOn) {
+  Bench bench;
+  const std::vector<int32_t> tokens = {3, 0, 5}, targets = {1, 2, 8};
+  Parameter table = bench.NewParameter(6, 7, 1), norm = bench.NewParameter(1, 7, 2),
+            weight = bench.NewParameter(7, 7, 3), bias = bench.NewParameter(1, 7, 4),
+            head = bench.NewParameter(9, 7, 5);
+  const auto table_grad = [&](size_t num_trained) {
+    std::fill_n(bench.ranges[0].gradients, table.size(), 0.0f);
+    bench.execution.gradients = std::span(bench.ranges).first(num_trained);
+    bench.execution.tape = &bench.tape;
+    const Tensor x = Linear(bench.execution,
+                            RmsNorm(bench.execution, Embedding(bench.execution, table, tokens), norm, 1e-5f),
+                            weight, &bias);
+    CrossEntropy(bench.execution, x, head, targets, 1.0f);
+    bench.tape.BackwardTo(0, bench.execution);
+    return std::vector<float>(bench.ranges[0].gradients, bench.ranges[0].gradients + table.size());
+  };
+  const std::vector<float> frozen = table_grad(1);
+  EXPECT_NE(frozen, std::vector<float>(table.size()));
+  for (size_t i = 1; i < bench.ranges.size(); ++i) {
+    EXPECT_TRUE(std::all_of(bench.ranges[i].gradients, bench.ranges[i].gradients + bench.ranges[i].size,
+                            [](float value) { return value == 0; }));
+  }
+  EXPECT_EQ(frozen, table_grad(5)) << "what is frozen elsewhere changes nothing here";
+  EXPECT_EQ(table_grad(0), std::vector<float>(table.size())) << "all frozen";
+}
+
+// Adds its number to a list when it runs backward.
+struct CountingRecord {
+  std::vector<int>* ran;
+  int number;
+  float ballast[50];
+  void Backward(Execution&) { ran->push_back(number); }
+};
+
+TEST(OpsTest, TheTapeGrowsWithTheModel) {
+  Bench bench;
+  std::vector<int> ran;
+  // Some 4 MB: more than a model of 256 layers leaves.
+  constexpr int kRecords = 16000;
+  for (int round = 0; round < 2; ++round) {
+    ran.clear();
+    for (int i = 0; i < kRecords; ++i) bench.tape.Push(CountingRecord{&ran, i, {}});
+    EXPECT_EQ(bench.tape.position(), size_t{kRecords});
+    bench.tape.BackwardTo(kRecords / 2, bench.execution);
+    for (int i = kRecords / 2; i < kRecords; ++i) bench.tape.Push(CountingRecord{&ran, i, {}});
+    bench.tape.BackwardTo(0, bench.execution);
+    ASSERT_EQ(ran.size(), size_t{kRecords} + kRecords / 2);
+    for (int i = 0; i < kRecords; ++i) ASSERT_EQ(ran[kRecords / 2 + i], kRecords - 1 - i);
+  }
 }
 
 TEST(OpsTest, RecomputedSegmentsGiveTheSameBits) {
@@ -261,7 +332,8 @@ TEST(OpsTest, RecomputedSegmentsGiveTheSameBits) {
     bench.tape.BackwardTo(0, bench.execution);
     std::vector<float> result(out.data(), out.data() + 40 * 16);
     result.insert(result.end(), x.grad(), x.grad() + 40 * 16);
-    for (const Parameter& p : {norm, up, down}) result.insert(result.end(), p.grad, p.grad + p.rows * p.cols);
+    for (const Parameter& p : {norm, up, down})
+      result.insert(result.end(), bench.Grad(p), bench.Grad(p) + p.size());
     return std::pair(result, bench.tensors.peak_bytes());
   };
   const auto [kept, kept_bytes] = run(false);

@@ -22,9 +22,9 @@ struct RmsNormRecord {
       RmsNormBackwardRows(out.grad_view(), x.view(), weight.data, r.data(), begin, end, add, x.grad_view(),
                           part);
     });
-    if (weight.grad != nullptr) {
+    if (float* dweight = execution.GradientOf(weight); dweight != nullptr) {
       ForColumns(execution.threads, width, [&](size_t begin, size_t end) {
-        AddColumnSums({parts, num_tasks, width}, begin, end, weight.grad);
+        AddColumnSums({parts, num_tasks, width}, begin, end, dweight);
       });
     }
     out.FreeGrad();

@@ -7,7 +7,7 @@
 
 namespace qwen25 {
 
-// out.c [R, N] = x [R, M] * weight [N, M]^T, and what `out` adds. Reads the packed weight where there is one,
+// out.c [R, N] = x [R, M] * weight [N, M]^T, and what `out` adds. Reads the packed weight if there is one,
 // in its format: quantised weights quantise x on the fly.
 void WeightProduct(Execution& execution, MatrixView<const float> x, const Parameter& weight,
                    const GemmOutput& out);

@@ -13,11 +13,14 @@ namespace fs = std::filesystem;
 // A model, an optimiser after two steps, and a state.
 class CheckpointTest : public ::testing::Test {
  protected:
-  CheckpointTest() : model_(TinyModel(), true), optimizer_(model_, {.kind = OptimizerKind::kMuon}, threads_) {
+  CheckpointTest()
+      : model_(TinyModel()),
+        gradients_(model_.parameter_set()),
+        optimizer_(model_.parameter_set(), gradients_, {.kind = OptimizerKind::kMuon}, threads_) {
     model_.Initialize(1);
     Rng rng(2);
     for (int step = 0; step < 2; ++step) {
-      for (float& gradient : model_.gradients()) gradient = static_cast<float>(rng.Normal());
+      for (float& gradient : gradients_.values()) gradient = static_cast<float>(rng.Normal());
       optimizer_.Step(1.0, optimizer_.GradientNorm());
     }
     state_.step = 2;
@@ -43,6 +46,7 @@ class CheckpointTest : public ::testing::Test {
   TemporaryDirectory directory_;
   ThreadPool threads_{1};
   Model model_;
+  Gradients gradients_;
   Optimizer optimizer_;
   TrainerState state_;
   CheckpointStore store_{directory_.path()};
@@ -65,8 +69,9 @@ TEST_F(CheckpointTest, EverythingReadsBack) {
   EXPECT_EQ(state.best_validation_step, 1u);
   EXPECT_EQ(state.loader, state_.loader);
   EXPECT_EQ(state.options, state_.options);
-  ASSERT_OK_AND_ASSIGN(const Model model, Model::Load(path, true));
-  Optimizer optimizer(model, {.kind = OptimizerKind::kMuon}, threads_);
+  ASSERT_OK_AND_ASSIGN(const Model model, Model::Load(path));
+  const Gradients gradients(model.parameter_set());
+  Optimizer optimizer(model.parameter_set(), gradients, {.kind = OptimizerKind::kMuon}, threads_);
   ASSERT_OK(ReadOptimizerState(path, optimizer));
   EXPECT_EQ(optimizer.num_steps(), 2u);
   ASSERT_EQ(optimizer.state().size(), optimizer_.state().size());
@@ -158,17 +163,14 @@ TEST_F(CheckpointTest, MismatchesAreNamed) {
   ModelConfig other = TinyModel();
   other.num_hidden_layers = 3;
   EXPECT_ERROR_CONTAINS(CheckSameModel(path, other), "num_hidden_layers is 2 there and 3 in the options");
-  Optimizer adamw(model_, {.kind = OptimizerKind::kAdamW}, threads_);
+  Optimizer adamw(model_.parameter_set(), gradients_, {.kind = OptimizerKind::kAdamW}, threads_);
   EXPECT_ERROR_CONTAINS(ReadOptimizerState(path, adamw),
                         "there is no tensor model.layers.0.self_attn.q_proj.weight.exp_avg");
-  Model wide_model(
-      [] {
-        ModelConfig config = TinyModel();
-        config.intermediate_size = 64;
-        return config;
-      }(),
-      true);
-  Optimizer wide(wide_model, {.kind = OptimizerKind::kMuon}, threads_);
+  ModelConfig wide_config = TinyModel();
+  wide_config.intermediate_size = 64;
+  const Model wide_model(wide_config);
+  const Gradients wide_gradients(wide_model.parameter_set());
+  Optimizer wide(wide_model.parameter_set(), wide_gradients, {.kind = OptimizerKind::kMuon}, threads_);
   EXPECT_ERROR_CONTAINS(ReadOptimizerState(path, wide), "has shape [48, 32], expected float32 [64, 32]");
 }
 

@@ -31,12 +31,13 @@ class NextToken : public TrainingObjective {
   size_t CountTerms(const PackedBatch& batch) const override {
     return static_cast<size_t>(std::ranges::count_if(batch.targets, [](int32_t t) { return t >= 0; }));
   }
-  LossSum Loss(Execution& execution, const PackedBatch& batch, float grad_scale,
-               uint64_t step) const override {
+  PackedHead PackHeadOf(Execution& execution) const override { return PackHead(execution, model_.lm_head); }
+  LossSum Loss(Execution& execution, const PackedBatch& batch, const ObjectivePass& pass) const override {
     DecoderOptions decoder;
     decoder.recompute_layers = execution.tape != nullptr && recompute_;
-    if (step >= routing_from_step_) decoder.routing = routing_;
-    return DecoderLoss(execution, model_, batch.view(), batch.targets, grad_scale, decoder);
+    decoder.packed_head = pass.packed_head;
+    if (pass.step >= routing_from_step_) decoder.routing = routing_;
+    return DecoderLoss(execution, model_, batch.view(), batch.targets, pass.grad_scale, decoder);
   }
 
  private:
@@ -60,19 +61,15 @@ class Contrastive : public TrainingObjective {
     return batch.sequence_starts.size() > 4;
   }
   size_t CountTerms(const PackedBatch& batch) const override { return batch.view().num_sequences() / 2; }
-  LossSum Loss(Execution& execution, const PackedBatch& batch, float grad_scale, uint64_t) const override {
+  PackedHead PackHeadOf(Execution&) const override { return {}; }
+  LossSum Loss(Execution& execution, const PackedBatch& batch, const ObjectivePass& pass) const override {
     DecoderOptions decoder;
     decoder.recompute_layers = execution.tape != nullptr && recompute_;
     if (!causal_) decoder.mask = AttentionMask::kBidirectional;
     const TokenBatch view = batch.view();
-    LossSum loss;
-    {
-      const Tensor hidden = DecoderForward(execution, model_, view, decoder);
-      const Tensor pooled = MeanPool(execution, hidden, view.sequence_starts);
-      loss = ContrastiveLoss(execution, pooled, temperature_, grad_scale);
-    }
-    if (execution.tape != nullptr) execution.tape->BackwardTo(0, execution);
-    return loss;
+    const Tensor hidden = DecoderForward(execution, model_, view, decoder);
+    const Tensor pooled = MeanPool(execution, hidden, view.sequence_starts);
+    return ContrastiveLoss(execution, pooled, temperature_, pass.grad_scale);
   }
 
  private:

@@ -12,6 +12,13 @@
 
 namespace qwen25 {
 
+// What the passes of one step, or of one validation, share.
+struct ObjectivePass {
+  uint64_t step = 0;                        // optimiser steps done before
+  float grad_scale = 0;                     // the gradients are those of grad_scale times the sum of losses
+  const PackedHead* packed_head = nullptr;  // PackHeadOf(), or null: each pass packs what it needs
+};
+
 // The loss of batches. An objective knows nothing of optimisers, folders and steps but their number.
 class TrainingObjective {
  public:
@@ -22,10 +29,11 @@ class TrainingObjective {
   // What the loss of a batch is summed over: tokens to predict, or pairs. It is known before any pass, so
   // that all micro-batches of a step share one divisor.
   virtual size_t CountTerms(const PackedBatch& batch) const = 0;
-  // One pass over a batch. If execution.tape is set, the gradient of grad_scale times the sum is added to the
-  // model's gradients. `step`: optimiser steps done before this one.
-  virtual LossSum Loss(Execution& execution, const PackedBatch& batch, float grad_scale,
-                       uint64_t step) const = 0;
+  // The output projection for all passes until the weights change; empty if the loss uses none.
+  virtual PackedHead PackHeadOf(Execution& execution) const = 0;
+  // One pass over a batch. If execution.tape is set, the caller walks back over it, which adds the gradients;
+  // `batch` must stay until then.
+  virtual LossSum Loss(Execution& execution, const PackedBatch& batch, const ObjectivePass& pass) const = 0;
 };
 
 // The objective that `options` names. `model` must outlive it.

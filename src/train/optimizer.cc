@@ -15,15 +15,11 @@ bool UsesMuon(const OptimizerOptions& options, const NamedParameter& named) {
   return options.kind == OptimizerKind::kMuon && named.kind == ParameterKind::kMatrix;
 }
 
-size_t Size(const NamedParameter& named) {
-  return named.parameter.rows * named.parameter.cols;
-}
-
 // Numbers of the parameters that `use` picks.
 template <typename Use>
-size_t Count(const Model& model, Use use) {
+size_t Count(const ParameterSet& set, Use use) {
   size_t count = 0;
-  for (const NamedParameter& named : model.parameters()) count += use(named) ? Size(named) : 0;
+  for (const NamedParameter& named : set.parameters()) count += use(named) ? named.parameter.size() : 0;
   return count;
 }
 
@@ -33,11 +29,11 @@ AlignedBuffer<float> Zeros(size_t size) {
   return buffer;
 }
 
-NewtonSchulz MakeNewtonSchulz(const Model& model, const OptimizerOptions& options, ThreadPool& threads) {
+NewtonSchulz MakeNewtonSchulz(const ParameterSet& set, const OptimizerOptions& options, ThreadPool& threads) {
   size_t max_numbers = 0, max_side = 0;
-  for (const NamedParameter& named : model.parameters()) {
+  for (const NamedParameter& named : set.parameters()) {
     if (!UsesMuon(options, named)) continue;
-    max_numbers = std::max(max_numbers, Size(named));
+    max_numbers = std::max(max_numbers, named.parameter.size());
     max_side = std::max(max_side, std::min(named.parameter.rows, named.parameter.cols));
   }
   return NewtonSchulz(threads, max_numbers, max_side);
@@ -80,22 +76,24 @@ Status OptimizerOptions::Validate() const {
   return CheckNotNegative("clip_norm", clip_norm);
 }
 
-Optimizer::Optimizer(const Model& model, const OptimizerOptions& options, ThreadPool& threads)
+Optimizer::Optimizer(const ParameterSet& parameters, const Gradients& gradients,
+                     const OptimizerOptions& options, ThreadPool& threads)
     : options_(options),
       threads_(threads),
-      gradients_(model.gradients()),
-      first_(Zeros(Count(model, [](const NamedParameter&) { return true; }))),
-      second_(Zeros(Count(model, [&](const NamedParameter& named) { return !UsesMuon(options, named); }))),
-      partials_(NumOptimizerChunks(model.gradients().size())),
-      newton_schulz_(MakeNewtonSchulz(model, options, threads)) {
-  QWEN25_CHECK(!gradients_.empty());
+      gradients_(gradients.values()),
+      first_(Zeros(Count(parameters, [](const NamedParameter&) { return true; }))),
+      second_(
+          Zeros(Count(parameters, [&](const NamedParameter& named) { return !UsesMuon(options, named); }))),
+      partials_(NumOptimizerChunks(gradients_.size())),
+      newton_schulz_(MakeNewtonSchulz(parameters, options, threads)) {
+  QWEN25_CHECK(gradients_.size() == parameters.weights().size());
   float* first = first_.data();
   float* second = second_.data();
-  for (const NamedParameter& named : model.parameters()) {
+  for (const NamedParameter& named : parameters.parameters()) {
     const Parameter& parameter = named.parameter;
-    const size_t size = Size(named), rows = parameter.rows, cols = parameter.cols;
+    const size_t size = named.parameter.size(), rows = parameter.rows, cols = parameter.cols;
     if (UsesMuon(options, named)) {
-      muon_.push_back({parameter, first});
+      muon_.push_back({parameter, gradients.Of(parameter), first});
       state_.push_back({named.name + ".momentum", {first, size}, rows, cols});
     } else {
       const bool decays = named.kind != ParameterKind::kVector;
@@ -104,7 +102,7 @@ Optimizer::Optimizer(const Model& model, const OptimizerOptions& options, Thread
           adamw_.back().weight + adamw_.back().size == parameter.data) {
         adamw_.back().size += size;
       } else {
-        adamw_.push_back({parameter.data, parameter.grad, first, second, size, decays});
+        adamw_.push_back({parameter.data, gradients.Of(parameter), first, second, size, decays});
       }
       state_.push_back({named.name + ".exp_avg", {first, size}, rows, cols});
       state_.push_back({named.name + ".exp_avg_sq", {second, size}, rows, cols});
@@ -142,7 +140,7 @@ void Optimizer::Step(double factor, double gradient_norm) {
 void Optimizer::StepMuon(const MuonMatrix& matrix, double learning_rate, float grad_scale) {
   const Parameter& w = matrix.parameter;
   const size_t size = w.rows * w.cols;
-  MomentumUpdate(threads_, static_cast<float>(options_.muon_momentum), grad_scale, size, w.grad,
+  MomentumUpdate(threads_, static_cast<float>(options_.muon_momentum), grad_scale, size, matrix.grad,
                  matrix.momentum, newton_schulz_.input());
   const float* orthogonal = newton_schulz_.Run(w.rows, w.cols);
   const double scale = kMuonScale * std::sqrt(static_cast<double>(std::max(w.rows, w.cols)));

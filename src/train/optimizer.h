@@ -1,4 +1,4 @@
-// AdamW and Muon over a model's parameters.
+// AdamW and Muon over a set of parameters.
 #pragma once
 
 #include <cstdint>
@@ -9,7 +9,7 @@
 
 #include "base/status.h"
 #include "base/thread_pool.h"
-#include "model/model.h"
+#include "model/parameter_set.h"
 #include "tensor/aligned_buffer.h"
 #include "train/newton_schulz.h"
 
@@ -43,7 +43,7 @@ struct OptimizerTensor {
   size_t rows, cols;
 };
 
-// Owns the moments; the model owns weights and gradients. Results are bit-identical for any number of
+// Owns the moments; weights and gradients are the caller's. Results are bit-identical for any number of
 // threads.
 //
 // AdamW (arXiv:1711.05101): kernels/optimizer.h. Muon (Jordan et al. 2024; scale of Moonlight,
@@ -53,12 +53,13 @@ struct OptimizerTensor {
 //   W = (1 - lr * decay) * W - lr * 0.2 * sqrt(max(rows, cols)) * O
 class Optimizer {
  public:
-  // The model must have gradients and must outlive this object.
-  Optimizer(const Model& model, const OptimizerOptions& options, ThreadPool& threads);
+  // All must outlive this object; `gradients` are of `parameters`.
+  Optimizer(const ParameterSet& parameters, const Gradients& gradients, const OptimizerOptions& options,
+            ThreadPool& threads);
 
   // Euclidean norm of all gradients together, by a sum of fixed shape.
   double GradientNorm();
-  // One step from the model's gradients, which are left as they are. `factor` is the schedule's, on the
+  // One step from the gradients, which are left as they are. `factor` is the schedule's, on the
   // learning rates; `gradient_norm` decides how much is clipped. Allocates nothing after the first step.
   void Step(double factor, double gradient_norm);
 
@@ -81,6 +82,7 @@ class Optimizer {
   };
   struct MuonMatrix {
     Parameter parameter;
+    const float* grad;
     float* momentum;
   };
 

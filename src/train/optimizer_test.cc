@@ -9,6 +9,7 @@
 
 #include "base/rng.h"
 #include "base/test_util.h"
+#include "model/model.h"
 #include "train/newton_schulz.h"
 
 namespace qwen25 {
@@ -27,13 +28,25 @@ ModelConfig TinyConfig() {
   return config;
 }
 
-void FillGradients(const Model& model, uint64_t seed, double scale = 1) {
-  Rng rng(seed);
-  for (const NamedParameter& named : model.parameters()) {
-    const size_t size = named.parameter.rows * named.parameter.cols;
-    for (size_t i = 0; i < size; ++i) named.parameter.grad[i] = static_cast<float>(scale * rng.Normal());
+// A model and its gradients.
+struct Trained {
+  Model model{TinyConfig()};
+  Gradients gradients{model.parameter_set()};
+
+  // Random ones of every parameter, the same for a seed.
+  void FillGradients(uint64_t seed, double scale = 1) const {
+    Rng rng(seed);
+    for (const NamedParameter& named : model.parameters()) {
+      float* gradient = gradients.Of(named.parameter);
+      for (size_t i = 0; i < named.parameter.size(); ++i) {
+        gradient[i] = static_cast<float>(scale * rng.Normal());
+      }
+    }
   }
-}
+  Optimizer NewOptimizer(const OptimizerOptions& options, ThreadPool& threads) const {
+    return Optimizer(model.parameter_set(), gradients, options, threads);
+  }
+};
 
 using Matrix = std::vector<double>;
 
@@ -112,8 +125,9 @@ TEST(NewtonSchulzTest, ZeroStaysZero) {
 // The optimiser in double, parameter by parameter, from the formulas of optimizer.h.
 class ReferenceOptimizer {
  public:
-  ReferenceOptimizer(const Model& model, const OptimizerOptions& options) : model_(model), options_(options) {
-    for (const NamedParameter& named : model.parameters()) {
+  ReferenceOptimizer(const Trained& trained, const OptimizerOptions& options)
+      : model_(trained.model), gradients_(trained.gradients), options_(options) {
+    for (const NamedParameter& named : model_.parameters()) {
       const size_t size = named.parameter.rows * named.parameter.cols;
       state_[named.name] = {Matrix(named.parameter.data, named.parameter.data + size), Matrix(size),
                             Matrix(size)};
@@ -125,7 +139,8 @@ class ReferenceOptimizer {
     double norm = 0;
     for (const NamedParameter& named : model_.parameters()) {
       const size_t size = named.parameter.rows * named.parameter.cols;
-      for (size_t i = 0; i < size; ++i) norm += double{named.parameter.grad[i]} * named.parameter.grad[i];
+      const float* gradient = gradients_.Of(named.parameter);
+      for (size_t i = 0; i < size; ++i) norm += double{gradient[i]} * gradient[i];
     }
     norm = std::sqrt(norm);
     const double clip = std::min(1.0, options_.clip_norm / (norm + 1e-6));
@@ -138,7 +153,7 @@ class ReferenceOptimizer {
       const double decay = named.kind == ParameterKind::kVector ? 0 : options_.weight_decay;
       Matrix update(size);
       for (size_t i = 0; i < size; ++i) {
-        const double g = clip * named.parameter.grad[i];
+        const double g = clip * gradients_.Of(named.parameter)[i];
         if (muon) {
           state.m[i] = options_.muon_momentum * state.m[i] + g;
           update[i] = g + options_.muon_momentum * state.m[i];
@@ -176,6 +191,7 @@ class ReferenceOptimizer {
     Matrix w, m, v;
   };
   const Model& model_;
+  const Gradients& gradients_;
   const OptimizerOptions options_;
   std::map<std::string, State> state_;
   int step_ = 0;
@@ -185,17 +201,17 @@ TEST(OptimizerTest, BothKindsFollowTheirFormulas) {
   for (const auto kind : {OptimizerKind::kAdamW, OptimizerKind::kMuon}) {
     SCOPED_TRACE(OptimizerKindName(kind));
     ThreadPool threads(2);
-    Model model(TinyConfig(), true);
-    model.Initialize(3);
+    Trained trained;
+    trained.model.Initialize(3);
     const OptimizerOptions options = {.kind = kind,
                                       .learning_rate = 1e-2,
                                       .muon_learning_rate = 2e-2,
                                       .weight_decay = 0.1,
                                       .clip_norm = 5.0};
-    Optimizer optimizer(model, options, threads);
-    ReferenceOptimizer reference(model, options);
+    Optimizer optimizer = trained.NewOptimizer(options, threads);
+    ReferenceOptimizer reference(trained, options);
     for (int step = 0; step < 6; ++step) {
-      FillGradients(model, 100 + step, step % 2 == 0 ? 1e-3 : 10);  // not clipped and clipped
+      trained.FillGradients(100 + step, step % 2 == 0 ? 1e-3 : 10);  // not clipped and clipped
       reference.Step(1.0 / (step + 1));
       optimizer.Step(1.0 / (step + 1), optimizer.GradientNorm());
       reference.ExpectWeights();
@@ -206,15 +222,14 @@ TEST(OptimizerTest, BothKindsFollowTheirFormulas) {
 
 TEST(OptimizerTest, TheNormIsThatOfAllGradientsTogether) {
   ThreadPool threads(2);
-  Model model(TinyConfig(), true);
-  Optimizer optimizer(model, {}, threads);
+  const Trained trained;
+  Optimizer optimizer = trained.NewOptimizer({}, threads);
   EXPECT_EQ(optimizer.GradientNorm(), 0.0);
-  FillGradients(model, 5);
+  trained.FillGradients(5);
   double sum = 0;
-  for (const NamedParameter& named : model.parameters()) {
-    for (size_t i = 0; i < named.parameter.rows * named.parameter.cols; ++i) {
-      sum += double{named.parameter.grad[i]} * named.parameter.grad[i];
-    }
+  for (const NamedParameter& named : trained.model.parameters()) {
+    const float* gradient = trained.gradients.Of(named.parameter);
+    for (size_t i = 0; i < named.parameter.size(); ++i) sum += double{gradient[i]} * gradient[i];
   }
   EXPECT_NEAR(optimizer.GradientNorm(), std::sqrt(sum), 1e-9 * std::sqrt(sum));
 }
@@ -224,14 +239,14 @@ TEST(OptimizerTest, AnyNumberOfThreadsGivesTheSameBits) {
     std::vector<float> first;
     for (const size_t num_threads : {1, 2, 3}) {
       ThreadPool threads(num_threads);
-      Model model(TinyConfig(), true);
-      model.Initialize(3);
-      Optimizer optimizer(model, {.kind = kind}, threads);
+      Trained trained;
+      trained.model.Initialize(3);
+      Optimizer optimizer = trained.NewOptimizer({.kind = kind}, threads);
       for (int step = 0; step < 3; ++step) {
-        FillGradients(model, step);
+        trained.FillGradients(step);
         optimizer.Step(1.0, optimizer.GradientNorm());
       }
-      const std::vector<float> weights(model.weights().begin(), model.weights().end());
+      const std::vector<float> weights(trained.model.weights().begin(), trained.model.weights().end());
       if (first.empty()) first = weights;
       EXPECT_EQ(std::memcmp(weights.data(), first.data(), first.size() * sizeof(float)), 0);
     }
@@ -241,16 +256,17 @@ TEST(OptimizerTest, AnyNumberOfThreadsGivesTheSameBits) {
 TEST(OptimizerTest, ItsStateIsAllThatAContinuationNeeds) {
   for (const auto kind : {OptimizerKind::kAdamW, OptimizerKind::kMuon}) {
     ThreadPool threads(2);
-    Model model(TinyConfig(), true), copy(TinyConfig(), true);
-    model.Initialize(3);
+    Trained trained, copy;
+    trained.model.Initialize(3);
     const OptimizerOptions options = {.kind = kind};
-    Optimizer optimizer(model, options, threads), continued(copy, options, threads);
-    const auto step = [](Model& m, Optimizer& o, int seed) {
-      FillGradients(m, seed);
+    Optimizer optimizer = trained.NewOptimizer(options, threads),
+              continued = copy.NewOptimizer(options, threads);
+    const auto step = [](const Trained& t, Optimizer& o, int seed) {
+      t.FillGradients(seed);
       o.Step(1.0, o.GradientNorm());
     };
-    for (int i = 0; i < 3; ++i) step(model, optimizer, i);
-    std::copy(model.weights().begin(), model.weights().end(), copy.weights().begin());
+    for (int i = 0; i < 3; ++i) step(trained, optimizer, i);
+    std::copy(trained.model.weights().begin(), trained.model.weights().end(), copy.model.weights().begin());
     ASSERT_EQ(optimizer.state().size(), continued.state().size());
     size_t numbers = 0;
     for (size_t i = 0; i < optimizer.state().size(); ++i) {
@@ -264,17 +280,19 @@ TEST(OptimizerTest, ItsStateIsAllThatAContinuationNeeds) {
     EXPECT_EQ(numbers * sizeof(float), optimizer.state_bytes());
     continued.set_num_steps(optimizer.num_steps());
     for (int i = 3; i < 6; ++i) {
-      step(model, optimizer, i);
+      step(trained, optimizer, i);
       step(copy, continued, i);
     }
-    EXPECT_EQ(std::memcmp(model.weights().data(), copy.weights().data(), model.weights().size_bytes()), 0);
+    EXPECT_EQ(std::memcmp(trained.model.weights().data(), copy.model.weights().data(),
+                          trained.model.weights().size_bytes()),
+              0);
   }
 }
 
 TEST(OptimizerTest, MuonKeepsOneNumberPerHiddenWeight) {
   ThreadPool threads(1);
-  Model model(TinyConfig(), true);
-  const Optimizer optimizer(model, {.kind = OptimizerKind::kMuon}, threads);
+  const Trained trained;
+  const Optimizer optimizer = trained.NewOptimizer({.kind = OptimizerKind::kMuon}, threads);
   for (const OptimizerTensor& tensor : optimizer.state()) {
     const bool hidden_matrix = tensor.name.find("_proj.weight") != std::string::npos;
     EXPECT_EQ(tensor.name.ends_with(".momentum"), hidden_matrix) << tensor.name;

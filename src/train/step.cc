@@ -1,25 +1,8 @@
 #include "train/step.h"
 
 #include <algorithm>
-#include <cstring>
-#include <span>
-
-#include "kernels/optimizer.h"
 
 namespace qwen25 {
-namespace {
-
-void ZeroGradients(const Model& model, ThreadPool& threads) {
-  const std::span<float> gradients = model.gradients();
-  threads.ParallelFor(NumOptimizerChunks(gradients.size()), [&](size_t chunk, size_t) {
-    const size_t begin = chunk * kOptimizerChunk;
-    const size_t count = std::min(kOptimizerChunk, gradients.size() - begin);
-    std::memset(gradients.data() + begin, 0, count * sizeof(float));
-  });
-}
-
-}  // namespace
-
 Status CheckTokens(const PackedBatch& batch, const Model& model, const char* what) {
   const auto vocabulary = static_cast<int32_t>(model.config().vocab_size);
   for (const int32_t token : batch.tokens) {
@@ -34,10 +17,12 @@ Status CheckTokens(const PackedBatch& batch, const Model& model, const char* wha
 }
 
 TrainingStep::TrainingStep(const TrainOptions& options, const Model& model,
-                           const TrainingObjective& objective, TrainingWorkspace& workspace)
+                           const TrainingObjective& objective, const Gradients& gradients,
+                           TrainingWorkspace& workspace)
     : options_(options),
       model_(model),
       objective_(objective),
+      gradients_(gradients),
       workspace_(workspace),
       batches_((options.tokens_per_step + options.micro_batch_tokens - 1) / options.micro_batch_tokens) {}
 
@@ -65,12 +50,19 @@ Result<double> TrainingStep::Backward(uint64_t step) {
         "of the training data are too short",
         step + 1, options_.tokens_per_step);
   }
-  ZeroGradients(model_, workspace_.threads);
-  Execution execution{workspace_.threads, workspace_.tensors, workspace_.scratch, &workspace_.tape};
+  gradients_.Zero(workspace_.threads);
+  Execution execution{workspace_.threads, workspace_.tensors, workspace_.scratch, &workspace_.tape,
+                      gradients_.ranges()};
   // Every micro-batch adds the gradient of its sum of losses, as its part of the step's mean.
-  const auto grad_scale = static_cast<float>(1.0 / static_cast<double>(num_terms));
+  ObjectivePass pass = {.step = step, .grad_scale = static_cast<float>(1.0 / static_cast<double>(num_terms))};
+  // Kept during backward passes, too, which a single micro-batch need not pay for.
+  const PackedHead head = batches_.size() > 1 ? objective_.PackHeadOf(execution) : PackedHead();
+  if (batches_.size() > 1) pass.packed_head = &head;
   double sum = 0;
-  for (const PackedBatch& batch : batches_) sum += objective_.Loss(execution, batch, grad_scale, step).sum;
+  for (const PackedBatch& batch : batches_) {
+    sum += objective_.Loss(execution, batch, pass).sum;
+    workspace_.tape.BackwardTo(0, execution);
+  }
   return sum / static_cast<double>(num_terms);
 }
 

@@ -7,6 +7,7 @@
 #include "base/status.h"
 #include "base/thread_pool.h"
 #include "model/model.h"
+#include "model/parameter_set.h"
 #include "ops/execution.h"
 #include "train/batch_source.h"
 #include "train/objective.h"
@@ -31,12 +32,12 @@ class TrainingStep {
  public:
   // All must outlive this object.
   TrainingStep(const TrainOptions& options, const Model& model, const TrainingObjective& objective,
-               TrainingWorkspace& workspace);
+               const Gradients& gradients, TrainingWorkspace& workspace);
 
   // Fills the micro-batches with the next tokens_per_step tokens of `source`, or, of pairs, as many of them
   // as these hold.
   Status Load(BatchSource& source);
-  // Makes the model's gradients those of the mean loss over the micro-batches, and returns that loss. `step`:
+  // Makes the gradients those of the mean loss over the micro-batches, and returns that loss. `step`:
   // optimiser steps done before this one.
   Result<double> Backward(uint64_t step);
 
@@ -48,6 +49,7 @@ class TrainingStep {
   const TrainOptions& options_;
   const Model& model_;
   const TrainingObjective& objective_;
+  const Gradients& gradients_;
   TrainingWorkspace& workspace_;
   std::vector<PackedBatch> batches_;  // the step's micro-batches
 };

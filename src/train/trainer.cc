@@ -47,12 +47,13 @@ Trainer::Trainer(const TrainOptions& options, TrainData data, Model model, Threa
     : options_(options),
       data_(std::move(data)),
       model_(std::move(model)),
-      optimizer_(model_, options.optimizer, threads),
+      gradients_(model_.parameter_set()),
+      optimizer_(model_.parameter_set(), gradients_, options.optimizer, threads),
       checkpoints_(options.output),
       plan_(options.max_steps, options.max_tokens, options.max_minutes, options.tokens_per_step),
       workspace_(threads),
       objective_(MakeObjective(options_, model_)),
-      step_(options_, model_, *objective_, workspace_),
+      step_(options_, model_, *objective_, gradients_, workspace_),
       validation_(options_, model_, *objective_, workspace_) {}
 
 Result<std::unique_ptr<Trainer>> Trainer::Create(const TrainOptions& options, TrainData data,
@@ -79,11 +80,11 @@ Result<std::unique_ptr<Trainer>> Trainer::Create(const TrainOptions& options, Tr
   if (latest) {
     QWEN25_TRY(state, ReadTrainerState(*latest));  // first: it holds every file to its hash
     QWEN25_RETURN_IF_ERROR(CheckSameModel(*latest, config));
-    QWEN25_TRY(model, Model::Load(*latest, /*with_gradients=*/true));
+    QWEN25_TRY(model, Model::Load(*latest));
   } else if (!options.initial.empty()) {
-    QWEN25_TRY(model, Model::Load(options.initial, /*with_gradients=*/true));
+    QWEN25_TRY(model, Model::Load(options.initial));
   } else {
-    model.emplace(config, /*with_gradients=*/true);
+    model.emplace(config);
     model->Initialize(options.seed);
   }
   // Of a model that was loaded these are its own, which the options may have replaced.
@@ -124,7 +125,7 @@ Status Trainer::Resume(const fs::path& checkpoint, TrainerState state) {
 }
 
 size_t Trainer::state_bytes() const {
-  return model_.weights().size_bytes() + model_.gradients().size_bytes() + optimizer_.state_bytes();
+  return model_.weights().size_bytes() + gradients_.values().size_bytes() + optimizer_.state_bytes();
 }
 
 Result<StepMetrics> Trainer::Step() {

@@ -89,6 +89,7 @@ class Trainer {
   std::optional<FolderLock> lock_;  // of the output folder
   TrainData data_;
   Model model_;
+  Gradients gradients_;
   Optimizer optimizer_;
   CheckpointStore checkpoints_;
   StepPlan plan_;

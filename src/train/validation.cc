@@ -16,13 +16,15 @@ Result<ValidationMetrics> Validation::Run(BatchSource& source, std::span<const u
   const size_t batch_tokens =
       std::max<size_t>(1, kValidationBatchTokens / options_.sequence_length) * options_.sequence_length;
   Execution execution{workspace_.threads, workspace_.tensors, workspace_.scratch};
+  const PackedHead head = objective_.PackHeadOf(execution);
+  const ObjectivePass pass = {.step = step, .packed_head = &head};
   double sum = 0;
   for (uint64_t used = 0; used < limit;) {
     QWEN25_RETURN_IF_ERROR(source.Next(batch_tokens, batch_));
     if (batch_.tokens.empty()) break;
     used += batch_.tokens.size();
     QWEN25_RETURN_IF_ERROR(CheckTokens(batch_, model_, "validation"));
-    const LossSum loss = objective_.Loss(execution, batch_, 0.0f, step);
+    const LossSum loss = objective_.Loss(execution, batch_, pass);
     sum += loss.sum;
     metrics.validation_tokens += loss.num_tokens;
     for (const int32_t target : batch_.targets) {

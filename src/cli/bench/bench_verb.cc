@@ -64,19 +64,20 @@ void Print(const BenchFlags& flags, const Json& json) {
 
 Status RunTrainBench(const BenchFlags& flags) {
   QWEN25_TRY(const ModelConfig config, BenchConfig(flags));
-  if (flags.sequence_length < 1 || flags.sequence_length > config.max_position_embeddings ||
-      flags.batch < 1 || flags.rounds < 1) {
+  if (flags.sequence_length < 1 || flags.sequence_length > config.MaxContext() || flags.batch < 1 ||
+      flags.rounds < 1) {
     return InvalidArgument("--sequence-length must be 1 to {}, --batch and --rounds at least 1",
-                           config.max_position_embeddings);
+                           config.MaxContext());
   }
   ThreadPool threads(flags.num_threads == 0 ? DefaultNumThreads() : flags.num_threads);
-  Model model(config, /*with_gradients=*/true);
+  Model model(config);
   model.Initialize(1);
-  Optimizer optimizer(model, OptimizerOptions{}, threads);
+  const Gradients gradients(model.parameter_set());
+  Optimizer optimizer(model.parameter_set(), gradients, OptimizerOptions{}, threads);
   TensorPool tensors;
   Scratch scratch(threads.num_threads());
   Tape tape;
-  Execution execution{threads, tensors, scratch, &tape};
+  Execution execution{threads, tensors, scratch, &tape, gradients.ranges()};
   const size_t num_tokens = flags.batch * flags.sequence_length;
   std::vector<int32_t> tokens(num_tokens), targets(num_tokens), positions(num_tokens), starts;
   Rng rng(1);
@@ -94,11 +95,12 @@ Status RunTrainBench(const BenchFlags& flags) {
   double loss = 0;
   for (size_t round = 0; round < flags.warmup + flags.rounds; ++round) {
     const double start = NowSeconds();
-    std::fill(model.gradients().begin(), model.gradients().end(), 0.0f);
+    gradients.Zero(threads);
     loss = DecoderLoss(execution, model, {tokens, positions, starts}, targets,
                        1.0f / static_cast<float>(num_tokens), options)
                .sum /
            static_cast<double>(num_tokens);
+    tape.BackwardTo(0, execution);
     optimizer.Step(1.0, optimizer.GradientNorm());
     if (round >= flags.warmup) seconds.push_back(NowSeconds() - start);
   }
