@@ -7,6 +7,8 @@
 #include <limits>
 #include <string_view>
 
+#include "base/json.h"
+
 namespace qwen25 {
 namespace {
 
@@ -31,6 +33,16 @@ std::string DTypeOfCode(uint8_t code) {
   constexpr const char* kNames[] = {"uint8", "int8",    "int16",   "int32",
                                     "int64", "float64", "float32", "uint16"};
   return code >= 1 && code <= 8 ? kNames[code - 1] : "unknown";
+}
+
+std::string Hex(const Hash128& hash) {
+  return fmt::format("{:016x}{:016x}", hash.high, hash.low);
+}
+
+// The sum of a shard: one for both files.
+std::string SumOf(const Hash128& bin, const Hash128& idx) {
+  const Hash128 both[] = {bin, idx};
+  return Hex(CombineHashes(both));
 }
 
 Status CheckId(int32_t id, uint32_t vocab_size, const std::string& place) {
@@ -85,7 +97,22 @@ Status IndexedDatasetWriter::AddDocument(std::span<const int32_t> tokens) {
 
 Status IndexedDatasetWriter::FlushBuffer() {
   QWEN25_RETURN_IF_ERROR(bin_.Write(buffer_));
+  bin_hash_.Update(buffer_);
   buffer_.clear();
+  return {};
+}
+
+Status IndexedDatasetWriter::WriteIdx(std::span<const std::byte> bytes) {
+  idx_hash_.Update(bytes);
+  return idx_.Write(bytes);
+}
+
+Status IndexedDatasetWriter::RemoveEarlier() const {
+  for (const char* extension : {".idx", ".sum"}) {
+    std::error_code error;
+    std::filesystem::remove(prefix_ + extension, error);
+    if (error) return ErrnoStatus(error.value(), "remove the earlier", prefix_ + extension);
+  }
   return {};
 }
 
@@ -94,17 +121,17 @@ Status IndexedDatasetWriter::Finish() {
   QWEN25_CHECK(bin_.bytes_written() == num_tokens_ * token_bytes_);
   const uint64_t counts[] = {num_documents(), num_documents() + 1};
   const uint8_t code = token_bytes_ == sizeof(uint16_t) ? kUInt16Code : kInt32Code;
-  QWEN25_RETURN_IF_ERROR(idx_.Write(kMagic));
-  QWEN25_RETURN_IF_ERROR(idx_.Write(std::as_bytes(std::span(&kVersion, 1))));
-  QWEN25_RETURN_IF_ERROR(idx_.Write(std::as_bytes(std::span(&code, 1))));
-  QWEN25_RETURN_IF_ERROR(idx_.Write(std::as_bytes(std::span(counts))));
-  QWEN25_RETURN_IF_ERROR(idx_.Write(std::as_bytes(std::span(lengths_))));
+  QWEN25_RETURN_IF_ERROR(WriteIdx(std::as_bytes(std::span(kMagic))));
+  QWEN25_RETURN_IF_ERROR(WriteIdx(std::as_bytes(std::span(&kVersion, 1))));
+  QWEN25_RETURN_IF_ERROR(WriteIdx(std::as_bytes(std::span(&code, 1))));
+  QWEN25_RETURN_IF_ERROR(WriteIdx(std::as_bytes(std::span(counts))));
+  QWEN25_RETURN_IF_ERROR(WriteIdx(std::as_bytes(std::span(lengths_))));
   std::vector<int64_t> numbers;  // in pieces: the index may be of many millions of documents
   const auto write_all = [&](uint64_t count, auto&& next) -> Status {
     for (uint64_t i = 0; i < count; ++i) {
       numbers.push_back(next(i));
       if (numbers.size() < kBufferBytes / sizeof(int64_t) && i + 1 < count) continue;
-      QWEN25_RETURN_IF_ERROR(idx_.Write(std::as_bytes(std::span(numbers))));
+      QWEN25_RETURN_IF_ERROR(WriteIdx(std::as_bytes(std::span(numbers))));
       numbers.clear();
     }
     return {};
@@ -116,11 +143,11 @@ Status IndexedDatasetWriter::Finish() {
     return begin;
   }));
   QWEN25_RETURN_IF_ERROR(write_all(num_documents() + 1, [](uint64_t i) { return static_cast<int64_t>(i); }));
-  std::error_code error;
-  std::filesystem::remove(prefix_ + ".idx", error);
-  if (error) return ErrnoStatus(error.value(), "remove the earlier", prefix_ + ".idx");
+  QWEN25_RETURN_IF_ERROR(RemoveEarlier());
   QWEN25_RETURN_IF_ERROR(bin_.Commit());
-  return idx_.Commit();
+  QWEN25_RETURN_IF_ERROR(idx_.Commit());
+  const Json sum = {{"format_version", 1}, {"sum", SumOf(bin_hash_.Digest(), idx_hash_.Digest())}};
+  return WriteFileAtomically(prefix_ + ".sum", sum.dump() + "\n");
 }
 
 Result<IndexedDataset> IndexedDataset::Open(const std::filesystem::path& prefix) {
@@ -144,7 +171,7 @@ Status IndexedDataset::ParseHeader() {
     return Corrupt("{}.idx: {} bytes, the header alone has {}; {}", prefix_, idx.size(), kHeaderBytes, kCut);
   }
   if (std::memcmp(idx.data(), kMagic.data(), kMagic.size()) != 0) {
-    return Corrupt("{}.idx: does not begin with MMIDIDX; this is no index of a Megatron token shard",
+    return Corrupt("{}.idx: does not begin with MMIDIDX; this is not the index of a Megatron token shard",
                    prefix_);
   }
   if (const auto version = Load<uint64_t>(idx, 9); version != kVersion) {
@@ -167,9 +194,8 @@ Status IndexedDataset::ParseHeader() {
                    idx.size(), num_sequences_, num_indices, kCut);
   }
   if (const uint64_t more = room - num_sequences_ * 12 - num_indices * 8; more > 0) {
-    return Corrupt(
-        "{}.idx: {} bytes lie behind the document indices; the file is longer than its header says", prefix_,
-        more);
+    return Corrupt("{}.idx: {} bytes follow the document indices; the file is longer than its header says",
+                   prefix_, more);
   }
   num_documents_ = num_indices - 1;
   pointers_at_ = kHeaderBytes + num_sequences_ * 4;
@@ -221,6 +247,25 @@ Status IndexedDataset::CheckDocuments() const {
                    num_sequences_);
   }
   return {};
+}
+
+Result<std::string> IndexedDataset::ContentSum() const {
+  std::string sum = SumOf(HashBytes128(bin_.bytes()), HashBytes128(idx_.bytes()));
+  const std::string path = prefix_ + ".sum";
+  const Result<std::string> text = ReadFile(path);
+  if (!text.ok()) {
+    if (text.status().code() == StatusCode::kNotFound) return sum;
+    return text.status();
+  }
+  std::string recorded;
+  QWEN25_TRY(const Json json, ParseJson(*text, path));
+  QWEN25_RETURN_IF_ERROR(ReadField(json, "sum", path, recorded));
+  if (recorded == sum) return sum;
+  return Corrupt(
+      "{0}.bin, {0}.idx: their sum is {1}, but {0}.sum says {2}: the shard is damaged, or another program "
+      "wrote over "
+      "it; make it again, or remove the .sum file if the new content is right",
+      prefix_, sum, recorded);
 }
 
 uint64_t IndexedDataset::DocumentBegin(uint64_t document) const {

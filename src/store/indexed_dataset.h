@@ -10,6 +10,9 @@
 //   int32[S]  length of each sequence, in tokens
 //   int64[S]  where each begins in the .bin, in bytes
 //   int64[documents + 1]  first sequence of each document, 0 first and S last
+//
+// prefix.sum is this program's own, which Megatron does not look at: the hashes of both files, by which
+// damage and another content are noticed (docs/formats/token_shards.md).
 #pragma once
 
 #include <cstddef>
@@ -21,13 +24,14 @@
 #include <vector>
 
 #include "base/file.h"
+#include "base/hash.h"
 #include "base/mmap.h"
 #include "base/status.h"
 
 namespace qwen25 {
 
 // Writes one shard, one sequence per document, in a stream: memory is a buffer and four bytes per document.
-// Tokens are uint16 where vocab_size is below 65500 (Megatron's own rule) and int32 above.
+// Tokens are uint16 if vocab_size is below 65500 (Megatron's own rule) and int32 above.
 class IndexedDatasetWriter {
  public:
   // `vocab_size` is at least 1 and at most 2^31. Nothing appears under `prefix` before Finish().
@@ -37,9 +41,9 @@ class IndexedDatasetWriter {
   // of 2^31 tokens or more, or with an id outside the vocabulary.
   Status AddDocument(std::span<const int32_t> tokens);
 
-  // Flushes both files to disk and gives them their names, the .bin before the .idx. An .idx of an earlier
-  // shard is removed first, so that at no time an index stands beside tokens that it does not describe.
-  // The writer is of no use afterwards.
+  // Flushes the files to disk and gives them their names: the .bin, the .idx, the .sum. The .idx and .sum of
+  // an earlier shard are removed first, so that at no time they stand beside tokens that they do not
+  // describe. The writer is of no use afterwards.
   Status Finish();
 
   uint64_t num_documents() const { return lengths_.size(); }
@@ -48,11 +52,14 @@ class IndexedDatasetWriter {
  private:
   IndexedDatasetWriter(std::string prefix, uint32_t vocab_size, AtomicFile bin, AtomicFile idx);
   Status FlushBuffer();
+  Status WriteIdx(std::span<const std::byte> bytes);
+  Status RemoveEarlier() const;
 
   std::string prefix_;
   uint32_t vocab_size_;
   size_t token_bytes_;
   AtomicFile bin_, idx_;
+  HashStream128 bin_hash_, idx_hash_;
   std::vector<std::byte> buffer_;  // of the .bin
   std::vector<int32_t> lengths_;   // [documents]
   uint64_t num_tokens_ = 0;
@@ -68,6 +75,9 @@ class IndexedDataset {
   const std::string& prefix() const { return prefix_; }
   uint64_t num_documents() const { return num_documents_; }
   uint64_t num_tokens() const { return num_tokens_; }
+  // What tells this content from any other: a hash over all bytes of both files, which are read for it.
+  // kCorrupt if there is a .sum that says otherwise. Shards of other writers, and older ones, have none.
+  Result<std::string> ContentSum() const;
   // In tokens; may be 0 in shards of other writers.
   uint64_t DocumentLength(uint64_t document) const {
     return DocumentBegin(document + 1) - DocumentBegin(document);

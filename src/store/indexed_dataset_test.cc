@@ -154,7 +154,7 @@ TEST_F(IndexedDatasetTest, SaysWhatIsWrong) {
   expect("too few for 3 sequences", [](Index& index) { index.num_sequences = 3; });
   expect("too few", [](Index& index) { index.num_sequences = uint64_t{1} << 62; });
   expect("too few", [](Index& index) { index.num_indices = ~uint64_t{0}; });
-  expect("8 bytes lie behind", [](Index& index) { index.documents.push_back(2); });
+  expect("8 bytes follow", [](Index& index) { index.documents.push_back(2); });
   expect("sequence 1 has a length of -2", [](Index& index) { index.lengths[1] = -2; });
   expect("sequence 1 begins at byte 4, the one before it ends at 6",
          [](Index& index) { index.pointers[1] = 4; });
@@ -198,6 +198,38 @@ TEST_F(IndexedDatasetTest, TokensOutsideTheVocabularyAreNamed) {
   index.pointers = {0, 12};
   ASSERT_OK_AND_ASSIGN(const auto negative, OpenBytes(index.Bytes(), BytesOf(1, 2, 3, 4, -5)));
   EXPECT_ERROR_CONTAINS(negative.CheckAllTokens(uint32_t{1} << 31), "document 1, token 1: id -5");
+}
+
+TEST_F(IndexedDatasetTest, TheSumTellsContentApartAndFindsDamage) {
+  ASSERT_OK(WriteShard({{1, 2, 3}, {4, 5}}, 10));
+  const auto sum = [&] { return IndexedDataset::Open(prefix_)->ContentSum(); };
+  ASSERT_OK_AND_ASSIGN(const std::string first, sum());
+  EXPECT_EQ(first.size(), 32u);
+  std::filesystem::remove(prefix_ + ".sum");
+  EXPECT_EQ(*sum(), first) << "computed where nobody wrote it";
+  // Other tokens, other documents of the same tokens, other types of the same documents.
+  for (const auto& [documents, vocab_size] : std::vector<std::pair<Documents, uint32_t>>{
+           {{{1, 2, 3}, {4, 6}}, 10}, {{{1, 2}, {3, 4, 5}}, 10}, {{{1, 2, 3}, {4, 5}}, 100000}}) {
+    ASSERT_OK(WriteShard(documents, vocab_size));
+    ASSERT_OK_AND_ASSIGN(const std::string other, sum());
+    EXPECT_NE(other, first);
+  }
+  ASSERT_OK(WriteShard({{1, 2, 3}, {4, 5}}, 10));
+  EXPECT_EQ(*sum(), first);
+  // Every flip in either file.
+  for (const char* extension : {".bin", ".idx"}) {
+    const std::string whole = *ReadFile(prefix_ + extension);
+    for (size_t i = 0; i < whole.size(); ++i) {
+      std::string flipped = whole;
+      flipped[i] ^= 1;
+      ASSERT_OK(WriteFileAtomically(prefix_ + extension, flipped));
+      const Result<IndexedDataset> dataset = IndexedDataset::Open(prefix_);
+      if (dataset.ok()) EXPECT_ERROR_CONTAINS(dataset->ContentSum(), ".sum says " + first);
+    }
+    ASSERT_OK(WriteFileAtomically(prefix_ + extension, whole));
+  }
+  ASSERT_OK(WriteFileAtomically(prefix_ + ".sum", "nonsense"));
+  EXPECT_ERROR_CONTAINS(sum(), ".sum");
 }
 
 }  // namespace

@@ -15,7 +15,7 @@ struct BlendSource {
   double weight = 1;                  // its share of the rows is weight / sum of weights
 };
 
-// Loaders that take turns, batch by batch. Batch i comes from the source that lags most behind its share:
+// Loaders that take turns, batch by batch. Batch i comes from the source that is furthest below its share:
 // the one with the greatest weight * (i + 1) / sum - (batches it gave), the first of equals. So after any n
 // batches each source is less than one batch per other source away from its share; Megatron-LM blends alike.
 // Each source runs through its own epochs at its own pace.

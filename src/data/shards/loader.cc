@@ -40,7 +40,7 @@ Status ReadTokens(const Corpus::Document& document, uint64_t offset, uint32_t vo
   return document.shard->CheckTokens(document.number, offset, out, vocab_size);
 }
 
-// Tokens [offset, offset + out.size()) of a document as targets: -1 where its loss mask has 0.
+// Tokens [offset, offset + out.size()) of a document as targets: -1 if its loss mask has 0.
 Status ReadTargets(const Corpus::Document& document, uint64_t offset, uint32_t vocab_size,
                    std::span<int32_t> out) {
   QWEN25_RETURN_IF_ERROR(ReadTokens(document, offset, vocab_size, out));
@@ -96,6 +96,13 @@ Result<Corpus> Corpus::Open(const std::vector<std::string>& prefixes) {
     corpus.first_document_.push_back(corpus.first_document_.back() + shard.num_documents());
     for (uint64_t i = 0; i < shard.num_documents(); ++i) corpus.num_tokens_ += shard.DocumentLength(i);
     QWEN25_TRY(std::optional<IndexedDataset> mask, OpenLossMask(shard));
+    QWEN25_TRY(std::string sum, shard.ContentSum());
+    std::string mask_sum;
+    if (mask) {
+      QWEN25_TRY(mask_sum, mask->ContentSum());
+    }
+    corpus.sums_.push_back(std::move(sum));
+    corpus.loss_mask_sums_.push_back(std::move(mask_sum));
     corpus.loss_masks_.push_back(std::move(mask));
     corpus.shards_.push_back(std::move(shard));
   }
@@ -113,6 +120,39 @@ Corpus::Document Corpus::Find(uint64_t document) const {
   const uint64_t number = document - first_document_[shard];
   const auto& mask = loss_masks_[shard];
   return {&shards_[shard], mask ? &*mask : nullptr, number, shards_[shard].DocumentLength(number)};
+}
+
+Json Corpus::Sums() const {
+  Json sums = Json::array();
+  for (size_t i = 0; i < shards_.size(); ++i) {
+    Json sum = {{"sum", sums_[i]}};
+    if (!loss_mask_sums_[i].empty()) sum["loss_mask"] = loss_mask_sums_[i];
+    sums.push_back(std::move(sum));
+  }
+  return sums;
+}
+
+Status Corpus::CheckSums(const Json& sums) const {
+  if (!sums.is_array() || sums.size() != shards_.size()) {
+    return InvalidArgument(
+        "the run had {} shards, now there {}: {}; give the data of the run that is continued",
+        sums.is_array() ? sums.size() : 0,
+        shards_.size() == 1 ? "is 1" : fmt::format("are {}", shards_.size()), Names());
+  }
+  for (size_t i = 0; i < shards_.size(); ++i) {
+    std::string sum, mask_sum;
+    QWEN25_RETURN_IF_ERROR(ReadField(sums[i], "sum", "the loader's state", sum));
+    QWEN25_RETURN_IF_ERROR(ReadField(sums[i], "loss_mask", "the loader's state", mask_sum));
+    const bool same_tokens = sum == sums_[i];
+    if (same_tokens && mask_sum == loss_mask_sums_[i]) continue;
+    return InvalidArgument(
+        "{} is not the shard that the run has read in this place: its {} have changed, though they may be as "
+        "many; "
+        "give the data of the run that is continued, or start another run",
+        same_tokens ? LossMaskPrefix(shards_[i].prefix()) : shards_[i].prefix(),
+        same_tokens ? "marks" : "tokens or documents");
+  }
+  return {};
 }
 
 std::string Corpus::Names() const {
@@ -224,11 +264,9 @@ Json Loader::State() const {
   for (const Stream& stream : streams_) {
     streams.push_back(Json::array({stream.epoch, stream.index, stream.offset}));
   }
-  return {{"seed", options_.seed},
-          {"num_documents", num_documents()},
-          {"num_tokens", num_tokens()},
-          {"num_loss_masks", corpus_.num_loss_masks()},
-          {"next_stream", next_stream_},
+  return {{"seed", options_.seed},        {"num_documents", num_documents()},
+          {"num_tokens", num_tokens()},   {"num_loss_masks", corpus_.num_loss_masks()},
+          {"shards", corpus_.Sums()},     {"next_stream", next_stream_},
           {"streams", std::move(streams)}};  // each: epoch, document of the stream, offset
 }
 
@@ -249,6 +287,7 @@ Status Loader::SetState(const Json& state) {
   if (state.contains("num_loss_masks") || corpus_.num_loss_masks() > 0) {
     QWEN25_RETURN_IF_ERROR(expect("num_loss_masks", corpus_.num_loss_masks()));
   }
+  if (state.contains("shards")) QWEN25_RETURN_IF_ERROR(corpus_.CheckSums(state["shards"]));
   const auto places = state.find("streams");
   if (places == state.end() || !places->is_array() || places->size() != streams_.size()) {
     return InvalidArgument(
@@ -270,8 +309,8 @@ Status Loader::SetState(const Json& state) {
       streams[i].offset = place[2];
     }
     if (three && streams[i].index < NumDocumentsOf(i)) FindDocument(i, streams[i]);
-    if (streams[i].offset >= streams[i].document.length) {  // 0 where no document was found
-      return InvalidArgument("the loader's state has stream {} at {}, which is no place in this corpus", i,
+    if (streams[i].offset >= streams[i].document.length) {  // 0 if no document was found
+      return InvalidArgument("the loader's state has stream {} at {}, which is not a place in this corpus", i,
                              place.dump());
     }
   }
@@ -301,6 +340,11 @@ Result<ValidationBatches> ValidationBatches::Open(std::vector<std::string> prefi
         batches.corpus_.Names());
   }
   return batches;
+}
+
+Status ValidationBatches::CheckState(const Json& state) const {
+  if (!state.is_object() || !state.contains("shards")) return {};  // of before there were sums
+  return corpus_.CheckSums(state["shards"]);
 }
 
 Result<LoaderBatch> ValidationBatches::Next() {

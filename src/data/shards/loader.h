@@ -1,7 +1,7 @@
 // Batches of token shards: an endless shuffled source for training, and one ordered pass for validation.
 //
 // A shard `prefix` may have a loss mask beside it, the shard `prefix.loss_mask` with as many documents of the
-// same lengths: 1 where a token is to be predicted, 0 where it is only read (questions, prompts). Without one
+// same lengths: 1 if a token is to be predicted, 0 if it is only read (questions, prompts). Without one
 // every token is predicted.
 #pragma once
 
@@ -45,7 +45,8 @@ struct LoaderBatch {
 // The documents of several shards, numbered through in the order of the prefixes.
 class Corpus {
  public:
-  // kInvalidArgument where there is no prefix or no token, kCorrupt where a loss mask is not of its shard.
+  // kInvalidArgument if there is no prefix or no token, kCorrupt if a loss mask is not of its shard or a
+  // shard does not fit its .sum. Reads every shard once.
   static Result<Corpus> Open(const std::vector<std::string>& prefixes);
 
   struct Document {
@@ -63,12 +64,17 @@ class Corpus {
     return static_cast<uint64_t>(
         std::ranges::count_if(loss_masks_, [](const auto& mask) { return mask.has_value(); }));
   }
+  // What tells this content from another's: the sum of each shard, and of its loss mask if it has one.
+  Json Sums() const;
+  // kInvalidArgument if `sums`, taken by Sums(), are of other content; it names the shard.
+  Status CheckSums(const Json& sums) const;
   // The prefixes, for messages.
   std::string Names() const;
 
  private:
   std::vector<IndexedDataset> shards_;
   std::vector<std::optional<IndexedDataset>> loss_masks_;  // [shards]
+  std::vector<std::string> sums_, loss_mask_sums_;         // [shards]; empty without a loss mask
   std::vector<uint64_t> first_document_ = {0};             // [shards + 1]
   uint64_t num_tokens_ = 0;
 };
@@ -94,8 +100,9 @@ class Loader {
 
   // The place of every stream, and what tells this corpus from another.
   Json State() const;
-  // Continues where State() was taken, bit for bit. kInvalidArgument for a state of other data, another seed
-  // or another number of streams; the loader then keeps its place.
+  // Continues where State() was taken, bit for bit. kInvalidArgument for a state of other data (by the sums
+  // of all shards, in their order), another seed or another number of streams; the loader then keeps its
+  // place. States of before there were sums are only held to the numbers of documents and tokens.
   Status SetState(const Json& state);
   // Back to the first batch.
   void Rewind();
@@ -104,7 +111,7 @@ class Loader {
   uint64_t num_documents() const { return corpus_.num_documents(); }
 
  private:
-  // A stream's next token: `offset` of its document number `index` in `epoch`; never behind a document's end.
+  // A stream's next token: `offset` of its document number `index` in `epoch`; never after a document's end.
   struct Stream {
     uint64_t epoch = 0, index = 0, offset = 0;
     Corpus::Document document = {};
@@ -138,6 +145,10 @@ class ValidationBatches {
   Result<LoaderBatch> Next();
   // Back to the first batch.
   void Reset() { document_ = offset_ = 0; }
+  // What tells this corpus from another.
+  Json State() const { return {{"shards", corpus_.Sums()}}; }
+  // kInvalidArgument for a state of other data.
+  Status CheckState(const Json& state) const;
 
   uint64_t num_tokens() const { return corpus_.num_tokens(); }
   uint64_t num_documents() const { return corpus_.num_documents(); }

@@ -18,7 +18,7 @@ struct TokenizeReport {
 };
 
 // Encodes every document of `documents_path` in order, each followed by the end-of-text token
-// ("<|endoftext|>" where the vocabulary has it, else the tokenizer's end of sequence), into the shard
+// ("<|endoftext|>" if the vocabulary has it, else the tokenizer's end of sequence), into the shard
 // `prefix`.bin/.idx. Text that looks like a special token is ordinary text. The shard is the same for any
 // number of threads, and memory is bounded by one batch of documents.
 //
