@@ -27,14 +27,14 @@ class BatchSource {
  public:
   virtual ~BatchSource() = default;
 
-  // Replaces `batch` by the next num_tokens tokens; fewer at the end of a pass, none behind it. Reuses the
+  // Replaces `batch` by the next num_tokens tokens; fewer at the end of a pass, none after it. Reuses the
   // batch's memory.
   virtual Status Next(size_t num_tokens, PackedBatch& batch) = 0;
   // Back to the first token.
   virtual void Rewind() = 0;
   // The place, as a checkpoint keeps it.
   virtual Json State() const = 0;
-  // Goes to a place. An error if it is not of this data.
+  // Goes to a place. An error, which says what differs, if it is not of this data.
   virtual Status Restore(const Json& state) = 0;
 };
 

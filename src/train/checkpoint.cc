@@ -25,7 +25,10 @@ constexpr const char* kOptimizerFile = "optimizer.safetensors";
 constexpr const char* kPrefix = "checkpoint-";
 constexpr const char* kTemporarySuffix = ".tmp";  // being written
 constexpr const char* kDoomedSuffix = ".old";     // being removed
-constexpr const char* kNumSteps = "num_steps";    // in the metadata of optimizer.safetensors
+// Of the tokenizer's files, those that say what a token id stands for.
+constexpr std::string_view kTokenFiles[] = {"tokenizer.json", "vocab.json", "merges.txt",
+                                            "added_tokens.json"};
+constexpr const char* kNumSteps = "num_steps";  // in the metadata of optimizer.safetensors
 
 std::string HashText(std::span<const std::byte> bytes) {
   return fmt::format("{:016x}", Hash64(bytes));
@@ -99,6 +102,7 @@ Json StateToJson(const TrainerState& state, Json files) {
     json["best_validation_step"] = state.best_validation_step;
   }
   json["loader"] = state.loader;
+  if (!state.validation.is_null()) json["validation"] = state.validation;
   json["options"] = state.options;
   json["files"] = std::move(files);
   // Last, over the text of all that stands before it.
@@ -134,6 +138,7 @@ Result<TrainerState> StateFromJson(Json json, const std::string& origin) {
     if (!json.contains(key)) return corrupt(fmt::format("\"{}\" is missing", key));
   }
   state.loader = json["loader"];
+  if (const auto found = json.find("validation"); found != json.end()) state.validation = *found;
   state.options = json["options"];
   return state;
 }
@@ -295,6 +300,27 @@ Status CheckSameModel(const fs::path& checkpoint, const ModelConfig& config) {
                                before, value.dump());
   }
   return InvalidArgument("{}: the checkpoint is of another model: {}", origin, differences);
+}
+
+Status CheckSameTokenizer(const fs::path& checkpoint, std::span<const fs::path> tokenizer_files) {
+  for (const fs::path& path : tokenizer_files) {
+    const fs::path name = path.filename();
+    if (std::ranges::find(kTokenFiles, name.string()) == std::end(kTokenFiles)) continue;
+    std::error_code ignored;
+    if (!fs::exists(checkpoint / name, ignored)) continue;
+    QWEN25_TRY(const std::string now, ReadFile(path));
+    QWEN25_TRY(const std::string then, ReadFile(checkpoint / name));
+    if (now == then) continue;
+    // Written anew, with other white space, it says the same.
+    const Result<Json> now_json = ParseJson(now, path.string()), then_json = ParseJson(then, name.string());
+    if (now_json.ok() && then_json.ok() && *now_json == *then_json) continue;
+    return InvalidArgument(
+        "{} is not the tokenizer that the run began with, whose copy is {}: the ids in its shards would mean "
+        "other "
+        "text; give that tokenizer",
+        path.string(), (checkpoint / name).string());
+  }
+  return {};
 }
 
 }  // namespace qwen25

@@ -34,8 +34,9 @@ struct TrainerState {
   uint64_t plan_revision = 0;  // how often a time budget's plan was made
   double best_validation_loss = std::numeric_limits<double>::infinity();
   uint64_t best_validation_step = 0;
-  Json loader;   // the place in the data, as the loader wrote it
-  Json options;  // ResultOptions(): what decides the numbers
+  Json loader;      // the place in the data, as the loader wrote it
+  Json validation;  // the same of the validation data, by which other data is told; null without
+  Json options;     // ResultOptions(): what decides the numbers
 };
 
 // The checkpoints of one run.
@@ -51,8 +52,8 @@ class CheckpointStore {
   // Removes what earlier processes were writing or removing when they died. Save() does it, too.
   Status RemoveLeftovers() const;
 
-  // The folder that `latest` names, or, where that file is missing or names none, the newest checkpoint;
-  // nothing where there is none.
+  // The folder that `latest` names, or, if that file is missing or names none, the newest checkpoint; nothing
+  // if there is none.
   Result<std::optional<std::filesystem::path>> Latest() const;
 
   // Steps of the complete checkpoints, ascending.
@@ -73,5 +74,11 @@ Status ReadOptimizerState(const std::filesystem::path& checkpoint, Optimizer& op
 
 // `config` against the checkpoint's config.json: the error names what differs, with both values.
 Status CheckSameModel(const std::filesystem::path& checkpoint, const ModelConfig& config);
+
+// The tokenizer's files against their copies in the checkpoint: token ids must keep their meaning. Files that
+// one side does not have, and those that give ids no meaning (chat templates, settings of generation), do not
+// matter.
+Status CheckSameTokenizer(const std::filesystem::path& checkpoint,
+                          std::span<const std::filesystem::path> tokenizer_files);
 
 }  // namespace qwen25

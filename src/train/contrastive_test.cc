@@ -175,7 +175,7 @@ TEST(Contrastive, OptionsThatDoNotFitAreRefused) {
   options = ContrastiveOptions(directory);
   options.temperature = 0;
   EXPECT_ERROR_CONTAINS(options.Validate(), "objective.temperature is 0");
-  EXPECT_ERROR_CONTAINS(SetOption("objective.kind", "masked", options), "no objective");
+  EXPECT_ERROR_CONTAINS(SetOption("objective.kind", "masked", options), "is not an objective");
 }
 
 }  // namespace

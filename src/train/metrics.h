@@ -22,7 +22,7 @@ struct StepMetrics {
   double learning_rate = 0;      // of AdamW
   double gradient_norm = 0;      // before clipping
   double tokens_per_second = 0;  // of this step
-  double flop_utilization = 0;   // share of the measured matrix-product rate; 0 where it was not measured
+  double flop_utilization = 0;   // share of the measured matrix-product rate; 0 if it was not measured
   double seconds = 0;            // spent training since the start of the run
 };
 
@@ -37,7 +37,7 @@ struct ValidationMetrics {
   uint64_t validation_tokens = 0;  // predicted in this pass
   uint64_t validation_bytes = 0;   // of text that they stand for; 0: not known
   double loss = 0;                 // mean over them, in nats
-  double bits_per_byte = std::numeric_limits<double>::quiet_NaN();  // NaN where token lengths are not known
+  double bits_per_byte = std::numeric_limits<double>::quiet_NaN();  // NaN if token lengths are not known
 };
 
 struct MetricsHistory {
@@ -52,7 +52,7 @@ Result<MetricsHistory> ReadMetrics(const std::filesystem::path& metrics_jsonl);
 // Writes both kinds of file. Append() allocates nothing in a steady state.
 class MetricsWriter {
  public:
-  // `directory`/metrics.jsonl and `directory`/tensorboard/. Records of steps behind `last_step` (those that a
+  // `directory`/metrics.jsonl and `directory`/tensorboard/. Records of steps after `last_step` (those that a
   // resumed run will compute again) are removed first; last_step 0 starts afresh.
   static Result<MetricsWriter> Open(const std::filesystem::path& directory, uint64_t last_step);
 

@@ -13,7 +13,7 @@ namespace qwen25 {
 
 // Turns X = U S V^T into about U V^T: singular values end between about 0.7 and 1.2. Five steps
 //   X = X (a I + b G + c G^2),  G = X^T X,
-// (with X X^T from the left where that is smaller), from X of unit Frobenius norm. (a, b, c) =
+// (with X X^T from the left if that is smaller), from X of unit Frobenius norm. (a, b, c) =
 // (3.4445, -4.7750, 2.0315) are those of Jordan et al. (2024), chosen to lift small singular values fast.
 //
 // The steps run on G alone: all polynomials of G commute and are symmetric, so with P = a I + b G + c G^2 a

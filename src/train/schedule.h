@@ -27,7 +27,7 @@ struct ScheduleOptions {
   Status Validate() const;
 };
 
-// The factor on the peak learning rate for `step` (counted from 0) of a run of `total_steps`. Steps behind
+// The factor on the peak learning rate for `step` (counted from 0) of a run of `total_steps`. Steps after
 // the end keep the last value. kConstant ignores total_steps.
 double ScheduleFactor(const ScheduleOptions& options, uint64_t step, uint64_t total_steps);
 

@@ -65,8 +65,8 @@ class ValidationShards : public BatchSource {
     return {};
   }
   void Rewind() override { batches_.Reset(); }
-  Json State() const override { return {}; }
-  Status Restore(const Json&) override { return {}; }
+  Json State() const override { return batches_.State(); }
+  Status Restore(const Json& state) override { return batches_.CheckState(state); }
 
  private:
   ValidationBatches batches_;

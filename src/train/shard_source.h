@@ -15,7 +15,7 @@ namespace qwen25 {
 // lengths for bits per byte are for the caller to add, who knows the tokenizer.
 Result<TrainData> OpenTrainData(const TrainOptions& options, uint32_t vocab_size = 0);
 
-// The tokenizer's files in a model or tokenizer folder. kNotFound where there are none.
+// The tokenizer's files in a model or tokenizer folder. kNotFound if there are none.
 Result<std::vector<std::filesystem::path>> TokenizerFilesIn(const std::filesystem::path& folder);
 
 }  // namespace qwen25

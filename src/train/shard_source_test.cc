@@ -143,12 +143,116 @@ TEST_F(ShardSourceTest, MissingAndForeignDataIsNamed) {
   EXPECT_EQ(OpenTrainData(options)->tokenizer_files.size(), 1u);
 }
 
+// Every token becomes another one; no count changes.
+void ChangeTokens(const std::string& prefix) {
+  ASSERT_OK_AND_ASSIGN(std::string bin, ReadFile(prefix + ".bin"));
+  for (size_t i = 0; i < bin.size(); i += 2) bin[i] = static_cast<char>((bin[i] + 1) % int{kTinyVocabulary});
+  ASSERT_OK(WriteFileAtomically(prefix + ".bin", bin));
+  std::filesystem::remove(prefix + ".sum");  // as if another program had written the shard
+}
+
 TEST_F(ShardSourceTest, ARunDoesNotResumeOnOtherData) {
   TrainOptions options = options_;
   ASSERT_OK(Run(options, 1, 2));
-  WriteShard(options.train_data[0], 3, 150);
   options.resume = true;
-  EXPECT_FALSE(Run(options, 1).ok());
+  const TrainOptions good = options;
+  ChangeTokens(options.train_data[0]);
+  EXPECT_ERROR_CONTAINS(
+      Run(options, 1), "train is not the shard that the run has read in this place: its tokens or documents");
+  WriteShard(options.train_data[0], 3, 150);
+  EXPECT_ERROR_CONTAINS(Run(options, 1), "num_documents is 200, here it is 150");
+  WriteShard(options.train_data[0], 1, 200);
+  // The same content under another name, and without a .sum, is the same data.
+  for (const char* extension : {".bin", ".idx"}) {
+    std::filesystem::copy(options.train_data[0] + extension, directory_ / "copy" + extension);
+  }
+  options.train_data = {directory_ / "copy"};
+  ASSERT_OK(Run(options, 1, 4));
+  ChangeTokens(options.validation_data[0]);
+  EXPECT_ERROR_CONTAINS(Run(good, 1), "the validation data: ");
+  WriteShard(options.validation_data[0], 2, 20);
+  ASSERT_OK(Run(good, 1));
+}
+
+TEST_F(ShardSourceTest, ARunDoesNotResumeOnShardsInAnotherOrderOrOtherPartsOfABlend) {
+  for (const bool blend : {false, true}) {
+    TrainOptions options = options_;
+    options.output = directory_ / (blend ? "blend" : "corpus");
+    options.train_data = {directory_ / "a", directory_ / "b"};
+    // Of one size each, so that no count tells them apart.
+    WriteShard(options.train_data[0], 11, 50);
+    std::filesystem::copy(options.train_data[0] + ".idx", options.train_data[1] + ".idx",
+                          std::filesystem::copy_options::overwrite_existing);
+    std::filesystem::copy(options.train_data[0] + ".bin", options.train_data[1] + ".bin",
+                          std::filesystem::copy_options::overwrite_existing);
+    ChangeTokens(options.train_data[1]);
+    if (blend) options.train_weights = {1, 1};
+    ASSERT_OK(Run(options, 1, 2));
+    options.resume = true;
+    TrainOptions changed = options;
+    std::swap(changed.train_data[0], changed.train_data[1]);
+    EXPECT_ERROR_CONTAINS(Run(changed, 1), "is not the shard that the run has read in this place");
+    ASSERT_OK(Run(options, 1, 3));
+    ChangeTokens(options.train_data[1]);
+    EXPECT_ERROR_CONTAINS(Run(options, 1), "b is not the shard that the run has read in this place");
+  }
+}
+
+TEST_F(ShardSourceTest, ARunDoesNotResumeWithAnotherLossMask) {
+  const std::string mask = options_.train_data[0] + ".loss_mask";
+  const auto write_mask = [&](int32_t every) {
+    ASSERT_OK_AND_ASSIGN(const IndexedDataset shard, IndexedDataset::Open(options_.train_data[0]));
+    ASSERT_OK_AND_ASSIGN(IndexedDatasetWriter writer, IndexedDatasetWriter::Create(mask, 2));
+    for (uint64_t i = 0; i < shard.num_documents(); ++i) {
+      std::vector<int32_t> marks(shard.DocumentLength(i));
+      for (size_t t = 0; t < marks.size(); ++t) marks[t] = static_cast<int32_t>(t) % every == 0;
+      ASSERT_OK(writer.AddDocument(marks));
+    }
+    ASSERT_OK(writer.Finish());
+  };
+  write_mask(2);
+  TrainOptions options = options_;
+  ASSERT_OK(Run(options, 1, 2));
+  options.resume = true;
+  write_mask(3);
+  EXPECT_ERROR_CONTAINS(Run(options, 1), "train.loss_mask is not the shard that the run has read");
+  write_mask(2);
+  ASSERT_OK(Run(options, 1, 3));
+}
+
+TEST_F(ShardSourceTest, ADamagedShardIsNotTrainedOn) {
+  std::string bin = *ReadFile(options_.train_data[0] + ".bin");
+  bin[bin.size() / 2] ^= 1;
+  ASSERT_OK(WriteFileAtomically(options_.train_data[0] + ".bin", bin));
+  EXPECT_ERROR_CONTAINS(OpenTrainData(options_), "train.sum says");
+  std::filesystem::remove(options_.train_data[0] + ".sum");
+  EXPECT_OK(OpenTrainData(options_));
+}
+
+TEST_F(ShardSourceTest, ARunOfBeforeThereWereSumsGoesOn) {
+  TrainOptions options = options_;
+  ASSERT_OK(Run(options, 1, 2));
+  ASSERT_OK_AND_ASSIGN(const TrainData data, OpenTrainData(options));
+  Json state = data.train->State();
+  state.erase("shards");
+  EXPECT_OK(data.train->Restore(state));
+  EXPECT_OK(data.validation->Restore(Json()));
+  EXPECT_OK(data.validation->Restore(data.validation->State()));
+}
+
+TEST_F(ShardSourceTest, ARunDoesNotResumeWithAnotherTokenizer) {
+  TrainOptions options = options_;
+  options.tokenizer = directory_.path();
+  ASSERT_OK(WriteFileAtomically(directory_ / "tokenizer.json", R"({"model": {"a": 0, "b": 1}})"));
+  ASSERT_OK(WriteFileAtomically(directory_ / "chat_template.jinja", "{{ messages }}"));
+  ASSERT_OK(Run(options, 1, 2));
+  options.resume = true;
+  ASSERT_OK(WriteFileAtomically(directory_ / "tokenizer.json", R"({"model": {"a": 1, "b": 0}})"));
+  EXPECT_ERROR_CONTAINS(Run(options, 1), "tokenizer.json is not the tokenizer that the run began with");
+  // Other white space and another template change no token.
+  ASSERT_OK(WriteFileAtomically(directory_ / "tokenizer.json", R"({ "model": { "a": 0, "b": 1 } })"));
+  ASSERT_OK(WriteFileAtomically(directory_ / "chat_template.jinja", "{{ bos }}{{ messages }}"));
+  ASSERT_OK(Run(options, 1, 3));
 }
 
 }  // namespace

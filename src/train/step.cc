@@ -16,6 +16,17 @@ Status CheckTokens(const PackedBatch& batch, const Model& model, const char* wha
   return {};
 }
 
+std::string DescribeNotFinite(const ParameterSet& parameters, const Gradients* gradients) {
+  if (const auto found = FindNotFinite(parameters, parameters.weights())) {
+    return fmt::format("; {} holds {} at element {}", found->name, found->value, found->element);
+  }
+  if (gradients == nullptr) return {};
+  const auto found = FindNotFinite(parameters, gradients->values());
+  if (!found) return {};
+  return fmt::format("; the gradient of {} holds {} at element {}", found->name, found->value,
+                     found->element);
+}
+
 TrainingStep::TrainingStep(const TrainOptions& options, const Model& model,
                            const TrainingObjective& objective, const Gradients& gradients,
                            TrainingWorkspace& workspace)

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "base/status.h"
@@ -27,6 +28,10 @@ struct TrainingWorkspace {
 
 // kInvalidArgument if a token of `batch` is not below the vocabulary's size; `what` data it is of.
 Status CheckTokens(const PackedBatch& batch, const Model& model, const char* what);
+
+// For messages: the first number that is not finite among the model's weights, or else their gradients (which
+// may be null), as "; model.norm.weight holds nan at element 0". Empty if there is none.
+std::string DescribeNotFinite(const ParameterSet& parameters, const Gradients* gradients);
 
 class TrainingStep {
  public:

@@ -253,7 +253,7 @@ std::string_view ObjectiveName(Objective objective) {
 Result<Objective> ParseObjective(std::string_view name) {
   const auto found = std::ranges::find(kObjectives, name, &std::pair<Objective, std::string_view>::second);
   if (found != std::end(kObjectives)) return found->first;
-  return InvalidArgument("\"{}\" is no objective; there are next-token and contrastive", name);
+  return InvalidArgument("\"{}\" is not an objective; there are next-token and contrastive", name);
 }
 
 Status TrainOptions::Validate() const {

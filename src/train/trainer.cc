@@ -1,5 +1,6 @@
 #include "train/trainer.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -33,10 +34,11 @@ Result<ModelConfig> ResolveConfig(const TrainOptions& options) {
     QWEN25_TRY(config.routing, RoutingPolicy::Parse(options.routing));
   }
   QWEN25_RETURN_IF_ERROR(config.Validate("model options"));
-  if (options.sequence_length > config.max_position_embeddings) {
+  if (options.sequence_length > config.MaxContext()) {
     return InvalidArgument(
-        "batch.sequence_length is {}, but the model has {} positions (max_position_embeddings)",
-        options.sequence_length, config.max_position_embeddings);
+        "batch.sequence_length is {}, but the model has {} positions (max_position_embeddings, stretched by "
+        "rope_scaling)",
+        options.sequence_length, config.MaxContext());
   }
   return config;
 }
@@ -118,6 +120,13 @@ Status Trainer::Resume(const fs::path& checkpoint, TrainerState state) {
   if (Status status = data_.train->Restore(state_.loader); !status.ok()) {
     return Status(status.code(), fmt::format("{}: {}", checkpoint.string(), status.message()));
   }
+  if (data_.validation != nullptr && !state_.validation.is_null()) {
+    if (Status status = data_.validation->Restore(state_.validation); !status.ok()) {
+      return Status(status.code(),
+                    fmt::format("{}: the validation data: {}", checkpoint.string(), status.message()));
+    }
+  }
+  QWEN25_RETURN_IF_ERROR(CheckSameTokenizer(checkpoint, data_.tokenizer_files));
   plan_.Restore(state_.step, state_.planned_steps, state_.plan_revision);
   seconds_before_session_ = state_.seconds;
   saved_step_ = state_.step;
@@ -136,9 +145,11 @@ Result<StepMetrics> Trainer::Step() {
   const double gradient_norm = optimizer_.GradientNorm();
   if (!std::isfinite(loss) || !std::isfinite(gradient_norm)) {
     return InvalidArgument(
-        "step {}: the loss is {} and the gradient norm {}, so training has diverged; the newest checkpoint "
-        "is of step {}. Lower optimizer.learning_rate, lengthen schedule.warmup_steps, or clip harder",
-        state_.step + 1, std::abs(loss), gradient_norm, saved_step_.value_or(0));
+        "step {}: the loss is {} and the gradient norm {}, so training has diverged{}; the newest "
+        "checkpoint is of step {}. Lower optimizer.learning_rate, lengthen schedule.warmup_steps, or clip "
+        "harder",
+        state_.step + 1, std::abs(loss), gradient_norm,
+        DescribeNotFinite(model_.parameter_set(), &gradients_), saved_step_.value_or(0));
   }
   // While a time budget's length is not known yet, the schedule stands at its start.
   const uint64_t total = plan_.total_steps() > 0 ? plan_.total_steps() : std::numeric_limits<uint64_t>::max();
@@ -172,12 +183,29 @@ Result<ValidationMetrics> Trainer::Validate() {
   return metrics;
 }
 
+Status Trainer::CheckFinite() const {
+  std::string what = DescribeNotFinite(model_.parameter_set(), nullptr);
+  for (const OptimizerTensor& tensor : optimizer_.state()) {
+    if (!what.empty()) break;
+    if (!std::ranges::all_of(tensor.values, [](float value) { return std::isfinite(value); })) {
+      what = fmt::format("; the optimiser's {} holds a number that is not finite", tensor.name);
+    }
+  }
+  if (what.empty()) return {};
+  return InvalidArgument(
+      "step {}: training has diverged{}; nothing was written, and the newest checkpoint is of step {}. Lower "
+      "optimizer.learning_rate, lengthen schedule.warmup_steps, or clip harder",
+      state_.step, what, saved_step_.value_or(0));
+}
+
 Status Trainer::SaveCheckpoint() {
   if (saved_step_ == state_.step) return {};
+  QWEN25_RETURN_IF_ERROR(CheckFinite());
   QWEN25_RETURN_IF_ERROR(metrics_->Sync());
   state_.planned_steps = plan_.total_steps();
   state_.plan_revision = plan_.revision();
   state_.loader = data_.train->State();
+  state_.validation = data_.validation != nullptr ? data_.validation->State() : Json();
   state_.options = ResultOptions(options_);
   QWEN25_RETURN_IF_ERROR(
       checkpoints_.Save(model_, optimizer_, state_, data_.tokenizer_files, options_.keep_checkpoints));

@@ -49,8 +49,8 @@ struct TrainSummary {
 // computes what the uninterrupted one would have.
 class Trainer {
  public:
-  // Checks the options, builds or loads the model, and where options.resume is set and the output folder
-  // holds a checkpoint, goes on from it. A folder with checkpoints and no `resume` is refused, so that no run
+  // Checks the options, builds or loads the model, and if options.resume is set and the output folder holds a
+  // checkpoint, goes on from it. A folder with checkpoints and no `resume` is refused, so that no run
   // is overwritten by accident. `threads` must outlive the trainer.
   static Result<std::unique_ptr<Trainer>> Create(const TrainOptions& options, TrainData data,
                                                  ThreadPool& threads);
@@ -72,7 +72,7 @@ class Trainer {
   const TrainerState& state() const { return state_; }
   // Steps that the run will take as far as is known; 0: not known yet (a budget of minutes, at its start).
   uint64_t planned_steps() const { return plan_.total_steps(); }
-  // Floating-point operations per second of a large matrix product on this machine; 0 where not measured.
+  // Floating-point operations per second of a large matrix product on this machine; 0 if not measured.
   double peak_flops() const { return peak_flops_; }
   // Most bytes that activations ever took, and bytes of weights, gradients and optimiser state.
   size_t peak_activation_bytes() const { return workspace_.tensors.peak_bytes(); }
@@ -83,6 +83,9 @@ class Trainer {
 
   Status Resume(const std::filesystem::path& checkpoint, TrainerState state);
   Result<ValidationMetrics> ValidateAndReport(const TrainCallbacks& callbacks);
+  // An error that names the tensor if a weight, or a number of the optimiser's, is not finite: nothing could
+  // go on from a checkpoint that holds one.
+  Status CheckFinite() const;
   Status SaveFinalModel(const std::filesystem::path& folder) const;
 
   const TrainOptions options_;

@@ -253,8 +253,108 @@ TEST(TrainerTest, ADivergedRunStopsAndNamesItsStep) {
   trainer->model().norm.data[0] = std::numeric_limits<float>::quiet_NaN();
   const Result<TrainSummary> result = trainer->Run();
   EXPECT_ERROR_CONTAINS(result, "step 2: the loss is nan");
+  EXPECT_ERROR_CONTAINS(result, "model.norm.weight holds nan at element 0");
   EXPECT_ERROR_CONTAINS(result, "the newest checkpoint is of step 1");
   EXPECT_EQ(CheckpointStore(options.output).Steps()->back(), 1u);
+}
+
+// The last step may overflow without any loss that shows it.
+TEST(TrainerTest, AModelThatIsNotFiniteIsNotWritten) {
+  TemporaryDirectory directory;
+  TrainOptions options = TinyOptions(directory);
+  options.checkpoint_every = 2;
+  options.max_steps = 3;
+  ThreadPool threads(2);
+  TrainData data = TinyData();
+  data.validation.reset();
+  ASSERT_OK_AND_ASSIGN(const auto trainer, Trainer::Create(options, std::move(data), threads));
+  TrainCallbacks callbacks;
+  callbacks.on_step = [&](const StepMetrics& metrics) {
+    if (metrics.step < 3) return;
+    trainer->model().layers[1].down_proj.data[7] = -std::numeric_limits<float>::infinity();
+  };
+  const Result<TrainSummary> result = trainer->Run(callbacks);
+  EXPECT_ERROR_CONTAINS(
+      result, "step 3: training has diverged; model.layers.1.mlp.down_proj.weight holds -inf at element 7");
+  EXPECT_ERROR_CONTAINS(result, "the newest checkpoint is of step 2");
+  EXPECT_EQ(*CheckpointStore(options.output).Steps(), std::vector<uint64_t>{2});
+  EXPECT_FALSE(std::filesystem::exists(options.output + "/model"));
+}
+
+TEST(TrainerTest, ALearningRateThatOverflowsIsAnError) {
+  TemporaryDirectory directory;
+  TrainOptions options = TinyOptions(directory);
+  options.schedule.warmup_steps = 0;
+  options.optimizer.learning_rate = 1e38;
+  options.max_steps = 1;
+  ThreadPool threads(2);
+  TrainData data = TinyData();
+  data.validation.reset();
+  ASSERT_OK_AND_ASSIGN(const auto trainer, Trainer::Create(options, std::move(data), threads));
+  EXPECT_ERROR_CONTAINS(trainer->Run(), "step 1: training has diverged; model.");
+  EXPECT_FALSE(std::filesystem::exists(options.output + "/model"));
+}
+
+// As deep as a model may be, with every layer's records on the tape at once.
+TEST(TrainerTest, TheDeepestModelNeedsNoRecomputation) {
+  TemporaryDirectory directory;
+  TrainOptions options = TinyOptions(directory);
+  ModelConfig config = TinyModel();
+  config.num_hidden_layers = 256;
+  config.hidden_size = config.intermediate_size = 16;
+  config.num_attention_heads = config.num_key_value_heads = 2;
+  ASSERT_OK(WriteFileAtomically(options.config, config.ToJson().dump()));
+  ThreadPool threads(1);
+  std::vector<double> losses;
+  for (const bool recompute : {false, true}) {
+    options.recompute = recompute;
+    options.output = directory / (recompute ? "recompute" : "kept");
+    ASSERT_OK_AND_ASSIGN(const auto trainer, Trainer::Create(options, TinyData(), threads));
+    for (int i = 0; i < 2; ++i) {
+      ASSERT_OK_AND_ASSIGN(const StepMetrics metrics, trainer->Step());
+      losses.push_back(metrics.loss);
+    }
+  }
+  EXPECT_EQ(losses[1], losses[3]);
+}
+
+TEST(TrainerTest, AContextThatYarnStretchesMayBeTrained) {
+  TemporaryDirectory directory;
+  TrainOptions options = TinyOptions(directory);
+  ModelConfig config = TinyModel();
+  config.rope_scaling = RopeScaling{.type = "yarn", .factor = 4, .original_max_position_embeddings = 128};
+  ASSERT_OK(WriteFileAtomically(options.config, config.ToJson().dump()));
+  options.sequence_length = options.tokens_per_step = options.micro_batch_tokens = 512;
+  ThreadPool threads(2);
+  ASSERT_OK_AND_ASSIGN(const auto trainer, Trainer::Create(options, TinyData(), threads));
+  ASSERT_OK(trainer->Step());
+  options.sequence_length = options.tokens_per_step = options.micro_batch_tokens = 513;
+  options.output = directory / "longer";
+  EXPECT_ERROR_CONTAINS(Trainer::Create(options, TinyData(), threads), "but the model has 512 positions");
+}
+
+TEST(TrainerTest, WhatAKilledProcessLeftGoesWithTheNextStart) {
+  TemporaryDirectory directory;
+  TrainOptions options = TinyOptions(directory);
+  ASSERT_OK(RunOnce(options, 1, 3));
+  const std::filesystem::path run = options.output;
+  // No process has such a number.
+  const std::filesystem::path leftovers[] = {run / "latest.tmp.2147483647.0",
+                                             run / "loss.svg.tmp.2147483647.1", run / "checkpoint-4.tmp",
+                                             run / "checkpoint-1.old"};
+  for (const auto& path : leftovers) {
+    if (path.string().find(".tmp.") != std::string::npos) {
+      ASSERT_OK(WriteFileAtomically(path.string() + "x", ""));
+      std::filesystem::rename(path.string() + "x", path);
+    } else {
+      std::filesystem::create_directories(path);
+      ASSERT_OK(WriteFileAtomically(path / "model.safetensors", "half"));
+    }
+  }
+  options.resume = true;
+  ThreadPool threads(1);
+  ASSERT_OK(Trainer::Create(options, TinyData(), threads));
+  for (const auto& path : leftovers) EXPECT_FALSE(std::filesystem::exists(path)) << path;
 }
 
 TEST(TrainerTest, WrongInputIsRefusedBeforeAnythingRuns) {

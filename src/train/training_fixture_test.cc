@@ -49,6 +49,31 @@ std::vector<T> Values(const SafetensorsReader& file, const std::string& name) {
   return values;
 }
 
+// The options that the recipe of a fixture states, for batches of num_tokens tokens.
+TrainOptions OptionsOf(const Json& recipe, const std::string& folder, uint32_t num_tokens,
+                       const TemporaryDirectory& directory) {
+  TrainOptions options = TinyOptions(directory);
+  options.config.clear();
+  options.initial = folder;
+  // The whole batch is one micro-batch; the source cuts it into its own sequences, which the 128 positions
+  // hold.
+  options.tokens_per_step = options.micro_batch_tokens = num_tokens;
+  options.sequence_length = num_tokens / 3;
+  options.max_steps = recipe["steps"];
+  options.optimizer.kind = ParseOptimizerKind(recipe["optimizer"].get<std::string>()).value();
+  options.optimizer.learning_rate = recipe["learning_rate"];
+  options.optimizer.muon_learning_rate = recipe.value("muon_learning_rate", 0.0);
+  options.optimizer.beta1 = recipe["beta1"];
+  options.optimizer.beta2 = recipe["beta2"];
+  options.optimizer.epsilon = recipe["epsilon"];
+  options.optimizer.weight_decay = recipe["weight_decay"];
+  options.optimizer.clip_norm = recipe["clip_norm"];
+  options.schedule = {.kind = ScheduleKind::kCosine,
+                      .warmup_steps = recipe["warmup_steps"],
+                      .min_ratio = recipe["min_ratio"]};
+  return options;
+}
+
 class TrainingFixtureTest : public ::testing::TestWithParam<const char*> {};
 
 TEST_P(TrainingFixtureTest, AHundredStepsFollowPyTorch) {
@@ -62,29 +87,10 @@ TEST_P(TrainingFixtureTest, AHundredStepsFollowPyTorch) {
                            factors = Values<float>(expected, "learning_rate_factors");
 
   TemporaryDirectory directory;
-  TrainOptions options = TinyOptions(directory);
-  options.config.clear();
-  options.initial = folder;
-  // The whole batch is one micro-batch; the source cuts it into its own sequences, which the 128 positions
-  // hold.
-  options.tokens_per_step = options.micro_batch_tokens = static_cast<uint32_t>(starts.back());
-  options.sequence_length = static_cast<uint32_t>(starts.back()) / 3;
-  options.max_steps = recipe["steps"];
-  ASSERT_OK_AND_ASSIGN(options.optimizer.kind, ParseOptimizerKind(recipe["optimizer"].get<std::string>()));
-  options.optimizer.learning_rate = recipe["learning_rate"];
-  options.optimizer.muon_learning_rate = recipe.value("muon_learning_rate", 0.0);
-  options.optimizer.beta1 = recipe["beta1"];
-  options.optimizer.beta2 = recipe["beta2"];
-  options.optimizer.epsilon = recipe["epsilon"];
-  options.optimizer.weight_decay = recipe["weight_decay"];
-  options.optimizer.clip_norm = recipe["clip_norm"];
-  options.schedule = {.kind = ScheduleKind::kCosine,
-                      .warmup_steps = recipe["warmup_steps"],
-                      .min_ratio = recipe["min_ratio"]};
+  const TrainOptions options = OptionsOf(recipe, folder, static_cast<uint32_t>(starts.back()), directory);
   TrainData data;
   data.train = std::make_unique<FixtureSource>(Values<int32_t>(expected, "batches"), starts);
   ThreadPool threads(2);
-  // them.
   ASSERT_OK_AND_ASSIGN(const auto trainer, Trainer::Create(options, std::move(data), threads));
 
   double worst_loss = 0, worst_norm = 0;

@@ -41,7 +41,8 @@ Result<ValidationMetrics> Validation::Run(BatchSource& source, std::span<const u
     metrics.bits_per_byte = sum / std::numbers::ln2 / static_cast<double>(metrics.validation_bytes);
   }
   if (!std::isfinite(metrics.loss)) {
-    return InvalidArgument("step {}: the validation loss is {}", step, metrics.loss);
+    return InvalidArgument("step {}: the validation loss is {}{}", step, std::abs(metrics.loss),
+                           DescribeNotFinite(model_.parameter_set(), nullptr));
   }
   return metrics;
 }

@@ -16,7 +16,7 @@
 namespace qwen25 {
 namespace {
 
-// One pair in this many is held out, and no more than so many.
+// One pair of 20 is held out, and no more than 1024 pairs.
 constexpr size_t kHoldOutEvery = 20;
 constexpr size_t kMaxHeldOut = 1024;
 
@@ -169,7 +169,7 @@ Status TrainEmbeddings(const EmbedTrainingFlags& flags) {
   if (!summary.ok()) return summary.status();
   QWEN25_RETURN_IF_ERROR(WriteRunReport(options.output, RunReportExtras{}));
   if (summary->stopped) {
-    return Cancelled("stopped behind step {}; its checkpoint is {}; the same command with --resume goes on",
+    return Cancelled("stopped after step {}; its checkpoint is {}; the same command with --resume goes on",
                      summary->steps, summary->checkpoint.string());
   }
   fmt::print("{} steps, {} tokens in {:.0f} s", summary->steps, summary->tokens, summary->seconds);

@@ -139,7 +139,7 @@ void AddEmbedVerb(CLI::App& app, RunVerb& run) {
   verb->add_option("-f,--file", flags->file,
                    "A text, a .jsonl with a \"text\" per line, or - for standard input");
   verb->add_flag("--lines", flags->lines, "Every line of the file is a text");
-  verb->add_flag("--query", flags->query, "Embed as questions, where the embedder makes a difference");
+  verb->add_flag("--query", flags->query, "Embed as questions, if the embedder tells them from passages");
   verb->add_flag("--similarity", flags->similarity, "Print the cosines between all texts instead");
   verb->add_flag("--text", flags->text, "Put each text beside its vector");
   verb->add_option("-o,--output", flags->output, "A .npy file, or any other for JSON lines");

@@ -80,13 +80,13 @@ Status RunTrain(const TrainFlags& flags) {
       "{} parameters; weights, gradients and optimizer take {}; matrix products run at {:.0f} GFLOP/s\n",
       FormatCount(static_cast<double>(config.NumParameters())),
       FormatBytes(static_cast<double>(trainer->state_bytes())), trainer->peak_flops() / 1e9);
-  if (trainer->state().step > 0) fmt::print(stderr, "resuming behind step {}\n", trainer->state().step);
+  if (trainer->state().step > 0) fmt::print(stderr, "resuming after step {}\n", trainer->state().step);
 
   Result<TrainSummary> summary = RunWithProgress(*trainer);
   if (!summary.ok()) return summary.status();
   QWEN25_RETURN_IF_ERROR(WriteRunReport(options.output, RunReportExtras{}));
   if (summary->stopped) {
-    return Cancelled("stopped behind step {}; its checkpoint is {}; the same command with --resume goes on",
+    return Cancelled("stopped after step {}; its checkpoint is {}; the same command with --resume goes on",
                      summary->steps, summary->checkpoint.string());
   }
   fmt::print("{} steps, {} tokens in {:.0f} s", summary->steps, summary->tokens, summary->seconds);
