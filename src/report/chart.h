@@ -17,7 +17,7 @@ struct ChartSeries {
   std::string name = {};  // in the legend; empty: not listed
   std::vector<ChartPoint> points = {};
   int color = 0;         // 0..3 of the palette
-  bool faint = false;    // a thin, pale line behind the others: raw data behind its average
+  bool faint = false;    // a thin, pale line under the others: raw data under its average
   bool markers = false;  // a dot per point, with its value on hover
 };
 

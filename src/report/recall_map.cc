@@ -11,7 +11,7 @@ namespace {
 
 constexpr double kLeft = 90, kTop = 48, kCell = 30, kRight = 20, kBottom = 44;
 
-// Green where all is recalled, red where nothing is.
+// Green if everything is recalled, red if nothing is.
 std::string Color(double accuracy) {
   constexpr double kRed[] = {190, 55, 55}, kGreen[] = {81, 205, 81};
   std::string color = "#";
