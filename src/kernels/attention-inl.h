@@ -137,6 +137,7 @@ constexpr bool kConverts = sizeof(Right) < sizeof(float);
 template <typename Right>
 constexpr size_t kStepsAhead = sizeof(Right) == 2 ? 20 : 40;
 
+// Long: the sums are in registers throughout, and a part of its own would spill them.
 template <bool kTransposed, size_t kRows, size_t kVecs, class Tag, typename Right>
 HWY_NOINLINE void MicroKernel(Tag tag, const Product<Right>& product, size_t row, size_t col) {
   using V = hn::Vec<Tag>;

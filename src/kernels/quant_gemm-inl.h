@@ -76,6 +76,7 @@ HWY_INLINE PrefetchShare SharePrefetch(const QuantTile& tile, size_t row, size_t
 }
 
 // Columns [col, col + kPassRows) of kRows rows of C from the panel's rows of the same numbers.
+// Long: the sums are in registers throughout, and a part of its own would spill them.
 template <int kBits, bool kMinimum, size_t kRows>
 HWY_NOINLINE void RunPass(const QuantTile& tile, size_t row, size_t col) {
   constexpr QuantCode kCode = {.bits = kBits, .has_minimum = kMinimum};

@@ -261,6 +261,7 @@ Json ModelConfig::ToJson() const {
   return json;
 }
 
+// Long: one rule after the other, in the order of the fields.
 Status ModelConfig::Validate(std::string_view origin) const {
   QWEN25_RETURN_IF_ERROR(CheckRange(origin, "vocab_size", vocab_size, 1, kMaxVocabulary));
   QWEN25_RETURN_IF_ERROR(CheckRange(origin, "hidden_size", hidden_size, 1, kMaxWidth));

@@ -176,6 +176,7 @@ TEST_F(GgufModelTest, OutputsKeepSixBitsAndOddRowsFindAFormat) {
 }
 
 // What a wrong file says: a change of the metadata or of the tensors, and a part of the message.
+// Long: a list of faults.
 TEST_F(GgufModelTest, SaysWhatIsWrong) {
   const ModelConfig config = SmallConfig();
   const auto with = [&](const std::function<void(GgufMetadata&)>& add,

@@ -160,6 +160,8 @@ std::vector<uint8_t> BpeEncoder::FindReachable(const TokenizerSpec& spec) const 
   return reachable;
 }
 
+// Long: passes over one batch, whose pieces and rows they all share; each pass waits for the memory that the
+// one before has asked for.
 void BpeEncoder::EncodeByteLevel(std::string_view text, Scratch& scratch, std::vector<int32_t>& ids) const {
   const char* readable_end = text.data() + text.size();
   Piece pieces[kBatch];

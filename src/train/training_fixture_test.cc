@@ -76,6 +76,7 @@ TrainOptions OptionsOf(const Json& recipe, const std::string& folder, uint32_t n
 
 class TrainingFixtureTest : public ::testing::TestWithParam<const char*> {};
 
+// Long: one run, compared with its record in every respect.
 TEST_P(TrainingFixtureTest, AHundredStepsFollowPyTorch) {
   const std::string folder = SourcePath("tests/reference/fixtures/training_") + GetParam();
   ASSERT_OK_AND_ASSIGN(const SafetensorsReader expected,

@@ -359,6 +359,7 @@ CLI::App* AddCommand(CLI::App& verb, const char* name, const char* what,
 
 }  // namespace
 
+// Long: one block for each command, flags and help texts only.
 void AddNoteCommands(CLI::App& verb, RunVerb& run) {
   {
     auto flags = std::make_shared<NoteFlags>();

@@ -150,6 +150,7 @@ std::string_view RoffEscapes::TakeDelimited(Cursor& cursor) {
   return rest.substr(1, end - 1);
 }
 
+// Long: one case for each escape of the language.
 void RoffEscapes::ExpandOne(char letter, Cursor& cursor, int depth, std::string& out) {
   switch (letter) {
     case 'f':

@@ -39,6 +39,7 @@ TEST(RoffSourceTest, ArgumentsAndExpressions) {
   EXPECT_EQ(EvaluateRoffExpression(""), 0);
 }
 
+// Long: a page and its text.
 TEST(RoffTest, ManPage) {
   EXPECT_EQ(RenderRoff(R"(.\" a comment
 .TH FROB 1 "May 2024" "frob 1.0"
@@ -169,6 +170,7 @@ T
 )");
 }
 
+// Long: a page and its text.
 TEST(RoffTest, MdocPage) {
   EXPECT_EQ(RenderRoff(R"(.Dd May 1, 2024
 .Dt FROB 8
