@@ -130,7 +130,7 @@ void Curator::TakeDocument(size_t source, PreparedDocument& prepared) {
   }
   for (size_t i = 0; i < kNumRepairs; ++i)
     if (prepared.repairs[i] > 0) report.repaired[i].Add(prepared.repairs[i]);
-  const bool validation = IsValidationDocument(prepared.document.id, options_.validation_fraction);
+  const bool validation = IsValidationDocument(prepared.fingerprint.document, options_.validation_fraction);
   (validation ? report.validation : report.train).Add(text.size());
   (validation ? report_.validation : report_.train).Add(text.size());
   kept_ += text.size();
@@ -264,8 +264,8 @@ Status CurateOptions::Validate() const {
   return {};
 }
 
-bool IsValidationDocument(std::string_view id, double validation_fraction) {
-  const uint64_t hash = Hash64(std::as_bytes(std::span(id)), kValidationSeed);
+bool IsValidationDocument(const Hash128& document, double validation_fraction) {
+  const uint64_t hash = Hash64(std::as_bytes(std::span(&document, 1)), kValidationSeed);
   return static_cast<double>(hash >> 11) * 0x1p-53 < validation_fraction;  // the hash as a number in [0, 1)
 }
 

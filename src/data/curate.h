@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/hash.h"
 #include "base/json.h"
 #include "base/status.h"
 #include "base/thread_pool.h"
@@ -77,17 +78,17 @@ using CurateCallback = std::function<bool(const CurateProgress&)>;
 // options.output, all three or none. The source that is furthest below its share of the text gives the next
 // batch, so the documents of all sources are mixed, and a source with little leaves its share to the others.
 //
-// A document is held out for validation by the hash of its id alone: adding documents moves none from one set
-// to the other. Deduplication comes before, so that no held-out paragraph of any length that counts there is
-// also trained on.
+// A document is held out for validation by its own text alone: whatever is added, removed or moved around it,
+// in its file or in others, it stays in its set. Deduplication comes before, so that no held-out paragraph of
+// any length that counts there is also trained on.
 //
 // kNotFound where there is no text at all, kInvalidArgument where there is less than options.min_bytes, both
 // saying where the run looked and what to do.
 Result<CurateReport> Curate(const CurateOptions& options, ThreadPool& pool,
                             const CurateCallback& callback = {});
 
-// Whether the document of this id is held out.
-bool IsValidationDocument(std::string_view id, double validation_fraction);
+// Whether the document of this hash is held out (Fingerprint::document: its letters and digits).
+bool IsValidationDocument(const Hash128& document, double validation_fraction);
 
 // The content of curate_report.json.
 Json CurateReportToJson(const CurateOptions& options, const CurateReport& report);

@@ -5,7 +5,7 @@
 #include "base/file.h"
 #include "base/test_util.h"
 #include "data/dedup.h"
-#include "data/read/gzip.h"
+#include "data/read/compression.h"
 #include "data/read/jsonl.h"
 #include "text/utf8.h"
 

@@ -6,31 +6,31 @@
 #include <algorithm>
 #include <cctype>
 #include <cerrno>
+#include <span>
 #include <utility>
 
-#include "data/read/gzip.h"
+#include "base/hash.h"
+#include "data/read/compression.h"
 #include "data/read/info.h"
 #include "data/read/jsonl.h"
 #include "data/read/pod.h"
 #include "data/read/roff/roff.h"
+#include "data/read/text_files.h"
+#include "data/read/text_kind.h"
 #include "text/utf8.h"
 
 namespace qwen25 {
 namespace {
 
-// A long plain text becomes documents of about this size: enough context for any sequence, and small enough
-// that the share held out for validation comes out as asked.
-constexpr size_t kTextDocumentBytes = 64 << 10;
+// A long plain text becomes documents of between kMinTextDocumentBytes and kMaxTextDocumentBytes, 64 KiB on
+// average: enough context for any sequence, and small enough that the share held out for validation comes out
+// as requested.
+constexpr size_t kMinTextDocumentBytes = 32 << 10;
+constexpr size_t kMaxTextDocumentBytes = 128 << 10;
+constexpr double kMeanCutDistance = 32 << 10;
+constexpr uint64_t kCutSeed = 0x63757420686572ull;
 constexpr size_t kMaxJsonLineBytes = size_t{64} << 20;
 constexpr size_t kReadAhead = 64 << 10;
-
-bool IsGzip(std::string_view path) {
-  return path.ends_with(".gz");
-}
-
-std::string_view WithoutGz(std::string_view path) {
-  return IsGzip(path) ? path.substr(0, path.size() - 3) : path;
-}
 
 // Whether the file name ends in a section of the manual: ".1", ".3x".
 bool HasManualSection(std::string_view path) {
@@ -146,19 +146,44 @@ std::vector<PreparedDocument> ReadJsonLines(const Split& split, std::string_view
   return documents;
 }
 
-// Cuts at the first paragraph end behind kTextDocumentBytes, at a line end where no paragraph ends soon.
+// Whether a text is cut after these bytes. They alone decide, by a hash and with a chance in proportion to
+// their number, so that text which is added elsewhere moves no cut.
+bool IsCutAfter(std::string_view unit) {
+  const double chance = static_cast<double>(unit.size()) / kMeanCutDistance;
+  return static_cast<double>(Hash64(std::as_bytes(std::span(unit)), kCutSeed) >> 11) * 0x1p-53 < chance;
+}
+
+// Where the document that begins at `at` ends, if units of the text end in `delimiter`: after the first unit
+// beyond the least size that is one to cut after, or else after the last one below the most. npos if there is
+// none such.
+size_t FindCut(std::string_view text, size_t at, std::string_view delimiter) {
+  size_t last = std::string_view::npos;
+  for (size_t begin = at; begin < text.size();) {
+    const size_t unit_end = text.find(delimiter, begin);
+    if (unit_end == std::string_view::npos || unit_end - at > kMaxTextDocumentBytes) return last;
+    const size_t end = std::min(text.find_first_not_of('\n', unit_end), text.size());
+    if (unit_end - at >= kMinTextDocumentBytes) {
+      if (IsCutAfter(text.substr(begin, unit_end - begin))) return end;
+      last = end;
+    }
+    begin = end;
+  }
+  return last;
+}
+
+// Cuts a long text into documents: at paragraph ends, at line ends if no paragraph ends soon.
 std::vector<PreparedDocument> CutText(const Split& split, std::string text) {
   std::vector<PreparedDocument> documents;
-  if (split.begin == 0 && split.end == split.file_bytes && text.size() <= 2 * kTextDocumentBytes) {
+  if (split.begin == 0 && split.end == split.file_bytes && text.size() <= kMaxTextDocumentBytes) {
     documents.push_back(NewDocument(split, "", std::move(text)));
     return documents;
   }
   for (size_t at = 0; at < text.size();) {
     size_t end = text.size();
-    if (text.size() - at > 2 * kTextDocumentBytes) {
-      end = std::min(text.find("\n\n", at + kTextDocumentBytes), text.size());
-      if (end - at > 2 * kTextDocumentBytes)
-        end = std::min(text.find('\n', at + kTextDocumentBytes), text.size());
+    if (text.size() - at > kMaxTextDocumentBytes) {
+      end = FindCut(text, at, "\n\n");
+      if (end == std::string::npos) end = FindCut(text, at, "\n");
+      if (end == std::string::npos) end = std::min(text.find('\n', at + kMaxTextDocumentBytes), text.size());
       end = std::min(text.find_first_not_of('\n', end), text.size());
     }
     documents.push_back(NewDocument(split, fmt::format("#{}", split.begin + at), text.substr(at, end - at)));
@@ -177,8 +202,14 @@ std::vector<PreparedDocument> ReadSplit(const SourceSpec& spec, const FilterOpti
                     fmt::format("{}: {} bytes, the limit is {}", split.path, split.file_bytes, limit),
                     split.file_bytes)};
   Result<std::string> content = ReadLines(split);
-  if (content.ok() && IsGzip(split.path)) content = Gunzip(*content, limit, split.path);
+  if (const Compression compression = CompressionOf(split.path);
+      content.ok() && compression != Compression::kNone) {
+    content = Decompress(compression, *content, limit, split.path);
+  }
   if (!content.ok()) return {Dropped(split, content.status())};
+  if (const Status is_text = CheckIsText(*content, split.path); split.begin == 0 && !is_text.ok()) {
+    return {Dropped(split, DropReason::kBinary, is_text.message(), content->size())};
+  }
   const size_t raw_bytes = content->size();
   const Reader reader = ReaderFor(spec, split.path, *content);
   if (reader == Reader::kJsonl) return ReadJsonLines(split, *content);
@@ -209,19 +240,19 @@ std::vector<PreparedDocument> ReadSplit(const SourceSpec& spec, const FilterOpti
 
 Reader ReaderFor(const SourceSpec& spec, std::string_view path, std::string_view content) {
   if (spec.reader != Reader::kAuto) return spec.reader;
-  const std::string_view name = WithoutGz(path);
-  if (name.ends_with(".jsonl")) return Reader::kJsonl;
+  const std::string_view name = WithoutCompression(path);
+  if (IsJsonLinesPath(path)) return Reader::kJsonl;
   if (name.ends_with(".pod") || name.ends_with(".pm")) return Reader::kPod;
   const bool control_line =
       content.starts_with('.') || content.starts_with("'\\\"") || content.find("\n.TH ") < 65536;
   if (name.ends_with(".info") || name.find(".info-") != std::string_view::npos) return Reader::kInfo;
   if (HasManualSection(name) && control_line) return Reader::kRoff;
-  return Reader::kPlain;
+  return IsJsonLinesText(content) ? Reader::kJsonl : Reader::kPlain;
 }
 
 std::vector<Split> SplitFile(const SourceSpec& spec, const SourceFile& file, uint64_t split_bytes) {
   const Reader reader = ReaderFor(spec, file.path, "");
-  const bool divisible = spec.max_file_bytes == 0 && !IsGzip(file.path) &&
+  const bool divisible = spec.max_file_bytes == 0 && CompressionOf(file.path) == Compression::kNone &&
                          (reader == Reader::kPlain || reader == Reader::kJsonl);
   std::vector<Split> splits;
   for (uint64_t begin = 0; divisible && file.size - begin > split_bytes; begin += split_bytes)

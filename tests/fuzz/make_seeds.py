@@ -7,6 +7,7 @@ FOLDER/<target>/ holds the seeds, FOLDER/<target>.dict libFuzzer's dictionary. E
 Python's standard library is needed, and the same files come out every time.
 """
 
+import gzip
 import json
 import pathlib
 import struct
@@ -273,6 +274,26 @@ def lmdb_seeds():
                       lmdb_page(5, 2, [lmdb_leaf(b"m", b"3"), lmdb_leaf(b"n", b"4")])])
 
 
+def documents_seeds():
+    lines = b"".join(b'{"id": "%d", "source": "book", "text": "Line \\u00e9\\n%d"}\n' % (i, i) for i in range(5))
+    yield lines
+    yield b"\xef\xbb\xbf" + lines.replace(b"\n", b"\r\n")
+    yield gzip.compress(lines, mtime=0)
+    yield gzip.compress(lines[:40], mtime=0) + gzip.compress(lines[40:], mtime=0)
+    # A Zstandard frame of one raw block: magic, one segment whose length takes a byte, last block, no sum.
+    yield b"\x28\xb5\x2f\xfd\x20" + bytes([len(lines[:50])]) + struct.pack("<I", len(lines[:50]) << 3 | 1)[:3] + lines[:50]
+    yield "h\u00e9llo".encode("utf-16")
+    yield b"\x89PNG\r\n\x1a\n" + bytes(20)
+
+
+def chat_template_seeds():
+    template = pathlib.Path(__file__).parent.parent / "reference/fixtures/chat_template.jinja"
+    yield template.read_bytes()
+    yield template.read_bytes().replace(b"\n", b"\r\n")
+    yield (b"{%- if messages[0]['role'] == 'system' %}\n    {{- '<|im_start|>system\\n' + messages[0].content ~ \"<|im_end|>\\n\" }}\n"
+           b"{%- endif %}{# note #}\n{% set x = {'a': [1, 2.5]} %}{{+ x | tojson -}} \n {% raw %}{{ }}{% endraw %}")
+
+
 def words(document):
     """Every key and every text in a JSON document."""
     if isinstance(document, dict):
@@ -298,10 +319,13 @@ def main(folder):
         "slot": ["q25block"],
         "lmdb": ["a", "b"],
         "kv_export": ["__metadata__", "content", "version", "namespace", "0.fingerprint", "0.keys_values", "0.parents"],
+        "documents": ["id", "source", "text"],
+        "chat_template": ["messages", "content", "role", "<|im_start|>", "<|im_end|>", "{%- if", "{{-", "-%}", "}}"],
         "config": [word for seed in config_seeds() for word in words(json.loads(seed))],
     }
     targets = {"safetensors": safetensors_seeds, "gguf": gguf_seeds, "tokenizer": tokenizer_seeds, "config": config_seeds,
-               "slot": slot_seeds, "lmdb": lmdb_seeds, "kv_export": kv_export_seeds}
+               "slot": slot_seeds, "lmdb": lmdb_seeds, "kv_export": kv_export_seeds, "documents": documents_seeds,
+               "chat_template": chat_template_seeds}
     for target, seeds in targets.items():
         (folder / target).mkdir(parents=True, exist_ok=True)
         for number, seed in enumerate(seeds()):

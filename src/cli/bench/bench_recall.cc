@@ -9,6 +9,7 @@
 #include "base/progress.h"
 #include "cli/bench/bench_folder.h"
 #include "cli/terminal/interrupt.h"
+#include "data/read/text_stream.h"
 #include "data/recall_task.h"
 #include "data/shards/loader.h"
 #include "infer/passages.h"
@@ -29,7 +30,7 @@ constexpr std::string_view kNamespace = "bench";
 Result<std::string> ReadFiller(const RecallBenchFlags& flags) {
   std::string all;
   for (const std::string& path : flags.texts) {
-    QWEN25_TRY(const std::string text, ReadFile(path));
+    QWEN25_TRY(const std::string text, ReadText(path));
     all += text;
   }
   if (all.empty() && !flags.texts.empty()) {

@@ -6,9 +6,9 @@
 
 #include "base/check.h"
 #include "base/clock.h"
-#include "base/file.h"
 #include "base/json.h"
 #include "cli/bench/bench_inference.h"
+#include "data/read/text_stream.h"
 #include "infer/drafter.h"
 #include "infer/session.h"
 #include "infer/speculation.h"
@@ -107,7 +107,7 @@ class SpeculationBench {
 };
 
 Result<std::vector<int32_t>> ReadTokens(const Tokenizer& tokenizer, const std::string& path, bool add_bos) {
-  QWEN25_TRY(const std::string text, ReadFile(path));
+  QWEN25_TRY(const std::string text, ReadText(path));
   std::vector<int32_t> tokens = tokenizer.Encode(text, EncodeOptions{.add_bos = add_bos});
   if (tokens.empty()) return InvalidArgument("{}: holds no text", path);
   return tokens;

@@ -7,7 +7,7 @@
 #include "base/thread_pool.h"
 #include "cli/flags/text_flag.h"
 #include "cli/verb.h"
-#include "data/read/jsonl.h"
+#include "data/read/text_files.h"
 #include "data/shards/tokenize_corpus.h"
 #include "pretrained/load_tokenizer.h"
 #include "text/bpe_trainer.h"
@@ -38,16 +38,11 @@ Status RunTrain(TrainFlags& flags) {
   QWEN25_TRY(BpeTrainer trainer, BpeTrainer::Create(flags.options, &threads));
   const double start = NowSeconds();
   for (const std::string& input : flags.inputs) {
-    if (input.ends_with(".jsonl")) {
-      QWEN25_TRY(JsonlReader reader, JsonlReader::Open(input));
-      while (true) {
-        QWEN25_TRY(const std::optional<Document> document, reader.Next());
-        if (!document) break;
-        trainer.Add(document->text);
-      }
-    } else {
-      QWEN25_TRY(const std::string text, ReadFile(input));
-      trainer.Add(text);
+    QWEN25_TRY(DocumentReader reader, DocumentReader::Open(input));
+    while (true) {
+      QWEN25_TRY(const std::optional<Document> document, reader.Next());
+      if (!document) break;
+      trainer.Add(document->text);
     }
   }
   QWEN25_TRY(TrainedBpe trained, trainer.Train());
@@ -129,7 +124,9 @@ void AddTokenizerVerb(CLI::App& app, RunVerb& run) {
 
   auto train = std::make_shared<TrainFlags>();
   CLI::App* train_verb = verb->add_subcommand("train", "Train a vocabulary on text");
-  train_verb->add_option("input", train->inputs, "Text files, or .jsonl files with a \"text\" per line")
+  train_verb
+      ->add_option("input", train->inputs,
+                   "Text files, or JSON lines with a \"text\" each (.jsonl, .ndjson); also as .gz or .zst")
       ->required();
   train_verb->add_option("-o,--output", train->output, "Folder for tokenizer.json, vocab.json, merges.txt")
       ->required();
@@ -145,7 +142,10 @@ void AddTokenizerVerb(CLI::App& app, RunVerb& run) {
   auto apply = std::make_shared<ApplyFlags>();
   CLI::App* apply_verb =
       verb->add_subcommand("apply", "Documents to token shards for training (Megatron .bin and .idx)");
-  apply_verb->add_option("documents", apply->documents, "A .jsonl file with a \"text\" per line")->required();
+  apply_verb
+      ->add_option("documents", apply->documents,
+                   "JSON lines with a \"text\" each (.jsonl, .ndjson), or one text; also as .gz or .zst")
+      ->required();
   apply_verb->add_option("--tokenizer", apply->tokenizer, "Tokenizer or model folder")->required();
   apply_verb->add_option("-o,--output", apply->output, "The shard, without .bin")->required();
   apply_verb

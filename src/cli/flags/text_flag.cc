@@ -1,9 +1,6 @@
 #include "cli/flags/text_flag.h"
 
-#include <iostream>
-#include <iterator>
-
-#include "base/file.h"
+#include "data/read/text_stream.h"
 
 namespace qwen25 {
 
@@ -11,9 +8,7 @@ Result<std::string> ReadTextFlag(const std::optional<std::string>& text, const s
                                  const char* what) {
   if (text.has_value() != file.empty())
     return InvalidArgument("give either --{} TEXT or --{}-file FILE (- reads standard input)", what, what);
-  if (file.empty()) return *text;
-  if (file != "-") return ReadFile(file);
-  return std::string(std::istreambuf_iterator<char>(std::cin), {});
+  return file.empty() ? Result<std::string>(*text) : ReadText(file);
 }
 
 }  // namespace qwen25

@@ -8,8 +8,8 @@
 
 namespace qwen25 {
 
-// The text itself, the content of the file, or standard input for a file called "-". kInvalidArgument when
-// neither or both are given.
+// The text itself, or that of the file (data/read/text_stream.h), which is standard input if it is called
+// "-". kInvalidArgument when neither or both are given.
 Result<std::string> ReadTextFlag(const std::optional<std::string>& text, const std::string& file,
                                  const char* what);
 

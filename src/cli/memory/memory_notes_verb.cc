@@ -15,6 +15,7 @@
 #include "cli/terminal/interrupt.h"
 #include "cli/terminal/note_lines.h"
 #include "data/read/text_files.h"
+#include "data/read/text_stream.h"
 
 namespace qwen25 {
 namespace {
@@ -66,7 +67,7 @@ Status AddInputs(const NoteFlags& flags, const NewNote& common, NoteStore& store
   for (const std::string& input : flags.inputs) {
     NewNote note = common;
     if (input == "-") {
-      note.text.assign(std::istreambuf_iterator<char>(std::cin), {});
+      QWEN25_TRY(note.text, ReadText("-"));
       QWEN25_RETURN_IF_ERROR(remember(std::move(note)));
       continue;
     }
@@ -85,11 +86,19 @@ Status AddInputs(const NoteFlags& flags, const NewNote& common, NoteStore& store
     Progress progress("add", "files", files.size());
     for (size_t i = 0; i < files.size(); ++i) {
       if (InterruptGuard::requested()) return Cancelled("stopped; {} texts were added and stay", added);
-      QWEN25_TRY(note.text, ReadFile(files[i]));
-      note.source = common.source.empty() ? fs::weakly_canonical(files[i], ignored).string() : common.source;
+      const std::string source = fs::weakly_canonical(files[i], ignored).string();
       note.title = common.title.empty() ? files[i].filename().string() : common.title;
       note.replaces_source = common.source.empty();
-      QWEN25_RETURN_IF_ERROR(remember(note));
+      QWEN25_TRY(DocumentReader reader, DocumentReader::Open(files[i].string()));
+      for (size_t line = 1;; ++line) {  // each document of JSON lines is a note with a source of its own
+        QWEN25_TRY(std::optional<Document> document, reader.Next());
+        if (!document) break;
+        const std::string id = document->id.empty() ? fmt::to_string(line) : document->id;
+        note.source = reader.is_json_lines() ? source + "#" + id : source;
+        if (!common.source.empty()) note.source = common.source;
+        note.text = std::move(document->text);
+        QWEN25_RETURN_IF_ERROR(remember(note));
+      }
       progress.Update(i + 1);
     }
   }
@@ -275,7 +284,7 @@ Status RunExport(const NoteFlags& flags) {
 // Ids are given anew; who supersedes whom is kept.
 Status RunImport(const NoteFlags& flags) {
   QWEN25_TRY(const LoadedNotes notes, Open(flags, /*need_vectors=*/true));
-  QWEN25_TRY(const std::string content, ReadFile(flags.file));
+  QWEN25_TRY(const std::string content, ReadText(flags.file));
   std::vector<Note> list;
   size_t line_number = 0;
   for (size_t begin = 0; begin < content.size();) {

@@ -6,6 +6,7 @@
 #include "cli/terminal/interrupt.h"
 #include "cli/train/train_progress.h"
 #include "data/read/text_files.h"
+#include "data/read/text_stream.h"
 #include "infer/embed_texts.h"
 #include "knowledge/pair_maker.h"
 #include "text/tokenizer.h"
@@ -25,7 +26,7 @@ std::vector<int32_t> Tokens(const Tokenizer& tokenizer, const std::string& text)
 }
 
 Result<std::vector<TokenPair>> ReadPairs(const std::string& path, const Tokenizer& tokenizer) {
-  QWEN25_TRY(const std::string content, ReadFile(path));
+  QWEN25_TRY(const std::string content, ReadText(path));
   std::vector<TokenPair> pairs;
   size_t line_number = 0;
   Progress progress("read pairs", "bytes", content.size());

@@ -9,6 +9,7 @@
 #include "cli/train/embed_training.h"
 #include "cli/verb.h"
 #include "data/read/text_files.h"
+#include "data/read/text_stream.h"
 
 namespace qwen25 {
 namespace {
@@ -29,21 +30,12 @@ struct EmbedFlags {
 Result<std::vector<std::string>> ReadInputs(const EmbedFlags& flags) {
   std::vector<std::string> texts = flags.texts;
   if (flags.file.empty()) return texts;
-  if (flags.file != "-" && !flags.lines) {
+  if (!flags.lines) {
     QWEN25_TRY(const std::vector<std::string> read, ReadTexts(flags.file));
     texts.insert(texts.end(), read.begin(), read.end());
     return texts;
   }
-  std::string content;
-  if (flags.file == "-") {
-    content.assign(std::istreambuf_iterator<char>(std::cin), {});
-  } else {
-    QWEN25_TRY(content, ReadFile(flags.file));
-  }
-  if (!flags.lines) {
-    texts.push_back(std::move(content));
-    return texts;
-  }
+  QWEN25_TRY(const std::string content, ReadText(flags.file));
   for (size_t begin = 0; begin < content.size();) {
     const size_t end = std::min(content.find('\n', begin), content.size());
     if (end > begin) texts.push_back(content.substr(begin, end - begin));

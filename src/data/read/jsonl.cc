@@ -1,10 +1,10 @@
 #include "data/read/jsonl.h"
 
 #include <simdjson.h>
-#include <stdlib.h>
 
-#include <cerrno>
 #include <utility>
+
+#include "text/utf8.h"
 
 namespace qwen25 {
 namespace {
@@ -70,6 +70,7 @@ void AppendJsonLine(const Document& document, std::string& out) {
 }
 
 Result<Document> ParseJsonLine(std::string_view line) {
+  if (line.starts_with(kUtf8ByteOrderMark)) line.remove_prefix(kUtf8ByteOrderMark.size());
   thread_local simdjson::dom::parser parser;
   simdjson::dom::element element;
   if (const auto error = parser.parse(line.data(), line.size()).get(element); error != simdjson::SUCCESS)
@@ -84,39 +85,51 @@ Result<Document> ParseJsonLine(std::string_view line) {
 }
 
 Result<JsonlReader> JsonlReader::Open(const std::string& path) {
-  std::FILE* file = std::fopen(path.c_str(), "rbe");
-  if (file == nullptr) return ErrnoStatus(errno, "open", path);
-  return JsonlReader(path, file);
+  QWEN25_TRY(TextStream stream, TextStream::Open(path));
+  JsonlReader reader(stream.name(), "");
+  reader.stream_.emplace(std::move(stream));
+  return reader;
 }
 
-// Reads the next line into buffer_, without its new-line; false at the end of the file.
-Result<bool> JsonlReader::ReadLine() {
-  buffer_.clear();
-  char block[1 << 16];
-  while (std::fgets(block, sizeof block, file_.get()) != nullptr) {
-    // A line of documents holds no NUL byte (JSON escapes them), so the block ends at the first.
-    buffer_ += block;
-    if (buffer_.ends_with('\n')) {
-      buffer_.pop_back();
-      return true;
+// The next line without its new-line, in buffer_ until the next call; nothing at the end of the file.
+Result<std::optional<std::string_view>> JsonlReader::ReadLine() {
+  size_t searched = at_;
+  while (true) {
+    const size_t end = buffer_.find('\n', searched);
+    if (end != std::string::npos) {
+      const std::string_view line = std::string_view(buffer_).substr(at_, end - at_);
+      at_ = end + 1;
+      return std::optional(line);
     }
-    if (buffer_.size() > kMaxLineBytes)
-      return ResourceExhausted("{} line {}: longer than {} bytes", path_, line_ + 1, kMaxLineBytes);
+    if (buffer_.size() - at_ > kMaxLineBytes) {
+      return ResourceExhausted("{} line {}: longer than {} bytes", name_, line_ + 1, kMaxLineBytes);
+    }
+    buffer_.erase(0, std::exchange(at_, 0));
+    searched = buffer_.size();
+    bool more = false;
+    if (stream_) {
+      QWEN25_TRY(more, stream_->Read(buffer_));
+    }
+    if (more) continue;
+    if (buffer_.size() > searched) continue;  // the last piece
+    stream_.reset();
+    if (buffer_.empty()) return std::optional<std::string_view>();
+    at_ = buffer_.size();
+    return std::optional(std::string_view(buffer_));
   }
-  if (std::ferror(file_.get())) return ErrnoStatus(errno, "read", path_);
-  return !buffer_.empty();
 }
 
 Result<std::optional<Document>> JsonlReader::Next() {
   for (;;) {
-    QWEN25_TRY(const bool more, ReadLine());
-    if (!more) return std::optional<Document>();
+    QWEN25_TRY(const std::optional<std::string_view> line, ReadLine());
+    if (!line) return std::optional<Document>();
     ++line_;
-    if (buffer_.find_first_not_of(" \t\r") == std::string::npos) continue;
-    Result<Document> document = ParseJsonLine(buffer_);
-    if (!document.ok())
+    if (line->find_first_not_of(" \t\r") == std::string_view::npos) continue;
+    Result<Document> document = ParseJsonLine(*line);
+    if (!document.ok()) {
       return Status(document.status().code(),
-                    fmt::format("{} line {}: {}", path_, line_, document.status().message()));
+                    fmt::format("{} line {}: {}", name_, line_, document.status().message()));
+    }
     return std::optional<Document>(std::move(document).value());
   }
 }

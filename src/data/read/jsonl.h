@@ -2,47 +2,45 @@
 #pragma once
 
 #include <cstdint>
-#include <cstdio>
-#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "base/status.h"
 #include "data/read/document.h"
+#include "data/read/text_stream.h"
 
 namespace qwen25 {
 
 // Appends `document` and a new-line. The fields are well-formed UTF-8.
 void AppendJsonLine(const Document& document, std::string& out);
 
-// Reads one line. "text" has to be a string; "id" and "source" may be missing. kCorrupt with the reason, and
-// without a place: the caller knows it.
+// Reads one line. "text" has to be a string; "id" and "source" may be missing. A byte order mark before it is
+// skipped: files that are put together have them inside. kCorrupt with the reason, and without a place: the
+// caller knows it.
 Result<Document> ParseJsonLine(std::string_view line);
 
 // Reads a file of documents one line at a time, in memory bounded by the longest line. Blank lines are
-// skipped.
+// skipped. Compressed files and what is not text: text_stream.h.
 class JsonlReader {
  public:
   static Result<JsonlReader> Open(const std::string& path);
+  // The lines of `text`, which `name` names in errors.
+  JsonlReader(std::string name, std::string text) : name_(std::move(name)), buffer_(std::move(text)) {}
 
   // The next document, nothing at the end of the file. An error names the file and the line.
   Result<std::optional<Document>> Next();
 
-  const std::string& path() const { return path_; }
   uint64_t line() const { return line_; }  // of the last document, from 1
 
  private:
-  struct Closer {
-    void operator()(std::FILE* file) const { std::fclose(file); }
-  };
-  JsonlReader(std::string path, std::FILE* file) : path_(std::move(path)), file_(file) {}
+  Result<std::optional<std::string_view>> ReadLine();
 
-  Result<bool> ReadLine();
-
-  std::string path_;
-  std::unique_ptr<std::FILE, Closer> file_;
-  std::string buffer_;  // of one line, then of a block of the file
+  std::string name_;
+  std::optional<TextStream> stream_;  // what is not in buffer_ yet
+  std::string buffer_;
+  size_t at_ = 0;  // the next line in buffer_
   uint64_t line_ = 0;
 };
 

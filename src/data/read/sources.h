@@ -15,9 +15,11 @@ namespace qwen25 {
 // Files that have to be read whole (compressed or rendered ones) and what they unpack to.
 inline constexpr uint64_t kMaxWholeFileBytes = uint64_t{64} << 20;
 
-// How the bytes of a file become text. A name that ends in .gz is decompressed first, whatever the reader.
+// How the bytes of a file become text. A file whose name ends in .gz or .zst is decompressed first, whatever
+// the reader.
 enum class Reader {
-  kAuto,   // by the name: .jsonl, .pod/.pm, .info, .1 to .9 that hold roff; everything else is plain
+  kAuto,   // by the name: .jsonl or .ndjson, .pod or .pm, .info, .1 to .9 that hold roff; everything else is
+           // plain, unless it begins with a JSON line that has a "text"
   kPlain,  // text, Markdown, source code: as it is
   kRoff,   // manual pages
   kPod,    // Perl: documentation, and the code of a module as a second document

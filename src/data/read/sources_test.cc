@@ -9,7 +9,7 @@
 #include "base/file.h"
 #include "base/test_util.h"
 #include "data/prepare.h"
-#include "data/read/gzip.h"
+#include "data/read/compression.h"
 
 namespace qwen25 {
 namespace {
@@ -61,24 +61,29 @@ std::vector<PreparedDocument> ReadAll(const SourceSpec& spec, const std::string&
 
 TEST(GzipTest, MembersLimitsAndDamage) {
   const std::string text = Prose(1000), packed = Gzip(text);
-  EXPECT_EQ(*Gunzip(packed, text.size(), "x"), text);
-  EXPECT_EQ(*Gunzip(packed + Gzip("tail"), 1 << 20, "x"), text + "tail");
-  EXPECT_EQ(*Gunzip(packed + std::string(9, '\0'), 1 << 20, "x"), text);  // padding, as gzip allows
-  EXPECT_EQ(*Gunzip(Gzip(""), 0, "x"), "");
-  EXPECT_EQ(Gunzip(packed, text.size() - 1, "x").status().code(), StatusCode::kResourceExhausted);
-  EXPECT_ERROR_CONTAINS(Gunzip("plain text", 100, "name.gz"), "name.gz: not valid gzip data");
-  EXPECT_ERROR_CONTAINS(Gunzip("", 100, "name.gz"), "cut short");
+  EXPECT_EQ(*Decompress(Compression::kGzip, packed, text.size(), "x"), text);
+  EXPECT_EQ(*Decompress(Compression::kGzip, packed + Gzip("tail"), 1 << 20, "x"), text + "tail");
+  EXPECT_EQ(*Decompress(Compression::kGzip, packed + std::string(9, '\0'), 1 << 20, "x"),
+            text);  // padding, as gzip allows
+  EXPECT_EQ(*Decompress(Compression::kGzip, Gzip(""), 0, "x"), "");
+  EXPECT_EQ(Decompress(Compression::kGzip, packed, text.size() - 1, "x").status().code(),
+            StatusCode::kResourceExhausted);
+  EXPECT_ERROR_CONTAINS(Decompress(Compression::kGzip, "plain text", 100, "name.gz"),
+                        "name.gz: not valid gzip data");
+  EXPECT_ERROR_CONTAINS(Decompress(Compression::kGzip, "", 100, "name.gz"), "cut short");
 }
 
 TEST(GzipTest, EveryCutAndEveryFlipIsAnErrorOrTheSameText) {
   const std::string text = Prose(12), packed = Gzip(text);
   for (size_t n = 0; n < packed.size(); ++n) {
-    EXPECT_EQ(Gunzip(packed.substr(0, n), 1 << 16, "cut").status().code(), StatusCode::kCorrupt) << n;
+    EXPECT_EQ(Decompress(Compression::kGzip, packed.substr(0, n), 1 << 16, "cut").status().code(),
+              StatusCode::kCorrupt)
+        << n;
   }
   for (size_t bit = 0; bit < 8 * packed.size(); ++bit) {
     std::string bad = packed;
     bad[bit / 8] = static_cast<char>(bad[bit / 8] ^ (1 << bit % 8));
-    const Result<std::string> read = Gunzip(bad, 1 << 16, "flip");
+    const Result<std::string> read = Decompress(Compression::kGzip, bad, 1 << 16, "flip");
     // Some header fields hold nothing that matters: the time, the system.
     if (read.ok()) {
       EXPECT_EQ(*read, text) << "bit " << bit;

@@ -1,19 +1,45 @@
 #include "data/read/text_files.h"
 
 #include <algorithm>
+#include <utility>
 
-#include "base/file.h"
-#include "data/read/jsonl.h"
+#include "data/read/text_stream.h"
 
 namespace qwen25 {
 
-Result<std::vector<std::string>> ReadTexts(const std::string& path) {
-  if (!path.ends_with(".jsonl")) {
-    QWEN25_TRY(std::string text, ReadFile(path));
-    return std::vector<std::string>{std::move(text)};
+bool IsJsonLinesPath(std::string_view path) {
+  const std::string_view name = WithoutCompression(path);
+  return name.ends_with(".jsonl") || name.ends_with(".ndjson");
+}
+
+bool IsJsonLinesText(std::string_view text) {
+  return text.starts_with('{') && ParseJsonLine(text.substr(0, text.find('\n'))).ok();
+}
+
+Result<DocumentReader> DocumentReader::Open(const std::string& path) {
+  DocumentReader reader;
+  if (IsJsonLinesPath(path)) {
+    QWEN25_TRY(JsonlReader lines, JsonlReader::Open(path));
+    reader.lines_.emplace(std::move(lines));
+    return reader;
   }
+  QWEN25_TRY(std::string text, ReadText(path));
+  if (IsJsonLinesText(text)) {
+    reader.lines_.emplace(path, std::move(text));
+  } else {
+    reader.whole_ = Document{.id = path, .source = {}, .text = std::move(text)};
+  }
+  return reader;
+}
+
+Result<std::optional<Document>> DocumentReader::Next() {
+  if (lines_) return lines_->Next();
+  return std::exchange(whole_, std::nullopt);
+}
+
+Result<std::vector<std::string>> ReadTexts(const std::string& path) {
   std::vector<std::string> texts;
-  QWEN25_TRY(JsonlReader reader, JsonlReader::Open(path));
+  QWEN25_TRY(DocumentReader reader, DocumentReader::Open(path));
   while (true) {
     QWEN25_TRY(std::optional<Document> document, reader.Next());
     if (!document) return texts;
@@ -24,7 +50,8 @@ Result<std::vector<std::string>> ReadTexts(const std::string& path) {
 bool IsTextFile(const std::filesystem::path& path) {
   static const std::vector<std::string> kEndings = {".txt", ".md",  ".markdown", ".rst",
                                                     ".org", ".tex", ".text"};
-  return std::ranges::find(kEndings, path.extension().string()) != kEndings.end();
+  const std::filesystem::path name(WithoutCompression(path.native()));
+  return std::ranges::find(kEndings, name.extension().string()) != kEndings.end();
 }
 
 Result<std::vector<std::filesystem::path>> TextFilesIn(const std::filesystem::path& path) {

@@ -5,7 +5,7 @@
 #include <utility>
 #include <vector>
 
-#include "data/read/jsonl.h"
+#include "data/read/text_files.h"
 #include "store/indexed_dataset.h"
 
 namespace qwen25 {
@@ -16,7 +16,7 @@ constexpr size_t kBatchDocuments = 512;
 constexpr size_t kBatchBytes = 8 << 20;
 
 // The next documents' texts; empty at the end of the file.
-Result<std::vector<std::string>> ReadBatch(JsonlReader& reader) {
+Result<std::vector<std::string>> ReadBatch(DocumentReader& reader) {
   std::vector<std::string> texts;
   size_t bytes = 0;
   while (texts.size() < kBatchDocuments && bytes < kBatchBytes) {
@@ -49,7 +49,7 @@ Result<TokenizeReport> TokenizeCorpus(const std::string& documents_path, const T
   if (!end_of_text)
     return InvalidArgument(
         "the tokenizer has neither <|endoftext|> nor another end of sequence to put between documents");
-  QWEN25_TRY(JsonlReader reader, JsonlReader::Open(documents_path));
+  QWEN25_TRY(DocumentReader reader, DocumentReader::Open(documents_path));
   QWEN25_TRY(IndexedDatasetWriter writer,
              IndexedDatasetWriter::Create(prefix, static_cast<uint32_t>(tokenizer.vocab_size())));
   TokenizeReport report;

@@ -1,4 +1,4 @@
-// From documents (jsonl.h) to token shards (store/indexed_dataset.h).
+// From documents (text_files.h) to token shards (store/indexed_dataset.h).
 #pragma once
 
 #include <cstdint>
