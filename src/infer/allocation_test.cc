@@ -7,7 +7,7 @@
 #include "base/test_util.h"
 #include "infer/sampler.h"
 #include "infer/session.h"
-#include "infer/speculation.h"
+#include "infer/token_stream.h"
 
 namespace qwen25 {
 namespace {

@@ -1,4 +1,4 @@
-// Where proposals for the next tokens come from when decoding speculates (infer/speculation.h).
+// Where proposals for the next tokens come from when decoding speculates (infer/token_stream.h).
 #pragma once
 
 #include <array>

@@ -9,7 +9,7 @@
 
 #include "infer/sampler.h"
 #include "infer/session.h"
-#include "infer/speculation.h"
+#include "infer/token_stream.h"
 #include "text/tokenizer.h"
 
 namespace qwen25 {

@@ -11,7 +11,7 @@
 #include "data/read/text_stream.h"
 #include "infer/drafter.h"
 #include "infer/session.h"
-#include "infer/speculation.h"
+#include "infer/token_stream.h"
 #include "kernels/isa.h"
 #include "pretrained/load_tokenizer.h"
 

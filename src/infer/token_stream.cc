@@ -1,4 +1,4 @@
-#include "infer/speculation.h"
+#include "infer/token_stream.h"
 
 #include <algorithm>
 
