@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 namespace qwen25 {
 
@@ -23,48 +24,134 @@ void Sampler::Penalize(std::span<float> logits, std::span<const int32_t> history
   for (int32_t id : history) penalized_[static_cast<size_t>(id)] = 0;
 }
 
+Sampler::Candidate Sampler::FromLogits(std::span<const float> logits, size_t id) {
+  const float logit = std::isnan(logits[id]) ? -std::numeric_limits<float>::infinity() : logits[id];
+  return {logit, static_cast<int32_t>(id)};
+}
+
+int32_t Sampler::MostLikely(std::span<const float> logits) {
+  size_t best = 0;
+  // A NaN is neither greater nor smaller, so one in the first place must not stay.
+  for (size_t i = 1; i < logits.size(); ++i) {
+    if (logits[i] > logits[best] || (std::isnan(logits[best]) && !std::isnan(logits[i]))) best = i;
+  }
+  return static_cast<int32_t>(best);
+}
+
+void Sampler::Load(std::span<const float> logits) {
+  QWEN25_CHECK(logits.size() == candidates_.size());
+  max_ = -std::numeric_limits<float>::infinity();
+  for (size_t i = 0; i < logits.size(); ++i) {
+    candidates_[i] = FromLogits(logits, i);
+    max_ = std::max(max_, candidates_[i].logit);
+  }
+  num_sorted_ = 0;
+}
+
+void Sampler::Sort(size_t count) {
+  if (count <= num_sorted_) return;
+  const auto place = [&](size_t i) { return candidates_.begin() + static_cast<std::ptrdiff_t>(i); };
+  const size_t first = num_sorted_;
+  // Eight times as many as before: to sort all of them step by step costs little more than to sort once.
+  num_sorted_ = std::min(std::max(count, 8 * first), candidates_.size());
+  if (first == 0) {
+    std::partial_sort(place(0), place(num_sorted_), candidates_.end(), Before);
+    return;
+  }
+  if (num_sorted_ < candidates_.size()) {
+    std::nth_element(place(first), place(num_sorted_), candidates_.end(), Before);
+  }
+  std::sort(place(first), place(num_sorted_), Before);
+}
+
+double Sampler::Weight(const Candidate& candidate) const {
+  if (candidate.logit == max_) return 1;  // infinities, too, which have no difference
+  return std::exp((double{candidate.logit} - double{max_}) / options_.temperature);
+}
+
+double Sampler::SumOfWeights() const {
+  double sum = 0;
+  for (const Candidate& candidate : candidates_) sum += Weight(candidate);
+  return sum;
+}
+
+bool Sampler::KeepsAll() const {
+  return (options_.top_k == 0 || options_.top_k >= candidates_.size()) && options_.top_p == 1 &&
+         options_.min_p == 0;
+}
+
+// Every token that is kept is more likely than every one that is not, so the steps need the sorted ones only
+// as far as they reach.
+void Sampler::KeepSome() {
+  size_t count = candidates_.size();
+  double total = 0;  // what top_p is a share of
+  if (options_.top_k != 0 && options_.top_k < count) {
+    count = options_.top_k;
+    Sort(count);
+    for (size_t i = 0; i < count; ++i) total += Weight(candidates_[i]);
+  } else {
+    if (options_.top_p < 1) total = SumOfWeights();
+    Sort(std::min(kSorted, count));
+  }
+  double sum = 0;
+  for (size_t i = 0; i < count; ++i) {
+    Sort(i + 1);
+    const double weight = Weight(candidates_[i]);
+    if (i > 0 && weight < options_.min_p) break;
+    distribution_.push_back({candidates_[i].id, weight});
+    sum += weight;
+    if (options_.top_p < 1 && sum >= options_.top_p * total) break;
+  }
+}
+
+void Sampler::KeepAll(std::span<const float> logits) {
+  Sort(std::min(kSorted, candidates_.size()));
+  for (size_t i = 0; i < num_sorted_; ++i) {
+    distribution_.push_back({candidates_[i].id, Weight(candidates_[i])});
+  }
+  const Candidate last = candidates_[num_sorted_ - 1];
+  for (size_t i = 0; i < logits.size() && distribution_.size() < logits.size(); ++i) {
+    const Candidate candidate = FromLogits(logits, i);
+    if (Before(last, candidate)) distribution_.push_back({candidate.id, Weight(candidate)});
+  }
+}
+
 int32_t Sampler::Sample(std::span<float> logits, std::span<const int32_t> history) {
-  return Draw(Distribution(logits, history));
+  if (options_.temperature == 0 || !KeepsAll()) return Draw(Distribution(logits, history));
+  // The same draw without the whole distribution.
+  Penalize(logits, history);
+  Load(logits);
+  const double total = SumOfWeights();
+  Sort(std::min(kSorted, candidates_.size()));
+  size_t drawn = 0;
+  if (candidates_.size() > 1) {
+    double rest = rng_.Uniform() * total;
+    for (; drawn + 1 < candidates_.size(); ++drawn) {
+      Sort(drawn + 1);
+      rest -= Weight(candidates_[drawn]);
+      if (rest < 0) break;
+    }
+    Sort(drawn + 1);
+  }
+  last_log_probability_ = std::log(Weight(candidates_[drawn]) / total);
+  return candidates_[drawn].id;
 }
 
 std::span<const TokenProbability> Sampler::Distribution(std::span<float> logits,
                                                         std::span<const int32_t> history) {
-  QWEN25_CHECK(logits.size() == candidates_.size());
   Penalize(logits, history);
   distribution_.clear();
   if (options_.temperature == 0) {
-    const auto best = std::max_element(logits.begin(), logits.end());
-    distribution_.push_back({static_cast<int32_t>(best - logits.begin()), 1});
+    distribution_.push_back({MostLikely(logits), 1});
     return distribution_;
   }
-  for (size_t i = 0; i < logits.size(); ++i) candidates_[i] = {logits[i], static_cast<int32_t>(i)};
-  const auto before = [](const Candidate& a, const Candidate& b) {
-    return a.logit != b.logit ? a.logit > b.logit : a.id < b.id;
-  };
-  // top_p and min_p need the tokens in order only as far as they reach, but without top_k that may be all of
-  // them.
-  size_t count = candidates_.size();
-  if (options_.top_k != 0 && options_.top_k < count) count = options_.top_k;
-  const auto begin = candidates_.begin(), end = begin + static_cast<std::ptrdiff_t>(count);
-  std::partial_sort(begin, end, candidates_.end(), before);
-
-  // Relative to the most likely one at first.
-  const double max = begin->logit;
+  Load(logits);
+  if (KeepsAll()) {
+    KeepAll(logits);
+  } else {
+    KeepSome();
+  }
   double total = 0;
-  for (auto candidate = begin; candidate != end; ++candidate) {
-    distribution_.push_back({candidate->id, std::exp((candidate->logit - max) / options_.temperature)});
-    total += distribution_.back().probability;
-  }
-  if (options_.top_p < 1) {
-    double sum = 0;
-    for (size_t i = 0; i < count; ++i) {
-      sum += distribution_[i].probability;
-      if (sum >= options_.top_p * total) count = i + 1;
-    }
-  }
-  while (count > 1 && distribution_[count - 1].probability < options_.min_p) --count;
-  distribution_.resize(count);
-  total = 0;
   for (const TokenProbability& token : distribution_) total += token.probability;
   for (TokenProbability& token : distribution_) token.probability /= total;
   return distribution_;

@@ -17,17 +17,21 @@ struct TokenProbability {
   double probability;
 };
 
-// Draws tokens. The same seed, options and logits give the same tokens. Equal logits rank by lower id.
-// Allocates only when constructed.
+// Draws tokens. The same seed, options and logits give the same tokens. Equal logits rank by lower id, and
+// NaN ranks as minus infinity does. Only as many tokens are sorted as the steps and the draw reach. Allocates
+// only when constructed.
 class Sampler {
  public:
+  static constexpr size_t kSorted = 256;
+
   Sampler(const SamplingOptions& options, size_t vocabulary);
 
   // `logits` [vocabulary] are overwritten; `history` are the tokens that the repetition penalty counts.
   int32_t Sample(std::span<float> logits, std::span<const int32_t> history);
 
   // The distribution that Sample draws from: the tokens that are left after all steps, most likely first; one
-  // token when greedy. Valid until the next call.
+  // token when greedy. If the steps keep every token, those after the first kSorted come by id instead. Valid
+  // until the next call.
   std::span<const TokenProbability> Distribution(std::span<float> logits, std::span<const int32_t> history);
   // One token of `distribution`, whose probabilities need not add up to 1.
   int32_t Draw(std::span<const TokenProbability> distribution);
@@ -43,11 +47,28 @@ class Sampler {
     int32_t id;
   };
 
+  static bool Before(const Candidate& a, const Candidate& b) {
+    return a.logit != b.logit ? a.logit > b.logit : a.id < b.id;
+  }
   void Penalize(std::span<float> logits, std::span<const int32_t> history);
+  static Candidate FromLogits(std::span<const float> logits, size_t id);
+  static int32_t MostLikely(std::span<const float> logits);
+  // Takes over all logits, by id.
+  void Load(std::span<const float> logits);
+  // Sorts at least the `count` most likely candidates to the front.
+  void Sort(size_t count);
+  // A candidate's chance, in that of the most likely one; and the sum of all, while they are as loaded.
+  double Weight(const Candidate& candidate) const;
+  double SumOfWeights() const;
+  bool KeepsAll() const;
+  void KeepSome();
+  void KeepAll(std::span<const float> logits);
 
   SamplingOptions options_;
   Rng rng_;
-  std::vector<Candidate> candidates_;
+  std::vector<Candidate> candidates_;  // [vocabulary]
+  size_t num_sorted_ = 0;              // of these
+  float max_ = 0;                      // logit
   std::vector<TokenProbability> distribution_;
   std::vector<uint8_t> penalized_;  // [vocabulary]
   double last_log_probability_ = 0;

@@ -2,9 +2,14 @@
 
 #include <rapidcheck.h>
 
+#include <algorithm>
 #include <cmath>
+#include <limits>
 #include <map>
+#include <numeric>
+#include <vector>
 
+#include "base/rng.h"
 #include "base/test_util.h"
 
 namespace qwen25 {
@@ -105,6 +110,92 @@ TEST(SamplerTest, AnyLogitsAndOptionsGiveAToken) {
     RC_ASSERT(id >= 0 && static_cast<size_t>(id) < logits.size());
     RC_ASSERT(sampler.last_log_probability() <= 1e-12);
   }));
+}
+
+// What the sampler did when it sorted every token: the distribution, most likely first.
+std::vector<TokenProbability> BySortingAll(const SamplingOptions& options, const std::vector<float>& logits) {
+  std::vector<int32_t> ids(logits.size());
+  std::iota(ids.begin(), ids.end(), 0);
+  const auto logit = [&](int32_t id) { return logits[static_cast<size_t>(id)]; };
+  std::ranges::sort(ids,
+                    [&](int32_t a, int32_t b) { return logit(a) != logit(b) ? logit(a) > logit(b) : a < b; });
+  if (options.top_k != 0) ids.resize(std::min<size_t>(ids.size(), options.top_k));
+  std::vector<TokenProbability> all;
+  double total = 0;
+  for (const int32_t id : ids) {
+    all.push_back({id, std::exp((double{logit(id)} - double{logit(ids[0])}) / options.temperature)});
+    total += all.back().probability;
+  }
+  size_t count = all.size();
+  double sum = 0;
+  for (size_t i = 0; i < count && options.top_p < 1; ++i) {
+    sum += all[i].probability;
+    if (sum >= options.top_p * total) count = i + 1;
+  }
+  while (count > 1 && all[count - 1].probability < options.min_p) --count;
+  all.resize(count);
+  total = 0;
+  for (const TokenProbability& token : all) total += token.probability;
+  for (TokenProbability& token : all) token.probability /= total;
+  return all;
+}
+
+TEST(SamplerTest, SortingOnlyWhatIsNeededGivesTheSameDrawsForASeed) {
+  EXPECT_TRUE(rc::check("distributions and draws are those of sorting everything", [] {
+    SamplingOptions options;
+    options.temperature = *rc::gen::element(0.3f, 1.0f, 4.0f);
+    options.top_k = *rc::gen::element(0u, 0u, 5u, 400u, 5000u);
+    options.top_p = *rc::gen::element(1.0f, 0.99f, 0.6f);
+    options.min_p = *rc::gen::element(0.0f, 0.0f, 0.001f, 0.2f);
+    options.seed = *rc::gen::arbitrary<uint64_t>();
+    Rng rng(options.seed);
+    std::vector<float> logits(*rc::gen::element<size_t>(1, 100, 3000));
+    for (float& logit : logits) logit = static_cast<float>(std::round(40 * rng.Normal()) / 10);  // with ties
+    const std::vector<TokenProbability> expected = BySortingAll(options, logits);
+    Sampler sampler(options, logits.size()), by_hand(options, logits.size());
+    std::vector<float> copy = logits;
+    const auto distribution = sampler.Distribution(copy, {});
+    RC_ASSERT(distribution.size() == expected.size());
+    std::map<int32_t, double> chances;
+    for (const TokenProbability& token : distribution) chances[token.id] = token.probability;
+    for (size_t i = 0; i < expected.size(); ++i) {
+      if (i < Sampler::kSorted) RC_ASSERT(distribution[i].id == expected[i].id);
+      RC_ASSERT(std::abs(chances.at(expected[i].id) - expected[i].probability) < 1e-12);
+    }
+    for (int draw = 0; draw < 20; ++draw) {
+      copy = logits;
+      RC_ASSERT(sampler.Sample(copy, {}) == by_hand.Draw(expected));
+      RC_ASSERT(std::abs(sampler.last_log_probability() - by_hand.last_log_probability()) < 1e-9);
+    }
+  }));
+}
+
+TEST(SamplerTest, NumbersThatAreNotFiniteHaveAPlaceInTheOrder) {
+  constexpr float kNan = std::numeric_limits<float>::quiet_NaN(),
+                  kInfinity = std::numeric_limits<float>::infinity();
+  SamplingOptions greedy = kPlain;
+  greedy.temperature = 0;
+  const auto most_likely = [&](std::vector<float> logits) {
+    return Sampler(greedy, logits.size()).Sample(logits, {});
+  };
+  EXPECT_EQ(most_likely({kNan, 1, 3, kNan, 2}), 2);
+  EXPECT_EQ(most_likely({kNan, -kInfinity, kNan}), 1);
+  EXPECT_EQ(most_likely({kNan, kNan}), 0);
+  // As if the tokens were not there: a rule may forbid some by minus infinity.
+  const auto all = Draw(kPlain, {kNan, std::log(0.5f), -kInfinity, std::log(0.5f)});
+  EXPECT_EQ(all.size(), 2u);
+  EXPECT_NEAR(all.at(1), 0.5, 0.015);
+  Rng rng(1);
+  std::vector<float> many(1000);
+  for (float& logit : many) logit = rng.Below(3) == 0 ? kNan : static_cast<float>(rng.Normal());
+  for (const SamplingOptions& options :
+       {SamplingOptions{.top_k = 20}, SamplingOptions{.top_k = 0}, SamplingOptions{.top_k = 0, .top_p = 1}}) {
+    std::vector<float> copy = many;
+    for (const TokenProbability& token : Sampler(options, 1000).Distribution(copy, {})) {
+      ASSERT_TRUE(token.probability >= 0 && token.probability <= 1);
+      ASSERT_TRUE(!std::isnan(many[static_cast<size_t>(token.id)]) || token.probability == 0);
+    }
+  }
 }
 
 TEST(SamplingOptionsTest, RefusesWhatMakesNoSense) {
