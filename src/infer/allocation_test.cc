@@ -81,10 +81,15 @@ TEST(DecodeAllocationTest, WarmSpeculationDoesNotUseTheHeap) {
     const std::vector<int32_t> prompt = {1, 2, 3, 1, 2, 3, 1, 2};
     ASSERT_OK(session.Append(prompt));
     TokenStream stream(session, greedy, drafter, 8);
-    for (int i = 0; i < 150; ++i) ASSERT_TRUE(stream.Next(1000).ok());
+    ASSERT_OK(stream.Take());
+    const auto step = [&] {
+      ASSERT_OK(AppendProposal(stream, 1000));
+      ASSERT_OK(stream.Take());
+    };
+    while (session.tokens().size() < 150) step();
     const size_t accepted = stream.stats().num_accepted;
     const AllocationCounter counter;
-    for (int i = 0; i < 150; ++i) ASSERT_TRUE(stream.Next(1000).ok());
+    while (session.tokens().size() < 300) step();
     EXPECT_EQ(counter.count(), 0u);
     EXPECT_GT(stream.stats().num_accepted, accepted);
   }

@@ -4,6 +4,7 @@
 
 #include "base/temporary_file.h"
 #include "memory/block_summaries.h"
+#include "model/not_finite.h"
 
 namespace qwen25 {
 namespace {
@@ -22,9 +23,11 @@ size_t ContextLimit(const ModelConfig& config, const InferenceEngine::Options& o
   return options.max_context_tokens == 0 ? limit : std::min(options.max_context_tokens, limit);
 }
 
-std::filesystem::path SpillDirectory(const InferenceEngine::Options& options) {
-  if (options.recall_window == 0) return {};
-  return options.spill_directory.empty() ? SystemTemporaryFolder().value() : options.spill_directory;
+// Empty without a recall window.
+Result<std::filesystem::path> SpillDirectory(const InferenceEngine::Options& options) {
+  if (options.recall_window == 0) return std::filesystem::path();
+  if (!options.spill_directory.empty()) return options.spill_directory;
+  return SystemTemporaryFolder();
 }
 
 RoutingPolicy RoutingOf(const ModelConfig& config, const InferenceEngine::Options& options) {
@@ -54,7 +57,7 @@ Status InferenceEngine::Check(const ModelConfig& config, const Options& options)
         "window, and the local blocks must lie in it",
         routing.ToString(), window);
   }
-  return options.spill_directory.empty() ? SystemTemporaryFolder().status() : Status();
+  return SpillDirectory(options).status();
 }
 
 InferenceEngine::InferenceEngine(Model model, const Options& options)
@@ -68,7 +71,7 @@ InferenceEngine::InferenceEngine(Model model, const Options& options)
       kv_format_(options.kv_format),
       blocks_(block_shape().BytesPerBlock(), model_.layers.size(),
               DivideUp(std::max(options.max_total_tokens, max_context_tokens_), kBlockTokens),
-              SpillDirectory(options)),
+              SpillDirectory(options).value()),
       working_bytes_(options.working_bytes),
       recall_window_(options.recall_window) {
   QWEN25_CHECK(Check(model_.config(), options).ok());
@@ -78,7 +81,8 @@ InferenceEngine::InferenceEngine(Model model, const Options& options)
   if (routing.kind == RoutingPolicy::Kind::kDense && !options.keep_summaries) return;
   // A session has at most one panel per block.
   const size_t panel_bytes = block_shape().BytesPerPanel();
-  summaries_.emplace(panel_bytes, model_.layers.size(), blocks_.max_blocks(), SpillDirectory(options));
+  summaries_.emplace(panel_bytes, model_.layers.size(), blocks_.max_blocks(),
+                     SpillDirectory(options).value());
   if (options.recall_window > 0) {
     super_summaries_.emplace(panel_bytes, model_.layers.size(), blocks_.max_blocks());
     clamped_rotary_.emplace(model_.rotary().inverse_frequencies(), options.recall_window, /*clamps=*/true);
@@ -120,7 +124,7 @@ void InferenceEngine::SummarizeBlocks(const SequenceKv& kv, size_t first, size_t
   qwen25::SummarizeBlocks(execution_, block_shape(), kv, first, end);
 }
 
-void InferenceEngine::Forward(std::span<const SequenceRows> sequences) {
+void InferenceEngine::Forward(std::span<SequenceRows> sequences) {
   const size_t vocabulary = model_.config().vocab_size;
   tokens_.clear();
   positions_.clear();
@@ -144,20 +148,49 @@ void InferenceEngine::Forward(std::span<const SequenceRows> sequences) {
       kv_[layer * sequences.size() + s] = sequence.kv[layer];
     }
   }
-  DecoderOptions options;
+  const TokenBatch batch = {.tokens = tokens_, .positions = positions_, .sequence_starts = sequence_starts_};
+  DecoderOptions options = OptionsOfPass();
   options.kv = kv_;
+  const Tensor hidden = DecoderForward(execution_, model_, batch, options);
+  ReleaseRamWhereTooMuch();
+  if (!logit_rows_.empty()) {
+    const Tensor logits = Logits(execution_, model_, hidden, logit_rows_);
+    const float* rows = logits.data();
+    for (const SequenceRows& sequence : sequences) {
+      std::copy_n(rows, sequence.logits.size(), sequence.logits.data());
+      rows += sequence.logits.size();
+    }
+  }
+  FindOverflow(hidden, sequences);
+}
+
+DecoderOptions InferenceEngine::OptionsOfPass() const {
+  DecoderOptions options;
   options.kv_format = kv_format_;
   options.routing = layer_routing_;
   if (clamped_rotary_) options.rotary = &*clamped_rotary_;
-  const TokenBatch batch = {.tokens = tokens_, .positions = positions_, .sequence_starts = sequence_starts_};
-  const Tensor hidden = DecoderForward(execution_, model_, batch, options);
-  ReleaseRamWhereTooMuch();
-  if (logit_rows_.empty()) return;
-  const Tensor logits = Logits(execution_, model_, hidden, logit_rows_);
-  const float* rows = logits.data();
-  for (const SequenceRows& sequence : sequences) {
-    std::copy_n(rows, sequence.logits.size(), sequence.logits.data());
-    rows += sequence.logits.size();
+  return options;
+}
+
+void InferenceEngine::FindOverflow(const Tensor& hidden, std::span<SequenceRows> sequences) {
+  for (size_t s = 0; s < sequences.size(); ++s) {
+    SequenceRows& sequence = sequences[s];
+    const auto begin = static_cast<size_t>(sequence_starts_[s]);
+    const size_t count = sequence.tokens.size();
+    bool suspicious = false;
+    for (size_t row = begin; row < begin + count && !suspicious; ++row) {
+      suspicious = MayHaveOverflowed({hidden.view().Row(row), hidden.cols()});
+    }
+    const bool logits_are_finite = AllFinite(sequence.logits);
+    if (!suspicious && logits_are_finite) continue;
+    const int32_t starts[] = {0, static_cast<int32_t>(count)};
+    DecoderOptions options = OptionsOfPass();
+    options.kv = sequence.kv;
+    sequence.error = ExplainOverflow(execution_, model_,
+                                     {.tokens = sequence.tokens,
+                                      .positions = std::span(positions_).subspan(begin, count),
+                                      .sequence_starts = starts},
+                                     options, logits_are_finite);
   }
 }
 

@@ -24,6 +24,7 @@ struct SequenceRows {
   size_t first_position = 0;        // of these, where recalled blocks come first
   std::span<const SequenceKv> kv;   // [layers], with room for the tokens, which num_tokens counts already
   std::span<float> logits = {};     // set: [n, vocab_size] of the last n tokens; empty: of none
+  Status error = {};                // set: kCorrupt, with the place, if numbers are not finite
 };
 
 // A model with the threads and memory that its sessions share. One thread at a time uses it.
@@ -47,7 +48,8 @@ class InferenceEngine {
     uint64_t history_bytes = uint64_t{16} << 30;
     size_t working_bytes = size_t{256} << 20;
   };
-  // What a recall window asks of model and options: kInvalidArgument names the option and the rule.
+  // What a recall window asks of model and options: kInvalidArgument names the option and the rule. kNotFound
+  // if the system has no folder for temporary files and options name none.
   static Status Check(const ModelConfig& config, const Options& options);
 
   // Options must pass Check.
@@ -86,9 +88,9 @@ class InferenceEngine {
   // What the names of blocks begin with (memory/block_id.h): everything that keys and values depend on beside
   // the tokens, as it is now.
   const Hash128& block_names_begin() const { return block_names_begin_; }
-  // One forward pass: appends keys and values of all sequences, and sets their logits. Every sequence gets
-  // the bits that it would get alone.
-  void Forward(std::span<const SequenceRows> sequences);
+  // One forward pass: appends keys and values of all sequences, and sets their logits and errors. Every
+  // sequence gets the bits that it would get alone.
+  void Forward(std::span<SequenceRows> sequences);
   // Tokens; 0: none.
   size_t recall_window() const { return recall_window_; }
   // The most tokens one session can hold.
@@ -98,6 +100,9 @@ class InferenceEngine {
 
  private:
   void ReleaseRamWhereTooMuch();
+  DecoderOptions OptionsOfPass() const;
+  // Sets the errors of sequences with numbers that are not finite.
+  void FindOverflow(const Tensor& hidden, std::span<SequenceRows> sequences);
   void NameBlocks();
 
   Model model_;

@@ -1,51 +1,16 @@
 #include "infer/generate.h"
 
-#include <rapidcheck.h>
+#include <gtest/gtest.h>
 
 #include <algorithm>
+#include <limits>
+#include <optional>
 
 #include "base/test_util.h"
 #include "infer/tiny_model_test_util.h"
 
 namespace qwen25 {
 namespace {
-
-// Pieces joined must give the text up to the first stop text, however the text was cut.
-TEST(StopMatcherTest, AnyCutGivesTheTextUpToTheFirstStop) {
-  EXPECT_TRUE(rc::check("cuts do not matter", [] {
-    const auto letters = rc::gen::container<std::string>(rc::gen::elementOf(std::string("abc")));
-    const auto text = *letters;
-    const auto stops = *rc::gen::container<std::vector<std::string>>(rc::gen::nonEmpty(letters));
-    // The definition, letter by letter: the first prefix of the text that ends in a stop text, without the
-    // longest such.
-    size_t expected = std::string::npos;
-    for (size_t end = 0; end <= text.size() && expected == std::string::npos; ++end) {
-      for (const auto& stop : stops) {
-        if (text.substr(0, end).ends_with(stop)) expected = std::min(expected, end - stop.size());
-      }
-    }
-
-    StopMatcher matcher(stops);
-    std::string out;
-    bool stopped = false;
-    for (size_t i = 0; i < text.size() && !stopped;) {
-      const size_t count = *rc::gen::inRange<size_t>(1, 4);
-      stopped = matcher.Feed(std::string_view(text).substr(i, count), out);
-      i += count;
-    }
-    if (!stopped) out += matcher.Finish();
-    RC_ASSERT(stopped == (expected != std::string::npos));
-    RC_ASSERT(out == text.substr(0, expected));
-  }));
-}
-
-Tokenizer ByteTokenizer() {
-  ByteLevelBpe parts;
-  for (int byte = 0; byte < 256; ++byte) parts.tokens.emplace_back(1, static_cast<char>(byte));
-  parts.special_tokens = {"<|endoftext|>"};
-  parts.eos_token = "<|endoftext|>";
-  return *Tokenizer::FromByteLevelBpe(parts);
-}
 
 Model RandomModel() {
   Model model(TinyConfig(300));
@@ -120,6 +85,71 @@ TEST_F(GenerateTest, StopsAtTextsTokensAndWhenTold) {
   EXPECT_EQ(stopped.finish_reason, FinishReason::kCancelled);
   options_.stop = {""};
   EXPECT_ERROR_CONTAINS(Generate(session, tokenizer_, prompt_, options_), "stop text is empty");
+}
+
+// Not a full context, and not the end of the answer.
+TEST_F(GenerateTest, BlocksThatOthersHoldEndTheAnswerWithAnErrorThatSaysSo) {
+  Session other(engine_), session(engine_);
+  ASSERT_OK_AND_ASSIGN(const auto free, Generate(session, tokenizer_, prompt_, options_));
+  ASSERT_OK(session.HoldExactly({prompt_.data(), 1}));
+  ASSERT_OK(other.Append(RandomTokens(256, 3 * kBlockTokens, 5)));  // of 4 blocks
+  LookupDrafter drafter(256);
+  for (Drafter* one : std::initializer_list<Drafter*>{nullptr, &drafter}) {
+    options_.drafter = one;
+    options_.sampling.temperature = 0;
+    ASSERT_OK_AND_ASSIGN(const auto result, Generate(session, tokenizer_, prompt_, options_));
+    EXPECT_EQ(result.finish_reason, FinishReason::kError);
+    EXPECT_EQ(FinishReasonName(result.finish_reason), "error");
+    EXPECT_EQ(result.error.code(), StatusCode::kResourceExhausted);
+    EXPECT_ERROR_CONTAINS(result.error, "all 4 KV blocks (256 tokens");
+    // What was drawn until then is kept, and the session holds all of it but the last.
+    EXPECT_EQ(result.tokens.size(), kBlockTokens - prompt_.size() + 1);
+    EXPECT_FALSE(result.text.empty());
+    EXPECT_EQ(session.tokens().size(), kBlockTokens);
+  }
+}
+
+// A model of which one weight is `value`, or, with a token, the embedding of that token.
+Model ModelWith(float value, std::optional<int32_t> token = {}) {
+  ModelConfig config = TinyConfig(300);
+  config.tie_word_embeddings = false;
+  Model model(config);
+  model.Initialize(3);
+  for (float& weight : model.weights()) weight *= 8;
+  float* place = token ? model.embed_tokens.data + static_cast<size_t>(*token) * config.hidden_size
+                       : model.layers[1].down_proj.data;
+  place[5] = value;
+  return model;
+}
+
+TEST_F(GenerateTest, NumbersThatAreNotFiniteEndTheAnswerWithTheirPlace) {
+  InferenceEngine sound(ModelWith(0.0f, 299), {.num_threads = 1});
+  Session session(sound);
+  ASSERT_OK_AND_ASSIGN(const auto free, Generate(session, tokenizer_, prompt_, options_));
+  size_t last = 10;  // the first place of a token that is not in the prompt
+  const auto seen = [&](int32_t token) {
+    const auto end = free.tokens.begin() + static_cast<std::ptrdiff_t>(last);
+    return std::find(free.tokens.begin(), end, token) != end ||
+           std::ranges::find(prompt_, token) != prompt_.end();
+  };
+  while (seen(free.tokens[last])) ++last;
+  for (const float value : {3e38f, std::numeric_limits<float>::infinity(), std::nanf("")}) {
+    InferenceEngine late(ModelWith(value, free.tokens[last]), {.num_threads = 1});
+    Session in_answer(late);
+    ASSERT_OK_AND_ASSIGN(const auto result, Generate(in_answer, tokenizer_, prompt_, options_));
+    EXPECT_EQ(result.finish_reason, FinishReason::kError);
+    EXPECT_ERROR_CONTAINS(result.error, "not finite, first in model.embed_tokens, with");
+    ASSERT_EQ(result.tokens.size(), last + 1);
+    EXPECT_TRUE(std::equal(result.tokens.begin(), result.tokens.end(), free.tokens.begin()));
+
+    InferenceEngine broken(ModelWith(value), {.num_threads = 1});
+    Session in_prompt(broken);
+    EXPECT_ERROR_CONTAINS(Generate(in_prompt, tokenizer_, prompt_, options_),
+                          "not finite, first in model.layers.1 of 2 layers (float32 weights), with keys and "
+                          "values in float32");
+    EXPECT_TRUE(in_prompt.tokens().empty());
+    EXPECT_EQ(in_prompt.error().code(), StatusCode::kCorrupt);
+  }
 }
 
 TEST_F(GenerateTest, ContextOverflowIsRefusedOrEndsTheAnswer) {

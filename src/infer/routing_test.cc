@@ -1,6 +1,8 @@
 // Routing and recall windows, as sessions use them.
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
+#include <string>
 #include <vector>
 
 #include "base/rng.h"
@@ -118,6 +120,22 @@ TEST(RecallWindowTest, SaysWhatDoesNotFit) {
   EXPECT_ERROR_CONTAINS(error([](auto& o) { o.recall_window = 1 << 20; }), "up to the model's");
   EXPECT_ERROR_CONTAINS(error([](auto& o) { o.routing->dense_layers = 1; }), "dense_layers must be 0");
   EXPECT_ERROR_CONTAINS(error([](auto& o) { o.routing->dense_below = 1024; }), "dense_below at most");
+}
+
+TEST(RecallWindowTest, SaysWhereThereIsNoFolderForTemporaryFiles) {
+  const Model model = TinyModel();
+  const char* before = std::getenv("TMPDIR");
+  const std::string kept = before == nullptr ? "" : before;
+  ASSERT_EQ(::setenv("TMPDIR", "/there/is/no/such/folder", 1), 0);
+  EXPECT_ERROR_CONTAINS(InferenceEngine::Check(model.config(), RecallOptions({})),
+                        "/there/is/no/such/folder");
+  EXPECT_OK(InferenceEngine::Check(model.config(), RecallOptions("/tmp")));
+  EXPECT_OK(InferenceEngine::Check(model.config(), {}));
+  if (before == nullptr) {
+    ::unsetenv("TMPDIR");
+  } else {
+    ::setenv("TMPDIR", kept.c_str(), 1);
+  }
 }
 
 }  // namespace

@@ -90,6 +90,7 @@ Status Session::Prepare(std::span<const int32_t> tokens) {
 
 SequenceRows Session::TakeTokens(std::span<const int32_t> tokens) {
   NoteNames();
+  error_ = {};
   const size_t position = num_recalled() * kBlockTokens + tokens_.size();
   tokens_.insert(tokens_.end(), tokens.begin(), tokens.end());
   for (size_t layer = 0; layer < kv_.size(); ++layer) kv_[layer] = Kv(layer);
@@ -100,6 +101,12 @@ std::span<float> Session::NewLogits(size_t num_rows) {
   num_logit_rows_ = num_rows;
   logits_.resize(num_rows * engine_.model().config().vocab_size);
   return logits_;
+}
+
+Status Session::CheckPass(const SequenceRows& rows, size_t old_count) {
+  error_ = rows.error;
+  if (!error_.ok()) Truncate(old_count);
+  return error_;
 }
 
 Status Session::Append(std::span<const int32_t> tokens, const Progress& progress, size_t num_logit_rows) {
@@ -118,6 +125,7 @@ Status Session::Append(std::span<const int32_t> tokens, const Progress& progress
     done += count;
     if (done == tokens.size()) rows.logits = NewLogits(num_logit_rows);
     engine_.Forward({&rows, 1});
+    QWEN25_RETURN_IF_ERROR(CheckPass(rows, old_count));
   }
   return {};
 }
@@ -156,7 +164,13 @@ Status AppendTogether(InferenceEngine& engine, std::span<const SessionTokens> pa
     rows.back().logits = part.session->NewLogits(part.num_logit_rows);
   }
   engine.Forward(rows);
-  return {};
+  Status first_error;
+  for (size_t i = 0; i < parts.size(); ++i) {
+    Session& session = *parts[i].session;
+    const Status error = session.CheckPass(rows[i], session.tokens_.size() - parts[i].tokens.size());
+    if (first_error.ok()) first_error = error;
+  }
+  return first_error;
 }
 
 void Session::Truncate(size_t num_tokens) {

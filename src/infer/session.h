@@ -28,7 +28,8 @@ struct SessionTokens {
 
 // Appends to several sessions of one engine, each at most once, in one forward pass: the weights are read
 // once for all. Every session gets the bits that it would get alone. Checks as Session::Append does, before
-// anything changes; tokens are not cut into chunks. kInvalidArgument if a session is there twice.
+// anything changes; tokens are not cut into chunks. kInvalidArgument if a session is there twice. kCorrupt
+// is of those sessions whose error() says so: tokens of the others are appended.
 Status AppendTogether(InferenceEngine& engine, std::span<const SessionTokens> parts);
 
 // Where the beginning of a prompt came from that did not have to be computed, in tokens.
@@ -65,7 +66,8 @@ class Session {
   // Appends tokens: a prompt, or the one token just drawn. Afterwards logits() are those of the last one, and
   // logits(row) those of the last `num_logit_rows` (0 to kMaxLogitRows, and no more than tokens); with 0 rows
   // they are empty. Fails, and leaves the session with its logits as it was, when the context would overflow,
-  // a token is outside the vocabulary, blocks cannot be had or `progress` stops it.
+  // a token is outside the vocabulary, blocks cannot be had or `progress` stops it. Numbers that are not
+  // finite are an error, too (kCorrupt); the logits are then gone.
   Status Append(std::span<const int32_t> tokens, const Progress& progress = nullptr,
                 size_t num_logit_rows = 1);
   // Makes the session hold exactly `tokens`, with logits of the last one: what it holds is kept as far as it
@@ -77,6 +79,9 @@ class Session {
   // there yet: when it returns OK they survive whatever happens to the process. Errors of BlockStore::Put.
   Status Remember();
 
+  // Why the last tokens were not appended, if the model's numbers for them were not finite: kCorrupt. The
+  // session is then as before them, without logits.
+  const Status& error() const { return error_; }
   // [vocab_size] of the last token; the caller may overwrite them. Empty before the first Append, and after
   // one that kept none.
   std::span<float> logits() {
@@ -105,6 +110,8 @@ class Session {
   SequenceRows TakeTokens(std::span<const int32_t> tokens);
   // Room for the logits of the pass to come.
   std::span<float> NewLogits(size_t num_rows);
+  // After the pass: forgets the tokens, but for the first `old_count`, if its numbers are not finite.
+  Status CheckPass(const SequenceRows& rows, size_t old_count);
   // Forgets what follows the first `num_tokens` tokens; the logits stay.
   void RollBack(size_t num_tokens);
   void ReleaseUnusedBlocks();
@@ -135,7 +142,8 @@ class Session {
   std::vector<int32_t> tokens_;
   BlockList blocks_, panels_, super_panels_;
   std::vector<SequenceKv> kv_;  // [layers] of the pass that runs
-  std::vector<float> logits_;   // [num_logit_rows_, vocab_size]
+  Status error_;
+  std::vector<float> logits_;  // [num_logit_rows_, vocab_size]
   size_t num_logit_rows_ = 0;
 };
 

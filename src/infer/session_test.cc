@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <limits>
 
 #include "base/rng.h"
 #include "base/test_util.h"
@@ -142,6 +143,35 @@ INSTANTIATE_TEST_SUITE_P(Formats, SessionTest,
                            return fmt::format("{}_kv_{}{}", WeightFormatName(info.param.weights),
                                               KvFormatName(info.param.kv), info.param.gated ? "_gated" : "");
                          });
+
+// The numbers of one session that are not finite are nothing to the others of its pass.
+TEST(SessionOverflowTest, OnlyTheSessionThatOverflowsIsRefused) {
+  const auto make_model = [](float value) {
+    Model model(SmallConfig());
+    model.Initialize(1);
+    model.embed_tokens.data[7 * SmallConfig().hidden_size] = value;
+    return model;
+  };
+  InferenceEngine engine(make_model(std::numeric_limits<float>::infinity()),
+                         {.num_threads = 1, .max_total_tokens = 2048});
+  const std::vector<int32_t> prompt = {1, 2, 3}, good = {4, 5}, bad = {5, 7};
+  Session first(engine), second(engine), third(engine);
+  for (Session* session : {&first, &second, &third}) ASSERT_OK(session->Append(prompt));
+  const std::vector<SessionTokens> parts = {{&first, good}, {&second, bad}, {&third, good}};
+  EXPECT_ERROR_CONTAINS(AppendTogether(engine, parts), "not finite, first in model.embed_tokens");
+  EXPECT_EQ(second.error().code(), StatusCode::kCorrupt);
+  EXPECT_EQ(second.tokens().size(), prompt.size());
+  EXPECT_TRUE(second.logits().empty());
+  Session alone(engine);
+  ASSERT_OK(alone.Append(std::vector<int32_t>{1, 2, 3, 4, 5}));
+  for (Session* session : {&first, &third}) {
+    EXPECT_OK(session->error());
+    EXPECT_EQ(LogitsOf(*session), LogitsOf(alone));
+  }
+  ASSERT_OK(second.Append(good));
+  EXPECT_OK(second.error());
+  EXPECT_EQ(LogitsOf(second), LogitsOf(alone));
+}
 
 class RefusedAppendTest : public testing::Test {
  protected:

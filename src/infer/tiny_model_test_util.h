@@ -7,6 +7,7 @@
 
 #include "base/rng.h"
 #include "model/config.h"
+#include "text/tokenizer.h"
 
 namespace qwen25 {
 
@@ -21,6 +22,15 @@ inline ModelConfig TinyConfig(size_t vocabulary) {
   config.head_dim = 8;
   config.max_position_embeddings = 256;
   return config;
+}
+
+// A token for every byte, and an end of text.
+inline Tokenizer ByteTokenizer() {
+  ByteLevelBpe parts;
+  for (int byte = 0; byte < 256; ++byte) parts.tokens.emplace_back(1, static_cast<char>(byte));
+  parts.special_tokens = {"<|endoftext|>"};
+  parts.eos_token = "<|endoftext|>";
+  return *Tokenizer::FromByteLevelBpe(parts);
 }
 
 // `count` tokens below `vocabulary`; the same for the same seed.

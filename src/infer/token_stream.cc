@@ -35,64 +35,71 @@ TokenStream::TokenStream(Session& session, const SamplingOptions& sampling, Draf
       verifier_(session.logits().size()) {
   context_.reserve(session.tokens().size() + session.room() + 1);
   context_.assign(session.tokens().begin(), session.tokens().end());
-  for (auto* tokens : {&ready_, &batch_, &draft_.tokens}) tokens->reserve(max_draft_tokens_ + 1);
+  for (auto* tokens : {&taken_, &batch_, &draft_.tokens}) tokens->reserve(max_draft_tokens_ + 1);
 }
 
-TokenStream::~TokenStream() {
-  if (session_.tokens().size() > context_.size()) session_.Truncate(context_.size());
-}
-
-Result<int32_t> TokenStream::Next(size_t wanted) {
-  if (num_given_ == ready_.size()) QWEN25_RETURN_IF_ERROR(Advance(std::max<size_t>(1, wanted)));
-  const int32_t token = ready_[num_given_++];
-  context_.push_back(token);
-  return token;
-}
-
-Status TokenStream::Advance(size_t wanted) {
-  const bool first = ready_.empty();
-  if (first) {
-    ready_.push_back(sampler_.Sample(session_.logits(), session_.tokens()));
-    return {};
+Result<std::span<const int32_t>> TokenStream::Take() {
+  QWEN25_RETURN_IF_ERROR(session_.error());
+  QWEN25_CHECK(session_.tokens().size() == first_position_ + batch_.size() || taken_.empty());
+  if (taken_.empty()) {  // the session's own logits
+    taken_.push_back(sampler_.Sample(session_.logits(), session_.tokens()));
+  } else {
+    Verify();
+    if (asked_drafter_) drafter_->Observe(taken_);
   }
+  context_.insert(context_.end(), taken_.begin(), taken_.end());
+  return std::span<const int32_t>(taken_);
+}
+
+SessionTokens TokenStream::Propose(size_t num_wanted) {
+  QWEN25_CHECK(num_wanted > 0 && !taken_.empty());
   const size_t room = session_.room();
-  const size_t limit = room == 0 ? 0 : std::min({max_draft_tokens_, wanted - 1, room - 1});
+  const size_t limit = room == 0 ? 0 : std::min({max_draft_tokens_, num_wanted - 1, room - 1});
+  first_position_ = session_.tokens().size();
   draft_.tokens.clear();
-  const bool proposing = drafter_ != nullptr && limit > 0;
-  if (proposing) drafter_->Propose(context_, limit, draft_);
+  asked_drafter_ = drafter_ != nullptr && limit > 0;
+  if (asked_drafter_) drafter_->Propose(context_, limit, draft_);
   batch_.assign(1, context_.back());
   batch_.insert(batch_.end(), draft_.tokens.begin(), draft_.tokens.end());
-  const size_t first_position = session_.tokens().size();
-  Status status = session_.Append(batch_, nullptr, batch_.size());
-  if (!status.ok() && batch_.size() > 1) {  // other sessions hold the memory: without proposals it may do
-    draft_.tokens.clear();
-    status = session_.Append(std::span(batch_).first(1));
-  }
-  QWEN25_RETURN_IF_ERROR(status);
-  Verify(first_position);
-  if (proposing) drafter_->Observe(ready_);
-  return {};
+  return {&session_, batch_, batch_.size()};
 }
 
-void TokenStream::Verify(size_t first_position) {
-  ready_.clear();
-  num_given_ = 0;
+void TokenStream::Verify() {
+  taken_.clear();
   ++stats_.num_passes;
   stats_.num_proposed += draft_.tokens.size();
   for (size_t i = 0; i < draft_.tokens.size(); ++i) {
-    const auto history = session_.tokens().first(first_position + i + 1);
+    const auto history = session_.tokens().first(first_position_ + i + 1);
     const int32_t draft = draft_.tokens[i];
     const std::span<const TokenProbability> p = sampler_.Distribution(session_.logits(i), history);
     const std::span<const TokenProbability> q =
         draft_.certain ? std::span<const TokenProbability>() : draft_.distributions[i];
-    ready_.push_back(verifier_.Verify(sampler_, p, draft, q));
-    if (ready_.back() != draft) {
-      session_.Truncate(first_position + i + 1);
+    taken_.push_back(verifier_.Verify(sampler_, p, draft, q));
+    if (taken_.back() != draft) {
+      session_.Truncate(first_position_ + i + 1);
       return;
     }
     ++stats_.num_accepted;
   }
-  ready_.push_back(sampler_.Sample(session_.logits(), session_.tokens()));
+  taken_.push_back(sampler_.Sample(session_.logits(), session_.tokens()));
+}
+
+void TokenStream::DropLast(size_t count) {
+  QWEN25_CHECK(count <= taken_.size());
+  context_.resize(context_.size() - count);
+  if (session_.tokens().size() > context_.size()) session_.Truncate(context_.size());
+}
+
+Status AppendProposal(TokenStream& stream, size_t num_wanted) {
+  const auto append = [](const SessionTokens& part) {
+    return part.session->Append(part.tokens, nullptr, part.num_logit_rows);
+  };
+  const SessionTokens proposal = stream.Propose(num_wanted);
+  const size_t num_tokens = proposal.tokens.size();
+  const Status status = append(proposal);
+  // Other sessions hold the memory: without proposals it may do.
+  if (status.code() == StatusCode::kResourceExhausted && num_tokens > 1) return append(stream.Propose(1));
+  return status;
 }
 
 }  // namespace qwen25

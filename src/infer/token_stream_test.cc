@@ -129,6 +129,19 @@ TEST(LookupDrafterTest, FallsSilentWhereItIsWrongAndStartsAgain) {
   EXPECT_EQ(draft.tokens.size(), 8u);
 }
 
+// The first `count` tokens of a stream, or as many as the context takes; `more` are asked for beyond them.
+std::vector<int32_t> Take(TokenStream& stream, size_t count, size_t more = 0) {
+  std::vector<int32_t> tokens;
+  while (true) {
+    const auto taken = stream.Take();
+    QWEN25_CHECK(taken.ok());
+    tokens.insert(tokens.end(), taken->begin(), taken->end());
+    if (tokens.size() >= count || !AppendProposal(stream, count + more - tokens.size()).ok()) break;
+  }
+  tokens.resize(std::min(tokens.size(), count));
+  return tokens;
+}
+
 class SpeculationTest : public testing::Test {
  protected:
   std::vector<int32_t> Plain(const std::vector<int32_t>& prompt, const SamplingOptions& sampling,
@@ -140,12 +153,7 @@ class SpeculationTest : public testing::Test {
     Session session(engine);
     QWEN25_CHECK(session.Append(prompt).ok());
     TokenStream stream(session, sampling, drafter, 8);
-    std::vector<int32_t> tokens;
-    while (tokens.size() < count) {
-      const auto token = stream.Next(count - tokens.size());
-      if (!token.ok()) break;
-      tokens.push_back(*token);
-    }
+    const std::vector<int32_t> tokens = Take(stream, count);
     stats_ = stream.stats();
     return tokens;
   }
@@ -271,8 +279,7 @@ class DistributionTest : public SpeculationTest {
       QWEN25_CHECK(session.HoldExactly(prompt_).ok());
       const std::unique_ptr<Drafter> drafter = make_drafter(sampling);
       TokenStream stream(session, sampling, drafter.get(), 8);
-      std::vector<int32_t> triple;
-      for (size_t i = 0; i < 3; ++i) triple.push_back(*stream.Next(6 - i));  // as if more were wanted
+      const std::vector<int32_t> triple = Take(stream, 3, 3);  // as if more were wanted
       EXPECT_TRUE(exact.contains(triple));
       ++counts[triple];
       num_accepted += stream.stats().num_accepted;
@@ -349,9 +356,7 @@ TEST_F(DistributionTest, IdsThatTheTargetDoesNotHaveAreNotProposed) {
 }
 
 TEST_F(SpeculationTest, AnAnswerThatStopsLeavesNothingBehindItInTheSession) {
-  ByteLevelBpe parts;
-  for (int byte = 0; byte < 256; ++byte) parts.tokens.emplace_back(1, static_cast<char>(byte));
-  const Tokenizer tokenizer = *Tokenizer::FromByteLevelBpe(parts);
+  const Tokenizer tokenizer = ByteTokenizer();
   InferenceEngine engine(RandomModel(0, 256), {.num_threads = 1}),
       same(RandomModel(0, 256), {.num_threads = 1});
   const std::vector<int32_t> prompt = {1, 2, 3};
@@ -375,6 +380,82 @@ TEST_F(SpeculationTest, AnAnswerThatStopsLeavesNothingBehindItInTheSession) {
     }
     EXPECT_EQ(result.speculation.num_accepted, result.speculation.num_proposed);
   }
+}
+
+// A scheduler of sixteen answers: their proposals run in one pass, and each answer is the one that it would
+// be alone.
+TEST(TokenStreamsTest, SixteenTogetherGiveTheAnswersOfEachAlone) {
+  constexpr size_t kStreams = 16;
+  InferenceEngine engine(RandomModel(0, 300), {.num_threads = 2, .max_total_tokens = kStreams * 256}),
+      draft(RandomModel(0.05, 300), {.num_threads = 1, .max_total_tokens = 2 * kStreams * 256});
+  const Tokenizer tokenizer = ByteTokenizer();
+  struct Stream {
+    std::vector<int32_t> prompt;
+    GenerateOptions options;
+    std::unique_ptr<Drafter> drafter;
+    std::unique_ptr<Session> session;
+    std::unique_ptr<TokenStream> tokens;
+    std::unique_ptr<Answer> answer;
+  };
+  const auto make_drafter = [&](size_t i, const SamplingOptions& sampling) -> std::unique_ptr<Drafter> {
+    if (i % 3 == 0) return std::make_unique<LookupDrafter>(256);
+    if (i % 3 == 1) return std::make_unique<ModelDrafter>(draft, sampling, 300, 0.1);
+    return nullptr;
+  };
+  std::vector<Stream> streams(kStreams);
+  std::vector<GenerateResult> alone;
+  for (size_t i = 0; i < kStreams; ++i) {
+    Stream& stream = streams[i];
+    stream.prompt = RandomTokens(256, 3 + 11 * i, i);
+    stream.options.sampling = {.temperature = i % 2 == 0 ? 0.0f : 0.9f, .seed = i};
+    stream.options.max_new_tokens = 20 + 5 * i;
+    if (i % 4 == 0) stream.options.stop_tokens = {static_cast<int32_t>(i)};
+    const std::unique_ptr<Drafter> drafter = make_drafter(i, stream.options.sampling);
+    stream.options.drafter = drafter.get();
+    Session session(engine);
+    ASSERT_OK_AND_ASSIGN(alone.emplace_back(), Generate(session, tokenizer, stream.prompt, stream.options));
+    stream.options.drafter = nullptr;
+  }
+  std::vector<SessionTokens> parts;
+  for (size_t i = 0; i < kStreams; ++i) {
+    streams[i].session = std::make_unique<Session>(engine, fmt::format("{}", i));
+    parts.push_back({streams[i].session.get(), streams[i].prompt});
+  }
+  ASSERT_OK(AppendTogether(engine, parts));
+  for (size_t i = 0; i < kStreams; ++i) {
+    Stream& stream = streams[i];
+    stream.drafter = make_drafter(i, stream.options.sampling);
+    if (stream.drafter) ASSERT_OK(stream.drafter->Start(stream.prompt, nullptr));
+    stream.tokens = std::make_unique<TokenStream>(*stream.session, stream.options.sampling,
+                                                  stream.drafter.get(), stream.options.max_draft_tokens);
+    stream.answer = std::make_unique<Answer>(tokenizer, stream.options);
+  }
+  size_t num_passes = 0, num_accepted = 0;
+  while (true) {
+    parts.clear();
+    for (Stream& stream : streams) {
+      if (stream.answer->ended()) continue;
+      ASSERT_OK_AND_ASSIGN(const std::span<const int32_t> tokens, stream.tokens->Take());
+      const size_t num_added = stream.answer->Add(tokens);
+      if (stream.answer->ended()) {
+        stream.tokens->DropLast(tokens.size() - num_added);
+      } else {
+        parts.push_back(stream.tokens->Propose(stream.answer->num_wanted()));
+      }
+    }
+    if (parts.empty()) break;
+    ASSERT_OK(AppendTogether(engine, parts));
+    ++num_passes;
+  }
+  for (size_t i = 0; i < kStreams; ++i) {
+    EXPECT_EQ(streams[i].answer->tokens(), alone[i].tokens) << i;
+    EXPECT_EQ(streams[i].answer->text(), alone[i].text) << i;
+    EXPECT_EQ(streams[i].answer->finish_reason(), alone[i].finish_reason) << i;
+    EXPECT_EQ(streams[i].tokens->stats().num_passes, alone[i].speculation.num_passes) << i;
+    num_accepted += streams[i].tokens->stats().num_accepted;
+  }
+  EXPECT_GT(num_accepted, 50u);
+  EXPECT_LT(num_passes, 100u);  // the longest answer has 95 tokens
 }
 
 TEST_F(SpeculationTest, RowsOfLogitsAreThoseOfSingleTokens) {

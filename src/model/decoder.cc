@@ -74,6 +74,7 @@ Tensor DecoderForward(Execution& execution, const Model& model, const TokenBatch
   QWEN25_CHECK(options.routing.empty() || options.routing.size() == model.layers.size());
   const LayerInput input = {&model, batch, options};
   Tensor x = Embedding(execution, model.embed_tokens, batch.tokens);
+  if (options.observe != nullptr) (*options.observe)(0, x);
   for (size_t index = 0; index < model.layers.size(); ++index) {
     if (options.recompute_layers) {
       x = Recompute(execution, x, [input, index](Execution& inner, const Tensor& layer_input) {
@@ -82,6 +83,7 @@ Tensor DecoderForward(Execution& execution, const Model& model, const TokenBatch
     } else {
       x = LayerForward(execution, input, index, x);
     }
+    if (options.observe != nullptr) (*options.observe)(index + 1, x);
   }
   return RmsNorm(execution, x, model.norm, model.config().rms_norm_eps);
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 
 #include "model/model.h"
@@ -29,6 +30,9 @@ struct DecoderOptions {
   const RotaryTable* rotary = nullptr;  // instead of the model's own: one that clamps
   // DecoderLoss: the output projection of the model, packed by the caller for several calls.
   const PackedHead* packed_head = nullptr;
+  // Called with the hidden states [T, hidden] that the layers read: those of the embedding (0 layers done),
+  // then those that each layer gives. Null: not called.
+  const std::function<void(size_t num_layers_done, const Tensor& x)>* observe = nullptr;
 };
 
 // The final hidden states [T, hidden], normalised, ready for the output projection. If execution.tape is set,

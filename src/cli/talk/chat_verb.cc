@@ -100,6 +100,9 @@ class Chat {
     return {};
   }
 
+  // The last error that was not the user's, of all answers.
+  const Status& failed() const { return failed_; }
+
   // False: the user wants to leave.
   bool Handle(const std::string& line) {
     if (line.empty()) return true;
@@ -197,12 +200,18 @@ class Chat {
     });
     if (!result.ok()) {
       messages_.pop_back();  // the question was not answered: the conversation is as it was
+      const StatusCode code = result.status().code();
+      if (code != StatusCode::kCancelled && code != StatusCode::kInvalidArgument) failed_ = result.status();
       return result.status();
     }
     fmt::print("{}\n", result->finish_reason == FinishReason::kCancelled ? " [stopped]" : "");
     if (result->finish_reason == FinishReason::kContextFull) {
       fmt::print("[the context of {} tokens is full; /reset starts over]\n",
                  model_.engine->max_context_tokens());
+    }
+    if (!result->error.ok()) {
+      fmt::print("[the answer ends here: {}]\n", result->error.message());
+      failed_ = result->error;
     }
     messages_.push_back({.role = "assistant", .content = result->text});
     const std::string known = ReuseSummary(result->reuse, result->num_prompt_tokens);
@@ -332,6 +341,7 @@ class Chat {
   bool keeps_dialogues_ = false, keeps_blocks_ = false;
   DialogueLog::Place place_;  // of this dialogue in the log
   std::string last_stats_;
+  Status failed_;
 };
 
 Status RunChat(const ChatFlags& flags) {
@@ -375,7 +385,8 @@ Status RunChat(const ChatFlags& flags) {
     if (!chat.Handle(*line)) break;
   }
   if (terminal) fmt::print("\n");
-  return {};
+  // Whoever reads what a pipe asked for must learn that answers are not whole.
+  return terminal ? Status() : chat.failed();
 }
 
 }  // namespace

@@ -30,6 +30,7 @@ Json ToJson(const GenerateResult& result, const std::string& prompt) {
   json["prompt"] = prompt;
   json["text"] = result.text;
   json["finish_reason"] = FinishReasonName(result.finish_reason);
+  if (!result.error.ok()) json["error"] = result.error.message();
   json["tokens"] = result.tokens;
   json["usage"] = {{"prompt_tokens", result.num_prompt_tokens},
                    {"completion_tokens", result.tokens.size()},
@@ -93,6 +94,7 @@ Status RunGenerate(const GenerateFlags& flags) {
                FinishReasonName(result.finish_reason));
     if (drafter.drafter) fmt::print(stderr, "speculation: {}\n", SpeculationSummary(result.speculation));
   }
+  QWEN25_RETURN_IF_ERROR(result.error);
   if (result.finish_reason == FinishReason::kCancelled) return Cancelled("stopped by Ctrl-C");
   return {};
 }

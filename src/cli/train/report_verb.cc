@@ -43,6 +43,7 @@ Status Complete(const ReportFlags& flags, std::vector<TrainingPage::Completion>&
     Session session(*model.engine);
     QWEN25_TRY(const GenerateResult result,
                Generate(session, model.tokenizer, model.tokenizer.Encode(prompt), options));
+    QWEN25_RETURN_IF_ERROR(result.error);
     completions.push_back({prompt, result.text});
     fmt::print("--- {}\n{}{}\n", prompt, prompt, result.text);
   }

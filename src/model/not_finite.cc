@@ -1,0 +1,76 @@
+#include "model/not_finite.h"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cstdint>
+#include <functional>
+#include <limits>
+#include <optional>
+#include <string>
+
+namespace qwen25 {
+namespace {
+
+// The numbers and, for RMSNorm, which would turn the row into zeros, the sum of their squares.
+bool FitsFloat32(std::span<const float> row) {
+  double squares = 0;
+  for (const float value : row) squares += double{value} * value;
+  return squares <= std::numeric_limits<float>::max();
+}
+
+std::string Place(const Model& model, const std::optional<size_t>& num_layers_done) {
+  if (!num_layers_done) {
+    return fmt::format("the logits ({} weights)", WeightFormatName(model.lm_head.packed.format));
+  }
+  if (*num_layers_done == 0) return "model.embed_tokens";
+  const size_t layer = *num_layers_done - 1;
+  return fmt::format("model.layers.{} of {} layers ({} weights)", layer, model.layers.size(),
+                     WeightFormatName(model.layers[layer].down_proj.packed.format));
+}
+
+}  // namespace
+
+bool AllFinite(std::span<const float> values) {
+  // Only exponents of all ones carry into the sign's place. Eight at a time, so that the compiler may use
+  // vectors.
+  constexpr size_t kLanes = 8;
+  const auto carry = [](float value) {
+    return (std::bit_cast<uint32_t>(value) & 0x7fffffffu) + 0x00800000u;
+  };
+  std::array<uint32_t, kLanes> carries = {};
+  size_t i = 0;
+  for (; i + kLanes <= values.size(); i += kLanes) {
+    for (size_t lane = 0; lane < kLanes; ++lane) carries[lane] |= carry(values[i + lane]);
+  }
+  for (; i < values.size(); ++i) carries[0] |= carry(values[i]);
+  uint32_t any = 0;
+  for (const uint32_t lane : carries) any |= lane;
+  return any >> 31 == 0;
+}
+
+bool MayHaveOverflowed(std::span<const float> hidden) {
+  if (!AllFinite(hidden)) return true;
+  return std::ranges::all_of(hidden, [](float value) { return value == 0; });
+}
+
+Status ExplainOverflow(Execution& execution, const Model& model, const TokenBatch& batch,
+                       DecoderOptions options, bool logits_are_finite) {
+  std::optional<size_t> first;
+  const std::function<void(size_t, const Tensor&)> observe = [&](size_t num_layers_done, const Tensor& x) {
+    for (size_t row = 0; !first && row < x.rows(); ++row) {
+      if (!FitsFloat32({x.view().Row(row), x.cols()})) first = num_layers_done;
+    }
+  };
+  options.observe = &observe;
+  DecoderForward(execution, model, batch, options);
+  if (!first && logits_are_finite) return {};
+  return Corrupt(
+      "the model's numbers are not finite, first in {}{}: a weight is damaged, or too large for these formats; "
+      "get the model's files again, or keep weights, keys and values in float32",
+      Place(model, first),
+      options.kv.empty() ? std::string()
+                         : fmt::format(", with keys and values in {}", KvFormatName(options.kv_format)));
+}
+
+}  // namespace qwen25
