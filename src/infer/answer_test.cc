@@ -48,7 +48,8 @@ std::vector<int32_t> Letters(std::string_view text) {
 TEST(AnswerTest, TokensAfterItsEndAreNotPartOfIt) {
   const Tokenizer tokenizer = ByteTokenizer();
   AnswerOptions options = {.max_new_tokens = 8, .stop = {"st"}, .stop_tokens = {'!'}};
-  const auto run = [&](std::string_view letters, size_t expected, FinishReason reason, std::string_view text) {
+  const auto run = [&](std::string_view letters, size_t expected, FinishReason reason,
+                       std::string_view text) {
     Answer answer(tokenizer, options);
     EXPECT_EQ(answer.Add(Letters(letters)), expected) << letters;
     ASSERT_TRUE(answer.ended()) << letters;

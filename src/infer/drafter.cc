@@ -106,7 +106,7 @@ void ModelDrafter::Propose(std::span<const int32_t> context, size_t limit, Draft
   proposed_.clear();
   size_t count = BestDraftLength(acceptance_, kPassCost, kRowCost + relative_cost_, limit);
   if (count == 0 && ++num_idle_ >= kIdleCalls) count = std::min<size_t>(1, limit);
-  // A draft model with less room than the target stops helping; nothing else can go wrong in it.
+  // With an error, such as less room than the target has, a draft model only stops helping.
   if (count == 0 || !session_.HoldExactly(context).ok()) return;
   num_idle_ = 0;
   if (draft.distributions.size() < count) draft.distributions.resize(count);

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "base/hash.h"
+#include "model/not_finite.h"
 
 namespace qwen25 {
 namespace {
@@ -43,8 +44,8 @@ std::vector<Window> WindowsOf(std::span<const std::vector<int32_t>> sequences, s
 }
 
 // Adds the vectors of some windows, weighted by their tokens, to their sequences' rows of `out`.
-void AddWindows(InferenceEngine& engine, EmbedPooling pooling, std::span<const Window> windows,
-                std::span<float> out) {
+Status AddWindows(InferenceEngine& engine, EmbedPooling pooling, std::span<const Window> windows,
+                  std::span<float> out) {
   std::vector<int32_t> tokens, positions, starts;
   for (const Window& window : windows) {
     starts.push_back(static_cast<int32_t>(tokens.size()));
@@ -54,8 +55,9 @@ void AddWindows(InferenceEngine& engine, EmbedPooling pooling, std::span<const W
   starts.push_back(static_cast<int32_t>(tokens.size()));
   DecoderOptions options;
   if (pooling == EmbedPooling::kBidirectionalMean) options.mask = AttentionMask::kBidirectional;
-  const Tensor hidden =
-      DecoderForward(engine.execution(), engine.model(), {tokens, positions, starts}, options);
+  const TokenBatch batch = {tokens, positions, starts};
+  const Tensor hidden = DecoderForward(engine.execution(), engine.model(), batch, options);
+  QWEN25_RETURN_IF_ERROR(CheckHidden(engine.execution(), engine.model(), batch, options, hidden));
   const size_t width = hidden.cols();
   std::vector<double> pooled(width);
   for (size_t w = 0; w < windows.size(); ++w) {
@@ -71,6 +73,7 @@ void AddWindows(InferenceEngine& engine, EmbedPooling pooling, std::span<const W
     float* row = out.data() + windows[w].sequence * width;
     for (size_t d = 0; d < width; ++d) row[d] += static_cast<float>(pooled[d] * scale);
   }
+  return {};
 }
 
 void Normalize(std::span<float> row) {
@@ -114,7 +117,7 @@ Status EmbedTokens(InferenceEngine& engine, EmbedPooling pooling, size_t max_tok
            (end == begin || num_tokens + windows[end].tokens.size() <= kBatchTokens)) {
       num_tokens += windows[end++].tokens.size();
     }
-    AddWindows(engine, pooling, std::span(windows).subspan(begin, end - begin), out);
+    QWEN25_RETURN_IF_ERROR(AddWindows(engine, pooling, std::span(windows).subspan(begin, end - begin), out));
     begin = end;
   }
   for (size_t s = 0; s < sequences.size(); ++s) Normalize(out.subspan(s * width, width));

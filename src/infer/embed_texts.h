@@ -25,7 +25,8 @@ Result<EmbedPooling> ParseEmbedPooling(std::string_view name);
 // Fills out [sequences, hidden] with one vector of length one per token sequence; an empty sequence gives
 // zeros. Sequences of any length: a longer one than `max_tokens` is read in equal windows, whose vectors are
 // averaged by their tokens. Several sequences share a forward pass, ragged, never padded; a vector does not
-// depend on which. Ids outside the vocabulary are kInvalidArgument.
+// depend on which. Ids outside the vocabulary are kInvalidArgument; numbers of the model that are not finite
+// are kCorrupt.
 Status EmbedTokens(InferenceEngine& engine, EmbedPooling pooling, size_t max_tokens,
                    std::span<const std::vector<int32_t>> sequences, std::span<float> out);
 

@@ -54,6 +54,17 @@ TEST_P(EmbedPoolings, VectorsAreTheSameAloneAndTogether) {
   }
 }
 
+TEST_P(EmbedPoolings, NumbersThatAreNotFiniteAreAnErrorAndNoVector) {
+  Model model(TinyConfig(100));
+  model.Initialize(1);
+  model.layers[0].down_proj.data[5] = 3e38f;
+  InferenceEngine engine(std::move(model), {.num_threads = 1});
+  const std::vector<int32_t> tokens = RandomTokens(20, 1);
+  std::vector<float> out(kWidth);
+  EXPECT_ERROR_CONTAINS(EmbedTokens(engine, GetParam(), 64, {&tokens, 1}, out),
+                        "not finite, first in model.layers.0 of 2 layers (float32 weights):");
+}
+
 INSTANTIATE_TEST_SUITE_P(All, EmbedPoolings,
                          testing::Values(EmbedPooling::kBidirectionalMean, EmbedPooling::kCausalMean,
                                          EmbedPooling::kCausalLast));

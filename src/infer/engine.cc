@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "base/temporary_file.h"
 #include "memory/block_summaries.h"
+#include "memory/spill_folder.h"
 #include "model/not_finite.h"
 
 namespace qwen25 {
@@ -26,8 +26,8 @@ size_t ContextLimit(const ModelConfig& config, const InferenceEngine::Options& o
 // Empty without a recall window.
 Result<std::filesystem::path> SpillDirectory(const InferenceEngine::Options& options) {
   if (options.recall_window == 0) return std::filesystem::path();
-  if (!options.spill_directory.empty()) return options.spill_directory;
-  return SystemTemporaryFolder();
+  QWEN25_TRY(SpillFolder folder, ChooseSpillFolder(options.spill_directory));
+  return std::move(folder.path);
 }
 
 RoutingPolicy RoutingOf(const ModelConfig& config, const InferenceEngine::Options& options) {
@@ -73,12 +73,11 @@ InferenceEngine::InferenceEngine(Model model, const Options& options)
               DivideUp(std::max(options.max_total_tokens, max_context_tokens_), kBlockTokens),
               SpillDirectory(options).value()),
       working_bytes_(options.working_bytes),
-      recall_window_(options.recall_window) {
+      recall_window_(options.recall_window),
+      routing_(RoutingOf(model_.config(), options)) {
   QWEN25_CHECK(Check(model_.config(), options).ok());
   model_.PackForInference(*threads_);
-  NameBlocks();
-  const RoutingPolicy routing = RoutingOf(model_.config(), options);
-  if (routing.kind == RoutingPolicy::Kind::kDense && !options.keep_summaries) return;
+  if (routing_.kind == RoutingPolicy::Kind::kDense && !options.keep_summaries) return;
   // A session has at most one panel per block.
   const size_t panel_bytes = block_shape().BytesPerPanel();
   summaries_.emplace(panel_bytes, model_.layers.size(), blocks_.max_blocks(),
@@ -87,8 +86,7 @@ InferenceEngine::InferenceEngine(Model model, const Options& options)
     super_summaries_.emplace(panel_bytes, model_.layers.size(), blocks_.max_blocks());
     clamped_rotary_.emplace(model_.rotary().inverse_frequencies(), options.recall_window, /*clamps=*/true);
   }
-  routing_counts_ = std::make_unique<RoutingCounts[]>(model_.layers.size());
-  QWEN25_CHECK(SetRouting(routing).ok());
+  QWEN25_CHECK(CheckRouting(routing_).ok());
 }
 
 void InferenceEngine::ReleaseRamWhereTooMuch() {
@@ -97,27 +95,13 @@ void InferenceEngine::ReleaseRamWhereTooMuch() {
   summaries_->ReleaseRam();
 }
 
-Status InferenceEngine::SetRouting(const RoutingPolicy& policy) {
+Status InferenceEngine::CheckRouting(const RoutingPolicy& policy) const {
   QWEN25_RETURN_IF_ERROR(policy.Validate());
   if (!summaries_ && policy.kind != RoutingPolicy::Kind::kDense) {
     return InvalidArgument("routing {} needs summaries of blocks, which this engine does not keep",
                            policy.ToString());
   }
-  routing_ = policy;
-  if (summaries_) layer_routing_ = RouteLayers(policy, model_.layers.size(), routing_counts_.get());
-  SetRoutingTrace(routing_trace_);
-  NameBlocks();
   return {};
-}
-
-void InferenceEngine::ResetRoutingCounts() {
-  if (routing_counts_) routing_counts_ = std::make_unique<RoutingCounts[]>(model_.layers.size());
-  for (LayerRouting& layer : layer_routing_) layer.counts = &routing_counts_[layer.layer];
-}
-
-void InferenceEngine::SetRoutingTrace(RoutingTrace* trace) {
-  routing_trace_ = trace;
-  for (LayerRouting& layer : layer_routing_) layer.trace = trace;
 }
 
 void InferenceEngine::SummarizeBlocks(const SequenceKv& kv, size_t first, size_t end) {
@@ -131,6 +115,7 @@ void InferenceEngine::Forward(std::span<SequenceRows> sequences) {
   sequence_starts_.assign(1, 0);
   logit_rows_.clear();
   kv_.resize(model_.layers.size() * sequences.size());
+  routing_of_pass_.resize(sequences.empty() || sequences[0].routing.empty() ? 0 : kv_.size());
   for (size_t s = 0; s < sequences.size(); ++s) {
     const SequenceRows& sequence = sequences[s];
     QWEN25_CHECK(!sequence.tokens.empty() && sequence.kv.size() == model_.layers.size());
@@ -147,10 +132,15 @@ void InferenceEngine::Forward(std::span<SequenceRows> sequences) {
     for (size_t layer = 0; layer < model_.layers.size(); ++layer) {
       kv_[layer * sequences.size() + s] = sequence.kv[layer];
     }
+    QWEN25_CHECK(sequence.routing.size() == (routing_of_pass_.empty() ? 0 : model_.layers.size()));
+    for (size_t layer = 0; layer < sequence.routing.size(); ++layer) {
+      routing_of_pass_[layer * sequences.size() + s] = sequence.routing[layer];
+    }
   }
   const TokenBatch batch = {.tokens = tokens_, .positions = positions_, .sequence_starts = sequence_starts_};
   DecoderOptions options = OptionsOfPass();
   options.kv = kv_;
+  options.routing = routing_of_pass_;
   const Tensor hidden = DecoderForward(execution_, model_, batch, options);
   ReleaseRamWhereTooMuch();
   if (!logit_rows_.empty()) {
@@ -161,18 +151,23 @@ void InferenceEngine::Forward(std::span<SequenceRows> sequences) {
       rows += sequence.logits.size();
     }
   }
-  FindOverflow(hidden, sequences);
+  FindErrors(hidden, sequences);
 }
 
 DecoderOptions InferenceEngine::OptionsOfPass() const {
   DecoderOptions options;
   options.kv_format = kv_format_;
-  options.routing = layer_routing_;
   if (clamped_rotary_) options.rotary = &*clamped_rotary_;
   return options;
 }
 
-void InferenceEngine::FindOverflow(const Tensor& hidden, std::span<SequenceRows> sequences) {
+void InferenceEngine::FindErrors(const Tensor& hidden, std::span<SequenceRows> sequences) {
+  Status lost = blocks_.status();
+  if (lost.ok() && summaries_) lost = summaries_->status();
+  if (!lost.ok()) {  // what was read of the file is not what was written
+    for (SequenceRows& sequence : sequences) sequence.error = lost;
+    return;
+  }
   for (size_t s = 0; s < sequences.size(); ++s) {
     SequenceRows& sequence = sequences[s];
     const auto begin = static_cast<size_t>(sequence_starts_[s]);
@@ -186,6 +181,7 @@ void InferenceEngine::FindOverflow(const Tensor& hidden, std::span<SequenceRows>
     const int32_t starts[] = {0, static_cast<int32_t>(count)};
     DecoderOptions options = OptionsOfPass();
     options.kv = sequence.kv;
+    options.routing = sequence.routing;
     sequence.error = ExplainOverflow(execution_, model_,
                                      {.tokens = sequence.tokens,
                                       .positions = std::span(positions_).subspan(begin, count),
@@ -204,16 +200,13 @@ void InferenceEngine::SetStore(BlockStore* store) {
   store_ = store;
   if (store == nullptr) return;
   block_format_ = StoredBlockFormat(model_.Fingerprint(*threads_), block_shape(), blocks_.num_layers());
-  NameBlocks();
 }
 
-void InferenceEngine::NameBlocks() {
+Hash128 InferenceEngine::SettingsName(const RoutingPolicy& policy) const {
   // Routing changes what later layers see of earlier tokens, as a window does.
-  const std::string settings =
-      fmt::format("kv={} window={} routing={}", static_cast<int>(kv_format_), recall_window_,
-                  layer_routing_.empty() ? "dense" : routing_.ToString());
-  const Hash128 parts[] = {block_format_.fingerprint, HashBytes128(std::as_bytes(std::span(settings)))};
-  block_names_begin_ = CombineHashes(parts);
+  const std::string settings = fmt::format("kv={} window={} routing={}", static_cast<int>(kv_format_),
+                                           recall_window_, summaries_ ? policy.ToString() : "dense");
+  return HashBytes128(std::as_bytes(std::span(settings)));
 }
 
 }  // namespace qwen25

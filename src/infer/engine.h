@@ -23,8 +23,10 @@ struct SequenceRows {
   std::span<const int32_t> tokens;  // at least one
   size_t first_position = 0;        // of these, where recalled blocks come first
   std::span<const SequenceKv> kv;   // [layers], with room for the tokens, which num_tokens counts already
-  std::span<float> logits = {};     // set: [n, vocab_size] of the last n tokens; empty: of none
-  Status error = {};                // set: kCorrupt, with the place, if numbers are not finite
+  std::span<const LayerRouting> routing = {};  // [layers]; empty, as for all others of the pass: all is read
+  std::span<float> logits = {};                // set: [n, vocab_size] of the last n tokens; empty: of none
+  Status error = {};                           // set: kCorrupt, with the place, for numbers that are not
+                                               // finite; kIo for spilled blocks that cannot be read back
 };
 
 // A model with the threads and memory that its sessions share. One thread at a time uses it.
@@ -36,20 +38,20 @@ class InferenceEngine {
     size_t max_context_tokens = 0;  // of one session; 0, or more than the model has positions: these
     size_t max_total_tokens = 0;    // of all sessions together; 0: max_context_tokens
     KvFormat kv_format = KvFormat::kFloat32;
-    std::optional<RoutingPolicy> routing = {};  // none: the model's own
-    // Keeps the summaries of blocks that routing needs also where `routing` is dense, for SetRouting.
+    std::optional<RoutingPolicy> routing = {};  // of sessions that choose none; none: the model's own
+    // Keeps the summaries of blocks that routing needs also if `routing` is dense, for Session::SetRouting.
     bool keep_summaries = false;
     // Contextual memory expansion: a multiple of 64 tokens, at most as many as the model has positions. Keys
     // so far back are seen at their true distance; what is older is recalled by the router and seen at this
     // one, so that a session may grow to history_bytes of keys and values. They lie in a file of
     // `spill_directory`, and about working_bytes of them in RAM. Every layer must be routed. 0: off.
     size_t recall_window = 0;
-    std::filesystem::path spill_directory = {};  // empty: the system's for temporary files
+    std::filesystem::path spill_directory = {};  // empty: as ChooseSpillFolder chooses
     uint64_t history_bytes = uint64_t{16} << 30;
     size_t working_bytes = size_t{256} << 20;
   };
-  // What a recall window asks of model and options: kInvalidArgument names the option and the rule. kNotFound
-  // if the system has no folder for temporary files and options name none.
+  // What a recall window asks of model and options: kInvalidArgument names the option and the rule. Errors of
+  // ChooseSpillFolder (memory/spill_folder.h).
   static Status Check(const ModelConfig& config, const Options& options);
 
   // Options must pass Check.
@@ -63,18 +65,10 @@ class InferenceEngine {
   BlockPool* summaries() { return summaries_ ? &*summaries_ : nullptr; }
   BlockPool* super_summaries() { return super_summaries_ ? &*super_summaries_ : nullptr; }
 
-  // How the tokens that follow are routed. kInvalidArgument for a policy that is not valid, or that is not
-  // dense while no summaries are kept.
-  Status SetRouting(const RoutingPolicy& policy);
+  // Of sessions that choose none.
   const RoutingPolicy& routing() const { return routing_; }
-  // What routing did in each layer since the last ResetRoutingCounts. Counted where summaries are kept.
-  std::span<const RoutingCounts> routing_counts() const {
-    return {routing_counts_.get(), routing_counts_ ? model_.layers.size() : 0};
-  }
-  void ResetRoutingCounts();
-  // Which blocks the first session of each pass reads, from now on; null: not recorded. It must have room for
-  // the session's tokens.
-  void SetRoutingTrace(RoutingTrace* trace);
+  // kInvalidArgument for a policy that is not valid, or that is not dense while no summaries are kept.
+  Status CheckRouting(const RoutingPolicy& policy) const;
   const std::shared_ptr<ThreadPool>& shared_threads() const { return threads_; }
 
   // Where sessions that begin from now on keep their keys and values for later ones, of this process and of
@@ -85,9 +79,9 @@ class InferenceEngine {
   const BlockFormat& block_format() const { return block_format_; }
   // Of the blocks of sessions.
   AttentionShape block_shape() const;
-  // What the names of blocks begin with (memory/block_id.h): everything that keys and values depend on beside
-  // the tokens, as it is now.
-  const Hash128& block_names_begin() const { return block_names_begin_; }
+  // Everything but model and tokens that the keys and values of a sequence with this policy depend on; a part
+  // of what the names of blocks begin with (memory/block_id.h).
+  Hash128 SettingsName(const RoutingPolicy& policy) const;
   // One forward pass: appends keys and values of all sequences, and sets their logits and errors. Every
   // sequence gets the bits that it would get alone.
   void Forward(std::span<SequenceRows> sequences);
@@ -101,9 +95,8 @@ class InferenceEngine {
  private:
   void ReleaseRamWhereTooMuch();
   DecoderOptions OptionsOfPass() const;
-  // Sets the errors of sequences with numbers that are not finite.
-  void FindOverflow(const Tensor& hidden, std::span<SequenceRows> sequences);
-  void NameBlocks();
+  // Sets the errors of sequences after a pass.
+  void FindErrors(const Tensor& hidden, std::span<SequenceRows> sequences);
 
   Model model_;
   std::shared_ptr<ThreadPool> threads_;
@@ -118,14 +111,11 @@ class InferenceEngine {
   size_t working_bytes_, recall_window_;
   BlockStore* store_ = nullptr;
   BlockFormat block_format_;
-  Hash128 block_names_begin_;
   RoutingPolicy routing_;
-  std::unique_ptr<RoutingCounts[]> routing_counts_;  // [layers]
-  std::vector<LayerRouting> layer_routing_;          // [layers], or empty without summaries
-  RoutingTrace* routing_trace_ = nullptr;
   // The batch of the current pass.
   std::vector<int32_t> tokens_, positions_, sequence_starts_, logit_rows_;
-  std::vector<SequenceKv> kv_;  // [layers][sequences]
+  std::vector<SequenceKv> kv_;                 // [layers][sequences]
+  std::vector<LayerRouting> routing_of_pass_;  // the same, or empty
 };
 
 }  // namespace qwen25

@@ -1,12 +1,13 @@
 #include "infer/load_model.h"
 
 #include "base/temporary_file.h"
+#include "memory/spill_folder.h"
 #include "model/weights_reader.h"
 
 namespace qwen25 {
 
 Result<std::unique_ptr<InferenceEngine>> LoadEngine(const ModelSource& source,
-                                                    std::vector<std::string>& /*remarks*/,
+                                                    std::vector<std::string>& remarks,
                                                     std::shared_ptr<ThreadPool> threads) {
   if (!IsGgufPath(source.path) && !std::filesystem::is_directory(source.path)) {
     return NotFound(
@@ -15,6 +16,11 @@ Result<std::unique_ptr<InferenceEngine>> LoadEngine(const ModelSource& source,
         source.path.string());
   }
   RemoveLeftovers(IsGgufPath(source.path) ? source.path.parent_path() : source.path);
+  SpillFolder spill;  // of a recall window
+  if (source.recall_window > 0) {
+    QWEN25_TRY(spill, ChooseSpillFolder(source.spill_directory));
+    if (!spill.remark.empty()) remarks.push_back(spill.remark);
+  }
   if (!threads) {
     threads =
         std::make_shared<ThreadPool>(source.num_threads == 0 ? DefaultNumThreads() : source.num_threads);
@@ -29,7 +35,7 @@ Result<std::unique_ptr<InferenceEngine>> LoadEngine(const ModelSource& source,
                                       .routing = source.routing,
                                       .keep_summaries = source.keep_summaries,
                                       .recall_window = source.recall_window,
-                                      .spill_directory = source.spill_directory,
+                                      .spill_directory = spill.path,
                                       .history_bytes = source.history_bytes,
                                       .working_bytes = source.working_bytes};
   QWEN25_RETURN_IF_ERROR(InferenceEngine::Check(model.config(), options));

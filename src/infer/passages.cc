@@ -49,10 +49,7 @@ class PassageSync {
     QWEN25_TRY(report.num_removed_blocks, store_.RemovePassages(name_space_, unwanted, /*erase=*/false));
     const std::vector<bool> known = WhollyStored();
     report.num_known = static_cast<size_t>(std::ranges::count(known, true));
-    {
-      const DenseRouting dense(engine_, max_tokens_);
-      report.status = ComputeAll(known, progress);
-    }
+    report.status = ComputeAll(known, progress);
     if (report.status.code() == StatusCode::kInvalidArgument) return report.status;
     // What had to make room for others is not stored, even where it was known.
     report.is_stored = WhollyStored();
@@ -61,23 +58,6 @@ class PassageSync {
   }
 
  private:
-  // While it lives, sequences of up to `tokens` read all of themselves.
-  class DenseRouting {
-   public:
-    DenseRouting(InferenceEngine& engine, size_t tokens) : engine_(engine), before_(engine.routing()) {
-      RoutingPolicy policy = before_;
-      policy.dense_below = std::max(policy.dense_below, static_cast<uint32_t>(tokens));
-      QWEN25_CHECK(engine_.SetRouting(policy).ok());
-    }
-    ~DenseRouting() { QWEN25_CHECK(engine_.SetRouting(before_).ok()); }
-    DenseRouting(const DenseRouting&) = delete;
-    DenseRouting& operator=(const DenseRouting&) = delete;
-
-   private:
-    InferenceEngine& engine_;
-    const RoutingPolicy before_;
-  };
-
   void CutUp(size_t index) {
     const Passage& passage = wanted_[index];
     size_t position = 0;
@@ -140,8 +120,13 @@ class PassageSync {
   Status Compute(std::span<const Piece* const> pieces) {
     std::deque<Session> sessions;
     std::vector<SessionTokens> parts;
+    // Pieces read all of themselves.
+    RoutingPolicy policy = engine_.routing();
+    policy.dense_below = std::max(policy.dense_below, static_cast<uint32_t>(max_tokens_));
     for (const Piece* piece : pieces) {
-      parts.push_back({&sessions.emplace_back(engine_, name_space_), piece->tokens});
+      Session& session = sessions.emplace_back(engine_, name_space_);
+      QWEN25_RETURN_IF_ERROR(session.SetRouting(policy));
+      parts.push_back({&session, piece->tokens, 0});
     }
     QWEN25_RETURN_IF_ERROR(AppendTogether(engine_, parts));
     std::vector<BlockToPut> blocks;

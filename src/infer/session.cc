@@ -23,6 +23,8 @@ Session::Session(InferenceEngine& engine, std::string name_space)
     : engine_(engine),
       name_space_(std::move(name_space)),
       name_space_hash_(HashBytes128(std::as_bytes(std::span(name_space_)))),
+      policy_(engine.routing()),
+      settings_name_(engine.SettingsName(policy_)),
       names_begin_(NamesBegin()),
       blocks_(&engine.blocks(), engine.model().layers.size(),
               DivideUp(engine.max_context_tokens(), kBlockTokens)),
@@ -33,6 +35,29 @@ Session::Session(InferenceEngine& engine, std::string name_space)
       kv_(engine.model().layers.size()) {
   tokens_.reserve(engine.max_context_tokens());
   logits_.reserve(engine.model().config().vocab_size);
+  if (engine.summaries() == nullptr) return;
+  routing_counts_ = std::make_unique<RoutingCounts[]>(kv_.size());
+  routing_ = RouteLayers(policy_, kv_.size(), routing_counts_.get());
+}
+
+Status Session::SetRouting(const RoutingPolicy& policy) {
+  QWEN25_RETURN_IF_ERROR(engine_.CheckRouting(policy));
+  policy_ = policy;
+  settings_name_ = engine_.SettingsName(policy);
+  if (routing_counts_) routing_ = RouteLayers(policy, kv_.size(), routing_counts_.get());
+  SetRoutingTrace(routing_trace_);
+  return {};
+}
+
+void Session::ResetRoutingCounts() {
+  if (!routing_counts_) return;
+  routing_counts_ = std::make_unique<RoutingCounts[]>(kv_.size());
+  for (LayerRouting& layer : routing_) layer.counts = &routing_counts_[layer.layer];
+}
+
+void Session::SetRoutingTrace(RoutingTrace* trace) {
+  routing_trace_ = trace;
+  for (LayerRouting& layer : routing_) layer.trace = trace;
 }
 
 Session::~Session() {
@@ -94,7 +119,7 @@ SequenceRows Session::TakeTokens(std::span<const int32_t> tokens) {
   const size_t position = num_recalled() * kBlockTokens + tokens_.size();
   tokens_.insert(tokens_.end(), tokens.begin(), tokens.end());
   for (size_t layer = 0; layer < kv_.size(); ++layer) kv_[layer] = Kv(layer);
-  return {.tokens = tokens, .first_position = position, .kv = kv_};
+  return {.tokens = tokens, .first_position = position, .kv = kv_, .routing = routing_};
 }
 
 std::span<float> Session::NewLogits(size_t num_rows) {

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -29,7 +30,7 @@ struct SessionTokens {
 // Appends to several sessions of one engine, each at most once, in one forward pass: the weights are read
 // once for all. Every session gets the bits that it would get alone. Checks as Session::Append does, before
 // anything changes; tokens are not cut into chunks. kInvalidArgument if a session is there twice. kCorrupt
-// is of those sessions whose error() says so: tokens of the others are appended.
+// or kIo is of those sessions whose error() says so: tokens of the others are appended.
 Status AppendTogether(InferenceEngine& engine, std::span<const SessionTokens> parts);
 
 // Where the beginning of a prompt came from that did not have to be computed, in tokens.
@@ -51,6 +52,17 @@ class Session {
   ~Session();
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
+
+  // How the tokens that follow are routed; the engine's routing() until this is called. Errors of
+  // InferenceEngine::CheckRouting.
+  Status SetRouting(const RoutingPolicy& policy);
+  const RoutingPolicy& routing() const { return policy_; }
+  // What routing did in each layer since the last ResetRoutingCounts. Counted if the engine keeps summaries.
+  std::span<const RoutingCounts> routing_counts() const { return {routing_counts_.get(), routing_.size()}; }
+  void ResetRoutingCounts();
+  // Which blocks the tokens that follow read; null: not recorded. It must have room for the session's tokens.
+  // Recorded if the engine keeps summaries.
+  void SetRoutingTrace(RoutingTrace* trace);
 
   // From now on attention reads these blocks, too, where the router finds them worth it. The session must
   // have no tokens and its engine a recall window; `recalled` must outlive it. An error of the pool of
@@ -79,8 +91,9 @@ class Session {
   // there yet: when it returns OK they survive whatever happens to the process. Errors of BlockStore::Put.
   Status Remember();
 
-  // Why the last tokens were not appended, if the model's numbers for them were not finite: kCorrupt. The
-  // session is then as before them, without logits.
+  // Why the last tokens were not appended, although there was room for them: the model's numbers were not
+  // finite (kCorrupt), or spilled blocks cannot be read back (kIo). The session is then as before them,
+  // without logits.
   const Status& error() const { return error_; }
   // [vocab_size] of the last token; the caller may overwrite them. Empty before the first Append, and after
   // one that kept none.
@@ -135,6 +148,11 @@ class Session {
   const std::string name_space_;
   const Hash128 name_space_hash_;
   const RecalledBlocks* recalled_ = nullptr;
+  RoutingPolicy policy_;
+  Hash128 settings_name_;                            // with this policy
+  std::unique_ptr<RoutingCounts[]> routing_counts_;  // [layers]
+  std::vector<LayerRouting> routing_;                // [layers]; empty where the engine keeps no summaries
+  RoutingTrace* routing_trace_ = nullptr;
   Hash128 names_begin_;         // of the tokens that it holds
   bool has_names_ = true;       // false: these were computed in several ways, for which there is no name
   std::vector<Hash128> names_;  // of the first full blocks

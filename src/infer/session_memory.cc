@@ -16,7 +16,8 @@ constexpr size_t kBlocksPerWrite = 64;
 }  // namespace
 
 Hash128 Session::NamesBegin() const {
-  const Hash128 parts[] = {engine_.block_names_begin(), name_space_hash_,
+  const Hash128 of_engine[] = {engine_.block_format().fingerprint, settings_name_};
+  const Hash128 parts[] = {CombineHashes(of_engine), name_space_hash_,
                            recalled_ == nullptr ? Hash128() : recalled_->name()};
   return CombineHashes(parts);
 }

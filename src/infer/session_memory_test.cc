@@ -131,24 +131,28 @@ TEST(SharedBlocksTest, NamespacesAndRoutingKeepApart) {
   ASSERT_OK(mine.HoldExactly(tokens));
   ASSERT_OK_AND_ASSIGN(PrefixReuse reuse, yours.HoldExactly(tokens));
   EXPECT_EQ(reuse.total(), 0u);
-  ASSERT_OK(engine.SetRouting({}));
   Session dense(engine, "mine");
+  ASSERT_OK(dense.SetRouting({}));
   ASSERT_OK_AND_ASSIGN(reuse, dense.HoldExactly(tokens));
   EXPECT_EQ(reuse.total(), 0u);
   // A session that went through both has a name for neither.
+  ASSERT_OK(mine.SetRouting({}));
   ASSERT_OK(mine.Append(SomeTokens(100, 3)));
   ASSERT_OK(mine.Remember());
   Session late(engine, "mine");
+  ASSERT_OK(late.SetRouting({}));
   ASSERT_OK_AND_ASSIGN(reuse, late.HoldExactly(mine.tokens()));
   EXPECT_EQ(reuse.total(), 256u) << "those of `dense`, and no block behind them";
   // Nor where routing came back to what it was.
   Session back(engine, "back");
+  ASSERT_OK(back.SetRouting({}));
   ASSERT_OK(back.Append(std::span(tokens).first(100)));
-  ASSERT_OK(engine.SetRouting(kRouted));
+  ASSERT_OK(back.SetRouting(kRouted));
   ASSERT_OK(back.Append(std::span(tokens).subspan(100)));
-  ASSERT_OK(engine.SetRouting({}));
+  ASSERT_OK(back.SetRouting({}));
   ASSERT_OK(back.Remember());
   Session other(engine, "back");
+  ASSERT_OK(other.SetRouting({}));
   ASSERT_OK_AND_ASSIGN(reuse, other.HoldExactly(tokens));
   EXPECT_EQ(reuse.total(), 0u);
 }
@@ -374,9 +378,8 @@ TEST_P(RecalledBlocksTest, AreReadAsTheBeginningOfTheList) {
   EXPECT_EQ(recalled->size(), 128u);
   Session with(engine, "mine"), without(engine, "mine");
   ASSERT_OK(with.Recall(*recalled));
-  engine.ResetRoutingCounts();
   ASSERT_OK(with.HoldExactly(tokens));
-  EXPECT_GT(engine.routing_counts()[0].routed_rows, 0u);
+  EXPECT_GT(with.routing_counts()[0].routed_rows, 0u);
   ASSERT_OK_AND_ASSIGN(const PrefixReuse reuse, without.HoldExactly(tokens));
   EXPECT_EQ(reuse.total(), 0u) << "blocks that saw other conversations are not those that saw none";
   EXPECT_NE(Logits(with), Logits(without));

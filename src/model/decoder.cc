@@ -32,7 +32,8 @@ Tensor LayerForward(Execution& execution, const LayerInput& input, size_t index,
                                     ? HeadGate(execution, *heads, Linear(execution, normed, layer.head_gate),
                                                input.options.head_balance_scale)
                                     : Tensor();
-    const LayerRouting* routing = input.options.routing.empty() ? nullptr : &input.options.routing[index];
+    const size_t num_routings = input.options.routing.size() / model.layers.size();  // of a layer
+    const auto routing = input.options.routing.subspan(index * num_routings, num_routings);
     if (input.options.kv.empty()) {
       attended = SelfAttention(execution, {.shape = shape,
                                            .rotary = rotary,
@@ -71,7 +72,8 @@ Tensor LayerForward(Execution& execution, const LayerInput& input, size_t index,
 Tensor DecoderForward(Execution& execution, const Model& model, const TokenBatch& batch,
                       const DecoderOptions& options) {
   QWEN25_CHECK(options.kv.empty() || options.kv.size() == model.layers.size() * batch.num_sequences());
-  QWEN25_CHECK(options.routing.empty() || options.routing.size() == model.layers.size());
+  QWEN25_CHECK(options.routing.empty() || options.routing.size() == model.layers.size() ||
+               options.routing.size() == model.layers.size() * batch.num_sequences());
   const LayerInput input = {&model, batch, options};
   Tensor x = Embedding(execution, model.embed_tokens, batch.tokens);
   if (options.observe != nullptr) (*options.observe)(0, x);

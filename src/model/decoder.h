@@ -22,7 +22,8 @@ struct DecoderOptions {
   // Empty: the batch holds whole sequences, which attend to themselves.
   std::span<const SequenceKv> kv;
   KvFormat kv_format = KvFormat::kFloat32;
-  // Which blocks each layer reads, an entry per layer; empty: all of them.
+  // Which blocks each layer reads: an entry per layer, for all sequences, or entry layer * S + s. Empty: all
+  // of them.
   std::span<const LayerRouting> routing;
   // Training with head routing: factor on each layer's balance loss, per token (ops/routing/head_gate.h).
   // DecoderLoss sets it from the model's configuration.

@@ -35,9 +35,7 @@ bool AllFinite(std::span<const float> values) {
   // Only exponents of all ones carry into the sign's place. Eight at a time, so that the compiler may use
   // vectors.
   constexpr size_t kLanes = 8;
-  const auto carry = [](float value) {
-    return (std::bit_cast<uint32_t>(value) & 0x7fffffffu) + 0x00800000u;
-  };
+  const auto carry = [](float value) { return (std::bit_cast<uint32_t>(value) & 0x7fffffffu) + 0x00800000u; };
   std::array<uint32_t, kLanes> carries = {};
   size_t i = 0;
   for (; i + kLanes <= values.size(); i += kLanes) {
@@ -66,11 +64,21 @@ Status ExplainOverflow(Execution& execution, const Model& model, const TokenBatc
   DecoderForward(execution, model, batch, options);
   if (!first && logits_are_finite) return {};
   return Corrupt(
-      "the model's numbers are not finite, first in {}{}: a weight is damaged, or too large for these formats; "
+      "the model's numbers are not finite, first in {}{}: a weight is damaged, or too large for these "
+      "formats; "
       "get the model's files again, or keep weights, keys and values in float32",
       Place(model, first),
       options.kv.empty() ? std::string()
                          : fmt::format(", with keys and values in {}", KvFormatName(options.kv_format)));
+}
+
+Status CheckHidden(Execution& execution, const Model& model, const TokenBatch& batch,
+                   const DecoderOptions& options, const Tensor& hidden) {
+  for (size_t row = 0; row < hidden.rows(); ++row) {
+    if (!MayHaveOverflowed({hidden.view().Row(row), hidden.cols()})) continue;
+    return ExplainOverflow(execution, model, batch, options, /*logits_are_finite=*/true);
+  }
+  return {};
 }
 
 }  // namespace qwen25

@@ -15,8 +15,9 @@ TEST(AllFiniteTest, FindsOneNumberAtAnyPlace) {
   EXPECT_TRUE(rc::check("as std::isfinite does", [] {
     std::vector<float> values(*rc::gen::inRange<size_t>(0, 40));
     for (float& value : values) {
-      value = *rc::gen::element(0.0f, -0.0f, 1.5f, std::numeric_limits<float>::max(),
-                                std::numeric_limits<float>::lowest(), std::numeric_limits<float>::denorm_min());
+      value =
+          *rc::gen::element(0.0f, -0.0f, 1.5f, std::numeric_limits<float>::max(),
+                            std::numeric_limits<float>::lowest(), std::numeric_limits<float>::denorm_min());
     }
     RC_ASSERT(AllFinite(values));
     if (values.empty()) return;

@@ -74,7 +74,9 @@ chat_broken() { printf 'static int\n' | "$qwen25" chat -m "$work/broken" -n 8 --
 fails overflow_chat chat_broken
 shows overflow_chat "not finite, first in model.layers.1 of 3 layers"
 
-# Without a folder for the file of a recall window there is no answer, and a message instead of an abort.
-fails no_folder env TMPDIR=/nowhere "$qwen25" generate -m "$model" --prompt "a" -n 1 --recall-window 512
+# Without the folder for the file of a recall window there is no answer, and a message instead of an abort. Of the system's
+# folders one that is not there is passed over.
+fails no_folder "$qwen25" generate -m "$model" --prompt "a" -n 1 --recall-window 512 --spill-directory /nowhere
 shows no_folder "/nowhere"
+TMPDIR=/nowhere quietly "$qwen25" generate -m "$model" --prompt "a" -n 1 --recall-window 512
 printf 'answer_errors: a full disk, numbers that are not finite and a folder that is not there end an answer with a message\n'

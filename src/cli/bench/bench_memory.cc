@@ -209,7 +209,7 @@ class RecallQueries {
                               .qkv = qkv,
                               .batch = batch,
                               .kv = {&kv, 1},
-                              .routing = &routing});
+                              .routing = {&routing, 1}});
     return NowSeconds() - start;
   }
 

@@ -90,7 +90,7 @@ class RecallBench {
 
   Status Run(uint64_t length, LengthResult& result) {
     result = {.length = length, .right = std::vector<uint32_t>(flags_.depths)};
-    engine_.ResetRoutingCounts();
+    visible_ = read_ = 0;
     double seconds = 0;
     Progress progress(fmt::format("{} tokens", length), "tokens", length * flags_.histories);
     for (uint32_t history = 0; history < flags_.histories; ++history) {
@@ -100,12 +100,7 @@ class RecallBench {
     result.seconds_per_token = seconds / static_cast<double>(length * flags_.histories);
     result.seconds_per_question = Median(std::move(question_seconds_));
     question_seconds_.clear();
-    uint64_t visible = 0, read = 0;
-    for (const RoutingCounts& counts : engine_.routing_counts()) {
-      visible += counts.blocks_visible;
-      read += counts.blocks_read;
-    }
-    if (visible > 0) result.read_share = static_cast<double>(read) / static_cast<double>(visible);
+    if (visible_ > 0) result.read_share = static_cast<double>(read_) / static_cast<double>(visible_);
     return {};
   }
 
@@ -184,6 +179,7 @@ class RecallBench {
           QWEN25_RETURN_IF_ERROR(dialogue.Append(history.subspan(begin, end - begin),
                                                  [&](size_t done) { return watch(begin + done); }));
           QWEN25_RETURN_IF_ERROR(dialogue.Remember());
+          CountReads(dialogue);
           begin = end;
         }
       }
@@ -224,13 +220,23 @@ class RecallBench {
       (i < flags_.depths ? result.right[i] : result.notes_right) += right;
       session.Truncate(held);
     }
+    CountReads(session);
     return {};
+  }
+
+  void CountReads(const Session& session) {
+    for (const RoutingCounts& counts : session.routing_counts()) {
+      visible_ += counts.blocks_visible;
+      read_ += counts.blocks_read;
+    }
   }
 
   const RecallBenchFlags& flags_;
   std::string_view filler_;
   InferenceEngine& engine_;
-  std::vector<double> question_seconds_;  // of the length that is running
+  // Of the length that is running.
+  std::vector<double> question_seconds_;
+  uint64_t visible_ = 0, read_ = 0;  // blocks, summed over tokens
 };
 
 double Accuracy(const LengthResult& result, uint32_t histories) {

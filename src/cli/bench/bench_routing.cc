@@ -29,21 +29,28 @@ struct Measurement {
   uint64_t peak_bytes = 0;       // of RAM of this process
 };
 
-// Sums of the routed layers.
-double ReadShare(const InferenceEngine& engine) {
+// Sums of the routed layers of some sessions.
+double ReadShare(std::span<Session* const> sessions) {
   uint64_t visible = 0, read = 0;
-  for (const RoutingCounts& counts : engine.routing_counts()) {
-    visible += counts.blocks_visible;
-    read += counts.blocks_read;
+  for (const Session* session : sessions) {
+    for (const RoutingCounts& counts : session->routing_counts()) {
+      visible += counts.blocks_visible;
+      read += counts.blocks_read;
+    }
   }
   return visible == 0 ? 1 : static_cast<double>(read) / static_cast<double>(visible);
 }
-double AttentionSeconds(const InferenceEngine& engine) {
+double AttentionSeconds(std::span<Session* const> sessions) {
   double seconds = 0;
-  for (const RoutingCounts& counts : engine.routing_counts()) {
-    seconds += static_cast<double>(counts.nanoseconds) * 1e-9;
+  for (const Session* session : sessions) {
+    for (const RoutingCounts& counts : session->routing_counts()) {
+      seconds += static_cast<double>(counts.nanoseconds) * 1e-9;
+    }
   }
   return seconds;
+}
+void ResetCounts(std::span<Session* const> sessions) {
+  for (Session* session : sessions) session->ResetRoutingCounts();
 }
 
 double Median(std::vector<double> values) {
@@ -86,13 +93,14 @@ class RoutingBench {
     double tokens;  // that it takes or makes in these seconds
     double steps;   // forward passes that it is the mean of, 1 for a prompt
     bool with_dense;
+    std::vector<Session*> sessions;  // that it uses
     std::function<Status(double& seconds)> measure;
   };
   using Sessions = std::vector<std::unique_ptr<Session>>;
 
   Status Fill(Session& session, uint32_t depth, uint64_t seed) {
     QWEN25_TRY(const RoutingPolicy fill, RoutingPolicy::Parse(kFillPolicy));
-    QWEN25_RETURN_IF_ERROR(engine_.SetRouting(fill));
+    QWEN25_RETURN_IF_ERROR(session.SetRouting(fill));
     // Other tokens for each depth: blocks of an earlier one would stand in the way of their copies.
     return FillHistory(engine_, session, RandomTokens(engine_.model().config(), depth, depth + seed), seed);
   }
@@ -120,7 +128,9 @@ class RoutingBench {
   }
 
   Case Decode(uint32_t depth, const Sessions& sessions) {
-    const auto steps = [this, depth, &sessions](double& seconds) -> Status {
+    std::vector<Session*> used;
+    for (const auto& session : sessions) used.push_back(session.get());
+    const auto steps = [this, depth, &sessions, used](double& seconds) -> Status {
       std::vector<int32_t> drawn(sessions.size());
       std::vector<SessionTokens> parts(sessions.size());
       const int32_t first = 1;
@@ -128,7 +138,7 @@ class RoutingBench {
         session->Truncate(depth - 1);
         QWEN25_RETURN_IF_ERROR(session->Append({&first, 1}));
       }
-      engine_.ResetRoutingCounts();
+      ResetCounts(used);
       const double start = NowSeconds();
       for (uint32_t i = 0; i < flags_.new_tokens; ++i) {
         QWEN25_RETURN_IF_ERROR(DecodeStep(engine_, sessions, drawn, parts));
@@ -138,22 +148,30 @@ class RoutingBench {
     };
     std::string test = fmt::format("generate behind {}", depth);
     if (sessions.size() > 1) test += fmt::format(", {} together", sessions.size());
-    return {std::move(test), static_cast<double>(sessions.size()), static_cast<double>(flags_.new_tokens),
-            true, steps};
+    return {std::move(test),
+            static_cast<double>(sessions.size()),
+            static_cast<double>(flags_.new_tokens),
+            true,
+            used,
+            steps};
   }
 
   Case Read(uint32_t depth, Session& session, uint32_t tokens) {
     const auto read = [this, depth, &session, tokens](double& seconds) -> Status {
       session.Truncate(depth);
-      engine_.ResetRoutingCounts();
+      session.ResetRoutingCounts();
       const double start = NowSeconds();
       QWEN25_RETURN_IF_ERROR(session.Append(RandomTokens(engine_.model().config(), tokens, 1),
                                             [](size_t) { return !InterruptGuard::requested(); }));
       seconds = NowSeconds() - start;
       return {};
     };
-    return {fmt::format("read {} behind {}", tokens, depth), static_cast<double>(tokens), 1,
-            flags_.dense_prompts, read};
+    return {fmt::format("read {} behind {}", tokens, depth),
+            static_cast<double>(tokens),
+            1,
+            flags_.dense_prompts,
+            {&session},
+            read};
   }
 
   Status RunPrompt(uint32_t tokens, std::vector<Measurement>& results) {
@@ -161,10 +179,10 @@ class RoutingBench {
     const std::vector<int32_t> prompt = RandomTokens(engine_.model().config(), tokens, 1);
     const auto whole = [&](double& seconds) -> Status {
       session.Truncate(0);
-      engine_.ResetRoutingCounts();
+      session.ResetRoutingCounts();
       const double start = NowSeconds();
       {
-        Progress progress(fmt::format("prompt {}", engine_.routing().ToString()), "tokens", tokens);
+        Progress progress(fmt::format("prompt {}", session.routing().ToString()), "tokens", tokens);
         QWEN25_RETURN_IF_ERROR(session.Append(prompt, [&](size_t done) {
           progress.Update(done);
           return !InterruptGuard::requested();
@@ -173,9 +191,13 @@ class RoutingBench {
       seconds = NowSeconds() - start;
       return {};
     };
-    return Compare(
-        {{fmt::format("prompt {}", tokens), static_cast<double>(tokens), 1, flags_.dense_prompts, whole}},
-        results);
+    return Compare({{fmt::format("prompt {}", tokens),
+                     static_cast<double>(tokens),
+                     1,
+                     flags_.dense_prompts,
+                     {&session},
+                     whole}},
+                   results);
   }
 
   // What the rounds gave of one policy in one case.
@@ -225,12 +247,14 @@ class RoutingBench {
   bool RunsDense(const Case& of) const { return of.with_dense && flags_.recall_window == 0; }
 
   Status RunCase(const Case& of, size_t policy, double& seconds, Measurement& last) {
-    QWEN25_RETURN_IF_ERROR(engine_.SetRouting(policy == 0 ? RoutingPolicy() : policies_[policy - 1]));
+    for (Session* session : of.sessions) {
+      QWEN25_RETURN_IF_ERROR(session->SetRouting(policy == 0 ? RoutingPolicy() : policies_[policy - 1]));
+    }
     ResetPeakResidentBytes();
     QWEN25_RETURN_IF_ERROR(of.measure(seconds));
     last.peak_bytes = ReadPeakResidentBytes();
-    last.read_share = ReadShare(engine_);
-    last.attention_seconds = AttentionSeconds(engine_) / of.steps;
+    last.read_share = ReadShare(of.sessions);
+    last.attention_seconds = AttentionSeconds(of.sessions) / of.steps;
     return {};
   }
 

@@ -21,26 +21,14 @@ struct RoutingFlags {
   bool json = false;
 };
 
-// Reads the text once; the engine counts what its layers did.
-Status ReadText(InferenceEngine& engine, std::span<const int32_t> tokens, const RoutingPolicy& policy,
-                const char* label) {
-  QWEN25_RETURN_IF_ERROR(engine.SetRouting(policy));
-  engine.ResetRoutingCounts();
-  Session session(engine);
-  Progress progress(label, "tokens", tokens.size());
-  return session.Append(tokens, [&](size_t done) {
-    progress.Update(done);
-    return !InterruptGuard::requested();
-  });
-}
-
-std::vector<LayerRoutingSummary> Summaries(const InferenceEngine& engine, const RoutingPolicy& policy) {
-  const ModelConfig& config = engine.model().config();
+// What the layers did in a session that has read the text. `policy`: the one that the map is of.
+std::vector<LayerRoutingSummary> Summaries(const ModelConfig& config, const RoutingPolicy& policy,
+                                           const Session& session) {
   // One block for one token: 64 keys and values times D for each head of the group, 2 operations each.
   const double block_flops =
       4.0 * kBlockTokens * config.head_dim * (config.num_attention_heads / config.num_key_value_heads);
   std::vector<LayerRoutingSummary> layers;
-  for (const RoutingCounts& counts : engine.routing_counts()) {
+  for (const RoutingCounts& counts : session.routing_counts()) {
     LayerRoutingSummary& layer = layers.emplace_back();
     layer.layer = layers.size() - 1;
     layer.routed = layer.layer >= policy.dense_layers;
@@ -59,6 +47,21 @@ std::vector<LayerRoutingSummary> Summaries(const InferenceEngine& engine, const 
     layer.seconds = static_cast<double>(counts.nanoseconds) * 1e-9;
   }
   return layers;
+}
+
+// Reads the text once. `trace` may be null.
+Result<std::vector<LayerRoutingSummary>> ReadText(InferenceEngine& engine, std::span<const int32_t> tokens,
+                                                  const RoutingPolicy& policy, const char* label,
+                                                  RoutingTrace* trace = nullptr) {
+  Session session(engine);
+  QWEN25_RETURN_IF_ERROR(session.SetRouting(policy));
+  session.SetRoutingTrace(trace);
+  Progress progress(label, "tokens", tokens.size());
+  QWEN25_RETURN_IF_ERROR(session.Append(tokens, [&](size_t done) {
+    progress.Update(done);
+    return !InterruptGuard::requested();
+  }));
+  return Summaries(engine.model().config(), engine.routing(), session);
 }
 
 Json ToJson(const RoutingMapInput& input) {
@@ -106,22 +109,19 @@ Status RunRouting(RoutingFlags flags) {
   }
   const InterruptGuard guard;
   // Times first, without anything that is only for the picture.
-  QWEN25_RETURN_IF_ERROR(ReadText(engine, tokens, RoutingPolicy(), "dense"));
-  const std::vector<LayerRoutingSummary> dense = Summaries(engine, policy);
-  QWEN25_RETURN_IF_ERROR(ReadText(engine, tokens, policy, "routed"));
-  const std::vector<LayerRoutingSummary> timed = Summaries(engine, policy);
+  QWEN25_TRY(const std::vector<LayerRoutingSummary> dense,
+             ReadText(engine, tokens, RoutingPolicy(), "dense"));
+  QWEN25_TRY(const std::vector<LayerRoutingSummary> timed, ReadText(engine, tokens, policy, "routed"));
 
   RoutingTrace trace(engine.model().layers.size(), engine.model().config().num_key_value_heads,
                      tokens.size());
-  engine.SetRoutingTrace(&trace);
-  QWEN25_RETURN_IF_ERROR(ReadText(engine, tokens, policy, "tracing"));
+  QWEN25_TRY(std::vector<LayerRoutingSummary> traced, ReadText(engine, tokens, policy, "tracing", &trace));
   RoutingMapInput input = {.title = flags.model.directory,
                            .policy = policy.ToString(),
                            .tokens = tokens,
                            .tokenizer = &model.tokenizer,
                            .trace = &trace,
-                           .layers = Summaries(engine, policy)};
-  engine.SetRoutingTrace(nullptr);
+                           .layers = std::move(traced)};
   for (size_t i = 0; i < input.layers.size(); ++i) {
     input.layers[i].seconds = timed[i].seconds;
     input.layers[i].dense_seconds = dense[i].seconds;

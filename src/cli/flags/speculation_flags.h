@@ -6,7 +6,7 @@
 
 #include "cli/flags/model_flags.h"
 #include "infer/load_drafter.h"
-#include "infer/speculation.h"
+#include "infer/token_stream.h"
 
 namespace qwen25 {
 

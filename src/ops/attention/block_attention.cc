@@ -22,6 +22,7 @@ void CheckCall(const Call& call) {
   QWEN25_CHECK(call.qkv.cols() == (shape.num_heads + 2 * shape.num_kv_heads) * shape.head_dim);
   QWEN25_CHECK(call.qkv.rows() == call.batch.num_tokens());
   QWEN25_CHECK(call.batch.positions.size() == call.batch.num_tokens());
+  QWEN25_CHECK(call.routing.size() <= 1 || call.routing.size() == call.batch.num_sequences());
   if (!call.head_weights) return;
   QWEN25_CHECK(call.head_weights.rows() == call.batch.num_tokens());
   QWEN25_CHECK(call.head_weights.cols() == shape.num_kv_heads);
@@ -110,22 +111,31 @@ class BatchAttention {
         output_(output),
         rows_(RowsPerTile(shape_.HeadsPerGroup())),
         state_floats_(AttendState::NumFloats(shape_.head_dim, rows_)),
-        sizes_(routing_ == nullptr ? RoutingPolicy() : routing_->policy, shape_.head_dim,
-               shape_.HeadsPerGroup(), TokensPerTile(shape_.HeadsPerGroup()), GreatestPosition() + 1,
-               GreatestDistance(call.rotary)) {}
+        sizes_(Widest(routing_), shape_.head_dim, shape_.HeadsPerGroup(),
+               TokensPerTile(shape_.HeadsPerGroup()), GreatestPosition() + 1, GreatestDistance(call.rotary)) {
+  }
 
   void Run() {
     const size_t group = shape_.HeadsPerGroup();
     const AttentionTasks tasks(execution_.scratch.Shared(AttentionTasks::NumFloats(batch_.num_sequences())),
                                batch_, shape_.num_kv_heads, TokensPerTile(group),
                                AttentionTasks::Order::kDescending);
-    const size_t routed_floats = routing_ == nullptr ? 0 : sizes_.NumFloats();
+    const size_t routed_floats = routing_.empty() ? 0 : sizes_.NumFloats();
     execution_.scratch.ReservePerThread(state_floats_ + blocks_.ScratchFloats() + routed_floats);
     execution_.threads.ParallelFor(tasks.size(),
                                    [&](size_t index, size_t thread) { AttendTask(tasks[index], thread); });
   }
 
  private:
+  // The policy whose choices need the most room.
+  static RoutingPolicy Widest(std::span<const LayerRouting> routing) {
+    RoutingPolicy widest = {.far_panels = 0};
+    for (const LayerRouting& one : routing) {
+      widest.far_panels = std::max(widest.far_panels, one.policy.far_panels);
+    }
+    return widest;
+  }
+
   size_t GreatestPosition() const {
     return batch_.positions.empty() ? 0 : static_cast<size_t>(*std::ranges::max_element(batch_.positions));
   }
@@ -176,7 +186,7 @@ class BatchAttention {
                   0.0f);
     }
     const QueryTile tile = TileOf(task);
-    Count(tile, tile.NumBlocks() * tile.num_tokens);
+    Count(task, tile, tile.NumBlocks() * tile.num_tokens);
   }
 
   void Attend(const AttentionTask& task, size_t thread) const {
@@ -196,12 +206,13 @@ class BatchAttention {
     } else {
       TileChoice choice(sizes_, block_scratch + blocks_.ScratchFloats());
       AttendRouted(
-          *routing_, angles_, tile, state, blocks_.Panels(task.sequence, task.kv_head),
+          *RoutingOf(routing_, task.sequence), angles_, tile, state,
+          blocks_.Panels(task.sequence, task.kv_head),
           [&](const QueryTile& part, size_t block, size_t next, const AttendState& part_state) {
             blocks_.AttendTo(task, part, angles_, block, next, block_scratch, part_state);
           },
           [&](size_t first_token) { NoteRouted(task, tile, first_token, choice); }, choice);
-      Count(tile, tile.NumBlocks() * tile.num_tokens);
+      Count(task, tile, tile.NumBlocks() * tile.num_tokens);
     }
     HeadRows<float> log_sums = {nullptr, 0};
     if (output_.log_sums.data != nullptr) {
@@ -211,16 +222,18 @@ class BatchAttention {
   }
 
   bool Routes(const AttentionTask& task, const QueryTile& tile) const {
-    return routing_ != nullptr && tile.always_visible == 0 && blocks_.HasPanels(task.sequence) &&
-           routing_->policy.CandidatesEnd(tile.block(), blocks_.NumRecalled(task.sequence)) > 0;
+    const LayerRouting* routing = RoutingOf(routing_, task.sequence);
+    return routing != nullptr && tile.always_visible == 0 && blocks_.HasPanels(task.sequence) &&
+           routing->policy.CandidatesEnd(tile.block(), blocks_.NumRecalled(task.sequence)) > 0;
   }
 
   // Tells counts, trace and output what a tile read.
   void NoteDense(const AttentionTask& task, const QueryTile& tile) const {
-    if (routing_ == nullptr) return;
+    const LayerRouting* routing = RoutingOf(routing_, task.sequence);
+    if (routing == nullptr) return;
     const uint64_t blocks = tile.NumBlocks() * tile.num_tokens;
-    Count(tile, blocks);
-    if (routing_->counts != nullptr) routing_->counts->blocks_read += blocks;
+    Count(task, tile, blocks);
+    if (routing->counts != nullptr) routing->counts->blocks_read += blocks;
     ForReadRows(task, tile, [&](size_t, std::span<uint64_t> row) { AddBlocks(0, tile.NumBlocks(), row); });
   }
   // Of the tokens from `first_token` on that were chosen for together.
@@ -229,18 +242,20 @@ class BatchAttention {
     const std::span<const uint32_t> panels = choice.panels();
     task.first_row += first_token;
     const QueryTile part = TileOfRun(tile, first_token, choice.num_tokens());
+    const RoutingPolicy& policy = RoutingOf(routing_, task.sequence)->policy;
     ForReadRows(task, part, [&](size_t t, std::span<uint64_t> row) {
       for (size_t i = 0; i < panels.size(); ++i) row[panels[i]] = choice.chosen()[t * panels.size() + i];
       const size_t num_recalled = blocks_.NumRecalled(task.sequence);
-      const size_t end = routing_->policy.CandidatesEnd(tile.block(), num_recalled);
-      AddBlocks(num_recalled, routing_->policy.SinkEnd(end, num_recalled), row);
+      const size_t end = policy.CandidatesEnd(tile.block(), num_recalled);
+      AddBlocks(num_recalled, policy.SinkEnd(end, num_recalled), row);
       AddBlocks(end, tile.NumBlocks(), row);
     });
   }
-  void Count(const QueryTile& tile, uint64_t blocks_visible) const {
-    if (routing_ == nullptr || routing_->counts == nullptr) return;
-    routing_->counts->rows += tile.num_tokens;
-    routing_->counts->blocks_visible += blocks_visible;
+  void Count(const AttentionTask& task, const QueryTile& tile, uint64_t blocks_visible) const {
+    const LayerRouting* routing = RoutingOf(routing_, task.sequence);
+    if (routing == nullptr || routing->counts == nullptr) return;
+    routing->counts->rows += tile.num_tokens;
+    routing->counts->blocks_visible += blocks_visible;
   }
   static void AddBlocks(size_t begin, size_t end, std::span<uint64_t> row) {
     for (size_t block = begin; block < end; ++block) row[block / 64] |= uint64_t{1} << (block % 64);
@@ -248,11 +263,11 @@ class BatchAttention {
   // Calls function(token of the tile, row) for each row of bits that somebody wants.
   template <typename Function>
   void ForReadRows(const AttentionTask& task, const QueryTile& tile, const Function& function) const {
+    const LayerRouting& routing = *RoutingOf(routing_, task.sequence);
+    const bool traces = routing.trace != nullptr && (routing_.size() > 1 || task.sequence == 0);
     for (size_t t = 0; t < tile.num_tokens; ++t) {
       if (output_.read.data != nullptr) function(t, output_.read.Row(task.first_row + t, task.kv_head));
-      if (routing_->trace != nullptr && task.sequence == 0) {
-        function(t, routing_->trace->Row(routing_->layer, task.kv_head, tile.first_position + t));
-      }
+      if (traces) function(t, routing.trace->Row(routing.layer, task.kv_head, tile.first_position + t));
     }
   }
 
@@ -263,12 +278,23 @@ class BatchAttention {
   const TokenBatch& batch_;
   const Blocks& blocks_;
   const AlwaysVisible& always_visible_;
-  const LayerRouting* routing_;
+  const std::span<const LayerRouting> routing_;
   const Tensor& head_weights_;
   const AttendOutput& output_;
   const size_t rows_, state_floats_;
   const ChoiceSizes sizes_;
 };
+
+// The time of a call, shared among its sequences by their tokens.
+void CountTime(std::span<const LayerRouting> routing, const TokenBatch& batch, double seconds) {
+  for (size_t s = 0; s < batch.num_sequences(); ++s) {
+    RoutingCounts* const counts = RoutingOf(routing, s)->counts;
+    if (counts == nullptr) continue;
+    const double share = static_cast<double>(batch.sequence_starts[s + 1] - batch.sequence_starts[s]) /
+                         static_cast<double>(batch.num_tokens());
+    counts->nanoseconds += static_cast<uint64_t>(seconds * share * 1e9);
+  }
+}
 
 }  // namespace
 
@@ -315,15 +341,16 @@ Tensor AttendBlocks(Execution& execution, const BlockAttentionCall& call) {
     QWEN25_CHECK(rotary.clamps() || kv[s].num_tokens <= rotary.max_blocks() * kBlockTokens);
   }
   Tensor out = execution.tensors.New(batch.num_tokens(), shape.num_heads * shape.head_dim);
-  RoutingCounts* const counts = call.routing == nullptr ? nullptr : call.routing->counts;
-  const double start = counts != nullptr ? NowSeconds() : 0;
+  const bool counts =
+      std::ranges::any_of(call.routing, [](const auto& one) { return one.counts != nullptr; });
+  const double start = counts ? NowSeconds() : 0;
   const auto always_visible = [&](size_t s) {
     return AlwaysVisible(call.mask, kv[s].num_tokens, kv[s].prefix_length);
   };
   WithListedBlocks(shape, kv, [&](const auto& blocks) {
     BatchAttention(execution, call, blocks, always_visible, {.out = out.view(), .log_sums = {}}).Run();
   });
-  if (counts != nullptr) counts->nanoseconds += static_cast<uint64_t>((NowSeconds() - start) * 1e9);
+  if (counts) CountTime(call.routing, batch, NowSeconds() - start);
   return out;
 }
 
@@ -341,9 +368,11 @@ void CheckWholeSequences(const SelfAttentionCall& call) {
 }
 
 // Routing that reads everything and that nobody watches is none.
-const LayerRouting* UsefulRouting(const LayerRouting* routing) {
-  if (routing == nullptr || routing->counts != nullptr || routing->trace != nullptr) return routing;
-  return routing->policy.kind == RoutingPolicy::Kind::kDense ? nullptr : routing;
+std::span<const LayerRouting> UsefulRouting(std::span<const LayerRouting> routing) {
+  const auto is_useful = [](const LayerRouting& one) {
+    return one.counts != nullptr || one.trace != nullptr || one.policy.kind != RoutingPolicy::Kind::kDense;
+  };
+  return std::ranges::any_of(routing, is_useful) ? routing : std::span<const LayerRouting>();
 }
 
 // Fills temporary blocks, which are gone when this returns, and attends to them.
@@ -353,7 +382,7 @@ void AttendToTemporaryBlocks(Execution& execution, const SelfAttentionCall& call
   const Tensor memory =
       execution.tensors.New(TemporaryBlocks::NumRows(call.batch), 2 * shape.num_kv_heads * shape.head_dim);
   Tensor panels;
-  if (call.routing != nullptr) {
+  if (!call.routing.empty()) {
     panels =
         execution.tensors.New(TemporaryBlocks::NumPanels(call.batch), shape.BytesPerPanel() / sizeof(float));
   }
@@ -381,7 +410,7 @@ Tensor SelfAttention(Execution& execution, const SelfAttentionCall& given) {
   ReadBlocks read = {.num_kv_heads = shape.num_kv_heads,
                      .words = (LongestSequence(call.batch) + 64 * kBlockTokens - 1) / (64 * kBlockTokens)};
   Tensor read_memory;
-  if (records && call.routing != nullptr) {
+  if (records && !call.routing.empty()) {
     read_memory = execution.tensors.New(num_tokens, 2 * read.num_kv_heads * read.words);
     read.data = reinterpret_cast<uint64_t*>(read_memory.data());
     std::fill_n(read.data, num_tokens * read.num_kv_heads * read.words, 0);

@@ -42,9 +42,10 @@ struct BlockAttentionCall {
   // must be there. Whoever made a block has zeroed its slots after the last written token.
   std::span<const SequenceKv> kv;
   AttentionMask mask = AttentionMask::kCausal;
-  // Null: every row reads all blocks that it sees. Otherwise causal rows of sequences with summaries read
-  // what its policy chooses; a policy that leaves no choice gives the bits of none.
-  const LayerRouting* routing = nullptr;
+  // [S], or one for all sequences. Empty: every row reads all blocks that it sees. Otherwise causal rows of
+  // sequences with summaries read what their policy chooses; a policy that leaves no choice gives the bits of
+  // none.
+  std::span<const LayerRouting> routing = {};
   // [T, K] or empty: the query heads of a kv head do not run for tokens with weight 0, and their outputs are
   // 0 (ops/routing/head_gate.h). Other weights do not matter here.
   Tensor head_weights = {};
@@ -78,7 +79,7 @@ struct SelfAttentionCall {
   TokenBatch batch;
   AttentionMask mask = AttentionMask::kCausal;
   std::span<const int32_t> prefix_lengths = {};  // [S] for AttentionMask::kPrefix, or empty
-  const LayerRouting* routing = nullptr;         // used during the forward call only
+  std::span<const LayerRouting> routing = {};    // used during the forward call only
   Tensor head_weights = {};
 };
 

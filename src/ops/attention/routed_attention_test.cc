@@ -50,6 +50,11 @@ class CachedSequence {
   std::vector<std::byte*> blocks_, panels_;
 };
 
+// One for all sequences; none for null.
+std::span<const LayerRouting> Span(const LayerRouting* routing) {
+  return {routing, routing == nullptr ? size_t{0} : size_t{1}};
+}
+
 // A sequence whose keys come in clusters, so that blocks differ.
 struct Problem {
   AttentionShape shape;
@@ -92,8 +97,12 @@ struct Problem {
       const SequenceKv kv = cache.View(done + count, with_panels);
       const Tensor input = machine.execution.tensors.New(count, num_cols());
       std::copy_n(qkv.data() + done * num_cols(), count * num_cols(), input.data());
-      const BlockAttentionCall call = {
-          .shape = shape, .rotary = rotary, .qkv = input, .batch = batch, .kv = {&kv, 1}, .routing = routing};
+      const BlockAttentionCall call = {.shape = shape,
+                                       .rotary = rotary,
+                                       .qkv = input,
+                                       .batch = batch,
+                                       .kv = {&kv, 1},
+                                       .routing = Span(routing)};
       AppendKv(machine.execution, call);
       const Tensor result = AttendBlocks(machine.execution, call);
       out.insert(out.end(), result.data(), result.data() + count * out_cols());
@@ -257,9 +266,11 @@ SelfResults RunSelf(const Problem& problem, const std::vector<size_t>& lengths, 
   }
   SelfResults results;
   {
-    const Tensor out = SelfAttention(
-        machine.execution,
-        {.shape = problem.shape, .rotary = problem.rotary, .qkv = qkv, .batch = batch, .routing = routing});
+    const Tensor out = SelfAttention(machine.execution, {.shape = problem.shape,
+                                                         .rotary = problem.rotary,
+                                                         .qkv = qkv,
+                                                         .batch = batch,
+                                                         .routing = Span(routing)});
     results.out.assign(out.data(), out.data() + positions.size() * problem.out_cols());
     EXPECT_TRUE(out.MakeGrad());
     for (size_t i = 0; i < results.out.size(); ++i) out.grad()[i] = dout[i % dout.size()];
@@ -535,7 +546,7 @@ struct RecalledRun {
                                                            .qkv = last,
                                                            .batch = batch,
                                                            .kv = {&kv, 1},
-                                                           .routing = &routing});
+                                                           .routing = Span(&routing)});
     out.assign(result.data(), result.data() + count * problem.out_cols());
   }
 };

@@ -132,7 +132,7 @@ TEST(HeadGateTest, GroupsThatDoNotRunAreNeitherComputedNorTrained) {
   struct Results {
     std::vector<float> out, dqkv;
   };
-  const auto run = [&](size_t threads, bool gated, const LayerRouting* routing) {
+  const auto run = [&](size_t threads, bool gated, std::span<const LayerRouting> routing) {
     Machine machine(threads);
     machine.execution.tape = &machine.tape;
     const Tensor qkv = ToTensor(machine, qkv_values, kCols);
@@ -162,7 +162,8 @@ TEST(HeadGateTest, GroupsThatDoNotRunAreNeitherComputedNorTrained) {
   policy.dense_below = policy.local_blocks = 0;
   RoutingCounts counts;
   const LayerRouting routed = {.policy = policy, .counts = &counts};
-  for (const LayerRouting* routing : {static_cast<const LayerRouting*>(nullptr), &routed}) {
+  for (const size_t num_routings : {0, 1}) {
+    const std::span<const LayerRouting> routing(&routed, num_routings);
     const Results all = run(2, false, routing);
     const uint64_t read = counts.blocks_read, visible = counts.blocks_visible;
     const Results some = run(2, true, routing);
@@ -173,7 +174,7 @@ TEST(HeadGateTest, GroupsThatDoNotRunAreNeitherComputedNorTrained) {
     const Results alone = run(1, true, routing);  // in one pass instead of two
     EXPECT_EQ(alone.out, some.out);
     EXPECT_EQ(alone.dqkv, some.dqkv);
-    if (routing == nullptr) continue;
+    if (routing.empty()) continue;
     EXPECT_EQ(counts.blocks_visible, 3 * visible);
     EXPECT_LT(counts.blocks_read, 2.2 * read);  // about half of them twice
   }

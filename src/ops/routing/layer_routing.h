@@ -60,13 +60,19 @@ struct ReadBlocks {
   }
 };
 
-// Routing of one layer, as attention is given it.
+// Routing of one layer, as attention is given it: one for each sequence of a batch, or one for all of them.
 struct LayerRouting {
   RoutingPolicy policy;
   size_t layer = 0;                 // its row in `trace`
   RoutingCounts* counts = nullptr;  // may be null, as the next
-  RoutingTrace* trace = nullptr;    // of the batch's first sequence
+  RoutingTrace* trace = nullptr;    // of the sequence; of the first one where this is for all
 };
+
+// The routing of one sequence; null where there is none at all.
+inline const LayerRouting* RoutingOf(std::span<const LayerRouting> routing, size_t sequence) {
+  if (routing.empty()) return nullptr;
+  return &routing[routing.size() == 1 ? 0 : sequence];
+}
 
 // The routing of every layer of a model: `policy`, but dense in its dense_layers. `counts` [num_layers] or
 // null.
