@@ -57,7 +57,7 @@ Status InferenceEngine::Check(const ModelConfig& config, const Options& options)
         "window, and the local blocks must lie in it",
         routing.ToString(), window);
   }
-  return SpillDirectory(options).status();
+  return ChooseSpillFolder(options.spill_directory).status();
 }
 
 InferenceEngine::InferenceEngine(Model model, const Options& options)
@@ -109,6 +109,29 @@ void InferenceEngine::SummarizeBlocks(const SequenceKv& kv, size_t first, size_t
 }
 
 void InferenceEngine::Forward(std::span<SequenceRows> sequences) {
+  const RecalledBlocks* recalled = nullptr;
+  for (const SequenceRows& sequence : sequences) {
+    if (sequence.recalled == nullptr) continue;
+    QWEN25_CHECK(recalled == nullptr || recalled->store() == sequence.recalled->store());
+    recalled = sequence.recalled;
+  }
+  const uint64_t failures = recalled == nullptr ? 0 : recalled->store()->NumReadFailures();
+  {
+    std::optional<BlockStore::Reading> reading;
+    if (recalled != nullptr) reading.emplace(recalled->store()->BeginReading());
+    Run(sequences);
+  }
+  if (recalled == nullptr || recalled->store()->NumReadFailures() == failures) return;
+  for (SequenceRows& sequence : sequences) {
+    if (sequence.recalled == nullptr || !sequence.error.ok()) continue;
+    sequence.error =
+        Status(StatusCode::kIo,
+               "a recalled block could not be read from the disk; it is left out from now on: try "
+               "again, and `qwen25 memory verify` tells which");
+  }
+}
+
+void InferenceEngine::Run(std::span<SequenceRows> sequences) {
   const size_t vocabulary = model_.config().vocab_size;
   tokens_.clear();
   positions_.clear();
@@ -197,9 +220,23 @@ AttentionShape InferenceEngine::block_shape() const {
 }
 
 void InferenceEngine::SetStore(BlockStore* store) {
+  writer_ = nullptr;
   store_ = store;
+  erasures_.clear();
   if (store == nullptr) return;
   block_format_ = StoredBlockFormat(model_.Fingerprint(*threads_), block_shape(), blocks_.num_layers());
+  writer_ =
+      std::make_unique<BlockWriter>(*store, blocks_, block_format_, block_shape(), BlockWriter::Options());
+}
+
+uint64_t InferenceEngine::NoteErasures(const std::string& name_space, const Hash128& owner) {
+  if (store_ == nullptr) return 0;
+  const uint64_t count = store_->NumErasures(name_space);
+  if (count == 0) return 0;
+  uint64_t& known = erasures_[name_space];
+  if (known != count) blocks_.Forget(owner);
+  known = count;
+  return count;
 }
 
 Hash128 InferenceEngine::SettingsName(const RoutingPolicy& policy) const {

@@ -3,9 +3,11 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "base/hash.h"
@@ -13,6 +15,8 @@
 #include "base/thread_pool.h"
 #include "memory/block_pool.h"
 #include "memory/block_store.h"
+#include "memory/block_writer.h"
+#include "memory/recalled_blocks.h"
 #include "model/decoder.h"
 #include "model/model.h"
 
@@ -25,8 +29,10 @@ struct SequenceRows {
   std::span<const SequenceKv> kv;   // [layers], with room for the tokens, which num_tokens counts already
   std::span<const LayerRouting> routing = {};  // [layers]; empty, as for all others of the pass: all is read
   std::span<float> logits = {};                // set: [n, vocab_size] of the last n tokens; empty: of none
-  Status error = {};                           // set: kCorrupt, with the place, for numbers that are not
-                                               // finite; kIo for spilled blocks that cannot be read back
+  const RecalledBlocks* recalled = nullptr;    // what `kv` begins with; in a pass, all of one store
+  // Set: kCorrupt, with the place, if numbers are not finite; kIo if keys and values cannot be read from the
+  // disk, spilled or recalled ones.
+  Status error = {};
 };
 
 // A model with the threads and memory that its sessions share. One thread at a time uses it.
@@ -72,9 +78,15 @@ class InferenceEngine {
   const std::shared_ptr<ThreadPool>& shared_threads() const { return threads_; }
 
   // Where sessions that begin from now on keep their keys and values for later ones, of this process and of
-  // those to come; null: nowhere. It must outlive the engine. Reads all weights once, to tell models apart.
+  // those to come; null: nowhere. It must outlive the engine, which writes to it to its end. Reads all
+  // weights once, to tell models apart.
   void SetStore(BlockStore* store);
   BlockStore* store() const { return store_; }
+  // What writes blocks of sessions to the store, on a thread of its own; null without a store.
+  BlockWriter* writer() const { return writer_.get(); }
+  // How often a namespace was erased from the store. What was published of it before is not shared from now
+  // on.
+  uint64_t NoteErasures(const std::string& name_space, const Hash128& owner);
   // Of the blocks in the store: of this model, with its rotary settings and formats.
   const BlockFormat& block_format() const { return block_format_; }
   // Of the blocks of sessions.
@@ -94,6 +106,7 @@ class InferenceEngine {
 
  private:
   void ReleaseRamWhereTooMuch();
+  void Run(std::span<SequenceRows> sequences);
   DecoderOptions OptionsOfPass() const;
   // Sets the errors of sequences after a pass.
   void FindErrors(const Tensor& hidden, std::span<SequenceRows> sequences);
@@ -116,6 +129,8 @@ class InferenceEngine {
   std::vector<int32_t> tokens_, positions_, sequence_starts_, logit_rows_;
   std::vector<SequenceKv> kv_;                 // [layers][sequences]
   std::vector<LayerRouting> routing_of_pass_;  // the same, or empty
+  std::map<std::string, uint64_t> erasures_;   // of namespaces, as far as the pool knows
+  std::unique_ptr<BlockWriter> writer_;        // the first to go: it holds blocks of the pool
 };
 
 }  // namespace qwen25

@@ -5,7 +5,6 @@
 #include <string>
 #include <unordered_set>
 
-#include "infer/put_blocks.h"
 #include "infer/session.h"
 #include "memory/block_id.h"
 
@@ -129,7 +128,7 @@ class PassageSync {
       parts.push_back({&session, piece->tokens, 0});
     }
     QWEN25_RETURN_IF_ERROR(AppendTogether(engine_, parts));
-    std::vector<BlockToPut> blocks;
+    std::vector<BlockToWrite> blocks;
     for (size_t i = 0; i < pieces.size(); ++i) {
       const Piece& piece = *pieces[i];
       for (size_t block = 0; block < piece.ids.size(); ++block) {
@@ -142,13 +141,17 @@ class PassageSync {
                           .tokens = std::span(piece.tokens).subspan(begin, kBlockTokens)});
       }
     }
-    return PutBlocks(engine_, name_space_, blocks);
+    const BlockWriter::Written written = engine_.writer()->Add(name_space_, blocks, num_erasures_);
+    // As sequences of tokens they are nobody's: a note that is forgotten must not stay in the pool.
+    for (Session& session : sessions) session.Truncate(0);
+    return written.get();
   }
 
   InferenceEngine& engine_;
   BlockStore& store_;
   const std::string name_space_;
   const std::span<const Passage> wanted_;
+  const uint64_t num_erasures_ = store_.NumErasures(name_space_);
   size_t max_tokens_;
   std::vector<Piece> pieces_;
   std::unordered_set<Hash128, Hash128Hasher> names_,

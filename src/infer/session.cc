@@ -119,7 +119,8 @@ SequenceRows Session::TakeTokens(std::span<const int32_t> tokens) {
   const size_t position = num_recalled() * kBlockTokens + tokens_.size();
   tokens_.insert(tokens_.end(), tokens.begin(), tokens.end());
   for (size_t layer = 0; layer < kv_.size(); ++layer) kv_[layer] = Kv(layer);
-  return {.tokens = tokens, .first_position = position, .kv = kv_, .routing = routing_};
+  return {
+      .tokens = tokens, .first_position = position, .kv = kv_, .routing = routing_, .recalled = recalled_};
 }
 
 std::span<float> Session::NewLogits(size_t num_rows) {
@@ -208,6 +209,7 @@ void Session::RollBack(size_t num_tokens) {
   tokens_.resize(num_tokens);
   names_.resize(std::min(names_.size(), num_tokens / kBlockTokens));
   num_stored_ = std::min(num_stored_, names_.size());
+  while (!queued_.empty() && queued_.back().end > names_.size()) queued_.pop_back();
   ReleaseUnusedBlocks();
 }
 

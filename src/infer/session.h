@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -14,6 +15,7 @@
 #include "infer/engine.h"
 #include "memory/block_list.h"
 #include "memory/block_pool.h"
+#include "memory/block_writer.h"
 #include "memory/recalled_blocks.h"
 
 namespace qwen25 {
@@ -41,6 +43,14 @@ struct PrefixReuse {
   Status store = {};  // why the store could not give more, where it should have had it
 
   size_t total() const { return held + shared + stored; }
+};
+
+// What became of the full blocks of a session.
+struct Remembered {
+  size_t num_stored = 0;  // they are in the store
+  // They have no name that others could find them by: they were computed in several ways, since the routing
+  // or what is recalled has changed, or their namespace was erased meanwhile.
+  size_t num_unnamed = 0;
 };
 
 // One sequence of tokens with its keys and values. The logits of a token are bit-identical for any way in
@@ -84,12 +94,16 @@ class Session {
                 size_t num_logit_rows = 1);
   // Makes the session hold exactly `tokens`, with logits of the last one: what it holds is kept as far as it
   // agrees, and blocks that follow are taken from other sessions of the engine or from its store where these
-  // have the same tokens. Errors as Append, with what agreed left. Where there is a store, a long prompt is
-  // stored while it is read, so that stopping loses little of it.
+  // have the same tokens. Errors as Append, with what agreed left. If there is a store, a long prompt is
+  // stored while it is read (RememberLater), so that stopping loses little of it.
   Result<PrefixReuse> HoldExactly(std::span<const int32_t> tokens, const Progress& progress = nullptr);
-  // Offers all full blocks to other sessions and, where the engine has a store, writes those that are not
-  // there yet: when it returns OK they survive whatever happens to the process. Errors of BlockStore::Put.
-  Status Remember();
+  // Offers all full blocks that have names to other sessions and, if the engine has a store, waits until all
+  // of them are there: when it returns OK, num_stored blocks survive whatever happens to the process. Errors
+  // of BlockStore::Put.
+  Result<Remembered> Remember();
+  // Hands the same blocks to the engine's writer as far as it has room, without waiting. Returns the error of
+  // what was handed over earlier, once; those blocks are tried again.
+  Status RememberLater();
 
   // Why the last tokens were not appended, although there was room for them: the model's numbers were not
   // finite (kCorrupt), or spilled blocks cannot be read back (kIo). The session is then as before them,
@@ -138,8 +152,14 @@ class Session {
   size_t NumSuperPanels(size_t num_panels) const;
   Hash128 NamesBegin() const;  // of tokens that follow now
   void NoteNames();            // before tokens follow
-  // Names and publishes what has become full. False where blocks have no common name: routing has changed.
+  void SummarizeRecalled();
+  // Names and publishes what has become full. False if blocks have no common name (Remembered::num_unnamed).
   bool Publish();
+  // Hands named blocks that are not on their way yet to the writer. Without `waits`: as far as it has room.
+  void QueueBlocks(bool waits);
+  // Takes note of what was written; waits for all of it, or for nothing. The first error ends it: the blocks
+  // from there on are no longer on their way.
+  Status SettleBlocks(bool waits);
   std::span<const int32_t> TokensOf(size_t block) const {
     return std::span(tokens_).subspan(block * kBlockTokens, kBlockTokens);
   }
@@ -157,6 +177,14 @@ class Session {
   bool has_names_ = true;       // false: these were computed in several ways, for which there is no name
   std::vector<Hash128> names_;  // of the first full blocks
   size_t num_stored_ = 0;       // of these, known to be in the store
+  // Of these, on their way there: up to block `end`, in order.
+  struct QueuedBlocks {
+    size_t end;
+    BlockWriter::Written written;
+  };
+  std::deque<QueuedBlocks> queued_;
+  uint64_t num_erasures_ = 0;      // of the namespace, when its tokens began
+  uint64_t recalled_version_ = 0;  // that the super panels were made of
   std::vector<int32_t> tokens_;
   BlockList blocks_, panels_, super_panels_;
   std::vector<SequenceKv> kv_;  // [layers] of the pass that runs

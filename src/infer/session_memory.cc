@@ -1,7 +1,7 @@
 // Sessions and blocks that others computed: of the same engine, or of a process long gone.
 #include <algorithm>
+#include <chrono>
 
-#include "infer/put_blocks.h"
 #include "infer/session.h"
 #include "memory/block_id.h"
 
@@ -40,7 +40,7 @@ Result<PrefixReuse> Session::HoldExactly(std::span<const int32_t> tokens, const 
         Append(tokens.subspan(done, count), progress ? Progress(show) : Progress(nullptr)));
     if (count == left) break;
     // A store that cannot take more must not stop a prompt: whoever remembers the whole is told.
-    if (const Status status = Remember(); !status.ok()) reuse.store = status;
+    if (const Status status = RememberLater(); !status.ok()) reuse.store = status;
   }
   if (is_long) Publish();
   return reuse;
@@ -67,7 +67,7 @@ Result<std::optional<BlockPool::BlockId>> Session::FindBlock(const Hash128& name
     if (status.code() != StatusCode::kNotFound) reuse.store = status;
     return std::optional<BlockPool::BlockId>();
   }
-  pool.Publish(id, name, tokens);
+  pool.Publish(id, name, tokens, name_space_hash_);
   reuse.stored += tokens.size();
   return std::optional(id);
 }
@@ -117,16 +117,32 @@ Status Session::Recall(const RecalledBlocks& recalled) {
   for (size_t layer = 0; layer < engine_.model().layers.size(); ++layer) {
     blocks_.Prepend(layer, places);
     panels_.Prepend(layer, recalled.Panels(layer));
-    recalled.SummarizePanels(layer, super_panels_.Layer(layer));
   }
+  SummarizeRecalled();
   return {};
+}
+
+void Session::SummarizeRecalled() {
+  for (size_t layer = 0; layer < engine_.model().layers.size(); ++layer) {
+    recalled_->SummarizePanels(layer, super_panels_.Layer(layer));
+  }
+  recalled_version_ = recalled_->version();
 }
 
 void Session::NoteNames() {
   const Hash128 begin = NamesBegin();
+  const uint64_t num_erasures = engine_.NoteErasures(name_space_, name_space_hash_);
+  if (recalled_ != nullptr && recalled_->version() != recalled_version_) SummarizeRecalled();
   if (tokens_.empty()) {
     names_begin_ = begin;
+    num_erasures_ = num_erasures;
     has_names_ = true;
+  } else if (num_erasures != num_erasures_) {
+    // Nothing that was computed of what was erased is to be found again.
+    has_names_ = false;
+    names_.clear();
+    queued_.clear();
+    num_stored_ = 0;
   } else if (begin != names_begin_) {
     has_names_ = false;
   }
@@ -137,27 +153,62 @@ bool Session::Publish() {
   if (!has_names_) return false;
   for (size_t block = names_.size(); block < tokens_.size() / kBlockTokens; ++block) {
     names_.push_back(BlockIdOf(block == 0 ? names_begin_ : names_.back(), TokensOf(block)));
-    engine_.blocks().Publish(blocks_[block], names_.back(), TokensOf(block));
+    engine_.blocks().Publish(blocks_[block], names_.back(), TokensOf(block), name_space_hash_);
   }
   return true;
 }
 
-Status Session::Remember() {
-  BlockStore* store = engine_.store();
-  if (!Publish() || store == nullptr) return {};
-  std::vector<BlockToPut> blocks;
-  while (num_stored_ < names_.size()) {
-    const size_t count = std::min(kBlocksPerWrite, names_.size() - num_stored_);
+Result<Remembered> Session::Remember() {
+  Publish();
+  if (engine_.store() != nullptr) {
+    QueueBlocks(/*waits=*/true);
+    QWEN25_RETURN_IF_ERROR(SettleBlocks(/*waits=*/true));
+  }
+  return Remembered{.num_stored = num_stored_, .num_unnamed = tokens_.size() / kBlockTokens - names_.size()};
+}
+
+Status Session::RememberLater() {
+  if (engine_.store() == nullptr) return {};
+  Publish();
+  const Status status = SettleBlocks(/*waits=*/false);
+  QueueBlocks(/*waits=*/false);
+  return status;
+}
+
+void Session::QueueBlocks(bool waits) {
+  std::vector<BlockToWrite> blocks;
+  size_t first = queued_.empty() ? num_stored_ : queued_.back().end;
+  while (first < names_.size()) {
+    const size_t end = std::min(first + kBlocksPerWrite, names_.size());
     blocks.clear();
-    for (size_t block = num_stored_; block < num_stored_ + count; ++block) {
+    for (size_t block = first; block < end; ++block) {
       blocks.push_back({.block = blocks_[block],
                         .id = names_[block],
                         .parent = block == 0 ? Hash128() : names_[block - 1],
                         .position = static_cast<uint32_t>(block),
                         .tokens = TokensOf(block)});
     }
-    QWEN25_RETURN_IF_ERROR(PutBlocks(engine_, name_space_, blocks));
-    num_stored_ += count;
+    if (waits) {
+      queued_.push_back({end, engine_.writer()->Add(name_space_, blocks, num_erasures_)});
+    } else if (auto written = engine_.writer()->TryAdd(name_space_, blocks, num_erasures_)) {
+      queued_.push_back({end, *std::move(written)});
+    } else {
+      return;
+    }
+    first = end;
+  }
+}
+
+Status Session::SettleBlocks(bool waits) {
+  while (!queued_.empty()) {
+    const QueuedBlocks& next = queued_.front();
+    if (!waits && next.written.wait_for(std::chrono::seconds(0)) != std::future_status::ready) break;
+    if (const Status status = next.written.get(); !status.ok()) {
+      queued_.clear();
+      return status;
+    }
+    num_stored_ = next.end;
+    queued_.pop_front();
   }
   return {};
 }

@@ -1,6 +1,7 @@
 #include "memory/block_writer.h"
 
 #include <algorithm>
+#include <system_error>
 
 #include "base/check.h"
 #include "ops/attention/stored_summary.h"
@@ -21,7 +22,11 @@ BlockWriter::BlockWriter(BlockStore& store, BlockPool& pool, const BlockFormat& 
                          }) {
   QWEN25_CHECK(format.num_layers == pool.num_layers() && format.layer_bytes == pool.bytes_per_layer() &&
                format.summary_bytes == SummaryBytes(shape));
-  thread_ = std::thread([this] { Run(); });
+  try {
+    thread_ = std::thread([this] { Run(); });
+  } catch (const std::system_error&) {
+    // The system gives no more threads: whoever adds writes.
+  }
 }
 
 BlockWriter::~BlockWriter() {
@@ -30,7 +35,7 @@ BlockWriter::~BlockWriter() {
     ends_ = true;
   }
   changed_.notify_all();
-  thread_.join();
+  if (thread_.joinable()) thread_.join();
 }
 
 std::optional<BlockWriter::Written> BlockWriter::TryAdd(std::string_view name_space,
@@ -67,6 +72,10 @@ BlockWriter::Written BlockWriter::Push(std::string_view name_space, std::span<co
     pool_.Hold(block.block);
   }
   Written written = batch.done.get_future().share();
+  if (!thread_.joinable()) {
+    batch.done.set_value(Finish(batch));
+    return written;
+  }
   {
     const std::lock_guard lock(mutex_);
     queued_ += batch.blocks.size();
@@ -84,14 +93,19 @@ void BlockWriter::Run() {
     Batch batch = std::move(batches_.front());
     batches_.pop_front();
     lock.unlock();
-    Status status = Write(batch);
-    for (const Block& block : batch.blocks) pool_.Give(block.block);
+    Status status = Finish(batch);
     lock.lock();
     queued_ -= batch.blocks.size();
-    // Whoever waits for it finds the blocks given back and the queue with room.
+    // Whoever waits for it finds the queue with room.
     batch.done.set_value(std::move(status));
     changed_.notify_all();
   }
+}
+
+Status BlockWriter::Finish(const Batch& batch) {
+  const Status status = Write(batch);
+  for (const Block& block : batch.blocks) pool_.Give(block.block);
+  return status;
 }
 
 Status BlockWriter::Write(const Batch& batch) {

@@ -34,7 +34,7 @@ struct BlockToWrite {
 // Whoever adds blocks goes on at once: they are held in the pool until they are written, so that their
 // sequence may end meanwhile. Batches are written in the order in which they were added, each in one
 // transaction with the summaries of its blocks; what the store has already only counts as used. One thread
-// adds.
+// adds; if the system gives no thread for writing, it also writes.
 class BlockWriter {
  public:
   // When it is set, the batch is on disk, or the error of BlockStore::Put that kept it from there.
@@ -83,6 +83,8 @@ class BlockWriter {
   bool HasRoom(size_t num_blocks) const { return queued_ == 0 || queued_ + num_blocks <= max_queued_; }
   Written Push(std::string_view name_space, std::span<const BlockToWrite> blocks, uint64_t num_erasures);
   void Run();
+  // Writes a batch and gives its blocks back.
+  Status Finish(const Batch& batch);
   Status Write(const Batch& batch);
 
   BlockStore& store_;

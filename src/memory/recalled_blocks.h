@@ -60,10 +60,8 @@ class RecalledBlocks : public BlockSource {
   // Changes with the panels: what was made of them (SummarizePanels) is to be made anew.
   uint64_t version() const { return version_; }
 
-  // Held while a forward pass reads the blocks: other threads may write to the store meanwhile.
-  BlockStore::Reading BeginReading() const { return store_.BeginReading(); }
-  // If it has changed in a pass, that pass read what the disk could not give (BlockStore::NumReadFailures).
-  uint64_t NumReadFailures() const { return store_.NumReadFailures(); }
+  // Where they are. A forward pass holds a BlockStore::Reading of it, so that others may write meanwhile.
+  const BlockStore* store() const { return &store_; }
 
   // Takes passages out that the store no longer holds: the router no longer finds them, and name() is another
   // one, so that what is computed from now on is not taken for what was computed with them.

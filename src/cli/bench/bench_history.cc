@@ -62,7 +62,7 @@ Status FillHistory(InferenceEngine& engine, Session& session, std::span<const in
   };
   QWEN25_RETURN_IF_ERROR(session.Append(tokens.first(computed), goes_on));
   if (computed == tokens.size()) return {};
-  QWEN25_RETURN_IF_ERROR(session.Remember());  // publishes
+  QWEN25_RETURN_IF_ERROR(session.Remember().status());  // publishes
   QWEN25_RETURN_IF_ERROR(
       PublishCopies(engine.blocks(), session.names_begin(), tokens, computed / kBlockTokens, seed, progress));
   return session.HoldExactly(tokens, goes_on).status();

@@ -310,12 +310,13 @@ Status RunContinuation(const MemoryBenchFlags& flags, const std::filesystem::pat
   for (const bool restarted : {false, true}) {
     QWEN25_TRY(Model model,
                BenchModel(flags.preset, "", weights, flags.num_threads, options.max_context_tokens));
+    std::optional<BlockStore> store;  // outlives the engine, whose writer uses it
     InferenceEngine engine(std::move(model), options);
     const std::vector<int32_t> tokens = RandomTokens(engine.model().config(), flags.history + kQuestion, 1);
     const double open = NowSeconds();
-    QWEN25_TRY(BlockStore store, OpenStore(folder, uint64_t{64} << 30));
+    QWEN25_TRY(store, OpenStore(folder, uint64_t{64} << 30));
     const double begin = NowSeconds();
-    if (restarted) engine.SetStore(&store);
+    if (restarted) engine.SetStore(&*store);
     const double attached = NowSeconds();
     Session session(engine);
     {
@@ -332,11 +333,11 @@ Status RunContinuation(const MemoryBenchFlags& flags, const std::filesystem::pat
       results["history_tokens"] = flags.history;
       results["first_token_computed_seconds"] = done - attached;
       logits.assign(session.logits().begin(), session.logits().end());
-      engine.SetStore(&store);
+      engine.SetStore(&*store);
       Session writer(engine);
       const double start = NowSeconds();
       QWEN25_RETURN_IF_ERROR(writer.HoldExactly(tokens).status());
-      QWEN25_RETURN_IF_ERROR(writer.Remember());
+      QWEN25_RETURN_IF_ERROR(writer.Remember().status());
       results["computed_and_stored_seconds"] = NowSeconds() - start;
     } else {
       results["open_seconds"] = begin - open;

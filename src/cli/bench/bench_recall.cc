@@ -178,7 +178,7 @@ class RecallBench {
           Session dialogue(engine_, std::string(kNamespace));
           QWEN25_RETURN_IF_ERROR(dialogue.Append(history.subspan(begin, end - begin),
                                                  [&](size_t done) { return watch(begin + done); }));
-          QWEN25_RETURN_IF_ERROR(dialogue.Remember());
+          QWEN25_RETURN_IF_ERROR(dialogue.Remember().status());
           CountReads(dialogue);
           begin = end;
         }

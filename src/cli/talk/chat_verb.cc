@@ -322,8 +322,17 @@ class Chat {
 
   // What the answer leaves behind: the dialogue, and the keys and values that it was computed with.
   void Remember() {
-    for (const Status& status : {Keep(), keeps_blocks_ ? session_.Remember() : Status()}) {
-      if (!status.ok()) fmt::print("[not remembered: {}]\n", status.message());
+    if (const Status kept = Keep(); !kept.ok()) fmt::print("[not remembered: {}]\n", kept.message());
+    if (!keeps_blocks_) return;
+    const Result<Remembered> remembered = session_.Remember();
+    if (!remembered.ok()) {
+      fmt::print("[not remembered: {}]\n", remembered.status().message());
+    } else if (remembered->num_unnamed > 0 && !said_unnamed_) {
+      said_unnamed_ = true;
+      fmt::print(
+          "[keys and values from here on are not stored: what attention recalls has changed in the middle of "
+          "this "
+          "conversation; it is kept, and is computed anew when it goes on]\n");
     }
   }
 
@@ -339,6 +348,7 @@ class Chat {
   std::optional<DialogueLog> log_;
   std::string why_no_log_;
   bool keeps_dialogues_ = false, keeps_blocks_ = false;
+  bool said_unnamed_ = false;
   DialogueLog::Place place_;  // of this dialogue in the log
   std::string last_stats_;
   Status failed_;

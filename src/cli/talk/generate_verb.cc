@@ -79,7 +79,7 @@ Status RunGenerate(const GenerateFlags& flags) {
   } else {
     fmt::print("\n");
   }
-  if (const Status status = session.Remember(); !status.ok()) {
+  if (const Status status = session.Remember().status(); !status.ok()) {
     fmt::print(stderr, "note: not remembered: {}\n", status.message());
   }
   if (flags.verbose) {
