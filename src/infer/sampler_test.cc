@@ -191,7 +191,8 @@ TEST(SamplerTest, NumbersThatAreNotFiniteHaveAPlaceInTheOrder) {
   for (const SamplingOptions& options :
        {SamplingOptions{.top_k = 20}, SamplingOptions{.top_k = 0}, SamplingOptions{.top_k = 0, .top_p = 1}}) {
     std::vector<float> copy = many;
-    for (const TokenProbability& token : Sampler(options, 1000).Distribution(copy, {})) {
+    Sampler sampler(options, 1000);
+    for (const TokenProbability& token : sampler.Distribution(copy, {})) {
       ASSERT_TRUE(token.probability >= 0 && token.probability <= 1);
       ASSERT_TRUE(!std::isnan(many[static_cast<size_t>(token.id)]) || token.probability == 0);
     }
