@@ -13,9 +13,11 @@ fi
 prepare_model
 mkdir "$work/small"
 mount -t tmpfs -o size=9m tmpfs "$work/small" || skip "mounting a tmpfs is refused"
-cat "$source_folder"/docs/*.md | head -c 60000 >"$work/prompt"
+trap 'umount "$work/small"; rm -rf "$work"' EXIT
+head -qc 10000 "$source_folder"/docs/*.md >"$work/prompt"
 generate() {  # FLAGS: an answer to a prompt that is far longer than the window
-  "$qwen25" generate -m "$work/run/model" --prompt-file "$work/prompt" --recall-window 256 -n 4 --temperature 0 "$@"
+  "$qwen25" generate -m "$work/run/model" --prompt-file "$work/prompt" --recall-window 256 --routing top_k:4,local=1,dense_below=0 \
+    -n 4 --temperature 0 "$@"
 }
 
 # Room for the first 8 MiB, and not for more.
