@@ -33,12 +33,11 @@ void AddChatNotesFlags(CLI::App& verb, ChatNotesFlags& flags) {
   verb.add_option("--recall", flags.recall, "Most notes put before a question; 0: none")
       ->capture_default_str()
       ->check(CLI::Range(0, 100));
-  const std::map<std::string, bool> kinds = {{"text", false}, {"blocks", true}};
-  verb.add_option(
-          "--notes-as", flags.as_blocks,
+  verb.add_option_function<std::string>(
+          "--notes-as", [&flags](const std::string& kind) { flags.as_blocks = kind == "blocks"; },
           "text: notes that are relevant stand before a question; blocks: attention picks their keys and "
           "values by the score that it picks everything else by, which needs --recall-window")
-      ->transform(CLI::CheckedTransformer(kinds))
+      ->check(CLI::IsMember({"text", "blocks"}))
       ->default_str("text");
   verb.add_option("--embedder", flags.embedder,
                   "Of the notes; default: what made their vectors, else hashed (qwen25 memory add --help)");

@@ -382,7 +382,7 @@ Status RunMemoryBench(const MemoryBenchFlags& flags) {
     return InvalidArgument("--queries must be at least 1, --gib at least 0");
   }
   const InterruptGuard guard;
-  const BenchFolder folder(flags.folder);
+  QWEN25_TRY(const BenchFolder folder, BenchFolder::Make(flags.folder));
   Json results = Json::object();
   if (flags.history > 0) {
     QWEN25_RETURN_IF_ERROR(RunContinuation(flags, folder.path() / "dialogue", results["continuation"]));

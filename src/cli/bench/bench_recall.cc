@@ -166,8 +166,7 @@ class RecallBench {
   template <typename Watch>
   Status TellAround(std::span<const int32_t> history, const std::vector<RecallFact>& facts,
                     LengthResult& result, double& seconds, const Watch& watch) {
-    const BenchFolder folder("", flags_.model.spill_directory);
-    QWEN25_RETURN_IF_ERROR(CreateDirectories(folder.path()));
+    QWEN25_TRY(const BenchFolder folder, BenchFolder::Make("", flags_.model.spill_directory));
     QWEN25_TRY(BlockStore store, BlockStore::Open(folder.path(), {}));
     engine_.SetStore(&store);
     const Status told = [&]() -> Status {

@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/progress.h"
+#include "cli/bench/bench_folder.h"
 #include "cli/terminal/interrupt.h"
 #include "knowledge/note_store.h"
 #include "knowledge/recalled_notes.h"
@@ -31,27 +32,6 @@ struct Mode {
 };
 constexpr Mode kModes[] = {
     {"words", SearchMode::kWords}, {"vectors", SearchMode::kVectors}, {"hybrid", SearchMode::kHybrid}};
-
-// A folder that goes away with this object.
-class ScratchFolder {
- public:
-  static Result<ScratchFolder> Make() {
-    std::string pattern = (fs::temp_directory_path() / "qwen25_bench.XXXXXX").string();
-    if (::mkdtemp(pattern.data()) == nullptr) return ErrnoStatus(errno, "make a folder", pattern);
-    return ScratchFolder(pattern);
-  }
-  ScratchFolder(ScratchFolder&& other) noexcept : path_(std::exchange(other.path_, {})) {}
-  ScratchFolder& operator=(ScratchFolder&&) = delete;
-  ~ScratchFolder() {
-    std::error_code ignored;
-    if (!path_.empty()) fs::remove_all(path_, ignored);
-  }
-  const fs::path& path() const { return path_; }
-
- private:
-  explicit ScratchFolder(fs::path path) : path_(std::move(path)) {}
-  fs::path path_;
-};
 
 // What one mode found.
 struct ModeResult {
@@ -257,17 +237,11 @@ Status RunRetrievalBench(const RetrievalBenchFlags& flags) {
   }
   QWEN25_TRY(const RetrievalSet set, RetrievalSet::Load(flags.set));
   QWEN25_TRY(const LoadedEmbedder embedder, LoadEmbedder(flags.embedder));
-  std::optional<ScratchFolder> scratch;
   NoteStoreOptions options;
   QWEN25_TRY(options.key, flags.memory.Key());
-  fs::path folder = flags.memory.folder;
-  if (folder.empty()) {
-    QWEN25_TRY(ScratchFolder made, ScratchFolder::Make());
-    scratch.emplace(std::move(made));
-    folder = scratch->path();
-  }
+  QWEN25_TRY(const BenchFolder folder, BenchFolder::Make(flags.memory.folder));
   const InterruptGuard guard;
-  QWEN25_TRY(const auto store, NoteStore::Open(folder, embedder.embedder.get(), options));
+  QWEN25_TRY(const auto store, NoteStore::Open(folder.path(), embedder.embedder.get(), options));
   const double start = NowSeconds();
   QWEN25_RETURN_IF_ERROR(AddNotes(set, *store));
   const double added = NowSeconds();

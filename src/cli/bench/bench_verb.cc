@@ -13,6 +13,7 @@
 #include "cli/bench/bench_retrieval.h"
 #include "cli/bench/bench_routing.h"
 #include "cli/bench/bench_speculation.h"
+#include "cli/flags/check_numbers.h"
 #include "cli/flags/model_flags.h"
 #include "cli/verb.h"
 #include "kernels/isa.h"
@@ -148,7 +149,8 @@ void AddInferenceBench(CLI::App& verb, RunVerb& run) {
       ->delimiter(',')
       ->capture_default_str();
   what->add_option("--rounds", flags->rounds, "Measured rounds; medians are reported")->capture_default_str();
-  what->add_option("--threads", flags->num_threads, "Threads; default: every core this process may use");
+  what->add_option("--threads", flags->num_threads, "Threads; default: every core this process may use")
+      ->check(kThreadCount);
   CLI::Option* json = what->add_flag("--json", flags->json, "Print one JSON object");
   what->add_flag("--markdown", flags->markdown, "Print a Markdown table")->excludes(json);
   what->footer(
@@ -173,7 +175,7 @@ void AddRoutingBench(CLI::App& verb, RunVerb& run) {
       ->delimiter(',')
       ->capture_default_str();
   what->add_option("--prompt", flags->prompts, "Lengths of prompts to read")->delimiter(',');
-  what->add_option("--read", flags->reads, "Tokens to read behind each depth")->delimiter(',');
+  what->add_option("--read", flags->reads, "Tokens to read after each depth")->delimiter(',');
   what->add_option(
           "--recall-window", flags->recall_window,
           "Let histories grow beyond the model's positions, and see what is older from this distance; "
@@ -184,7 +186,8 @@ void AddRoutingBench(CLI::App& verb, RunVerb& run) {
   what->add_flag("!--no-dense-prompts", flags->dense_prompts, "Read prompts with the policies only");
   what->add_option("-n,--generate", flags->new_tokens, "Tokens to generate")->capture_default_str();
   what->add_option("--rounds", flags->rounds, "Measured rounds; medians are reported")->capture_default_str();
-  what->add_option("--threads", flags->num_threads, "Threads; default: every core this process may use");
+  what->add_option("--threads", flags->num_threads, "Threads; default: every core this process may use")
+      ->check(kThreadCount);
   what->add_flag("--json", flags->json, "Print a JSON array");
   what->footer(
       "Examples:\n  qwen25 bench routing --routing top_k:16 --depth 1024,32768,131072\n"
@@ -212,7 +215,8 @@ void AddMemoryBench(CLI::App& verb, RunVerb& run) {
   what->add_option("--queries", flags->queries, "Choices that are timed")->capture_default_str();
   what->add_option("--history", flags->history, "Tokens of the dialogue that goes on; 0: none")
       ->capture_default_str();
-  what->add_option("--threads", flags->num_threads, "Threads; default: every core this process may use");
+  what->add_option("--threads", flags->num_threads, "Threads; default: every core this process may use")
+      ->check(kThreadCount);
   what->add_flag("--json", flags->json, "Print a JSON object");
   what->footer(
       "Examples:\n  qwen25 bench memory --gib 0                      # the dialogue alone\n"
@@ -231,10 +235,9 @@ void AddRecallBench(CLI::App& verb, RunVerb& run) {
       ->capture_default_str();
   what->add_option("--depths", flags->depths, "Places of facts in a history")->capture_default_str();
   what->add_option("--histories", flags->histories, "Histories of each length")->capture_default_str();
-  what->add_option(
-          "--dialogues", flags->dialogues,
-          "Tell each history in so many dialogues, which are stored, and ask in a new one that recalls "
-          "them; 0: ask where it was told")
+  what->add_option("--dialogues", flags->dialogues,
+                   "Tell each history in N dialogues, which are stored, and ask in a new one that recalls "
+                   "them; 0: ask where it was told")
       ->capture_default_str();
   what->add_option("--notes", flags->notes,
                    "More facts, each stored as a note beside the history and recalled by attention")
@@ -243,9 +246,8 @@ void AddRecallBench(CLI::App& verb, RunVerb& run) {
   what->add_option("-o,--output", flags->output, "Heat map to write, SVG");
   what->add_option("--growth", flags->growth_output,
                    "Chart of a token's cost and of memory over the longest history to write, SVG");
-  what->add_option(
-          "--text", flags->texts,
-          "Files whose bytes stand between the facts, one behind the other; default: numbers that count")
+  what->add_option("--text", flags->texts,
+                   "Files whose bytes stand between the facts, back to back; default: numbers that count")
       ->delimiter(',');
   what->add_option("--write-data", flags->write_data, "Instead, write training documents into this shard");
   what->add_option("--documents", flags->documents, "How many")->capture_default_str();
@@ -270,7 +272,7 @@ void AddRetrievalBench(CLI::App& verb, RunVerb& run) {
   what->add_option("--memory", flags->memory.folder,
                    "Put the notes there and find them again next time; default: a temporary folder");
   AddMemoryKeyFlag(*what, flags->memory);
-  what->add_option("--questions", flags->max_questions, "Ask only so many");
+  what->add_option("--questions", flags->max_questions, "Ask only the first N");
   what->add_flag("--json", flags->json, "Print one JSON object");
   AddEmbedderFlags(*what, flags->embedder);
   what->footer(
@@ -288,7 +290,7 @@ void AddSpeculationBench(CLI::App& verb, RunVerb& run) {
   what->add_option("--weights", flags->weights, "float32, bfloat16, float16, int8 or int4")
       ->capture_default_str();
   AddKvFlag(*what, flags->kv);
-  what->add_option("--tokenizer", flags->tokenizer, "Tokenizer folder, where it is not the model's");
+  what->add_option("--tokenizer", flags->tokenizer, "Tokenizer folder, if it is not the model's");
   what->add_option("--prompt-file", flags->prompt_file, "The text to continue")->required();
   what->add_option(
       "--answer-file", flags->answer_file,
@@ -297,7 +299,8 @@ void AddSpeculationBench(CLI::App& verb, RunVerb& run) {
   what->add_option("--draft-tokens", flags->draft_tokens, "Most tokens proposed at once")
       ->capture_default_str();
   what->add_option("--rounds", flags->rounds, "Measured rounds; medians are reported")->capture_default_str();
-  what->add_option("--threads", flags->num_threads, "Threads; default: every core this process may use");
+  what->add_option("--threads", flags->num_threads, "Threads; default: every core this process may use")
+      ->check(kThreadCount);
   what->add_flag("--json", flags->json, "Print one JSON object");
   what->footer(
       "Examples:\n  qwen25 bench speculation -m MODEL --prompt-file edit.txt\n"
@@ -312,13 +315,16 @@ void AddBenchVerb(CLI::App& app, RunVerb& run) {
   auto flags = std::make_shared<BenchFlags>();
   CLI::App* verb = app.add_subcommand("bench", "Measure speed, beside the machine's own limits");
   verb->require_subcommand(1);
+  verb->footer(
+      "Example:\n  qwen25 bench train --preset small --batch 4\n\n`qwen25 bench NAME --help` explains one.");
   const auto common = [&](CLI::App* what) {
     what->add_option("--preset", flags->preset, "Shape; weights are random")->capture_default_str();
     what->add_option("--vocab-size,--vocab", flags->vocab_size, "Another vocabulary than the preset's");
     what->add_option("--rounds,--steps", flags->rounds, "Measured rounds; medians are reported")
         ->capture_default_str();
     what->add_option("--warmup", flags->warmup, "Rounds before")->capture_default_str();
-    what->add_option("--threads", flags->num_threads, "Threads; default: every core this process may use");
+    what->add_option("--threads", flags->num_threads, "Threads; default: every core this process may use")
+        ->check(kThreadCount);
     what->add_flag("--json", flags->json, "Print one JSON object");
   };
   CLI::App* train = verb->add_subcommand("train", "Whole training steps: forward, backward, clipping, AdamW");

@@ -1,6 +1,7 @@
 #include <memory>
 
 #include "base/progress.h"
+#include "cli/flags/check_numbers.h"
 #include "cli/terminal/interrupt.h"
 #include "cli/verb.h"
 #include "data/curate.h"
@@ -52,7 +53,8 @@ void AddCurateVerb(CLI::App& app, RunVerb& run) {
       ->capture_default_str();
   verb->add_option("--validation-fraction", flags->options.validation_fraction, "Share of documents held out")
       ->capture_default_str();
-  verb->add_option("--threads", flags->num_threads, "Threads; default: every core this process may use");
+  verb->add_option("--threads", flags->num_threads, "Threads; default: every core this process may use")
+      ->check(kThreadCount);
   verb->footer(
       "Examples:\n"
       "  qwen25 curate -o runs/demo/data\n"

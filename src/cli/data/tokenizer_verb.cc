@@ -122,6 +122,8 @@ void AddTokenizerVerb(CLI::App& app, RunVerb& run) {
   CLI::App* verb = app.add_subcommand("tokenizer", "Train or use a byte-level BPE tokenizer");
   verb->require_subcommand(1);
 
+  verb->footer("`qwen25 tokenizer COMMAND --help` has examples.");
+
   auto train = std::make_shared<TrainFlags>();
   CLI::App* train_verb = verb->add_subcommand("train", "Train a vocabulary on text");
   train_verb
@@ -156,8 +158,8 @@ void AddTokenizerVerb(CLI::App& app, RunVerb& run) {
       ->capture_default_str();
   apply_verb->footer(
       "Example:\n  qwen25 tokenizer apply runs/demo/data/documents.train.jsonl --tokenizer "
-      "runs/demo/tokenizer "
-      "-o runs/demo/data/train");
+      "runs/demo/tokenizer \\\n"
+      "    -o runs/demo/data/train");
   apply_verb->callback([apply, &run] { run = [apply] { return RunApply(*apply); }; });
 
   auto encode = std::make_shared<EncodeFlags>();
@@ -175,6 +177,7 @@ void AddTokenizerVerb(CLI::App& app, RunVerb& run) {
   decode_verb->add_option("tokenizer", decode->tokenizer, "Model or tokenizer folder, or tokenizer.json")
       ->required();
   decode_verb->add_option("ids", decode->ids, "The ids")->required();
+  decode_verb->footer("Example:\n  qwen25 tokenizer decode runs/demo/model 1785 318");
   decode_verb->callback([decode, &run] { run = [decode] { return RunDecode(*decode); }; });
 }
 

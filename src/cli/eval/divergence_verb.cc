@@ -259,9 +259,10 @@ void AddDivergenceVerb(CLI::App& app, RunVerb& run) {
                    "Another model folder or .gguf file, as stored, beside the formats; may be given several "
                    "times")
       ->allow_extra_args(false);
-  verb->add_option("--window", flags->window, "Tokens predicted from at most so many before them")
+  verb->add_option("--window", flags->window,
+                   "Tokens of a window; each token is predicted from those before it")
       ->capture_default_str();
-  verb->add_option("--max-tokens", flags->max_tokens, "Stop after so many tokens; 0: all")
+  verb->add_option("--max-tokens", flags->max_tokens, "Stop after this many tokens; 0: all")
       ->capture_default_str();
   verb->add_flag("--json", flags->json, "Print one JSON object");
   verb->footer(

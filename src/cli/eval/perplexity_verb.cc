@@ -213,7 +213,7 @@ void AddPerplexityVerb(CLI::App& app, RunVerb& run) {
       app.add_subcommand("perplexity", "How well a model predicts texts: perplexity and bits per byte");
   verb->add_option("-m,--model", flags->model, "Model folder or .gguf file")->required();
   verb->add_option("files", flags->files, "Text files, or .jsonl files with a \"text\" per line")->required();
-  verb->add_option("--tokenizer", flags->tokenizer, "Tokenizer folder, where it is not the model's");
+  verb->add_option("--tokenizer", flags->tokenizer, "Tokenizer folder, if it is not the model's");
   verb->add_option("--window", flags->window, "Tokens of one forward pass; default: at most 2048");
   verb->add_option("--stride", flags->stride, "Tokens between windows; default: half a window");
   verb->add_option("--max-tokens", flags->max_tokens, "Stop after this many; 0: all");

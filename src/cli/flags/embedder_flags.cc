@@ -108,10 +108,13 @@ std::string DefaultMemoryDirectory() {
     const char* value = std::getenv(name);
     return value == nullptr ? "" : value;
   };
-  if (const std::string own = variable("QWEN25_MEMORY"); !own.empty()) return own;
-  if (const std::string data = variable("XDG_DATA_HOME"); !data.empty()) return data + "/qwen25/memory";
+  if (std::string own = variable("QWEN25_MEMORY"); !own.empty()) return own;
+  // What is not an absolute path is ignored, as the specification has it: a memory must not depend on the
+  // folder that a program happens to be started in.
+  if (const std::string data = variable("XDG_DATA_HOME"); data.starts_with('/'))
+    return data + "/qwen25/memory";
   const std::string home = variable("HOME");
-  return (home.empty() ? std::string(".") : home + "/.local/share") + "/qwen25/memory";
+  return home.starts_with('/') ? home + "/.local/share/qwen25/memory" : "";
 }
 
 }  // namespace qwen25

@@ -41,7 +41,8 @@ struct LoadedNotes {
 Result<LoadedNotes> OpenNotes(const std::filesystem::path& directory, EmbedderFlags flags, bool need_vectors,
                               const NoteStoreOptions& options = {});
 
-// QWEN25_MEMORY, else qwen25/memory in the user's folder for data (XDG).
+// QWEN25_MEMORY, else qwen25/memory in the user's folder for data (XDG). Empty if the environment names
+// neither that nor a home.
 std::string DefaultMemoryDirectory();
 
 }  // namespace qwen25

@@ -62,8 +62,16 @@ bool CanOnlyBeRead(const MemoryFlags& flags) {
 
 void AddMemoryFolderFlags(CLI::App& verb, MemoryFlags& flags) {
   verb.add_option("--memory", flags.folder,
-                  "Folder of the memory; default: $QWEN25_MEMORY, else " + DefaultMemoryDirectory());
+                  "Folder of the memory; default: $QWEN25_MEMORY, else qwen25/memory in $XDG_DATA_HOME or "
+                  "~/.local/share");
   AddMemoryKeyFlag(verb, flags);
+  verb.parse_complete_callback([&flags] {
+    if (flags.off || !flags.Folder().empty()) return;
+    throw CLI::ValidationError(
+        "--memory",
+        "there is no folder for a memory: neither QWEN25_MEMORY, XDG_DATA_HOME nor HOME "
+        "is set; give --memory FOLDER");
+  });
 }
 
 void AddMemoryKeyFlag(CLI::App& verb, MemoryFlags& flags) {
@@ -73,8 +81,9 @@ void AddMemoryKeyFlag(CLI::App& verb, MemoryFlags& flags) {
       "first on; default: not encrypted");
 }
 
-void AddMemoryFlags(CLI::App& verb, MemoryFlags& flags) {
+void AddMemoryFlags(CLI::App& verb, MemoryFlags& flags, bool needs_folder) {
   AddMemoryFolderFlags(verb, flags);
+  if (!needs_folder) verb.parse_complete_callback([] {});
   verb.add_option("--namespace", flags.name_space, "Whose memory: nothing passes from one to another")
       ->capture_default_str();
   verb.add_option("--memory-gib", flags.max_gib, "Most GiB of keys and values to keep on disk")

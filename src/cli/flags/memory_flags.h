@@ -19,11 +19,12 @@ struct MemoryFlags {
   uint32_t max_gib = 16;
   bool off = false;
 
-  std::filesystem::path Folder() const;
+  std::filesystem::path Folder() const;  // empty only if the verb needs none
   // What --memory-key names; nothing where it is not given. Errors of the file.
   Result<std::optional<std::string>> Key() const;
 };
-void AddMemoryFlags(CLI::App& verb, MemoryFlags& flags);
+// `needs_folder` false: the verb has no memory unless --memory is given.
+void AddMemoryFlags(CLI::App& verb, MemoryFlags& flags, bool needs_folder = true);
 // Of these, --memory and --memory-key alone.
 void AddMemoryFolderFlags(CLI::App& verb, MemoryFlags& flags);
 // Of these, --memory-key alone.

@@ -1,5 +1,7 @@
 #include "cli/flags/model_flags.h"
 
+#include "cli/flags/check_numbers.h"
+
 namespace qwen25 {
 namespace {
 
@@ -14,7 +16,8 @@ void AddModelFlags(CLI::App& verb, ModelFlags& flags, bool required) {
   verb.add_option("-m,--model", flags.directory,
                   "Model folder (config.json, model.safetensors, tokenizer.json) or .gguf file")
       ->required(required);
-  verb.add_option("--threads", flags.num_threads, "Threads; default: every core this process may use");
+  verb.add_option("--threads", flags.num_threads, "Threads; default: every core this process may use")
+      ->check(kThreadCount);
   verb.add_option("--max-context", flags.max_context,
                   "Tokens to make room for; default: what the model was made for");
   verb.add_option("--weights", flags.weights,
@@ -30,14 +33,14 @@ void AddModelFlags(CLI::App& verb, ModelFlags& flags, bool required) {
   AddRoutingFlag(verb, flags.routing);
   verb.add_option(
           "--recall-window", flags.recall_window,
-          "Read inputs of any length: so many tokens back are seen as they stand, what is older is recalled "
-          "by its content from a file (docs/memory.md); 0: off")
+          "Read inputs of any length: the last N tokens are seen as they are, and older blocks are recalled "
+          "from a file by their content (docs/memory.md); 0: off")
       ->capture_default_str();
   verb.add_option("--history-gib", flags.history_gib, "With a recall window: most GiB of keys and values")
       ->check(CLI::Range(1u, 65536u))
       ->capture_default_str();
   verb.add_option("--working-mib", flags.working_mib,
-                  "With a recall window: about so many MiB of them in RAM")
+                  "With a recall window: MiB of these keys and values in RAM, about")
       ->check(CLI::Range(1u, 1u << 24))
       ->capture_default_str();
   verb.add_option("--spill-directory", flags.spill_directory,

@@ -193,6 +193,7 @@ void AddBlockCommands(CLI::App& verb, RunVerb& run) {
     AddMemoryFolderFlags(*sub, *flags);
     sub->add_option("--namespace", flags->name_space, "Whose")->required();
     sub->callback([flags, &run, command] { run = [flags, command] { return command(*flags); }; });
+    sub->footer(fmt::format("Example:\n  qwen25 memory {} --namespace work", name));
   };
   add("erase", "Erase a namespace's dialogues, keys and values for good", Erase);
   add("pin", "Never remove a namespace's keys and values to make room",

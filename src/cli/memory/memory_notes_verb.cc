@@ -384,6 +384,12 @@ void AddNoteCommands(CLI::App& verb, RunVerb& run) {
     add->add_option("--tag", flags->tags, "May be given several times");
     add->add_option("--supersedes", flags->supersedes, "The note that is no longer true");
     AddEmbedderFlags(*add, flags->embedder);
+    add->footer(
+        "Examples:\n"
+        "  qwen25 memory add \"The door code is 4711\" --tag home\n"
+        "  qwen25 memory add ~/notes --namespace work\n"
+        "  qwen25 memory add \"The door code is 0815\" --supersedes 1\n"
+        "  man bash | qwen25 memory add - --title \"bash manual\"");
   }
   {
     auto flags = std::make_shared<NoteFlags>();
@@ -402,6 +408,10 @@ void AddNoteCommands(CLI::App& verb, RunVerb& run) {
     search->add_flag("--all", flags->all, "Superseded notes, too");
     search->add_flag("--json", flags->json, "One JSON object per line");
     AddEmbedderFlags(*search, flags->embedder);
+    search->footer(
+        "Examples:\n"
+        "  qwen25 memory search \"how do I get in?\"\n"
+        "  qwen25 memory search invoice --namespace work --mode words -k 20 --json");
   }
   {
     auto flags = std::make_shared<NoteFlags>();
@@ -411,12 +421,15 @@ void AddNoteCommands(CLI::App& verb, RunVerb& run) {
     list->add_option("--tag", flags->tags, "Only notes with all of these");
     list->add_flag("--all", flags->all, "Superseded notes, too");
     list->add_flag("--json", flags->json, "One JSON object per line, with the whole text");
+    list->footer(
+        "Examples:\n  qwen25 memory list --namespace work\n  qwen25 memory list --tag home --all --json");
   }
   {
     auto flags = std::make_shared<NoteFlags>();
     CLI::App* show = AddCommand(verb, "show", "Show notes in full", flags, run, RunShow);
     show->add_option("ids", flags->ids, "Numbers of notes")->required();
     show->add_flag("--json", flags->json, "One JSON object per line");
+    show->footer("Example:\n  qwen25 memory show 1 4");
   }
   {
     auto flags = std::make_shared<NoteFlags>();
@@ -431,6 +444,12 @@ void AddNoteCommands(CLI::App& verb, RunVerb& run) {
                      "Leave no trace in the files; alone: of what was forgotten before");
     forget->add_flag("--yes", flags->yes, "Do not ask");
     AddEmbedderFlags(*forget, flags->embedder);
+    forget->footer(
+        "Examples:\n"
+        "  qwen25 memory forget 1 4\n"
+        "  qwen25 memory forget 1 --erase\n"
+        "  qwen25 memory forget --query \"door code\" --yes\n"
+        "  qwen25 memory forget --namespace work --erase");
   }
   {
     auto flags = std::make_shared<NoteFlags>();
@@ -440,6 +459,10 @@ void AddNoteCommands(CLI::App& verb, RunVerb& run) {
     out->add_option("--namespace", flags->name_space, "Only of this one");
     out->add_option("--source", flags->source, "Only of this source");
     out->add_option("--tag", flags->tags, "Only notes with all of these");
+    out->footer(
+        "Examples:\n"
+        "  qwen25 memory export notes.jsonl\n"
+        "  qwen25 memory export --namespace work | gzip > work.jsonl.gz");
   }
   {
     auto flags = std::make_shared<NoteFlags>();
@@ -447,11 +470,17 @@ void AddNoteCommands(CLI::App& verb, RunVerb& run) {
     in->add_option("file", flags->file, "JSON lines with at least \"text\"")->required();
     in->add_option("--namespace", flags->name_space, "Put all into this one");
     AddEmbedderFlags(*in, flags->embedder);
+    in->footer(
+        "Examples:\n  qwen25 memory import notes.jsonl\n  qwen25 memory import notes.jsonl --namespace work");
   }
   auto flags = std::make_shared<NoteFlags>();
   CLI::App* reindex =
       AddCommand(verb, "reindex", "Make all vectors anew, with another embedder", flags, run, RunReindex);
   AddEmbedderFlags(*reindex, flags->embedder);
+  reindex->footer(
+      "Examples:\n"
+      "  qwen25 memory reindex --embedder model:runs/embed/model\n"
+      "  qwen25 memory reindex --embedder hashed");
 }
 
 Status PrintNoteStats(const MemoryFlags& flags) {

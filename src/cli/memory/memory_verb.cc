@@ -58,6 +58,8 @@ void AddMemoryVerb(CLI::App& app, RunVerb& run) {
     AddMemoryFolderFlags(*sub, *flags);
     sub->callback(
         [flags, &run, command] { run = [flags, command] { return ForAllParts(*flags, command); }; });
+    sub->footer(fmt::format(
+        "Examples:\n  qwen25 memory {0}\n  qwen25 memory {0} --memory vault --memory-key key", name));
   };
   add("stats", "How much is remembered", &MemoryPart::print_stats);
   add("verify", "Check every file against itself", &MemoryPart::verify);

@@ -221,7 +221,7 @@ class Chat {
     }
     if (!result->reuse.store.ok()) fmt::print("[memory: {}]\n", result->reuse.store.message());
     last_stats_ = fmt::format(
-        "; last answer: {} tokens at {:.1f} tokens/s behind a prompt of {:.2f} s; {}", result->tokens.size(),
+        "; last answer: {} tokens at {:.1f} tokens/s after a prompt of {:.2f} s; {}", result->tokens.size(),
         static_cast<double>(result->tokens.size()) / result->decode_seconds, result->prompt_seconds, known);
     if (options_.drafter) last_stats_ += "; " + SpeculationSummary(result->speculation);
     Remember();
@@ -395,6 +395,8 @@ Status RunChat(const ChatFlags& flags) {
     if (!chat.Handle(*line)) break;
   }
   if (terminal) fmt::print("\n");
+  // Its last answer, or what there was of it, is kept like every other one.
+  if (InterruptGuard::ending()) return Cancelled("the chat was ended by a signal");
   // Whoever reads what a pipe asked for must learn that answers are not whole.
   return terminal ? Status() : chat.failed();
 }

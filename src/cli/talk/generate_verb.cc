@@ -110,14 +110,14 @@ void AddGenerateVerb(CLI::App& app, RunVerb& run) {
   verb->add_option("-n,--max-new-tokens", flags->max_new_tokens, "Most tokens to draw")
       ->capture_default_str();
   verb->add_option("--stop", flags->stop, "A text that ends the answer; may be given several times");
-  verb->add_flag("--ignore-eos", flags->ignore_eos, "Go on behind the end-of-text token");
+  verb->add_flag("--ignore-eos", flags->ignore_eos, "Go on after the end-of-text token");
   verb->add_flag(
       "--no-parse-special", flags->no_parse_special,
       "Control tokens in the prompt (\"<|im_end|>\") are text. Without this they are tokens, so that "
       "a prompt can be a whole conversation in the model's own format");
   AddSamplingFlags(*verb, flags->sampling);
   AddSpeculationFlags(*verb, flags->speculation);
-  AddMemoryFlags(*verb, flags->memory);
+  AddMemoryFlags(*verb, flags->memory, /*needs_folder=*/false);
   verb->add_flag("--json", flags->json, "Print one JSON object with text, tokens, usage and timings");
   verb->add_flag("-v,--verbose", flags->verbose, "Print speeds to standard error");
   verb->footer(

@@ -1,7 +1,9 @@
 #include "cli/terminal/line_reader.h"
 
 #include <editline/readline.h>
+#include <unistd.h>
 
+#include <cstdio>
 #include <cstdlib>
 #include <iostream>
 
@@ -11,15 +13,20 @@ namespace qwen25 {
 namespace {
 
 std::optional<std::string> ReadOne(bool terminal, const char* prompt) {
+  if (InterruptGuard::ending()) return std::nullopt;
+  std::fflush(stdout);  // whoever writes the next line, a program at a pipe, too, has seen everything before
   std::string line;
   if (!terminal) {
     if (!std::getline(std::cin, line)) return std::nullopt;
     return line;
   }
+  // libedit asks its output for a descriptor, which a stream that main has put in the place of stdout lacks.
+  static std::FILE* const screen = ::fdopen(::dup(STDOUT_FILENO), "w");
+  rl_outstream = screen;
   char* text = ::readline(prompt);
   if (text == nullptr) {
     // libedit ends a read that a signal interrupted like the end of the input.
-    if (!InterruptGuard::requested()) return std::nullopt;
+    if (!InterruptGuard::requested() || InterruptGuard::ending()) return std::nullopt;
     InterruptGuard::Reset();
     return "";
   }

@@ -12,7 +12,8 @@ class LineReader {
  public:
   explicit LineReader(bool terminal) : terminal_(terminal) {}
 
-  // Nothing at the end of the input (Ctrl-D). Ctrl-C at the prompt empties the line.
+  // Nothing at the end of the input (Ctrl-D), and if the program is to end. Ctrl-C at the prompt empties the
+  // line.
   std::optional<std::string> Read(const char* prompt);
 
  private:

@@ -4,6 +4,7 @@
 
 #include "base/file.h"
 #include "base/progress.h"
+#include "cli/flags/check_numbers.h"
 #include "cli/flags/embedder_flags.h"
 #include "cli/terminal/interrupt.h"
 #include "cli/train/embed_training.h"
@@ -148,7 +149,8 @@ void AddEmbedVerb(CLI::App& app, RunVerb& run) {
   verb->add_option("--set", training.settings,
                    "Any setting of a recipe as KEY=VALUE: objective.temperature, batch.tokens_per_step, ...");
   verb->add_flag("--resume", training.resume, "Go on from the newest checkpoint of the run");
-  verb->add_option("--threads", training.num_threads, "Of the training; default: every core");
+  verb->add_option("--threads", training.num_threads, "Of the training; default: every core")
+      ->check(kThreadCount);
   verb->add_option("--seed", flags->seed, "Of pairs and their order")->capture_default_str();
   AddEmbedderFlags(*verb, flags->embedder);
   verb->footer(

@@ -4,6 +4,7 @@
 
 #include "base/file.h"
 #include "base/format.h"
+#include "cli/flags/check_numbers.h"
 #include "cli/terminal/interrupt.h"
 #include "cli/train/train_progress.h"
 #include "cli/verb.h"
@@ -139,7 +140,8 @@ void AddTrainVerb(CLI::App& app, RunVerb& run) {
   verb->add_option("--set", flags->settings,
                    "Any other setting of a recipe as KEY=VALUE; may be given several times");
   verb->add_flag("--resume", flags->resume, "Go on from the newest checkpoint of the output folder");
-  verb->add_option("--threads", flags->num_threads, "Threads; default: every core this process may use");
+  verb->add_option("--threads", flags->num_threads, "Threads; default: every core this process may use")
+      ->check(kThreadCount);
   verb->footer(
       "Examples:\n"
       "  qwen25 train --recipe presets/train-nano.toml --data runs/demo/data/train --validation-data \\\n"
