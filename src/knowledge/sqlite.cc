@@ -2,6 +2,8 @@
 
 #include <unistd.h>
 
+#include <cctype>
+
 #include "knowledge/sealed_page.h"
 
 namespace qwen25 {
@@ -43,6 +45,16 @@ bool CanOnlyBeRead(const std::filesystem::path& path) {
   const std::string folder = path.has_parent_path() ? path.parent_path().string() : ".";
   return ::access(path.c_str(), F_OK) == 0 &&
          (::access(path.c_str(), W_OK) != 0 || ::access(folder.c_str(), W_OK | X_OK) != 0);
+}
+
+// How SQLite is told of a file that nobody changes (https://www.sqlite.org/uri.html).
+std::string FixedFileUri(const std::filesystem::path& path) {
+  std::string uri = "file:";
+  for (const char c : std::filesystem::absolute(path).string()) {
+    const bool plain = std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '/' || c == '-' || c == '_';
+    uri += plain ? std::string(1, c) : fmt::format("%{:02X}", static_cast<unsigned char>(c));
+  }
+  return uri + "?immutable=1";
 }
 
 }  // namespace
@@ -118,7 +130,12 @@ Result<Database> Database::Open(const std::filesystem::path& path, int busy_mill
   // have to make it; alone it keeps the index in memory.
   Result<Database> shared = OpenAs(Access::kRead, path, busy_milliseconds, cipher);
   if (shared.ok() || shared.status().code() == StatusCode::kCorrupt) return shared;
-  return OpenAs(Access::kReadAlone, path, busy_milliseconds, cipher);
+  // Whoever closed the file last has taken the log along, as a rule. SQLite would make a new one.
+  std::filesystem::path log = path;
+  log += "-wal";
+  std::error_code ignored;
+  const bool has_log = std::filesystem::exists(log, ignored);
+  return OpenAs(has_log ? Access::kReadAlone : Access::kReadFixed, path, busy_milliseconds, cipher);
 }
 
 Result<Database> Database::OpenAs(Access access, const std::filesystem::path& path, int busy_milliseconds,
@@ -133,7 +150,9 @@ Result<Database> Database::OpenAs(Access access, const std::filesystem::path& pa
   }
   const int flags = source->read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
   sqlite3* connection = nullptr;
-  const int code = sqlite3_open_v2(path.c_str(), &connection, flags | SQLITE_OPEN_NOMUTEX, vfs);
+  const std::string name = access == Access::kReadFixed ? FixedFileUri(path) : path.string();
+  const int uri = access == Access::kReadFixed ? SQLITE_OPEN_URI : 0;
+  const int code = sqlite3_open_v2(name.c_str(), &connection, flags | uri | SQLITE_OPEN_NOMUTEX, vfs);
   Database database(connection, std::move(source));
   if (code != SQLITE_OK) return SqliteStatus(connection, code, *database.source_, "open");
   sqlite3_extended_result_codes(connection, 0);

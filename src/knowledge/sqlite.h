@@ -90,6 +90,7 @@ class Database {
     kWrite,
     kRead,
     kReadAlone,  // without locks and shared memory, which need files in the folder
+    kReadFixed,  // the file alone, as what nobody changes: there is no log
   };
   static Result<Database> OpenAs(Access access, const std::filesystem::path& path, int busy_milliseconds,
                                  const Cipher* cipher);

@@ -23,7 +23,7 @@ done
 # A folder that can only be read, as on a read-only medium.
 mkdir "$work/medium"
 if mount -t tmpfs -o size=16m tmpfs "$work/medium" 2>/dev/null; then
-  trap 'umount "$work/medium" 2>/dev/null; rm -rf "$work"' EXIT
+  trap 'umount "$work/medium" 2>/dev/null || true; rm -rf "$work"' EXIT
   quietly "$qwen25" memory add --memory "$work/medium/m" "The tide comes at nine."
   mount -o remount,ro "$work/medium"
   for verb in "search tide" list export "show 1"; do
