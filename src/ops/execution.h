@@ -1,6 +1,7 @@
 // What every op runs on.
 #pragma once
 
+#include <functional>
 #include <span>
 
 #include "base/thread_pool.h"
@@ -25,7 +26,9 @@ struct Execution {
   // The gradient of a parameter or of a slice of one, in its shape; null if it is frozen.
   float* GradientOf(const Parameter& parameter) const {
     for (const GradientRange& range : gradients) {
-      if (parameter.data >= range.weights && parameter.data < range.weights + range.size) {
+      // Of pointers into different blocks of memory only std::less has an order.
+      const std::less<const float*> less;
+      if (!less(parameter.data, range.weights) && less(parameter.data, range.weights + range.size)) {
         return range.gradients + (parameter.data - range.weights);
       }
     }

@@ -170,6 +170,10 @@ TEST_F(ShardSourceTest, ARunDoesNotResumeOnOtherData) {
   ASSERT_OK(Run(options, 1, 4));
   ChangeTokens(options.validation_data[0]);
   EXPECT_ERROR_CONTAINS(Run(good, 1), "the validation data: ");
+  TrainOptions without = good;  // a session without it forgets nothing
+  without.validation_data.clear();
+  ASSERT_OK(Run(without, 1, 5));
+  EXPECT_ERROR_CONTAINS(Run(good, 1), "the validation data: ");
   WriteShard(options.validation_data[0], 2, 20);
   ASSERT_OK(Run(good, 1));
 }

@@ -205,7 +205,8 @@ Status Trainer::SaveCheckpoint() {
   state_.planned_steps = plan_.total_steps();
   state_.plan_revision = plan_.revision();
   state_.loader = data_.train->State();
-  state_.validation = data_.validation != nullptr ? data_.validation->State() : Json();
+  // A session without validation forgets nothing.
+  if (data_.validation != nullptr) state_.validation = data_.validation->State();
   state_.options = ResultOptions(options_);
   QWEN25_RETURN_IF_ERROR(
       checkpoints_.Save(model_, optimizer_, state_, data_.tokenizer_files, options_.keep_checkpoints));
