@@ -69,7 +69,10 @@ mkfifo "$work/pipe"
 holder=$!
 exec 9>"$work/pipe"
 printf '%b' "$third\n" >&9
-until [[ -s $work/holder ]]; do kill -0 "$holder" 2>/dev/null || fail "the first chat ended"; done  # it answers
+# It has answered, and kept the dialogue with its answer.
+until [[ $(grep -o '"role"' "$QWEN25_MEMORY/dialogues/default/000002.json" | wc -l) == 4 ]]; do
+  kill -0 "$holder" 2>/dev/null || fail "the first chat ended"
+done
 chat locked "$third\n/dialogues\n"
 shows locked "going on without memory of keys and values"
 hides locked "--no-memory"
@@ -82,20 +85,20 @@ grep -q "another chat has gone on with dialogue 2; this one is kept as dialogue 
 [[ $(ls "$QWEN25_MEMORY/dialogues/default" | wc -l) == 3 ]] || fail "a dialogue is missing"
 
 # A damaged dialogue: said, and another one begins; the others are there, and blocks are still looked at.
-cp -r "$QWEN25_MEMORY" "$work/flipped"
+cp -r "$QWEN25_MEMORY" "$work/flipped_memory"
 python3 -c 'import sys
 with open(sys.argv[1], "r+b") as f:
     data = bytearray(f.read())
     data[len(data) // 2] ^= 1
     f.seek(0)
-    f.write(data)' "$work/flipped/dialogues/default/000003.json"
-chat flipped "$third\n/dialogues\n/resume 3\n" --memory "$work/flipped"
+    f.write(data)' "$work/flipped_memory/dialogues/default/000003.json"
+chat flipped "$third\n/dialogues\n/resume 3\n" --memory "$work/flipped_memory"
 shows flipped "[the last dialogue cannot be read, and another one begins: "
 shows flipped "*     4     2 messages"
 shows flipped "000003.json: is damaged"
-! "$qwen25" memory verify --memory "$work/flipped" >"$work/verify" 2>&1 || fail "verify does not find a flip in a dialogue"
+! "$qwen25" memory verify --memory "$work/flipped_memory" >"$work/verify" 2>&1 || fail "verify does not find a flip in a dialogue"
 shows verify "000003.json: is damaged"
-shows verify "dialogues: 4 checked, 1 files damaged"
+shows verify "dialogues: 5 checked, 1 files damaged"
 shows verify "blocks of keys and values: "
 
 # Encrypted, a wrong key, and no key.
