@@ -10,6 +10,7 @@
 #include "base/rng.h"
 #include "kernels/isa.h"
 #include "ops/attention/block_attention.h"
+#include "ops/attention/self_attention.h"
 
 namespace qwen25 {
 namespace {

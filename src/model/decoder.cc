@@ -1,6 +1,10 @@
 #include "model/decoder.h"
 
 #include <algorithm>
+#include <optional>
+
+#include "ops/attention/self_attention.h"
+#include "ops/routing/head_gate.h"
 
 namespace qwen25 {
 namespace {

@@ -6,6 +6,7 @@
 #include <span>
 
 #include "model/model.h"
+#include "ops/attention/block_attention.h"
 #include "ops/ops.h"
 #include "ops/token_batch.h"
 

@@ -18,6 +18,7 @@
 #include "memory/block_summaries.h"
 #include "memory/recalled_blocks.h"
 #include "model/config.h"
+#include "ops/attention/block_attention.h"
 
 namespace qwen25 {
 namespace {

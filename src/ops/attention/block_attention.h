@@ -9,14 +9,14 @@
 // where it stands. Formats and their layouts are in kernels/kv_block.h. Unused slots of the last block are
 // zero by convention; attention never lets what is in them reach a result.
 //
-// The arithmetic is in kernels/attention.h. Splitting by (sequence, kv head, query tile), and backward by
-// (sequence, kv head) or, where these are too few for the threads, by blocks and tiles, is in
-// block_attention.cc and self_attention_backward.cc.
+// The arithmetic is in kernels/attention.h. batch_attention.h splits the work of a batch by sequence, kv head
+// and query tile.
 #pragma once
 
-#include <cstdint>
+#include <cstddef>
 #include <span>
 
+#include "ops/attention/attention_mask.h"
 #include "ops/attention/rotary_table.h"
 #include "ops/attention/sequence_kv.h"
 #include "ops/execution.h"
@@ -24,12 +24,6 @@
 #include "ops/token_batch.h"
 
 namespace qwen25 {
-
-enum class AttentionMask {
-  kCausal,         // a token sees itself and what comes before
-  kBidirectional,  // a token sees its whole sequence (the encoder)
-  kPrefix,         // the first `prefix_length` tokens of a sequence see each other, the rest is causal
-};
 
 // One layer's attention of a batch over the blocks of its sequences. What it refers to is used during the
 // calls only; `qkv` and `head_weights` are handles that share their matrices with the caller.
@@ -68,26 +62,5 @@ void SummarizeBlocks(Execution& execution, const AttentionShape& shape, const Se
 // SelfAttention, too, bit for bit. Records nothing; allocates only scratch. Positions must be below 64 *
 // rotary.max_blocks().
 Tensor AttendBlocks(Execution& execution, const BlockAttentionCall& call);
-
-// One layer's attention of a batch of whole sequences (positions start at 0) to themselves. The tape keeps
-// `rotary` and the arrays that `batch` and `prefix_lengths` refer to: they must outlive it. The rest is
-// copied, or shared as a handle.
-struct SelfAttentionCall {
-  AttentionShape shape;  // its kv_format does not matter: float32 blocks are used
-  const RotaryTable& rotary;
-  Tensor qkv;  // as in BlockAttentionCall, like `routing` and `head_weights`
-  TokenBatch batch;
-  AttentionMask mask = AttentionMask::kCausal;
-  std::span<const int32_t> prefix_lengths = {};  // [S] for AttentionMask::kPrefix, or empty
-  std::span<const LayerRouting> routing = {};    // used during the forward call only
-  Tensor head_weights = {};
-};
-
-// Training and scoring without a cache. Fills temporary blocks from qkv, attends, and records backward if
-// there is a tape: it adds to qkv's gradient from the gradient of the output. Never holds T x T numbers: it
-// saves the output and one logarithm per row and head, and backward computes scores and blocks again.
-// Routing chooses the same blocks as AttendBlocks does with float32 blocks; backward passes through the
-// blocks that were read, and not to head_weights.
-Tensor SelfAttention(Execution& execution, const SelfAttentionCall& call);
 
 }  // namespace qwen25

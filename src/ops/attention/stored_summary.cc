@@ -6,7 +6,7 @@
 
 #include "base/check.h"
 #include "kernels/block_summary.h"
-#include "ops/attention/kv_blocks.h"
+#include "ops/attention/listed_blocks.h"
 #include "tensor/aligned_buffer.h"
 
 namespace qwen25 {

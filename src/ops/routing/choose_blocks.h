@@ -1,4 +1,4 @@
-// Which blocks a token reads, by the shares of its attention that they may have.
+// The blocks that a token reads, chosen by the shares of its attention that they may have.
 #pragma once
 
 #include <cstdint>
@@ -8,9 +8,9 @@
 
 namespace qwen25 {
 
-// Sets the bits of the blocks that a token reads of [0, shares.size()), by their shares; `read_share` is that
-// of what it reads anyway. What has a negative share is no candidate. `order` has room for as many numbers as
-// shares. Returns the share of all that is read then.
+// Sets the bits of the blocks of [0, shares.size()) that a token reads, by their shares; `read_share` is the
+// share of the blocks that it reads anyway. A block with a negative share is not a candidate. `order` has
+// room for as many numbers as `shares`. Returns the share of all blocks that are read then.
 float ChooseBlocks(const RoutingPolicy& policy, std::span<const float> shares, float read_share,
                    std::span<uint32_t> order, std::span<uint64_t> chosen);
 

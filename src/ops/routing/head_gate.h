@@ -3,12 +3,12 @@
 //
 // Letters: T = tokens, K = kv heads, D = head_dim. A group is the query heads of one kv head, so that a group
 // that does not run reads no keys and values. The first S = shared_groups always run; of the R = K - S
-// others, each token runs the top_k that its gate likes best. With gate logits z [K + 2] of a token,
+// others, each token runs the top_k with the greatest gate logits. With gate logits z [K + 2] of a token,
 //   q = softmax(z[0..S)), p = softmax(z[S..K)), a = softmax(z[K..K+2))
 //   weight of group i:  2 a_0 S q_i  if shared,  2 a_1 R p_i  if it is among the top_k,  otherwise 0
 // and the group's output is multiplied by its weight. The factors 2, S and R, which the paper leaves to the
-// output projection, make all weights 1 where the gate is undecided. Ties go to the lower group. Keys and
-// values are computed for every group, since later tokens may choose it.
+// output projection, make all weights 1 if the gate is undecided. Of equal logits, the lower group runs. Keys
+// and values are computed for every group, since later tokens may choose it.
 //
 // So that all groups are learned, training adds balance_loss * sum_i f_i * mean_t p_i per layer, where f_i is
 // the part of a batch's tokens that chose routed group i (the paper's load-balance loss).
@@ -27,7 +27,7 @@ struct HeadRouting {
   uint32_t top_k = 1;          // 1 to K - shared_groups
   float balance_loss = 0.01f;  // 0 and more
 
-  // For a model of `num_kv_heads` kv heads. Errors name field, value and range.
+  // For a model with `num_kv_heads` kv heads. Errors name field, value and range.
   Status Validate(uint32_t num_kv_heads) const;
   // Part of the groups that run for a token.
   double RunningShare(uint32_t num_kv_heads) const {

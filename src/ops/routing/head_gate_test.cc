@@ -7,26 +7,11 @@
 
 #include "base/rng.h"
 #include "base/test_util.h"
-#include "ops/attention/block_attention.h"
+#include "ops/attention/self_attention.h"
+#include "ops/ops_test_util.h"
 
 namespace qwen25 {
 namespace {
-
-struct Machine {
-  explicit Machine(size_t num_threads = 2) : threads(num_threads), scratch(num_threads) {}
-  ThreadPool threads;
-  TensorPool tensors;
-  Scratch scratch;
-  Tape tape;
-  Execution execution{threads, tensors, scratch, nullptr};
-};
-
-std::vector<float> RandomVector(size_t count, uint64_t seed) {
-  Rng rng(seed);
-  std::vector<float> values(count);
-  for (float& x : values) x = static_cast<float>(rng.Normal());
-  return values;
-}
 
 Tensor ToTensor(Machine& machine, const std::vector<float>& values, size_t cols) {
   Tensor tensor = machine.tensors.New(values.size() / cols, cols);
@@ -35,14 +20,14 @@ Tensor ToTensor(Machine& machine, const std::vector<float>& values, size_t cols)
 }
 
 TEST(HeadGateTest, AnUndecidedGateWeighsTheFirstGroupsWithOne) {
-  Machine machine;
+  Machine machine(2);
   const Tensor logits = ToTensor(machine, std::vector<float>(7, 0.5f), 7);
   const Tensor weights = HeadGate(machine.execution, {.shared_groups = 2, .top_k = 2}, logits, 0);
   EXPECT_EQ(std::vector<float>(weights.data(), weights.data() + 5), (std::vector<float>{1, 1, 1, 1, 0}));
 }
 
 TEST(HeadGateTest, RunsTheSharedGroupsAndTheGreatestOfTheOthers) {
-  Machine machine;
+  Machine machine(2);
   // Groups 0 (shared) to 4, then the two of the balance.
   const Tensor logits = ToTensor(machine, {-9, 0, 3, 1, 2, 0, std::log(3.0f)}, 7);
   const Tensor weights = HeadGate(machine.execution, {.shared_groups = 1, .top_k = 2}, logits, 0);
@@ -52,11 +37,12 @@ TEST(HeadGateTest, RunsTheSharedGroupsAndTheGreatestOfTheOthers) {
   for (size_t i = 0; i < 5; ++i) EXPECT_NEAR(weights.data()[i], expected[i], 1e-6);
 }
 
+// Long: the operation and its formulas share every number.
 TEST(HeadGateTest, GradientsMatchFiniteDifferences) {
   constexpr size_t kTokens = 37, kGroups = 5, kWidth = 3;
   const HeadRouting routing = {.shared_groups = 2, .top_k = 1};
   constexpr float kBalance = 0.3f;
-  Machine machine;
+  Machine machine(2);
   std::vector<float> logits = RandomVector(kTokens * (kGroups + 2), 1);
   std::vector<float> x = RandomVector(kTokens * kGroups * kWidth, 2);
   const std::vector<float> coefficients = RandomVector(x.size(), 3);
@@ -117,6 +103,7 @@ TEST(HeadGateTest, GradientsMatchFiniteDifferences) {
 
 // Attention with some groups switched off: what ran has the bits of attention with all of them, and gradients
 // are those of a loss that looks at what ran.
+// Long: one input, run in several ways.
 TEST(HeadGateTest, GroupsThatDoNotRunAreNeitherComputedNorTrained) {
   const AttentionShape shape = {.num_heads = 6, .num_kv_heads = 3, .head_dim = 8, .scale = 0.35f};
   constexpr size_t kLength = 300, kCols = 12 * 8, kOut = 6 * 8;

@@ -1,19 +1,31 @@
-// Dynamic attention routing: which KV blocks a token reads is chosen by content.
+// Dynamic attention routing: a token chooses by content which KV blocks it reads. docs/routing.md has the
+// reasons and the measurements.
 //
-// Letters as in kernels/block_summary.h. A token of block n ("its own") always reads the first `sink_blocks`
-// of its sequence, its own block and the `local_blocks` before it. Of the rest, the candidates, it reads
-// those that its policy picks by their estimated share of the attention, averaged over the query heads of a
-// kv head, which choose together so that each block is read once for all of them:
-//   top_k: the k with the greatest shares
-//   top_p: the fewest without which the output changes by at most a share of 1 - p, by estimate. The
-//          probe_blocks best ones are read first; what is left out then counts by how much they differed
-//          from what had been read: where further blocks say nothing new, as in a repetitive text, they
-//          stay unread. Easy tokens read less, hard ones more. Without probes it is the share of the
-//          attention alone that counts.
-// Ties go to the earlier block. What was read has exact attention; the choice has no gradient. Nothing is
-// learned for it, so that any checkpoint can use it, and training passes through the blocks that were read.
+// The map, in the order in which a token meets the files:
+//   summary    kernels/block_summary.h       what is kept of a full block, and of a group of 16
+//              attention/stored_summary.h    the same for blocks that come from a store
+//   score      kernels/block_summary.h       estimates and bounds of a block's share, from its summary
+//   policy     routing_policy.h              blocks that are always read, candidates, and limits
+//   choice     choose_blocks.h               the candidates with the greatest shares
+//              tile_choice.h                 the same for a tile: far groups, probes, back to dense
+//   attention  attention/routed_attention.h  exact attention over the chosen blocks
+//   counts     layer_routing.h               what a layer is given, and its counts and trace
+// head_gate.h is the other kind of routing: which heads run at all.
 //
-// A choice depends on the token's own sequence alone: not on its company in the batch and not on how the
+// Letters as in kernels/block_summary.h. A token of block n (its own block) always reads the first
+// `sink_blocks` of its sequence, its own block and the `local_blocks` before it. All other blocks are
+// candidates. The policy picks some of them by their estimated share of the attention, averaged over the
+// query heads of a kv head. These heads choose together, so that each block is read once for all of them.
+//   top_k: the k candidates with the greatest shares
+//   top_p: the fewest candidates that leave at most a share of 1 - p of the output unread, by estimate. The
+//          best probe_blocks are read first. How much they differ from the blocks read before them says how
+//          much unread blocks would still change: if further blocks say nothing new, as in a repetitive text,
+//          they stay unread. Easy tokens read less, hard ones more. Without probes, only shares count.
+// Of equal shares, the earlier block is read. Attention over the chosen blocks is exact, and the choice has
+// no gradient. Nothing is learned for it: any checkpoint can use it, and training passes through the blocks
+// that were read.
+//
+// A choice depends on the token's own sequence alone: not on its company in the batch, and not on how the
 // prompt was cut into chunks.
 #pragma once
 
@@ -39,27 +51,26 @@ struct RoutingPolicy {
   uint32_t sink_blocks = 1;     // at least 1
   uint32_t local_blocks = 4;    // before the own one
   uint32_t dense_below = 2048;  // tokens: earlier positions read everything, since choosing would not pay
-  // The token reads everything after all where the blocks that were left out may hold more than this share of
-  // its attention, by their bounds. 1: never.
+  // The token reads everything after all if the unread blocks may hold more than this share of its attention,
+  // by their bounds. 1: never.
   float max_missed = 1;
-  uint32_t dense_layers = 0;  // of a model, the first ones, which are always dense
-  // Where a history goes far beyond the recall window: how many times 64 blocks of it are looked at, in
-  // groups of kPartBlocks (ops/routing/tile_choice.h).
+  uint32_t dense_layers = 0;  // number of first layers of the model that are always dense
+  // For a history far longer than the recall window: how many times 64 of its blocks are scored, in groups of
+  // kPartBlocks (ops/routing/tile_choice.h).
   uint32_t far_panels = 4;
 
   // Errors name field, value and range.
   Status Validate() const;
   // "dense", or "top_p:0.95,max_blocks=16,probe=2,score=outlier,sink=1,local=4,dense_below=2048,
-  // max_missed=1,dense_layers=0,far_panels=4", with "top_k:16" for the other kind; what is left out keeps its
-  // default.
-  // ToString() is the whole of it.
+  // max_missed=1,dense_layers=0,far_panels=4", with "top_k:16" for the other kind; an option that is left
+  // out keeps its default. ToString() writes all options.
   static Result<RoutingPolicy> Parse(std::string_view text);
   std::string ToString() const;
 
-  // Where a sequence's list begins with `num_recalled` blocks of other sequences, its own first block is the
-  // one behind them. Blocks [0, CandidatesEnd) but for the sinks [num_recalled, SinkEnd) are candidates of
-  // the tokens of block `own_block`; where there is no choice between them, CandidatesEnd is 0 and the tokens
-  // read everything.
+  // If a sequence's list begins with `num_recalled` blocks of other sequences, its own first block is the one
+  // after them. Blocks [0, CandidatesEnd), except the sinks [num_recalled, SinkEnd), are candidates of the
+  // tokens of block `own_block`. If there is no choice between them, CandidatesEnd is 0 and the tokens read
+  // everything.
   size_t CandidatesEnd(size_t own_block, size_t num_recalled) const {
     if (kind == Kind::kDense || own_block * kBlockTokens < dense_below) return 0;
     const bool all_own = own_block - num_recalled <= size_t{sink_blocks} + local_blocks;

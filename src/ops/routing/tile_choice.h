@@ -1,9 +1,9 @@
-// Which blocks the tokens of one tile read: scores, shares and choice, without the attention itself.
+// The blocks that the tokens of one tile read: scores, shares and choice, without the attention itself.
 //
-// Letters as in kernels/block_summary.h. A panel is the summaries of 64 consecutive blocks. Where a sequence
-// has summaries of parts of panels, too (super panels: column j of one is part j of 64), the parts of panels
-// that lie at the greatest distance throughout are chosen first, by those, and only blocks of chosen parts
-// are scored: the cost of a choice then hardly grows with the length of the history.
+// Letters as in kernels/block_summary.h. A panel is the summaries of 64 consecutive blocks. A sequence may
+// also have summaries of parts of panels (super panels: column j of one is part j of 64). Parts of which
+// every block lies at the greatest distance are then chosen first, by these summaries, and only blocks of
+// chosen parts are scored: the cost of a choice hardly grows with the length of the history.
 #pragma once
 
 #include <cstddef>
@@ -18,13 +18,13 @@ namespace qwen25 {
 
 inline constexpr size_t kNoGreatestDistance = SIZE_MAX;
 
-// Panels of one kv head of one sequence. `pointers` (each at its panel's first kv head), or one behind the
-// other from `base`.
+// Panels of one kv head of one sequence: at `pointers` (each at its panel's first kv head), or back to back
+// from `base`.
 struct PanelList {
   const std::byte* const* pointers = nullptr;
   const uint16_t* base = nullptr;
   size_t offset = 0;  // numbers from a panel's beginning to the kv head
-  size_t stride = 0;  // numbers between panels behind `base`
+  size_t stride = 0;  // numbers from one panel to the next, from `base`
 
   const uint16_t* operator[](size_t panel) const {
     return (pointers != nullptr ? reinterpret_cast<const uint16_t*>(pointers[panel])
@@ -41,7 +41,7 @@ struct SequencePanels {
   std::span<const uint8_t> recalled_tokens = {};  // as in SequenceKv
 };
 
-// Room that the choices of one call need.
+// The memory that the choices of one call need.
 struct ChoiceSizes {
   size_t head_dim;
   size_t heads;         // query heads of a kv head
@@ -61,14 +61,14 @@ class TileChoice {
  public:
   TileChoice(const ChoiceSizes& sizes, float* memory);
 
-  // Starts a tile whose policy leaves a choice; `state` has attended to what is always read. Returns how many
-  // of its tokens are chosen for together: all, or one where each looks into parts of far panels of its own
-  // choice, since together every part that one of them wants would be scored for all.
+  // Starts a tile whose policy leaves a choice; `state` has attended to the blocks that are always read.
+  // Returns how many of its tokens choose together: all of them, or one if each looks into parts of far
+  // panels of its own choice (together, every part that one of them wants would be scored for all).
   size_t Start(const RoutingPolicy& policy, const RotaryAngles& rotary, const QueryTile& tile,
                const AttendState& state, const SequencePanels& panels);
 
-  // Chooses for so many tokens of the tile that was started, from its token `first_token` on; `tile` and
-  // `state` are theirs.
+  // Chooses for that many tokens of the tile that was started, from its token `first_token` on; `tile` and
+  // `state` are those of these tokens.
   void Choose(const RoutingPolicy& policy, const RotaryAngles& rotary, const QueryTile& tile,
               size_t first_token, const AttendState& state, const SequencePanels& panels, bool with_bounds);
 
@@ -78,14 +78,14 @@ class TileChoice {
   // [tokens, panels().size()]
   std::span<const uint64_t> chosen() const { return {chosen_, num_tokens_ * num_slots_}; }
 
-  // After attention over the chosen blocks, which are then only a policy's probes: adds what it chooses in
-  // their light. Returns what was added, [tokens, panels().size()], or nothing where the policy has no
-  // probes.
+  // Called after attention over the chosen blocks, which are only the probes if the policy has probes: adds
+  // the blocks that it chooses after these. Returns the added blocks, [tokens, panels().size()], or nothing
+  // if the policy has no probes.
   std::span<const uint64_t> AddToProbes(const RoutingPolicy& policy, const AttendState& state);
 
-  // After attention over the chosen blocks, where Choose was given `with_bounds`: adds the rest to the choice
-  // of tokens whose left-out blocks may hold more than policy.max_missed. Blocks of far parts that were not
-  // scored are not among them. Returns what was added, [tokens, panels().size()], or nothing.
+  // Called after attention over the chosen blocks, if Choose was given `with_bounds`: adds the rest to the
+  // choice of tokens whose unread blocks may hold more than policy.max_missed. Blocks of far parts that were
+  // not scored are not among them. Returns the added blocks, [tokens, panels().size()], or nothing.
   std::span<const uint64_t> AddRestWhereNeeded(const RoutingPolicy& policy, const AttendState& state);
 
   // Sums over the tile's tokens, for RoutingCounts.
@@ -101,14 +101,14 @@ class TileChoice {
   uint64_t ScoredColumns(size_t panel) const;
   template <typename Function>
   void ForScoredParts(const Function& function) const;
-  // What summaries do not know of: blocks of which fewer tokens count have a smaller sum of exponentials.
+  // Corrects scores for blocks of which fewer than 64 tokens count, which summaries do not know.
   void WeighByTokens(std::span<const uint8_t> recalled_tokens, float* scores) const;
   size_t ColumnsOf(size_t slot) const;  // of a panel, up to the last candidate
   // Sinks among a panel's columns: [first, second).
   std::pair<size_t, size_t> SinkColumns(size_t slot) const;
   template <typename Function>
   void ForOthers(const Function& function) const;
-  void Forbid(float* scores, size_t token) const;  // scores of what is no candidate of a token
+  void Forbid(float* scores, size_t token) const;  // blocks that are not candidates of a token
   float ShareOf(ScoreRows shares, const uint64_t* bits) const;
   float CertainShare(size_t token, const AttendState& state);
   ScoreRows RowsOf(float* scores, size_t token) const {

@@ -1,12 +1,19 @@
-// The backward pass of SelfAttention.
+// Which keys of its own sequence a row sees, routing aside.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 
-#include "ops/attention/block_attention.h"
+#include "ops/token_batch.h"
 
 namespace qwen25 {
+
+enum class AttentionMask {
+  kCausal,         // a token sees itself and what comes before
+  kBidirectional,  // a token sees its whole sequence (the encoder)
+  kPrefix,         // the first `prefix_length` tokens of a sequence see each other, the rest is causal
+};
 
 // Keys [0, result) of a sequence of `length` tokens that each of its rows sees, whatever its position; a
 // causal row sees those up to its own besides.
@@ -30,16 +37,5 @@ inline size_t AlwaysVisible(AttentionMask mask, const TokenBatch& batch, size_t 
   return AlwaysVisible(mask, length,
                        prefix_lengths.empty() ? 0 : static_cast<size_t>(prefix_lengths[sequence]));
 }
-
-// What SelfAttention leaves on the tape.
-struct SelfAttentionRecord {
-  SelfAttentionCall call;
-  Tensor out;          // [T, H D]
-  Tensor log_sums;     // [T, H] logarithm (base 2) of the sum of each row's exponentials
-  Tensor read_memory;  // of `read`
-  ReadBlocks read;     // without memory if every row read all that it sees
-
-  void Backward(Execution& execution);
-};
 
 }  // namespace qwen25

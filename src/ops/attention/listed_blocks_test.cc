@@ -1,5 +1,5 @@
 // Blocks that lie in a file.
-#include "ops/attention/kv_blocks.h"
+#include "ops/attention/listed_blocks.h"
 #include "ops/attention/block_attention.h"
 
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-#include "ops/attention/self_attention_backward.h"
+#include "ops/attention/self_attention.h"
 
 #include <algorithm>
 #include <utility>
@@ -7,11 +7,60 @@
 #include "kernels/attention.h"
 #include "kernels/elementwise.h"
 #include "ops/attention/attention_tasks.h"
-#include "ops/attention/routed_attention.h"
+#include "ops/attention/batch_attention.h"
+#include "ops/attention/fill_blocks.h"
+#include "ops/attention/temporary_blocks.h"
 #include "ops/row_tasks.h"
 
 namespace qwen25 {
 namespace {
+
+size_t LongestSequence(const TokenBatch& batch) {
+  int32_t longest = 1;
+  for (size_t s = 0; s < batch.num_sequences(); ++s) {
+    longest = std::max(longest, batch.sequence_starts[s + 1] - batch.sequence_starts[s]);
+  }
+  return static_cast<size_t>(longest);
+}
+
+void CheckWholeSequences(const SelfAttentionCall& call) {
+  const TokenBatch& batch = call.batch;
+  QWEN25_CHECK(call.prefix_lengths.empty() || call.prefix_lengths.size() == batch.num_sequences());
+  for (size_t s = 0; s < batch.num_sequences(); ++s) {
+    const size_t begin = static_cast<size_t>(batch.sequence_starts[s]);
+    const size_t end = static_cast<size_t>(batch.sequence_starts[s + 1]);
+    QWEN25_CHECK(begin == end || batch.positions[begin] == 0);
+    QWEN25_CHECK(end - begin <= call.rotary.max_blocks() * kBlockTokens);
+  }
+}
+
+// Routing that reads everything and that nobody watches is none.
+std::span<const LayerRouting> UsefulRouting(std::span<const LayerRouting> routing) {
+  const auto is_useful = [](const LayerRouting& one) {
+    return one.counts != nullptr || one.trace != nullptr || one.policy.kind != RoutingPolicy::Kind::kDense;
+  };
+  return std::ranges::any_of(routing, is_useful) ? routing : std::span<const LayerRouting>();
+}
+
+// Fills temporary blocks, which are gone when this returns, and attends to them.
+void AttendToTemporaryBlocks(Execution& execution, const SelfAttentionCall& call,
+                             const AttendOutput& output) {
+  const AttentionShape& shape = call.shape;
+  const Tensor memory =
+      execution.tensors.New(TemporaryBlocks::NumRows(call.batch), 2 * shape.num_kv_heads * shape.head_dim);
+  Tensor panels;
+  if (!call.routing.empty()) {
+    panels =
+        execution.tensors.New(TemporaryBlocks::NumPanels(call.batch), shape.BytesPerPanel() / sizeof(float));
+  }
+  const TemporaryBlocks blocks(shape, call.batch, memory.data(),
+                               panels ? reinterpret_cast<uint16_t*>(panels.data()) : nullptr);
+  FillBlocks(execution, call, blocks);
+  const auto always_visible = [&](size_t s) {
+    return AlwaysVisible(call.mask, call.batch, s, call.prefix_lengths);
+  };
+  BatchAttention(execution, call, blocks, always_visible, output).Run();
+}
 
 // The gradients of one batch. Sums over queries (dk, dv) run over tiles in ascending order, sums over keys
 // (dq) over blocks in ascending order, in one pass as in two, so that the bits do not depend on the number of
@@ -203,6 +252,33 @@ class SelfAttentionBackward {
 };
 
 }  // namespace
+
+Tensor SelfAttention(Execution& execution, const SelfAttentionCall& given) {
+  CheckCall(given);
+  CheckWholeSequences(given);
+  SelfAttentionCall call = given;
+  call.routing = UsefulRouting(given.routing);
+  const AttentionShape& shape = call.shape;
+  const size_t num_tokens = call.batch.num_tokens();
+  const bool records = execution.tape != nullptr;
+  Tensor out = execution.tensors.New(num_tokens, shape.num_heads * shape.head_dim);
+  Tensor log_sums = records ? execution.tensors.New(num_tokens, shape.num_heads) : Tensor();
+  ReadBlocks read = {.num_kv_heads = shape.num_kv_heads,
+                     .words = (LongestSequence(call.batch) + 64 * kBlockTokens - 1) / (64 * kBlockTokens)};
+  Tensor read_memory;
+  if (records && !call.routing.empty()) {
+    read_memory = execution.tensors.New(num_tokens, 2 * read.num_kv_heads * read.words);
+    read.data = reinterpret_cast<uint64_t*>(read_memory.data());
+    std::fill_n(read.data, num_tokens * read.num_kv_heads * read.words, 0);
+  }
+  AttendToTemporaryBlocks(
+      execution, call,
+      {.out = out.view(), .log_sums = log_sums ? log_sums.view() : MatrixView<float>(), .read = read});
+  if (records) {
+    execution.tape->Push(SelfAttentionRecord{std::move(call), out, log_sums, read_memory, read});
+  }
+  return out;
+}
 
 void SelfAttentionRecord::Backward(Execution& execution) {
   QWEN25_CHECK(out.grad() != nullptr);
