@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # What weight formats cost: nothing for the reference itself, more with fewer bits; another model beside them, and
-# models that cannot be compared: divergence.sh PROGRAM
+# models that cannot be compared. Windows as long as the model reads, and numbers that are not finite, for every verb
+# that scores: divergence.sh PROGRAM
 source "$(dirname "$0")/common.sh" "$@"
 
 prepare_data
@@ -47,4 +48,39 @@ quietly "$qwen25" tokenizer train "$text" --vocab-size 500 -o "$work/other"
 cp -r "$model" "$work/mixed"
 cp "$work/other/tokenizer.json" "$work/mixed/"
 expect "their predictions cannot be compared" "$qwen25" divergence -m "$model" "$text" --against "$work/mixed"
+
+# A model that YaRN stretches to four times its 512 positions reads windows of that length.
+cp -r "$model" "$work/stretched"
+python3 - "$work/stretched/config.json" <<'PYTHON'
+import json, sys
+config = json.load(open(sys.argv[1]))
+config["rope_scaling"] = {"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 512}
+json.dump(config, open(sys.argv[1], "w"))
+PYTHON
+cat "$source_folder"/docs/*.md >"$work/long.txt"
+quietly "$qwen25" perplexity -m "$work/stretched" "$work/long.txt" --window 600 --max-tokens 1200
+quietly "$qwen25" divergence -m "$work/stretched" "$work/long.txt" --weights int8 --window 600 --max-tokens 1200
+quietly "$qwen25" logits -m "$work/stretched" $(seq 1 500) $(seq 1 500) -o "$work/logits.safetensors"
+expect "expected a window of 2 to 2048" "$qwen25" perplexity -m "$work/stretched" "$work/long.txt" --window 2049
+expect "--window is 2049, expected 2 to 2048" "$qwen25" divergence -m "$work/stretched" "$text" --window 2049
+expect "the model 512 positions" "$qwen25" logits -m "$model" $(seq 1 500) $(seq 1 500) -o "$work/logits.safetensors"
+
+# One weight that is finite and far too large: an error, never "nan" with status 0.
+cp -r "$model" "$work/overflow"
+python3 - "$work/overflow/model.safetensors" <<'PYTHON'
+import json, struct, sys
+data = bytearray(open(sys.argv[1], "rb").read())
+size = struct.unpack("<Q", data[:8])[0]
+tensor = json.loads(data[8:8 + size])["model.layers.1.mlp.down_proj.weight"]
+begin = 8 + size + tensor["data_offsets"][0]
+huge = {"F32": struct.pack("<f", 3e38), "BF16": struct.pack("<f", 3e38)[2:], "F16": struct.pack("<e", 65000)}[tensor["dtype"]]
+for i in range(160):
+    data[begin + i * len(huge):begin + (i + 1) * len(huge)] = huge
+open(sys.argv[1], "wb").write(data)
+PYTHON
+expect "model.layers.1" "$qwen25" perplexity -m "$work/overflow" "$text" --max-tokens 500
+expect "model.layers.1" "$qwen25" perplexity -m "$work/overflow" "$text" --max-tokens 500 --json
+expect "model.layers.1" "$qwen25" divergence -m "$work/overflow" "$text" --weights bfloat16 --max-tokens 500
+expect "model.layers.1" "$qwen25" logits -m "$work/overflow" 1 2 3 4 5 -o "$work/overflow.safetensors"
+[ ! -e "$work/overflow.safetensors" ] || fail "logits that are not finite were written"
 printf 'divergence: exact for the reference, %s\n' "more with fewer bits, refused where it means nothing"

@@ -13,9 +13,9 @@
 #include "base/progress.h"
 #include "cli/bench/bench_folder.h"
 #include "cli/terminal/interrupt.h"
+#include "eval/retrieval_set.h"
 #include "knowledge/note_store.h"
 #include "knowledge/recalled_notes.h"
-#include "knowledge/retrieval_set.h"
 
 namespace qwen25 {
 namespace {

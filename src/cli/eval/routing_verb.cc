@@ -5,10 +5,9 @@
 #include "base/progress.h"
 #include "cli/flags/model_flags.h"
 #include "cli/flags/text_flag.h"
-#include "cli/routing_map.h"
 #include "cli/terminal/interrupt.h"
 #include "cli/verb.h"
-#include "infer/session.h"
+#include "eval/routing_measurement.h"
 
 namespace qwen25 {
 namespace {
@@ -21,52 +20,9 @@ struct RoutingFlags {
   bool json = false;
 };
 
-// What the layers did in a session that has read the text. `policy`: the one that the map is of.
-std::vector<LayerRoutingSummary> Summaries(const ModelConfig& config, const RoutingPolicy& policy,
-                                           const Session& session) {
-  // One block for one token: 64 keys and values times D for each head of the group, 2 operations each.
-  const double block_flops =
-      4.0 * kBlockTokens * config.head_dim * (config.num_attention_heads / config.num_key_value_heads);
-  std::vector<LayerRoutingSummary> layers;
-  for (const RoutingCounts& counts : session.routing_counts()) {
-    LayerRoutingSummary& layer = layers.emplace_back();
-    layer.layer = layers.size() - 1;
-    layer.routed = layer.layer >= policy.dense_layers;
-    const auto visible = static_cast<double>(counts.blocks_visible),
-               read = static_cast<double>(counts.blocks_read),
-               routed = static_cast<double>(counts.routed_rows);
-    layer.read_share = visible > 0 ? read / visible : 1;
-    if (routed > 0) {
-      layer.estimated_share =
-          static_cast<double>(counts.estimated_share) * RoutingCounts::kShareUnit / routed;
-      layer.certain_share = static_cast<double>(counts.certain_share) * RoutingCounts::kShareUnit / routed;
-      layer.dense_again = static_cast<double>(counts.dense_again) / routed;
-    }
-    layer.gflops = read * block_flops / 1e9;
-    layer.saved_gflops = (visible - read) * block_flops / 1e9;
-    layer.seconds = static_cast<double>(counts.nanoseconds) * 1e-9;
-  }
-  return layers;
-}
-
-// Reads the text once. `trace` may be null.
-Result<std::vector<LayerRoutingSummary>> ReadText(InferenceEngine& engine, std::span<const int32_t> tokens,
-                                                  const RoutingPolicy& policy, const char* label,
-                                                  RoutingTrace* trace = nullptr) {
-  Session session(engine);
-  QWEN25_RETURN_IF_ERROR(session.SetRouting(policy));
-  session.SetRoutingTrace(trace);
-  Progress progress(label, "tokens", tokens.size());
-  QWEN25_RETURN_IF_ERROR(session.Append(tokens, [&](size_t done) {
-    progress.Update(done);
-    return !InterruptGuard::requested();
-  }));
-  return Summaries(engine.model().config(), engine.routing(), session);
-}
-
-Json ToJson(const RoutingMapInput& input) {
-  Json json = {{"policy", input.policy}, {"tokens", input.tokens.size()}, {"layers", Json::array()}};
-  for (const LayerRoutingSummary& layer : input.layers) {
+Json ToJson(const RoutingMap& map) {
+  Json json = {{"policy", map.policy}, {"tokens", map.tokens.size()}, {"layers", Json::array()}};
+  for (const RoutingMapLayer& layer : map.layers) {
     json["layers"].push_back({{"layer", layer.layer},
                               {"read_share", layer.read_share},
                               {"estimated_share", layer.estimated_share},
@@ -77,14 +33,14 @@ Json ToJson(const RoutingMapInput& input) {
                               {"seconds", layer.seconds},
                               {"dense_seconds", layer.dense_seconds}});
   }
-  json["blocks_read_per_token"] = BlocksReadPerToken(input);
+  json["blocks_read_per_token"] = map.blocks_read;
   return json;
 }
 
-void PrintTable(const RoutingMapInput& input) {
+void PrintTable(const RoutingMap& map) {
   fmt::print("{:>5}{:>9}{:>11}{:>10}{:>8}{:>10}{:>10}{:>10}\n", "layer", "read", "estimated", "at least",
              "dense", "GFLOP", "ms", "ms dense");
-  for (const LayerRoutingSummary& layer : input.layers) {
+  for (const RoutingMapLayer& layer : map.layers) {
     fmt::print("{:>5}{:>7.1f} %{:>9.1f} %{:>8.1f} %{:>6.1f} %{:>10.2f}{:>10.1f}{:>10.1f}\n", layer.layer,
                100 * layer.read_share, 100 * layer.estimated_share, 100 * layer.certain_share,
                100 * layer.dense_again, layer.gflops, 1e3 * layer.seconds, 1e3 * layer.dense_seconds);
@@ -95,46 +51,34 @@ Status RunRouting(RoutingFlags flags) {
   QWEN25_TRY(const std::string text, ReadTextFlag(flags.text, flags.text_file, "text"));
   flags.model.keep_summaries = true;
   QWEN25_TRY(LoadedModel model, LoadModel(flags.model));
-  InferenceEngine& engine = *model.engine;
-  const RoutingPolicy policy = engine.routing();
-  if (policy.kind == RoutingPolicy::Kind::kDense) {
+  if (model.engine->routing().kind == RoutingPolicy::Kind::kDense) {
     return InvalidArgument("the model has no routing of its own: give one, e.g. --routing top_p:0.95");
   }
   std::vector<int32_t> tokens = model.tokenizer.Encode(text, EncodeOptions{.add_bos = true});
   if (flags.max_tokens != 0) tokens.resize(std::min<uint64_t>(tokens.size(), flags.max_tokens));
-  if (tokens.empty()) return InvalidArgument("the text is empty");
-  if (tokens.size() > engine.max_context_tokens()) {
-    return InvalidArgument("the text has {} tokens, the model's context {}; cut it with --max-tokens",
-                           tokens.size(), engine.max_context_tokens());
-  }
   const InterruptGuard guard;
-  // Times first, without anything that is only for the picture.
-  QWEN25_TRY(const std::vector<LayerRoutingSummary> dense,
-             ReadText(engine, tokens, RoutingPolicy(), "dense"));
-  QWEN25_TRY(const std::vector<LayerRoutingSummary> timed, ReadText(engine, tokens, policy, "routed"));
-
-  RoutingTrace trace(engine.model().layers.size(), engine.model().config().num_key_value_heads,
-                     tokens.size());
-  QWEN25_TRY(std::vector<LayerRoutingSummary> traced, ReadText(engine, tokens, policy, "tracing", &trace));
-  RoutingMapInput input = {.title = flags.model.directory,
-                           .policy = policy.ToString(),
-                           .tokens = tokens,
-                           .tokenizer = &model.tokenizer,
-                           .trace = &trace,
-                           .layers = std::move(traced)};
-  for (size_t i = 0; i < input.layers.size(); ++i) {
-    input.layers[i].seconds = timed[i].seconds;
-    input.layers[i].dense_seconds = dense[i].seconds;
-  }
+  std::optional<Progress> progress;
+  std::string shown;
+  const auto show = [&](std::string_view pass, size_t num_tokens) {
+    if (shown != pass) {
+      shown = pass;
+      progress.emplace(shown, "tokens", tokens.size());
+    }
+    progress->Update(num_tokens);
+    return !InterruptGuard::requested();
+  };
+  QWEN25_TRY(RoutingMap map, MeasureRouting(*model.engine, model.tokenizer, tokens, show));
+  progress.reset();
+  map.title = flags.model.directory;
   if (!flags.output.empty()) {
     const bool figure = flags.output.ends_with(".svg");
     QWEN25_RETURN_IF_ERROR(
-        WriteFileAtomically(flags.output, figure ? RenderRoutingFigure(input) : RenderRoutingMap(input)));
+        WriteFileAtomically(flags.output, figure ? RenderRoutingFigure(map) : RenderRoutingMap(map)));
   }
   if (flags.json) {
-    fmt::print("{}\n", ToJson(input).dump());
+    fmt::print("{}\n", ToJson(map).dump());
   } else {
-    PrintTable(input);
+    PrintTable(map);
     if (!flags.output.empty()) fmt::print("map: {}\n", flags.output);
   }
   return {};

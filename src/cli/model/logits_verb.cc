@@ -7,6 +7,7 @@
 #include "cli/verb.h"
 #include "model/decoder.h"
 #include "model/model.h"
+#include "model/not_finite.h"
 #include "store/safetensors.h"
 
 namespace qwen25 {
@@ -50,10 +51,10 @@ Result<Sequences> ReadSequences(const LogitsFlags& flags, const ModelConfig& con
                            flags.tokens, count);
   }
   for (size_t s = 0; s + 1 < sequences.starts.size(); ++s) {
-    const auto length = static_cast<uint32_t>(sequences.starts[s + 1] - sequences.starts[s]);
-    if (length > config.max_position_embeddings) {
+    const auto length = static_cast<size_t>(sequences.starts[s + 1] - sequences.starts[s]);
+    if (length > config.MaxContext()) {
       return InvalidArgument("sequence {} has {} tokens, the model {} positions", s, length,
-                             config.max_position_embeddings);
+                             config.MaxContext());
     }
   }
   for (int32_t token : sequences.tokens) {
@@ -62,6 +63,17 @@ Result<Sequences> ReadSequences(const LogitsFlags& flags, const ModelConfig& con
     }
   }
   return sequences;
+}
+
+// kCorrupt, with the layer, if hidden states or logits are not finite.
+Status CheckFinite(Execution& execution, const Model& model, const TokenBatch& batch, const Tensor& hidden,
+                   const Tensor& logits) {
+  const bool logits_are_finite = AllFinite({logits.data(), logits.rows() * logits.cols()});
+  bool suspicious = !logits_are_finite;
+  for (size_t row = 0; !suspicious && row < hidden.rows(); ++row) {
+    suspicious = MayHaveOverflowed({hidden.view().Row(row), hidden.cols()});
+  }
+  return suspicious ? ExplainOverflow(execution, model, batch, {}, logits_are_finite) : Status();
 }
 
 Status RunLogits(const LogitsFlags& flags) {
@@ -79,8 +91,10 @@ Status RunLogits(const LogitsFlags& flags) {
     }
   }
   std::iota(rows.begin(), rows.end(), 0);
-  const Tensor hidden = DecoderForward(execution, model, {tokens, positions, sequences.starts});
+  const TokenBatch batch = {tokens, positions, sequences.starts};
+  const Tensor hidden = DecoderForward(execution, model, batch);
   const Tensor logits = Logits(execution, model, hidden, rows);
+  QWEN25_RETURN_IF_ERROR(CheckFinite(execution, model, batch, hidden, logits));
   const std::vector<TensorToWrite> out = {
       TensorToWrite::FromBytes("tokens", DType::kI32, {tokens.size()}, std::as_bytes(std::span(tokens))),
       TensorToWrite::FromBytes("sequence_starts", DType::kI32, {sequences.starts.size()},

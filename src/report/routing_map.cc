@@ -1,17 +1,16 @@
-#include "cli/routing_map.h"
+#include "report/routing_map.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
+#include <span>
 
-#include "kernels/attention.h"
 #include "report/chart.h"
 
 namespace qwen25 {
 namespace {
 
-constexpr size_t kMapCells = 64;       // of a side; more blocks share cells
 constexpr size_t kShownTokens = 2000;  // of the text, its last ones
 constexpr int kLevels = 8;             // of darkness
 constexpr double kCellPixels = 4;
@@ -29,15 +28,11 @@ svg.map{background:#161b22}svg.map rect{fill:#6ea8fe}figcaption{color:#9aa4af}}
 </style></head><body>
 )";
 
-bool IsRouted(const RoutingMapInput& input, size_t layer) {
-  return layer < input.layers.size() && input.layers[layer].routed;
-}
-
-std::string LayerTable(const RoutingMapInput& input) {
+std::string LayerTable(const RoutingMap& map) {
   std::string out =
       "<table><tr><th>layer</th><th>blocks read</th><th>attention held, estimated</th><th>at least</th>"
       "<th>dense after all</th><th>GFLOP</th><th>saved</th><th>ms</th><th>ms dense</th></tr>\n";
-  for (const LayerRoutingSummary& layer : input.layers) {
+  for (const RoutingMapLayer& layer : map.layers) {
     out += fmt::format(
         "<tr><td>{}</td><td>{:.1f} %</td><td>{:.1f} %</td><td>{:.1f} %</td><td>{:.1f} %</td><td>{:.2f}</td>"
         "<td>{:.2f}</td><td>{:.1f}</td><td>{:.1f}</td></tr>\n",
@@ -48,41 +43,18 @@ std::string LayerTable(const RoutingMapInput& input) {
   return out + "</table>\n";
 }
 
-// Share of the tokens of some query blocks, over kv heads, that read some key blocks: [side, side].
-std::vector<double> MapCells(const RoutingTrace& trace, size_t layer, size_t side) {
-  const size_t num_blocks = BlocksFor(trace.num_tokens());
-  std::vector<double> read(side * side), visible(side * side);
-  for (size_t kv_head = 0; kv_head < trace.num_kv_heads(); ++kv_head) {
-    for (size_t t = 0; t < trace.num_tokens(); ++t) {
-      const size_t own = t / kBlockTokens, row = own * side / num_blocks;
-      for (size_t block = 0; block <= own; ++block) {
-        const size_t cell = row * side + block * side / num_blocks;
-        visible[cell] += 1;
-        read[cell] += trace.Read(layer, kv_head, t, block);
-      }
-    }
-  }
-  for (size_t i = 0; i < read.size(); ++i) read[i] = visible[i] > 0 ? read[i] / visible[i] : 0;
-  return read;
-}
-
-size_t MapSide(const RoutingTrace& trace) {
-  return std::min(kMapCells, BlocksFor(trace.num_tokens()));
-}
 double MapPixels(size_t side) {
   return std::max(kCellPixels * static_cast<double>(side), 192.0);
 }
 
 // One <svg> element. Equal neighbours of a row become one rectangle.
-std::string LayerMap(const RoutingTrace& trace, size_t layer) {
-  const size_t side = MapSide(trace);
-  const std::vector<double> cells = MapCells(trace, layer, side);
+std::string LayerMap(const RoutingMapLayer& layer, size_t side) {
   std::string out = fmt::format(
       "<svg class=\"map\" width=\"{0:.0f}\" height=\"{0:.0f}\" viewBox=\"0 0 {1} {1}\" "
       "shape-rendering=\"crispEdges\" role=\"img\">\n",
       MapPixels(side), side);
   const auto level = [&](size_t row, size_t col) {
-    return static_cast<int>(std::ceil(cells[row * side + col] * kLevels));
+    return static_cast<int>(std::ceil(layer.cells[row * side + col] * kLevels));
   };
   for (size_t row = 0; row < side; ++row) {
     for (size_t col = 0, end; col < side; col = end) {
@@ -95,21 +67,22 @@ std::string LayerMap(const RoutingTrace& trace, size_t layer) {
   return out + "\n</svg>";
 }
 
-std::string LayerCaption(const RoutingMapInput& input, size_t layer) {
-  return fmt::format("layer {}{}", layer, IsRouted(input, layer) ? "" : ", dense");
+std::string LayerCaption(const RoutingMapLayer& layer) {
+  return fmt::format("layer {}{}", layer.layer, layer.routed ? "" : ", dense");
 }
 
-std::string BudgetChart(const std::vector<double>& read) {
+std::string BudgetChart(const RoutingMap& map) {
+  const std::vector<double>& read = map.blocks_read;
   ChartSeries visible = {.name = "visible", .color = 1}, budget = {.name = "read", .color = 0},
               raw = {.color = 0, .faint = true};
   for (size_t t = 0; t < read.size(); ++t) {
-    visible.points.push_back({static_cast<double>(t), static_cast<double>(t / kBlockTokens + 1)});
+    visible.points.push_back({static_cast<double>(t), static_cast<double>(t / map.block_tokens + 1)});
     raw.points.push_back({static_cast<double>(t), read[t]});
   }
   budget.points = Smooth(Thin(raw.points, 400), 2);
   raw.points = Thin(raw.points, 800);
   visible.points = Thin(visible.points, 200);
-  return RenderSvg({.title = "Blocks of 64 tokens that a token reads",
+  return RenderSvg({.title = fmt::format("Blocks of {} tokens that a token reads", map.block_tokens),
                     .x_label = "position",
                     .y_label = "blocks, mean over routed layers",
                     .series = {raw, visible, budget},
@@ -117,63 +90,45 @@ std::string BudgetChart(const std::vector<double>& read) {
 }
 
 // The text, dark where tokens read much.
-std::string BudgetText(const RoutingMapInput& input, const std::vector<double>& read) {
+std::string BudgetText(const RoutingMap& map) {
+  const std::vector<double>& read = map.blocks_read;
   const size_t begin = read.size() > kShownTokens ? read.size() - kShownTokens : 0;
   const auto [low, high] = std::ranges::minmax(std::span(read).subspan(begin));
-  StreamDecoder decoder(*input.tokenizer, /*skip_special=*/false);
   std::string out = "<pre>";
   for (size_t t = begin; t < read.size(); ++t) {
+    if (map.tokens[t].empty()) continue;
     const double strength = high > low ? (read[t] - low) / (high - low) : 0;
-    const std::string piece = decoder.Next(input.tokens[t]);
-    if (piece.empty()) continue;
     out += fmt::format("<span title=\"{:.1f}\" style=\"background:rgba(37,99,201,{:.2f})\">{}</span>",
-                       read[t], 0.6 * strength, EscapeMarkup(piece));
+                       read[t], 0.6 * strength, EscapeMarkup(map.tokens[t]));
   }
-  return out + EscapeMarkup(decoder.Finish()) + "</pre>\n";
+  return out + "</pre>\n";
 }
 
 }  // namespace
 
-std::vector<double> BlocksReadPerToken(const RoutingMapInput& input) {
-  const RoutingTrace& trace = *input.trace;
-  std::vector<double> read(trace.num_tokens());
-  double rows = 0;
-  for (size_t layer = 0; layer < trace.num_layers(); ++layer) {
-    if (!IsRouted(input, layer)) continue;
-    for (size_t kv_head = 0; kv_head < trace.num_kv_heads(); ++kv_head, ++rows) {
-      for (size_t t = 0; t < read.size(); ++t) {
-        read[t] += static_cast<double>(trace.NumRead(layer, kv_head, t));
-      }
-    }
-  }
-  for (double& count : read) count /= std::max(rows, 1.0);
-  return read;
-}
-
-std::string RenderRoutingMap(const RoutingMapInput& input) {
+std::string RenderRoutingMap(const RoutingMap& map) {
   std::string out(kHead);
   out += fmt::format("<h1>Attention routing</h1>\n<p>{}, {} tokens; policy <code>{}</code></p>\n",
-                     EscapeMarkup(input.title), input.tokens.size(), EscapeMarkup(input.policy));
-  out += LayerTable(input);
-  const std::vector<double> read = BlocksReadPerToken(input);
-  out += "<h2>Budget per token</h2>\n" + BudgetChart(read);
+                     EscapeMarkup(map.title), map.tokens.size(), EscapeMarkup(map.policy));
+  out += LayerTable(map);
+  out += "<h2>Budget per token</h2>\n" + BudgetChart(map);
   out += fmt::format("<p>The text{}, dark where a token reads many blocks:</p>\n",
-                     read.size() > kShownTokens ? fmt::format("'s last {} tokens", kShownTokens) : "");
-  out += BudgetText(input, read);
+                     map.tokens.size() > kShownTokens ? fmt::format("'s last {} tokens", kShownTokens) : "");
+  out += BudgetText(map);
   out += "<h2>Who reads what</h2>\n<p>Tokens downwards, the blocks that they read to the right.</p>\n";
-  for (size_t layer = 0; layer < input.trace->num_layers(); ++layer) {
-    out += fmt::format("<figure>{}<figcaption>{}</figcaption></figure>\n", LayerMap(*input.trace, layer),
-                       EscapeMarkup(LayerCaption(input, layer)));
+  for (const RoutingMapLayer& layer : map.layers) {
+    out += fmt::format("<figure>{}<figcaption>{}</figcaption></figure>\n", LayerMap(layer, map.side),
+                       EscapeMarkup(LayerCaption(layer)));
   }
   return out + "</body></html>\n";
 }
 
-std::string RenderRoutingFigure(const RoutingMapInput& input) {
+std::string RenderRoutingFigure(const RoutingMap& map) {
   constexpr size_t kColumns = 3;
   constexpr double kMargin = 16, kCaption = 24;
   const Chart sizes;
-  const size_t layers = input.trace->num_layers();
-  const double step = MapPixels(MapSide(*input.trace)) + kMargin;
+  const size_t layers = map.layers.size();
+  const double step = MapPixels(map.side) + kMargin;
   const double width =
       std::max(sizes.width, kMargin + step * static_cast<double>(std::min(kColumns, layers)));
   const double height =
@@ -186,14 +141,15 @@ std::string RenderRoutingFigure(const RoutingMapInput& input) {
       "@media (prefers-color-scheme:dark){{svg.map rect{{fill:#6ea8fe}}.page{{fill:#0d1117}}"
       ".ground{{fill:#161b22}}.caption{{fill:#9aa4af}}}}</style>\n"
       "<rect class=\"page\" width=\"100%\" height=\"100%\"/>\n{2}",
-      width, height, BudgetChart(BlocksReadPerToken(input)));
+      width, height, BudgetChart(map));
   for (size_t layer = 0; layer < layers; ++layer) {
     const double x = kMargin + step * static_cast<double>(layer % kColumns);
     const double y = sizes.height + kCaption + (step + kCaption) * static_cast<double>(layer / kColumns);
     out += fmt::format(
         "<text class=\"caption\" x=\"{0:.0f}\" y=\"{1:.0f}\">{2}</text><g transform=\"translate({0:.0f} "
         "{3:.0f})\"><rect class=\"ground\" width=\"{4:.0f}\" height=\"{4:.0f}\"/>{5}</g>\n",
-        x, y - 6, EscapeMarkup(LayerCaption(input, layer)), y, step - kMargin, LayerMap(*input.trace, layer));
+        x, y - 6, EscapeMarkup(LayerCaption(map.layers[layer])), y, step - kMargin,
+        LayerMap(map.layers[layer], map.side));
   }
   return out + "</svg>\n";
 }

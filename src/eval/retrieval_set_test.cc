@@ -1,4 +1,4 @@
-#include "knowledge/retrieval_set.h"
+#include "eval/retrieval_set.h"
 
 #include <gtest/gtest.h>
 
