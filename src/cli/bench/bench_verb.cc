@@ -2,7 +2,9 @@
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <cmath>
 #include <memory>
+#include <vector>
 
 #include "base/clock.h"
 #include "base/json.h"
@@ -63,6 +65,53 @@ void Print(const BenchFlags& flags, const Json& json) {
   }
 }
 
+// Sequences of random tokens and targets.
+struct RandomBatch {
+  std::vector<int32_t> tokens, targets, positions, starts;
+
+  RandomBatch(const ModelConfig& config, size_t num_sequences, size_t sequence_length) {
+    Rng rng(1);
+    for (size_t i = 0; i < num_sequences * sequence_length; ++i) {
+      tokens.push_back(static_cast<int32_t>(rng.Below(config.vocab_size)));
+      targets.push_back(static_cast<int32_t>(rng.Below(config.vocab_size)));
+      positions.push_back(static_cast<int32_t>(i % sequence_length));
+      if (i % sequence_length == 0) starts.push_back(static_cast<int32_t>(i));
+    }
+    starts.push_back(static_cast<int32_t>(tokens.size()));
+  }
+};
+
+// Seconds of each round after the warm-up, and the loss of the last round.
+struct TrainSteps {
+  std::vector<double> seconds;
+  double loss = 0;
+};
+TrainSteps RunTrainSteps(const BenchFlags& flags, Model& model, ThreadPool& threads) {
+  const Gradients gradients(model.parameter_set());
+  Optimizer optimizer(model.parameter_set(), gradients, OptimizerOptions{}, threads);
+  TensorPool tensors;
+  Scratch scratch(threads.num_threads());
+  Tape tape;
+  Execution execution{threads, tensors, scratch, &tape, gradients.ranges()};
+  const RandomBatch batch(model.config(), flags.batch, flags.sequence_length);
+  const auto num_tokens = static_cast<double>(batch.tokens.size());
+  DecoderOptions options;
+  options.recompute_layers = flags.recompute;
+  TrainSteps steps;
+  for (size_t round = 0; round < flags.warmup + flags.rounds; ++round) {
+    const double start = NowSeconds();
+    gradients.Zero(threads);
+    steps.loss = DecoderLoss(execution, model, {batch.tokens, batch.positions, batch.starts}, batch.targets,
+                             1.0f / static_cast<float>(num_tokens), options)
+                     .sum /
+                 num_tokens;
+    tape.BackwardTo(0, execution);
+    optimizer.Step(1.0, optimizer.GradientNorm());
+    if (round >= flags.warmup) steps.seconds.push_back(NowSeconds() - start);
+  }
+  return steps;
+}
+
 Status RunTrainBench(const BenchFlags& flags) {
   QWEN25_TRY(const ModelConfig config, BenchConfig(flags));
   if (flags.sequence_length < 1 || flags.sequence_length > config.MaxContext() || flags.batch < 1 ||
@@ -73,41 +122,16 @@ Status RunTrainBench(const BenchFlags& flags) {
   ThreadPool threads(flags.num_threads == 0 ? DefaultNumThreads() : flags.num_threads);
   Model model(config);
   model.Initialize(1);
-  const Gradients gradients(model.parameter_set());
-  Optimizer optimizer(model.parameter_set(), gradients, OptimizerOptions{}, threads);
-  TensorPool tensors;
-  Scratch scratch(threads.num_threads());
-  Tape tape;
-  Execution execution{threads, tensors, scratch, &tape, gradients.ranges()};
-  const size_t num_tokens = flags.batch * flags.sequence_length;
-  std::vector<int32_t> tokens(num_tokens), targets(num_tokens), positions(num_tokens), starts;
-  Rng rng(1);
-  for (size_t i = 0; i < num_tokens; ++i) {
-    tokens[i] = static_cast<int32_t>(rng.Below(config.vocab_size));
-    targets[i] = static_cast<int32_t>(rng.Below(config.vocab_size));
-    positions[i] = static_cast<int32_t>(i % flags.sequence_length);
-    if (i % flags.sequence_length == 0) starts.push_back(static_cast<int32_t>(i));
-  }
-  starts.push_back(static_cast<int32_t>(num_tokens));
-  DecoderOptions options;
-  options.recompute_layers = flags.recompute;
   const double peak_flops = MeasureGemmFlops(threads);
-  std::vector<double> seconds;
-  double loss = 0;
-  for (size_t round = 0; round < flags.warmup + flags.rounds; ++round) {
-    const double start = NowSeconds();
-    gradients.Zero(threads);
-    loss = DecoderLoss(execution, model, {tokens, positions, starts}, targets,
-                       1.0f / static_cast<float>(num_tokens), options)
-               .sum /
-           static_cast<double>(num_tokens);
-    tape.BackwardTo(0, execution);
-    optimizer.Step(1.0, optimizer.GradientNorm());
-    if (round >= flags.warmup) seconds.push_back(NowSeconds() - start);
+  const TrainSteps steps = RunTrainSteps(flags, model, threads);
+  if (!std::isfinite(steps.loss)) {
+    return Corrupt("the loss of random tokens is {}; the shape {} cannot be trained from random weights",
+                   steps.loss, flags.preset);
   }
-  const double flops = 3 * static_cast<double>(num_tokens) *
-                       config.ForwardFlopsPerToken(static_cast<double>(flags.sequence_length + 1) / 2);
-  const double median = Median(seconds), best = *std::ranges::min_element(seconds);
+  const double num_tokens = static_cast<double>(flags.batch * flags.sequence_length);
+  const double flops =
+      3 * num_tokens * config.ForwardFlopsPerToken(static_cast<double>(flags.sequence_length + 1) / 2);
+  const double median = Median(steps.seconds), best = *std::ranges::min_element(steps.seconds);
   Json json;
   json["bench"] = "train";
   json["preset"] = flags.preset;
@@ -115,24 +139,40 @@ Status RunTrainBench(const BenchFlags& flags) {
   json["threads"] = threads.num_threads();
   json["batch"] = flags.batch;
   json["sequence_length"] = flags.sequence_length;
-  json["tokens_per_second"] = static_cast<double>(num_tokens) / median;
-  json["best_tokens_per_second"] = static_cast<double>(num_tokens) / best;
+  json["tokens_per_second"] = num_tokens / median;
+  json["best_tokens_per_second"] = num_tokens / best;
   json["step_seconds"] = median;
   json["gflops"] = flops / median / 1e9;
   json["gemm_gflops"] = peak_flops / 1e9;
   json["share_of_peak"] = flops / median / peak_flops;
   json["best_share_of_peak"] = flops / best / peak_flops;
   json["peak_rss_bytes"] = PeakResidentBytes();
-  json["loss"] = loss;
+  json["loss"] = steps.loss;
   Print(flags, json);
   return {};
+}
+
+void AddPresetFlag(CLI::App& what, std::string& preset) {
+  what.add_option("--preset", preset, "Shape; weights are random")->capture_default_str();
+}
+void AddWeightsFlag(CLI::App& what, std::string& weights) {
+  what.add_option("--weights", weights, "float32, bfloat16, float16, int8 or int4")->capture_default_str();
+}
+template <typename Count>
+void AddRoundsFlag(CLI::App& what, Count& rounds) {
+  what.add_option("--rounds", rounds, "Measured rounds; medians are reported")->capture_default_str();
+}
+template <typename Count>
+void AddThreadsFlag(CLI::App& what, Count& num_threads) {
+  what.add_option("--threads", num_threads, "Threads; default: every core this process may use")
+      ->check(kThreadCount);
 }
 
 void AddInferenceBench(CLI::App& verb, RunVerb& run) {
   auto flags = std::make_shared<InferenceBenchFlags>();
   CLI::App* what =
       verb.add_subcommand("inference", "Prompt and generation speed beside what the machine allows");
-  what->add_option("--preset", flags->preset, "Shape; weights are random")->capture_default_str();
+  AddPresetFlag(*what, flags->preset);
   what->add_option("-m,--model", flags->model, "Or a model folder");
   what->add_option("--weights", flags->weights, "Weight formats: float32, bfloat16, float16, int8, int4")
       ->delimiter(',')
@@ -148,9 +188,8 @@ void AddInferenceBench(CLI::App& verb, RunVerb& run) {
   what->add_option("--batch", flags->batches, "Sequences that generate together")
       ->delimiter(',')
       ->capture_default_str();
-  what->add_option("--rounds", flags->rounds, "Measured rounds; medians are reported")->capture_default_str();
-  what->add_option("--threads", flags->num_threads, "Threads; default: every core this process may use")
-      ->check(kThreadCount);
+  AddRoundsFlag(*what, flags->rounds);
+  AddThreadsFlag(*what, flags->num_threads);
   CLI::Option* json = what->add_flag("--json", flags->json, "Print one JSON object");
   what->add_flag("--markdown", flags->markdown, "Print a Markdown table")->excludes(json);
   what->footer(
@@ -162,10 +201,9 @@ void AddInferenceBench(CLI::App& verb, RunVerb& run) {
 void AddRoutingBench(CLI::App& verb, RunVerb& run) {
   auto flags = std::make_shared<RoutingBenchFlags>();
   CLI::App* what = verb.add_subcommand("routing", "Routed attention beside dense attention, in turn");
-  what->add_option("--preset", flags->preset, "Shape; weights are random")->capture_default_str();
+  AddPresetFlag(*what, flags->preset);
   what->add_option("-m,--model", flags->model, "Or a model folder or .gguf file");
-  what->add_option("--weights", flags->weights, "float32, bfloat16, float16, int8 or int4")
-      ->capture_default_str();
+  AddWeightsFlag(*what, flags->weights);
   AddKvFlag(*what, flags->kv);
   what->add_option("--routing", flags->policies, "A policy beside dense; may be given several times");
   what->add_option("--depth", flags->depths, "Tokens of context before the generated ones")
@@ -176,18 +214,16 @@ void AddRoutingBench(CLI::App& verb, RunVerb& run) {
       ->capture_default_str();
   what->add_option("--prompt", flags->prompts, "Lengths of prompts to read")->delimiter(',');
   what->add_option("--read", flags->reads, "Tokens to read after each depth")->delimiter(',');
-  what->add_option(
-          "--recall-window", flags->recall_window,
-          "Let histories grow beyond the model's positions, and see what is older from this distance; "
-          "the policies are then beside each other only")
+  what->add_option("--recall-window", flags->recall_window,
+                   "Let histories grow beyond the model's positions, and see older tokens at this distance; "
+                   "the policies are then compared with each other only")
       ->capture_default_str();
   what->add_option("--spill-directory", flags->spill_directory, "Where such histories lie")
       ->check(CLI::ExistingDirectory);
   what->add_flag("!--no-dense-prompts", flags->dense_prompts, "Read prompts with the policies only");
   what->add_option("-n,--generate", flags->new_tokens, "Tokens to generate")->capture_default_str();
-  what->add_option("--rounds", flags->rounds, "Measured rounds; medians are reported")->capture_default_str();
-  what->add_option("--threads", flags->num_threads, "Threads; default: every core this process may use")
-      ->check(kThreadCount);
+  AddRoundsFlag(*what, flags->rounds);
+  AddThreadsFlag(*what, flags->num_threads);
   what->add_flag("--json", flags->json, "Print a JSON array");
   what->footer(
       "Examples:\n  qwen25 bench routing --routing top_k:16 --depth 1024,32768,131072\n"
@@ -204,19 +240,17 @@ void AddMemoryBench(CLI::App& verb, RunVerb& run) {
       "memory", "A full store of keys and values, and a dialogue that goes on beside one computed again");
   what->add_option("--preset", flags->preset, "Shape; weights, keys and values are random")
       ->capture_default_str();
-  what->add_option("--weights", flags->weights, "float32, bfloat16, float16, int8 or int4")
-      ->capture_default_str();
+  AddWeightsFlag(*what, flags->weights);
   AddKvFlag(*what, flags->kv);
   what->add_option("--folder", flags->folder,
-                   "Where the store is made and stays, and is used again; default: one that goes away");
+                   "Folder of the store, which stays and is used again; default: a temporary one");
   what->add_option("--gib", flags->store_gib, "Size of the store; 0: none")->capture_default_str();
   what->add_option("--recall", flags->recall_blocks, "Stored blocks that a session sees; default: all")
       ->delimiter(',');
   what->add_option("--queries", flags->queries, "Choices that are timed")->capture_default_str();
   what->add_option("--history", flags->history, "Tokens of the dialogue that goes on; 0: none")
       ->capture_default_str();
-  what->add_option("--threads", flags->num_threads, "Threads; default: every core this process may use")
-      ->check(kThreadCount);
+  AddThreadsFlag(*what, flags->num_threads);
   what->add_flag("--json", flags->json, "Print a JSON object");
   what->footer(
       "Examples:\n  qwen25 bench memory --gib 0                      # the dialogue alone\n"
@@ -235,23 +269,25 @@ void AddRecallBench(CLI::App& verb, RunVerb& run) {
       ->capture_default_str();
   what->add_option("--depths", flags->depths, "Places of facts in a history")->capture_default_str();
   what->add_option("--histories", flags->histories, "Histories of each length")->capture_default_str();
-  what->add_option("--dialogues", flags->dialogues,
-                   "Tell each history in N dialogues, which are stored, and ask in a new one that recalls "
-                   "them; 0: ask where it was told")
+  what->add_option(
+          "--dialogues", flags->dialogues,
+          "Tell each history in this many dialogues, which are stored, and ask in a new one that recalls "
+          "them; 0: ask in the same dialogue")
       ->capture_default_str();
   what->add_option("--notes", flags->notes,
                    "More facts, each stored as a note beside the history and recalled by attention")
       ->capture_default_str();
-  what->add_option("--seed", flags->seed, "Of the histories or documents")->capture_default_str();
+  what->add_option("--seed", flags->seed, "Seed of the histories or documents")->capture_default_str();
   what->add_option("-o,--output", flags->output, "Heat map to write, SVG");
   what->add_option("--growth", flags->growth_output,
                    "Chart of a token's cost and of memory over the longest history to write, SVG");
   what->add_option("--text", flags->texts,
-                   "Files whose bytes stand between the facts, back to back; default: numbers that count")
+                   "Files whose bytes stand between the facts, back to back; default: numbers that count up")
       ->delimiter(',');
   what->add_option("--write-data", flags->write_data, "Instead, write training documents into this shard");
-  what->add_option("--documents", flags->documents, "How many")->capture_default_str();
-  what->add_option("--document-tokens", flags->document_tokens, "Tokens of each")->capture_default_str();
+  what->add_option("--documents", flags->documents, "Number of documents")->capture_default_str();
+  what->add_option("--document-tokens", flags->document_tokens, "Tokens of each document")
+      ->capture_default_str();
   what->add_option("--fact-every", flags->fact_every, "Tokens to a fact")->capture_default_str();
   what->add_flag("--json", flags->json, "Print one JSON object");
   what->footer(
@@ -272,7 +308,7 @@ void AddRetrievalBench(CLI::App& verb, RunVerb& run) {
   what->add_option("--memory", flags->memory.folder,
                    "Put the notes there and find them again next time; default: a temporary folder");
   AddMemoryKeyFlag(*what, flags->memory);
-  what->add_option("--questions", flags->max_questions, "Ask only the first N");
+  what->add_option("--questions", flags->max_questions, "Ask only this many");
   what->add_flag("--json", flags->json, "Print one JSON object");
   AddEmbedderFlags(*what, flags->embedder);
   what->footer(
@@ -285,22 +321,20 @@ void AddSpeculationBench(CLI::App& verb, RunVerb& run) {
   auto flags = std::make_shared<SpeculationBenchFlags>();
   CLI::App* what = verb.add_subcommand(
       "speculation", "Generation with and without prompt lookup, and what verifying tokens costs");
-  what->add_option("--preset", flags->preset, "Shape; weights are random")->capture_default_str();
+  AddPresetFlag(*what, flags->preset);
   what->add_option("-m,--model", flags->model, "Or a model folder or .gguf file");
-  what->add_option("--weights", flags->weights, "float32, bfloat16, float16, int8 or int4")
-      ->capture_default_str();
+  AddWeightsFlag(*what, flags->weights);
   AddKvFlag(*what, flags->kv);
   what->add_option("--tokenizer", flags->tokenizer, "Tokenizer folder, if it is not the model's");
   what->add_option("--prompt-file", flags->prompt_file, "The text to continue")->required();
   what->add_option(
       "--answer-file", flags->answer_file,
-      "What the model is taken to write, whatever it computes; without it, the most likely tokens");
+      "The answer that the model is made to write, whatever it computes; default: the most likely tokens");
   what->add_option("-n,--generate", flags->new_tokens, "Most tokens to generate")->capture_default_str();
   what->add_option("--draft-tokens", flags->draft_tokens, "Most tokens proposed at once")
       ->capture_default_str();
-  what->add_option("--rounds", flags->rounds, "Measured rounds; medians are reported")->capture_default_str();
-  what->add_option("--threads", flags->num_threads, "Threads; default: every core this process may use")
-      ->check(kThreadCount);
+  AddRoundsFlag(*what, flags->rounds);
+  AddThreadsFlag(*what, flags->num_threads);
   what->add_flag("--json", flags->json, "Print one JSON object");
   what->footer(
       "Examples:\n  qwen25 bench speculation -m MODEL --prompt-file edit.txt\n"
@@ -318,13 +352,12 @@ void AddBenchVerb(CLI::App& app, RunVerb& run) {
   verb->footer(
       "Example:\n  qwen25 bench train --preset small --batch 4\n\n`qwen25 bench NAME --help` explains one.");
   const auto common = [&](CLI::App* what) {
-    what->add_option("--preset", flags->preset, "Shape; weights are random")->capture_default_str();
+    AddPresetFlag(*what, flags->preset);
     what->add_option("--vocab-size,--vocab", flags->vocab_size, "Another vocabulary than the preset's");
     what->add_option("--rounds,--steps", flags->rounds, "Measured rounds; medians are reported")
         ->capture_default_str();
     what->add_option("--warmup", flags->warmup, "Rounds before")->capture_default_str();
-    what->add_option("--threads", flags->num_threads, "Threads; default: every core this process may use")
-        ->check(kThreadCount);
+    AddThreadsFlag(*what, flags->num_threads);
     what->add_flag("--json", flags->json, "Print one JSON object");
   };
   CLI::App* train = verb->add_subcommand("train", "Whole training steps: forward, backward, clipping, AdamW");
