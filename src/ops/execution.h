@@ -1,4 +1,4 @@
-// What every op runs on.
+// The threads and the memory that every op runs on.
 #pragma once
 
 #include <functional>

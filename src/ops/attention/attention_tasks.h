@@ -10,7 +10,7 @@
 
 namespace qwen25 {
 
-// In the place of a block's index: there is none.
+// Instead of a block's index: there is no block.
 inline constexpr size_t kNoBlock = SIZE_MAX;
 
 // Consecutive tokens of one sequence for one kv head.
@@ -28,7 +28,7 @@ class AttentionTasks {
  public:
   enum class Order {
     kAscending,
-    kDescending,  // the last tokens, which see most, first
+    kDescending,  // the last tokens first, since they see most
   };
   // Floats of scratch memory for NumFloats(sequences).
   static constexpr size_t NumFloats(size_t num_sequences) { return num_sequences + 1; }

@@ -31,7 +31,7 @@ void CheckCall(const Call& call) {
   QWEN25_CHECK(call.head_weights.cols() == shape.num_kv_heads);
 }
 
-// Where attention goes: out [T, H D], log_sums [T, H] or empty, and what each row read where it is routed.
+// Results of attention: out [T, H D], log_sums [T, H] or empty, and the blocks that each routed row read.
 struct AttendOutput {
   MatrixView<float> out;
   MatrixView<float> log_sums;
@@ -87,7 +87,7 @@ class BatchAttention {
     return batch_.positions.empty() ? 0 : static_cast<size_t>(*std::ranges::max_element(batch_.positions));
   }
 
-  // From where on panels are chosen by summaries of their own: nowhere, where a sequence has none of these.
+  // The distance from which on panels are chosen by super summaries; none if a sequence lacks these.
   size_t GreatestDistance(const RotaryTable& rotary) const {
     if (!rotary.clamps()) return kNoGreatestDistance;
     for (size_t s = 0; s < batch_.num_sequences(); ++s) {
@@ -183,7 +183,7 @@ class BatchAttention {
     if (routing->counts != nullptr) routing->counts->blocks_read += blocks;
     ForReadRows(task, tile, [&](size_t, std::span<uint64_t> row) { AddBlocks(0, tile.NumBlocks(), row); });
   }
-  // Of the tokens from `first_token` on that were chosen for together.
+  // The same for the tokens from `first_token` on that chose together.
   void NoteRouted(AttentionTask task, const QueryTile& tile, size_t first_token,
                   const TileChoice& choice) const {
     const std::span<const uint32_t> panels = choice.panels();
@@ -207,7 +207,7 @@ class BatchAttention {
   static void AddBlocks(size_t begin, size_t end, std::span<uint64_t> row) {
     for (size_t block = begin; block < end; ++block) row[block / 64] |= uint64_t{1} << (block % 64);
   }
-  // Calls function(token of the tile, row) for each row of bits that somebody wants.
+  // Calls function(token of the tile, row) for each row of bits that output or trace want.
   template <typename Function>
   void ForReadRows(const AttentionTask& task, const QueryTile& tile, const Function& function) const {
     const LayerRouting& routing = *RoutingOf(routing_, task.sequence);

@@ -51,7 +51,7 @@ void AppendKv(Execution& execution, const BlockAttentionCall& call);
 
 // Fills the summaries of one sequence's blocks [first, end), which are full and came from elsewhere, and
 // those of the panels that they complete: the same as if AppendKv had filled them. The blocks before `first`
-// have theirs.
+// must have theirs.
 void SummarizeBlocks(Execution& execution, const AttentionShape& shape, const SequenceKv& kv, size_t first,
                      size_t end);
 

@@ -9,8 +9,8 @@
 
 namespace qwen25 {
 
-// Blocks of one kv head that were read from a file, in scratch memory: tokens that lie side by side often
-// choose the same ones.
+// Blocks of one kv head that were read from a file, in scratch memory: neighbouring tokens often choose the
+// same ones.
 class FileCopies {
  public:
   static size_t NumFloats(size_t block_bytes) {
@@ -22,9 +22,9 @@ class FileCopies {
         blocks_(reinterpret_cast<std::byte*>(copied_ + kCopies)),
         block_bytes_(block_bytes) {}
 
-  // At the start, and where others may have written to blocks.
+  // To be called at the start, and when others may have written to blocks.
   void Forget() { std::fill_n(copied_, kCopies, nullptr); }
-  // A copy of the block at `data`, the index-th of its list; null where the file cannot be read.
+  // A copy of the block at `data`, the index-th of its list; null if the file cannot be read.
   std::byte* Of(const BlockFile& file, const std::byte* data, size_t index) {
     const size_t place = index % kCopies;
     std::byte* copy = blocks_ + place * block_bytes_;

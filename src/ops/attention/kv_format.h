@@ -12,8 +12,8 @@
 
 namespace qwen25 {
 
-// As computed; rounded to float16, half the memory and half the reading; or to codes of 8 bits with a scale
-// for 32 dimensions of a token, about half of that again. A row's result does not depend on its company in
+// As computed; rounded to float16, with half the memory and half the reading; or to codes of 8 bits with a
+// scale for 32 dimensions of a token, half of that again. A row's result does not depend on its company in
 // any of them. The numbers are in the names of stored blocks: never renumber.
 enum class KvFormat : uint8_t { kFloat32 = 0, kFloat16 = 1, kInt8 = 2 };
 

@@ -1,10 +1,10 @@
-// Where attention finds keys, values and summaries: what FillBlocks, Attend and AttendRouted see of it.
+// Where attention finds keys, values and summaries, as FillBlocks and BatchAttention see it.
 //
 // Each kind has
 //   ScratchFloats()                        per thread, that Target and AttendTo are given
 //   Target(sequence, kv_head, block, ..)   a float32 block to write slots into
 //   Stored(.., target)                     takes them over; a block that is full gets its summary
-//   StartTask(scratch)                     before the first AttendTo of a task
+//   StartTask(scratch)                     called before the first AttendTo of a task
 //   AttendTo(task, tile, .., block, ..)    adds one block to a tile; `next` is the one after it or kNoBlock
 //   HasPanels(sequence), Panels(sequence, kv_head)   summaries
 #pragma once
@@ -34,7 +34,7 @@ inline KvBlock ScratchBlock(const AttentionShape& shape, float* scratch) {
   return {scratch, kBlockTokens, scratch + shape.head_dim * kBlockTokens};
 }
 
-// What blocks that the caller owns have in common.
+// The common part of all blocks that the caller owns.
 struct ListedKv {
   const AttentionShape& shape;
   std::span<const SequenceKv> kv;
@@ -50,7 +50,7 @@ struct ListedKv {
             .recalled_tokens = listed.recalled_tokens};
   }
   size_t NumRecalled(size_t sequence) const { return kv[sequence].num_recalled; }
-  // Floats of FileCopies for one task; none where no block lies in a file.
+  // Floats of FileCopies for one task; 0 if no block lies in a file.
   template <typename Block>
   size_t CopyFloats() const {
     const bool any = std::ranges::any_of(kv, [](const SequenceKv& listed) { return listed.file != nullptr; });
@@ -75,7 +75,7 @@ struct ListedKv {
   void ForgetCopies(float* memory) const {
     if (CopyFloats<KvBlock>() > 0) FileCopies(memory, 0).Forget();
   }
-  // One kv head of a block to read, which may lie in FileCopies; none where it has to be left out.
+  // One kv head of a block to read, which may lie in FileCopies; none if it has to be left out.
   template <typename Block>
   std::optional<Block> Readable(const AttentionTask& task, const QueryTile& tile, const RotaryAngles& rotary,
                                 size_t block, float* copies) const {
@@ -93,7 +93,7 @@ struct ListedKv {
     }
     return HeadBlock<Block>(shape, data, task.kv_head);
   }
-  // Where the summary of a block, or of a panel among its super panels, is written.
+  // The place of the summary of a block, or of a panel among its super panels.
   uint16_t* Panel(std::span<std::byte* const> panels, size_t kv_head, size_t panel) const {
     return reinterpret_cast<uint16_t*>(panels[panel]) + kv_head * NumbersPerPanel(shape.head_dim);
   }
@@ -130,8 +130,8 @@ struct ListedBlocks : ListedKv {
   }
 };
 
-// Blocks that the caller owns in a narrower format: written, and where that is faster read, by way of scratch
-// memory.
+// Blocks that the caller owns in a narrower format: written by way of scratch memory, and read that way if it
+// is faster.
 template <typename Block>
 struct ListedNarrowBlocks : ListedKv {
   size_t WideFloats() const { return 2 * shape.head_dim * kBlockTokens; }

@@ -13,16 +13,16 @@ namespace qwen25 {
 class RotaryTable {
  public:
   // `inverse_frequencies` [D/2]: radians per position, any scaling (YaRN, linear) already applied. Distances
-  // up to `max_positions` (rounded up to whole blocks) are prepared, in either direction. With `clamps` what
-  // lies farther away may be attended, too, and is seen at the greatest distance, block by block (as InfLLM
-  // sees what left its window, arXiv:2402.04617): a model then meets no distance that it was not trained for.
+  // up to `max_positions` (rounded up to whole blocks) are prepared, in either direction. With `clamps`,
+  // blocks farther away may be attended to as well, and each is seen at the greatest distance (as InfLLM sees
+  // blocks beyond its window, arXiv:2402.04617): a model then meets no distance that it was not trained for.
   RotaryTable(std::vector<double> inverse_frequencies, size_t max_positions, bool clamps = false);
 
   size_t head_dim() const { return 2 * inverse_frequencies_.size(); }
   size_t max_blocks() const { return num_blocks_; }
   bool clamps() const { return clamps_; }
   const std::vector<double>& inverse_frequencies() const { return inverse_frequencies_; }
-  // The tables, for the kernels. Valid while this object is.
+  // The tables, for the kernels. Valid as long as this object.
   RotaryAngles angles() const {
     return {.head_dim = head_dim(),
             .offset_cos = offset_cos_.data(),

@@ -62,7 +62,7 @@ inline QueryTile TileOfRun(const QueryTile& tile, size_t first_token, size_t num
   return run;
 }
 
-// What a choice for `num_tokens` tokens and the blocks that each of them reads always come to.
+// Adds a choice for `num_tokens` tokens, and the blocks that each of them always reads, to the counts.
 inline void CountRouted(const TileChoice& choice, size_t num_tokens, uint64_t always, RoutingCounts& counts) {
   uint64_t read = 0;
   for (const uint64_t word : choice.chosen()) read += static_cast<uint64_t>(std::popcount(word));
@@ -73,12 +73,12 @@ inline void CountRouted(const TileChoice& choice, size_t num_tokens, uint64_t al
   counts.certain_share += choice.certain_share();
 }
 
-// Attends a tile, whose queries are loaded, by a policy that leaves a choice. Blocks are walked in a fixed
-// order for each row: those that are always read, ascending, then the probes or all that is chosen,
-// ascending, then what is chosen in the probes' light, and, where too much may be missed, the rest.
+// Attends a tile, whose queries are loaded, by a policy that leaves a choice. Each row walks its blocks in a
+// fixed order: the blocks that are always read, ascending; then the probes, or all chosen blocks, ascending;
+// then the blocks that are chosen after the probes; and, if too much may be missed, the rest.
 // `attend_to(tile, block, next, state)` adds one block to a tile, after which `next` (or kNoBlock) follows.
-// `note(first_token)` is called for the parts of the tile that are chosen for together, one behind the other;
-// `choice` then holds what was read of the candidates.
+// `note(first_token)` is called for each part of the tile that chooses together, one after the other;
+// `choice` then holds the candidates that were read.
 template <typename AttendTo, typename Note>
 void AttendRouted(const LayerRouting& routing, const RotaryAngles& rotary, const QueryTile& tile,
                   const AttendState& state, const SequencePanels& panels, const AttendTo& attend_to,

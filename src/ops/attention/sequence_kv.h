@@ -24,8 +24,8 @@ struct AttentionShape {
   size_t BytesPerBlock() const { return num_kv_heads * KvHeadBytes(kv_format, head_dim); }
   // Summaries of 64 blocks: kv head by kv head a panel (kernels/block_summary.h), whatever kv_format is.
   size_t BytesPerPanel() const { return num_kv_heads * NumbersPerPanel(head_dim) * sizeof(uint16_t); }
-  // Columns of qkv where a kv head's group of query heads, its key and its value begin. The first is also
-  // that of the group's outputs.
+  // Columns of qkv at which a kv head's group of query heads, its key and its value begin. The first is also
+  // the column of the group's outputs.
   size_t QueryColumn(size_t kv_head) const { return kv_head * HeadsPerGroup() * head_dim; }
   size_t KeyColumn(size_t kv_head) const { return (num_heads + kv_head) * head_dim; }
   size_t ValueColumn(size_t kv_head) const { return (num_heads + num_kv_heads + kv_head) * head_dim; }
@@ -35,17 +35,17 @@ struct AttentionShape {
 class BlockSource {
  public:
   virtual ~BlockSource() = default;
-  // One layer of a block of a list, BytesPerBlock() bytes that stay as they are during the call that asks;
-  // null where it cannot be had: it is then left out. Called from several threads.
+  // One layer of a block of a list: BytesPerBlock() bytes that do not change during the call of attention.
+  // Null if the block cannot be read: it is then left out. Called from several threads.
   virtual const std::byte* Block(size_t layer, size_t block) const = 0;
 };
 
-// A file in which blocks lie that are mapped into memory.
+// A file of blocks that are mapped into memory.
 class BlockFile {
  public:
   virtual ~BlockFile() = default;
   // Copies `num_bytes` at an address of the mapping, read from the file, so that its pages do not come into
-  // this process's RAM. False where the file cannot be read: the mapping may still. Called from several
+  // this process's RAM. False if the file cannot be read: the mapping may still. Called from several
   // threads.
   virtual bool Read(const std::byte* from, size_t num_bytes, std::byte* to) const = 0;
 };
@@ -62,16 +62,16 @@ struct SequenceKv {
   // Summaries of parts of panels, 64 of them in each, for rotary tables that clamp
   // (ops/routing/tile_choice.h). Filled likewise. Empty: every block is scored.
   std::span<std::byte* const> super_summaries = {};
-  // The first blocks of the list come from `source` and are of other sequences: they are read where a router
-  // chooses them, at the distance that the list gives them, which rotary tables that clamp keep in bounds.
-  // What stands for them in `blocks` does not matter.
+  // The first blocks of the list come from `source` and are of other sequences: they are read if a router
+  // chooses them, at the distance that follows from the list, which rotary tables that clamp keep in bounds.
+  // Their entries in `blocks` do not matter.
   size_t num_recalled = 0;
   const BlockSource* source = nullptr;
-  // [num_recalled] tokens of these blocks that are attended to, the first 1 to kBlockTokens; empty: all.
+  // [num_recalled] how many first tokens of these blocks are attended to, 1 to kBlockTokens; empty: all.
   std::span<const uint8_t> recalled_tokens = {};
   size_t layer = 0;  // as `source` counts
-  // Where `blocks` lie, if in a file: those at the greatest distance of rotary tables that clamp are read
-  // from it. They may be many times the memory that there is.
+  // The file of `blocks`, if they lie in one: blocks at the greatest distance of rotary tables that clamp are
+  // read from it. They may be many times larger than memory.
   const BlockFile* file = nullptr;
 };
 

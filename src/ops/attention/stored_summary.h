@@ -15,11 +15,11 @@ size_t SummaryBytes(const AttentionShape& shape);
 // The summary of a full block of BytesPerBlock() bytes: what AppendKv writes into a panel for it.
 void SummarizeStoredBlock(const AttentionShape& shape, const std::byte* block, std::span<std::byte> summary);
 
-// Fills a panel, kv head by kv head, of the summaries of up to kPanelBlocks blocks. The columns behind them,
-// and of those that are null, say that nothing there is worth reading.
+// Fills a panel, kv head by kv head, of the summaries of up to kPanelBlocks blocks. The columns after them,
+// and the columns of null entries, say that nothing there is worth reading.
 void FillPanel(const AttentionShape& shape, std::span<const std::byte* const> summaries, std::byte* panel);
 
-// Summarises the parts of a panel, as FillPanel wrote it, as the kPanelParts columns of a super panel from
+// Summarises the parts of a panel that FillPanel wrote, in the kPanelParts columns of a super panel from
 // `lane` on.
 void SummarizeStoredPanel(const AttentionShape& shape, const std::byte* panel, size_t lane,
                           std::byte* super_panel);

@@ -13,8 +13,8 @@
 
 namespace qwen25 {
 
-// Blocks of SelfAttention: those of a sequence one behind the other, the last one cut to 16 tokens, so that
-// many short sequences take little memory. Summaries, where there is memory for them, likewise.
+// The blocks of a sequence lie back to back, and the last one is cut to a multiple of 16 tokens, so that many
+// short sequences take little memory. Summaries, if there is memory for them, lie likewise.
 class TemporaryBlocks {
  public:
   // Rows of [2 K D] floats that a batch needs.
@@ -37,7 +37,7 @@ class TemporaryBlocks {
     const size_t begin = Start(sequence), length = Start(sequence + 1) - begin;
     const size_t first_token = block * kBlockTokens;
     const size_t stride = Round(std::min(kBlockTokens, length - first_token));
-    // Enough behind the sequence before: Round(begin) + Round(length) <= Round(begin + length) + kUnit.
+    // Far enough after the sequence before: Round(begin) + Round(length) <= Round(begin + length) + kUnit.
     const size_t first_row = Round(begin) + kUnit * sequence + first_token;
     float* keys = data_ + 2 * shape_.head_dim * (first_row * shape_.num_kv_heads + kv_head * stride);
     return {keys, stride, keys + shape_.head_dim * stride};
