@@ -384,6 +384,7 @@ TEST_F(SpeculationTest, AnAnswerThatStopsLeavesNothingBehindItInTheSession) {
 
 // A scheduler of sixteen answers: their proposals run in one pass, and each answer is the one that it would
 // be alone.
+// Long: the scheduler, and beside it the answers alone.
 TEST(TokenStreamsTest, SixteenTogetherGiveTheAnswersOfEachAlone) {
   constexpr size_t kStreams = 16;
   InferenceEngine engine(RandomModel(0, 300), {.num_threads = 2, .max_total_tokens = kStreams * 256}),

@@ -118,6 +118,7 @@ Status RunDecode(const DecodeFlags& flags) {
 
 }  // namespace
 
+// Long: flags and help texts only.
 void AddTokenizerVerb(CLI::App& app, RunVerb& run) {
   CLI::App* verb = app.add_subcommand("tokenizer", "Train or use a byte-level BPE tokenizer");
   verb->require_subcommand(1);
