@@ -38,7 +38,7 @@ start_chat() {
 for signal in TERM HUP; do
   start_chat --namespace "$signal" -n 100000000 --recall-window 256 --routing top_k:2,local=1,dense_below=0
   echo "Tell me a story" >&5
-  wait_for 60 larger "$work/output" 200 || { cat "$work/output" >&2; fail "the chat does not answer"; }
+  wait_for 60 larger "$work/output" 10 || { cat "$work/output" >&2; fail "the chat does not answer"; }
   kill "-$signal" "$chat" || { cat "$work/output" >&2; fail "the answer ended by itself"; }
   ends "chat, $signal in an answer" "$chat" $((128 + number[$signal]))
   exec 5>&-
