@@ -109,8 +109,7 @@ Status EmbedTokens(InferenceEngine& engine, EmbedPooling pooling, size_t max_tok
     }
   }
   std::ranges::fill(out, 0.0f);
-  const std::vector<Window> windows =
-      WindowsOf(sequences, std::min<size_t>(max_tokens, config.MaxContext()));
+  const std::vector<Window> windows = WindowsOf(sequences, std::min<size_t>(max_tokens, config.MaxContext()));
   for (size_t begin = 0; begin < windows.size();) {
     size_t end = begin, num_tokens = 0;
     while (end < windows.size() &&
