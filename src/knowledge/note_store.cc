@@ -36,7 +36,7 @@ Status CheckNewNote(const NewNote& note) {
 
 bool NoteStore::Exists(const std::filesystem::path& directory) {
   std::error_code ignored;
-  return std::filesystem::exists(directory / "notes.sqlite", ignored);
+  return !directory.empty() && std::filesystem::exists(directory / "notes.sqlite", ignored);
 }
 
 Result<std::unique_ptr<NoteStore>> NoteStore::OpenUnchecked(const std::filesystem::path& directory,

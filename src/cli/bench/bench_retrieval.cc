@@ -12,6 +12,7 @@
 #include "base/json.h"
 #include "base/progress.h"
 #include "cli/bench/bench_folder.h"
+#include "cli/flags/model_flags.h"
 #include "cli/terminal/interrupt.h"
 #include "eval/retrieval_set.h"
 #include "knowledge/note_store.h"
@@ -237,6 +238,7 @@ Status RunRetrievalBench(const RetrievalBenchFlags& flags) {
   }
   QWEN25_TRY(const RetrievalSet set, RetrievalSet::Load(flags.set));
   QWEN25_TRY(const LoadedEmbedder embedder, LoadEmbedder(flags.embedder));
+  PrintNotes(embedder.remarks());
   NoteStoreOptions options;
   QWEN25_TRY(options.key, flags.memory.Key());
   QWEN25_TRY(const BenchFolder folder, BenchFolder::Make(flags.memory.folder));

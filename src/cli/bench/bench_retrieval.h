@@ -10,10 +10,10 @@
 namespace qwen25 {
 
 struct RetrievalBenchFlags {
-  EmbedderFlags embedder;
+  EmbedderChoice embedder;
   std::string set;  // folder with notes.jsonl and questions.jsonl
   // Where the notes are put, and taken from if they are there, and the key. Folder empty: a temporary one.
-  MemoryFlags memory;
+  MemoryPlace memory;
   size_t max_questions = 0;  // 0: all
   bool json = false;
 };

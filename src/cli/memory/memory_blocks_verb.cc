@@ -14,7 +14,7 @@ namespace {
 constexpr double kMiB = 1 << 20;
 
 // Runs a command of a store that is there.
-Status WithStore(const MemoryFlags& flags, const std::function<Status(BlockStore&)>& command) {
+Status WithStore(const MemoryPlace& flags, const std::function<Status(BlockStore&)>& command) {
   if (!HasBlockStore(flags)) {
     return NotFound("{}: no keys and values are stored there", flags.Folder().string());
   }
@@ -23,13 +23,14 @@ Status WithStore(const MemoryFlags& flags, const std::function<Status(BlockStore
 }
 
 // Opening a store writes to it.
-bool SaysNotLookedAt(const MemoryFlags& flags) {
-  if (!CanOnlyBeRead(flags)) return false;
+bool SaysNotLookedAt(const MemoryPlace& flags) {
+  if (!flags.CanOnlyBeRead()) return false;
   fmt::print("blocks of keys and values: not looked at, since this folder can only be read\n");
   return true;
 }
 
-Status Erase(const MemoryFlags& flags) {
+Status Erase(const MemoryPlace& flags) {
+  QWEN25_RETURN_IF_ERROR(flags.CheckFolder());
   QWEN25_TRY(const std::optional<std::string> key, flags.Key());
   QWEN25_TRY(const DialogueLog log, DialogueLog::Open(flags.Folder(), flags.name_space, key));
   QWEN25_TRY(const size_t num_dialogues, log.Erase());
@@ -56,7 +57,7 @@ BlockProgress ShowProgress(const char* label, std::optional<Progress>& progress)
   };
 }
 
-Status Export(const MemoryFlags& flags, const std::string& file) {
+Status Export(const MemoryPlace& flags, const std::string& file) {
   return WithStore(flags, [&](BlockStore& store) -> Status {
     const InterruptGuard guard;
     std::optional<Progress> progress;
@@ -73,7 +74,7 @@ Status Export(const MemoryFlags& flags, const std::string& file) {
   });
 }
 
-Status Import(const MemoryFlags& flags, const std::string& file) {
+Status Import(const MemoryPlace& flags, const std::string& file) {
   const InterruptGuard guard;
   QWEN25_TRY(const std::unique_ptr<BlockStore> store, OpenBlockStore(flags));
   std::optional<Progress> progress;
@@ -88,7 +89,7 @@ Status Import(const MemoryFlags& flags, const std::string& file) {
   return {};
 }
 
-Status Pin(const MemoryFlags& flags, bool pinned) {
+Status Pin(const MemoryPlace& flags, bool pinned) {
   return WithStore(flags, [&](BlockStore& store) -> Status {
     QWEN25_RETURN_IF_ERROR(store.Pin(flags.name_space, pinned));
     fmt::print("namespace {} is {}\n", flags.name_space,
@@ -99,7 +100,7 @@ Status Pin(const MemoryFlags& flags, bool pinned) {
 
 }  // namespace
 
-Status PrintBlockStats(const MemoryFlags& flags) {
+Status PrintBlockStats(const MemoryPlace& flags) {
   if (!HasBlockStore(flags) || SaysNotLookedAt(flags)) return {};
   return WithStore(flags, [](BlockStore& store) -> Status {
     const BlockStoreStats stats = store.Stats();
@@ -119,7 +120,7 @@ Status PrintBlockStats(const MemoryFlags& flags) {
   });
 }
 
-Status VerifyBlocks(const MemoryFlags& flags) {
+Status VerifyBlocks(const MemoryPlace& flags) {
   if (!HasBlockStore(flags) || SaysNotLookedAt(flags)) return {};
   return WithStore(flags, [](BlockStore& store) -> Status {
     const InterruptGuard guard;
@@ -138,7 +139,7 @@ Status VerifyBlocks(const MemoryFlags& flags) {
   });
 }
 
-Status CompactBlocks(const MemoryFlags& flags) {
+Status CompactBlocks(const MemoryPlace& flags) {
   if (!HasBlockStore(flags)) return {};
   return WithStore(flags, [](BlockStore& store) -> Status {
     QWEN25_TRY(const uint64_t freed, store.Compact());
@@ -150,7 +151,7 @@ Status CompactBlocks(const MemoryFlags& flags) {
 namespace {
 
 void AddExportCommand(CLI::App& verb, RunVerb& run) {
-  auto flags = std::make_shared<MemoryFlags>();
+  auto flags = std::make_shared<MemoryPlace>();
   auto file = std::make_shared<std::string>();
   CLI::App* sub = verb.add_subcommand(
       "export-blocks", "Write a namespace's keys and values to a safetensors file, which is NOT encrypted");
@@ -166,7 +167,7 @@ void AddExportCommand(CLI::App& verb, RunVerb& run) {
 }
 
 void AddImportCommand(CLI::App& verb, RunVerb& run) {
-  auto flags = std::make_shared<MemoryFlags>();
+  auto flags = std::make_shared<MemoryPlace>();
   auto file = std::make_shared<std::string>();
   CLI::App* sub = verb.add_subcommand("import-blocks", "Add the keys and values of such a file");
   AddMemoryFolderFlags(*sub, *flags);
@@ -187,8 +188,8 @@ void AddImportCommand(CLI::App& verb, RunVerb& run) {
 
 void AddBlockCommands(CLI::App& verb, RunVerb& run) {
   const auto add = [&](const char* name, const char* what,
-                       std::function<Status(const MemoryFlags&)> command) {
-    auto flags = std::make_shared<MemoryFlags>();
+                       std::function<Status(const MemoryPlace&)> command) {
+    auto flags = std::make_shared<MemoryPlace>();
     CLI::App* sub = verb.add_subcommand(name, what);
     AddMemoryFolderFlags(*sub, *flags);
     sub->add_option("--namespace", flags->name_space, "Whose")->required();
@@ -197,8 +198,8 @@ void AddBlockCommands(CLI::App& verb, RunVerb& run) {
   };
   add("erase", "Erase a namespace's dialogues, keys and values for good", Erase);
   add("pin", "Never remove a namespace's keys and values to make room",
-      [](const MemoryFlags& flags) { return Pin(flags, true); });
-  add("unpin", "Take that back", [](const MemoryFlags& flags) { return Pin(flags, false); });
+      [](const MemoryPlace& flags) { return Pin(flags, true); });
+  add("unpin", "Take that back", [](const MemoryPlace& flags) { return Pin(flags, false); });
   AddExportCommand(verb, run);
   AddImportCommand(verb, run);
 }

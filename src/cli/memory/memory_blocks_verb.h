@@ -7,8 +7,8 @@
 namespace qwen25 {
 
 void AddBlockCommands(CLI::App& verb, RunVerb& run);
-Status PrintBlockStats(const MemoryFlags& flags);
-Status VerifyBlocks(const MemoryFlags& flags);
-Status CompactBlocks(const MemoryFlags& flags);
+Status PrintBlockStats(const MemoryPlace& flags);
+Status VerifyBlocks(const MemoryPlace& flags);
+Status CompactBlocks(const MemoryPlace& flags);
 
 }  // namespace qwen25

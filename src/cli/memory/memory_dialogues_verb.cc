@@ -8,7 +8,7 @@ namespace qwen25 {
 namespace {
 
 // Calls visit(log, name) for every namespace. `damaged` gets a message for each that cannot be told.
-Status ForAllLogs(const MemoryFlags& flags, std::vector<std::string>& damaged,
+Status ForAllLogs(const MemoryPlace& flags, std::vector<std::string>& damaged,
                   const std::function<void(const DialogueLog& log, const std::string& name)>& visit) {
   QWEN25_TRY(const std::optional<std::string> key, flags.Key());
   QWEN25_TRY(const std::vector<std::string> names, DialogueLog::Namespaces(flags.Folder(), key, &damaged));
@@ -21,7 +21,7 @@ Status ForAllLogs(const MemoryFlags& flags, std::vector<std::string>& damaged,
 
 }  // namespace
 
-Status PrintDialogueStats(const MemoryFlags& flags) {
+Status PrintDialogueStats(const MemoryPlace& flags) {
   std::vector<std::string> damaged;
   return ForAllLogs(flags, damaged, [&](const DialogueLog& log, const std::string& name) {
     fmt::print("dialogues in namespace {:<16}{:>10}{}\n", name, log.List().size(),
@@ -29,7 +29,7 @@ Status PrintDialogueStats(const MemoryFlags& flags) {
   });
 }
 
-Status VerifyDialogues(const MemoryFlags& flags) {
+Status VerifyDialogues(const MemoryPlace& flags) {
   std::vector<std::string> damaged;
   size_t total = 0;
   QWEN25_RETURN_IF_ERROR(ForAllLogs(flags, damaged, [&](const DialogueLog& log, const std::string&) {

@@ -5,7 +5,7 @@
 
 namespace qwen25 {
 
-Status PrintDialogueStats(const MemoryFlags& flags);
-Status VerifyDialogues(const MemoryFlags& flags);
+Status PrintDialogueStats(const MemoryPlace& flags);
+Status VerifyDialogues(const MemoryPlace& flags);
 
 }  // namespace qwen25

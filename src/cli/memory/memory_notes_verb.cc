@@ -11,11 +11,14 @@
 #include "base/file.h"
 #include "base/progress.h"
 #include "cli/flags/embedder_flags.h"
-#include "cli/note_blocks.h"
+#include "cli/flags/model_flags.h"
+#include "cli/talk/show_events.h"
 #include "cli/terminal/interrupt.h"
 #include "cli/terminal/note_lines.h"
 #include "data/read/text_files.h"
 #include "data/read/text_stream.h"
+#include "knowledge/dialogue/note_blocks.h"
+#include "knowledge/memory_folder.h"
 
 namespace qwen25 {
 namespace {
@@ -23,8 +26,8 @@ namespace {
 namespace fs = std::filesystem;
 
 struct NoteFlags {
-  MemoryFlags memory;  // its folder and its key
-  EmbedderFlags embedder;
+  MemoryPlace memory;  // its folder and its key
+  EmbedderChoice embedder;
   std::string name_space;
   std::vector<std::string> inputs, tags, namespaces;
   std::string title, source, query, file, mode = "hybrid";
@@ -36,22 +39,31 @@ struct NoteFlags {
   fs::path directory() const { return memory.Folder(); }
 };
 
-Result<NoteStoreOptions> StoreOptions(const MemoryFlags& memory) {
+Result<NoteStoreOptions> StoreOptions(const MemoryPlace& memory) {
   NoteStoreOptions options;
   QWEN25_TRY(options.key, memory.Key());
   return options;
 }
 
 Result<LoadedNotes> Open(const NoteFlags& flags, bool need_vectors) {
-  QWEN25_TRY(const NoteStoreOptions options, StoreOptions(flags.memory));
-  return OpenNotes(flags.directory(), flags.embedder, need_vectors, options);
+  QWEN25_TRY(LoadedNotes notes, OpenNotes(flags.memory, flags.embedder, need_vectors));
+  PrintNotes(notes.embedder.remarks());
+  return notes;
 }
 
 // For what needs no vectors. Null: the folder holds no notes.
-Result<std::unique_ptr<NoteStore>> OpenIfThere(const MemoryFlags& memory) {
+Result<std::unique_ptr<NoteStore>> OpenIfThere(const MemoryPlace& memory) {
   if (!NoteStore::Exists(memory.Folder())) return std::unique_ptr<NoteStore>();
   QWEN25_TRY(const NoteStoreOptions options, StoreOptions(memory));
   return NoteStore::Open(memory.Folder(), nullptr, options);
+}
+
+// What chats have computed of notes that are gone.
+Status RemoveBlocks(const MemoryPlace& memory, NoteStore& store, bool erase) {
+  Status later;
+  QWEN25_RETURN_IF_ERROR(RemoveForgottenNotes(memory, store, erase, later));
+  if (!later.ok()) fmt::print(stderr, "note: {}{}\n", kForgottenLater, later.message());
+  return {};
 }
 
 // What `memory add` was given. A word that names no file is a text to remember, unless it looks like a path.
@@ -223,7 +235,7 @@ Status RunForget(const NoteFlags& flags) {
   NoteStore& store = *notes.store;
   if (!chosen) {  // --erase alone: the traces of what was forgotten before
     QWEN25_RETURN_IF_ERROR(store.EraseTraces());
-    QWEN25_RETURN_IF_ERROR(RemoveForgottenNotes(flags.memory, store, /*erase=*/true));
+    QWEN25_RETURN_IF_ERROR(RemoveBlocks(flags.memory, store, /*erase=*/true));
     fmt::print("erased the traces of earlier notes\n");
     return {};
   }
@@ -252,7 +264,7 @@ Status RunForget(const NoteFlags& flags) {
     return Cancelled("nothing was forgotten; --yes forgets these {} without asking", ids.size());
   }
   QWEN25_TRY(const size_t count, store.Forget(ids, flags.erase));
-  QWEN25_RETURN_IF_ERROR(RemoveForgottenNotes(flags.memory, store, flags.erase));
+  QWEN25_RETURN_IF_ERROR(RemoveBlocks(flags.memory, store, flags.erase));
   fmt::print("{} {} notes\n", flags.erase ? "erased" : "forgot", count);
   return {};
 }
@@ -339,9 +351,10 @@ Status RunImport(const NoteFlags& flags) {
 Status RunReindex(const NoteFlags& flags) {
   if (!NoteStore::Exists(flags.directory()))
     return NotFound("{}: holds no notes", flags.directory().string());
-  EmbedderFlags wanted = flags.embedder;
+  EmbedderChoice wanted = flags.embedder;
   if (wanted.embedder.empty() || wanted.embedder == "none") wanted.embedder = "hashed";
   QWEN25_TRY(const LoadedEmbedder embedder, LoadEmbedder(wanted));
+  PrintNotes(embedder.remarks());
   QWEN25_TRY(const NoteStoreOptions options, StoreOptions(flags.memory));
   const InterruptGuard guard;
   Progress progress("reindex", "chunks", 0);
@@ -483,7 +496,7 @@ void AddNoteCommands(CLI::App& verb, RunVerb& run) {
       "  qwen25 memory reindex --embedder hashed");
 }
 
-Status PrintNoteStats(const MemoryFlags& flags) {
+Status PrintNoteStats(const MemoryPlace& flags) {
   QWEN25_TRY(const auto store, OpenIfThere(flags));
   if (!store) return {};
   QWEN25_TRY(const NoteStats stats, store->Stats());
@@ -495,13 +508,13 @@ Status PrintNoteStats(const MemoryFlags& flags) {
   return {};
 }
 
-Status CompactNotes(const MemoryFlags& flags) {
+Status CompactNotes(const MemoryPlace& flags) {
   QWEN25_TRY(const auto store, OpenIfThere(flags));
   if (!store) return {};
   return store->EraseTraces();
 }
 
-Status VerifyNotes(const MemoryFlags& flags) {
+Status VerifyNotes(const MemoryPlace& flags) {
   QWEN25_TRY(const auto store, OpenIfThere(flags));
   if (!store) return {};
   QWEN25_RETURN_IF_ERROR(store->Verify());

@@ -12,8 +12,8 @@ namespace qwen25 {
 void AddNoteCommands(CLI::App& verb, RunVerb& run);
 
 // For `memory stats`, `verify` and `compact`; a folder without notes is no error.
-Status PrintNoteStats(const MemoryFlags& flags);
-Status VerifyNotes(const MemoryFlags& flags);
-Status CompactNotes(const MemoryFlags& flags);
+Status PrintNoteStats(const MemoryPlace& flags);
+Status VerifyNotes(const MemoryPlace& flags);
+Status CompactNotes(const MemoryPlace& flags);
 
 }  // namespace qwen25

@@ -15,7 +15,7 @@ namespace {
 // One kind of memory in the folder: its own commands, and its share of those that all have (null: none). A
 // kind that the folder does not hold prints nothing.
 struct MemoryPart {
-  using Command = Status (*)(const MemoryFlags& flags);
+  using Command = Status (*)(const MemoryPlace& flags);
   void (*add_commands)(CLI::App& verb, RunVerb& run);
   Command print_stats, verify, compact;
 };
@@ -23,7 +23,8 @@ constexpr std::array kParts = {MemoryPart{AddNoteCommands, PrintNoteStats, Verif
                                MemoryPart{nullptr, PrintDialogueStats, VerifyDialogues, nullptr},
                                MemoryPart{AddBlockCommands, PrintBlockStats, VerifyBlocks, CompactBlocks}};
 
-Status ForAllParts(const MemoryFlags& flags, MemoryPart::Command MemoryPart::*command) {
+Status ForAllParts(const MemoryPlace& flags, MemoryPart::Command MemoryPart::*command) {
+  QWEN25_RETURN_IF_ERROR(flags.CheckFolder());
   const std::filesystem::path path = flags.Folder();
   std::error_code ignored;
   if (!std::filesystem::is_directory(path, ignored)) {
@@ -53,7 +54,7 @@ void AddMemoryVerb(CLI::App& app, RunVerb& run) {
     if (part.add_commands != nullptr) part.add_commands(*verb, run);
   }
   const auto add = [&](const char* name, const char* what, MemoryPart::Command MemoryPart::*command) {
-    auto flags = std::make_shared<MemoryFlags>();
+    auto flags = std::make_shared<MemoryPlace>();
     CLI::App* sub = verb->add_subcommand(name, what);
     AddMemoryFolderFlags(*sub, *flags);
     sub->callback(

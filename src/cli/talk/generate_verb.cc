@@ -6,6 +6,7 @@
 #include "cli/flags/sampling_flags.h"
 #include "cli/flags/speculation_flags.h"
 #include "cli/flags/text_flag.h"
+#include "cli/talk/show_events.h"
 #include "cli/terminal/interrupt.h"
 #include "cli/verb.h"
 #include "infer/generate.h"
@@ -17,7 +18,7 @@ struct GenerateFlags {
   ModelFlags model;
   SamplingFlags sampling;
   DraftChoice speculation;
-  MemoryFlags memory;
+  MemoryPlace memory;
   std::optional<std::string> prompt;
   std::string prompt_file;
   std::vector<std::string> stop;

@@ -6,6 +6,7 @@
 #include "base/progress.h"
 #include "cli/flags/check_numbers.h"
 #include "cli/flags/embedder_flags.h"
+#include "cli/flags/model_flags.h"
 #include "cli/terminal/interrupt.h"
 #include "cli/train/embed_training.h"
 #include "cli/verb.h"
@@ -19,7 +20,7 @@ namespace {
 constexpr size_t kBatch = 64;
 
 struct EmbedFlags {
-  EmbedderFlags embedder;
+  EmbedderChoice embedder;
   std::string model;
   std::vector<std::string> texts;
   std::string file, output;
@@ -104,6 +105,7 @@ Status RunEmbed(EmbedFlags flags) {
   if (texts.empty()) return InvalidArgument("give texts, or --file FILE (- reads standard input)");
   if (flags.similarity && texts.size() < 2) return InvalidArgument("--similarity compares two texts or more");
   QWEN25_TRY(const LoadedEmbedder loaded, LoadEmbedder(flags.embedder));
+  PrintNotes(loaded.remarks());
   const size_t dimension = loaded.embedder->id().dimension;
   std::vector<float> vectors(texts.size() * dimension);
   const InterruptGuard guard;

@@ -1,4 +1,4 @@
-#include "cli/chat_recall.h"
+#include "knowledge/dialogue/attention_recall.h"
 
 #include <algorithm>
 #include <map>
@@ -9,37 +9,38 @@ namespace {
 constexpr size_t kShown = 5;       // of TakeReads
 constexpr int64_t kDialogues = 0;  // in the place of a note
 
-std::string Counted(size_t count, std::string_view what) {
-  return fmt::format("{} {}{}", count, what, count == 1 ? "" : "s");
-}
-
 }  // namespace
 
-Result<ChatRecall> ChatRecall::Load(const LoadedModel& model, BlockStore& store, const Options& options,
-                                    const std::vector<NotePassage>& passages) {
+Result<AttentionRecall> AttentionRecall::Load(const LoadedModel& model, BlockStore& store,
+                                              const Options& options,
+                                              const std::vector<NotePassage>& passages,
+                                              const ConversationEventSink& on_event) {
   InferenceEngine& engine = *model.engine;
   if (engine.recall_window() == 0) {
     return InvalidArgument(
         "--recall-dialogues and --notes-as blocks need --recall-window: how far back the model sees as it "
         "is");
   }
-  ChatRecall recall(store, options);
+  AttentionRecall recall(store, options);
   if (options.notes && !store.IsEncrypted()) {
-    QWEN25_TRY(recall.notes_, StoreNotesAsBlocks(model, options.name_space, passages));
+    QWEN25_TRY(recall.notes_, StoreNotesAsBlocks(model, options.name_space, passages, options.progress));
+    if (const StoredNotes& stored = recall.notes_; !stored.status.ok()) {
+      on_event(NotesPartlyStored{
+          .num_stored = stored.num_stored, .num_wanted = stored.num_wanted, .why = stored.status});
+    }
   }
   QWEN25_TRY(recall.blocks_,
              RecalledBlocks::Load(store, options.name_space, engine.block_format(), engine.block_shape(),
                                   engine.execution().threads,
                                   {.dialogues = options.dialogues, .passages = options.notes}));
-  std::vector<std::string> what;
-  if (options.notes) what.push_back(Counted(recall.HeldNotes().size(), "note"));
-  if (options.dialogues) what.push_back("earlier dialogues");
-  fmt::print("[attention recalls {}: {}]\n", fmt::join(what, " and "),
-             Counted(recall.blocks_ ? recall.blocks_->num_blocks() : 0, "block"));
+  on_event(
+      AttentionReady{.num_notes = options.notes ? std::optional(recall.HeldNotes().size()) : std::nullopt,
+                     .dialogues = options.dialogues,
+                     .num_blocks = recall.blocks_ ? recall.blocks_->num_blocks() : 0});
   return recall;
 }
 
-Status ChatRecall::NotesChanged(NoteStore& notes, bool erase) {
+Status AttentionRecall::NotesChanged(NoteStore& notes, bool erase) {
   QWEN25_RETURN_IF_ERROR(RemoveForgottenNotes(*store_, notes, options_.name_space, erase));
   if (blocks_) QWEN25_RETURN_IF_ERROR(blocks_->DropRemovedPassages());
   QWEN25_TRY(const auto names, NotePassageNames(notes, options_.name_space));
@@ -51,7 +52,7 @@ Status ChatRecall::NotesChanged(NoteStore& notes, bool erase) {
   return {};
 }
 
-std::string ChatRecall::TakeReads() {
+AttentionRead AttentionRecall::TakeReads() {
   std::map<int64_t, uint64_t> by_note;
   uint64_t total = 0;
   if (blocks_) {
@@ -65,13 +66,12 @@ std::string ChatRecall::TakeReads() {
   std::vector<std::pair<int64_t, uint64_t>> most(by_note.begin(), by_note.end());
   std::ranges::stable_sort(most, std::greater(), &std::pair<int64_t, uint64_t>::second);
   most.resize(std::min(most.size(), kShown));
-  std::vector<std::string> shown;
+  AttentionRead read;
   for (const auto& [note, count] : most) {
-    shown.push_back(fmt::format("{} ({:.0f} %)",
-                                note == kDialogues ? "dialogues" : fmt::format("note {}", note),
-                                100 * static_cast<double>(count) / static_cast<double>(total)));
+    read.shares.push_back({.note = note == kDialogues ? std::nullopt : std::optional(note),
+                           .share = static_cast<double>(count) / static_cast<double>(total)});
   }
-  return fmt::format("{}", fmt::join(shown, ", "));
+  return read;
 }
 
 }  // namespace qwen25

@@ -1,7 +1,5 @@
-#include "cli/note_blocks.h"
+#include "knowledge/dialogue/note_blocks.h"
 
-#include "base/progress.h"
-#include "cli/terminal/interrupt.h"
 #include "infer/passages.h"
 #include "text/chat_template.h"
 
@@ -18,25 +16,16 @@ std::vector<int32_t> TokensOf(const Tokenizer& tokenizer, const NotePassage& pas
 }  // namespace
 
 Result<StoredNotes> StoreNotesAsBlocks(const LoadedModel& model, const std::string& name_space,
-                                       const std::vector<NotePassage>& passages) {
+                                       const std::vector<NotePassage>& passages,
+                                       const std::function<bool(size_t done, size_t total)>& progress) {
   std::vector<Passage> wanted;
   for (const NotePassage& passage : passages) {
     wanted.push_back({.name = passage.name, .tokens = TokensOf(model.tokenizer, passage)});
   }
-  const InterruptGuard guard;
-  std::optional<Progress> progress;
-  const auto show = [&](size_t done, size_t total) {
-    if (!progress) progress.emplace("notes", "chunks", total);
-    progress->Update(done);
-    return !InterruptGuard::requested();
-  };
-  QWEN25_TRY(const PassageReport report, SyncPassages(*model.engine, name_space, wanted, show));
-  progress.reset();
-  if (!report.status.ok()) {
-    fmt::print("[notes as blocks: {} of {} chunks are stored; the others are recalled as text: {}]\n",
-               report.num_known + report.num_computed, wanted.size(), report.status.message());
-  }
-  StoredNotes notes;
+  QWEN25_TRY(const PassageReport report, SyncPassages(*model.engine, name_space, wanted, progress));
+  StoredNotes notes = {.num_stored = report.num_known + report.num_computed,
+                       .num_wanted = wanted.size(),
+                       .status = report.status};
   for (size_t i = 0; i < passages.size(); ++i) {
     if (!report.is_stored[i]) continue;
     notes.by_passage[passages[i].name] = passages[i].note;
@@ -56,9 +45,9 @@ Status RemoveForgottenNotes(BlockStore& blocks, NoteStore& notes, const std::str
   return blocks.RemovePassages(name_space, is_forgotten, erase).status();
 }
 
-Status RemoveForgottenNotes(const MemoryFlags& memory, NoteStore& notes, bool erase) {
-  if (!HasBlockStore(memory)) return {};
-  const auto blocks = OpenBlockStore(memory);
+Status RemoveForgottenNotes(const MemoryPlace& place, NoteStore& notes, bool erase, Status& later) {
+  if (!HasBlockStore(place)) return {};
+  const auto blocks = OpenBlockStore(place);
   if (!blocks.ok() && erase) {
     return Status(
         blocks.status().code(),
@@ -67,9 +56,7 @@ Status RemoveForgottenNotes(const MemoryFlags& memory, NoteStore& notes, bool er
                     blocks.status().message()));
   }
   if (!blocks.ok()) {
-    fmt::print(stderr,
-               "note: what a chat may have computed of forgotten notes goes when it starts again: {}\n",
-               blocks.status().message());
+    later = blocks.status();
     return {};
   }
   for (const BlockStoreStats::Namespace& of : (*blocks)->Stats().namespaces) {

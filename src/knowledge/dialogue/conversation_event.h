@@ -1,0 +1,114 @@
+// What happens in a conversation beside its questions and answers, for whoever shows it.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "infer/generate.h"
+#include "knowledge/recalled_notes.h"
+#include "text/chat_message.h"
+
+namespace qwen25 {
+
+// Notes.
+struct NoteRemembered {
+  int64_t note;
+};
+struct NoteForgotten {
+  int64_t note;
+  std::string text;
+  bool erased;  // without a trace
+};
+// Nothing was forgotten, since several notes may be meant.
+struct ForgettingUnclear {
+  std::vector<RecalledNote> candidates;
+};
+// Before a question.
+struct NotesRecalled {
+  struct Note {
+    int64_t note;
+    double relevance;
+    bool is_above;  // it stands in the conversation already
+  };
+  std::vector<Note> notes;
+};
+// What a user should know of the model that embeds notes.
+struct EmbedderRemark {
+  std::string text;
+};
+// The memory cannot be used, and the conversation goes on without it.
+struct MemoryTurnedOff {
+  Status why;
+};
+
+// Attention.
+struct AttentionReady {
+  std::optional<size_t> num_notes;  // none: no notes were asked for
+  bool dialogues;
+  size_t num_blocks;
+};
+struct NotesPartlyStored {
+  size_t num_stored, num_wanted;  // chunks
+  Status why;
+};
+// Shares of the recalled blocks that attention read for an answer, the greatest first.
+struct AttentionRead {
+  struct Share {
+    std::optional<int64_t> note;  // none: earlier dialogues
+    double share;
+  };
+  std::vector<Share> shares;
+};
+
+// Dialogues.
+struct DialogueResumed {
+  uint32_t number;
+  size_t num_messages;                 // without the system message
+  std::vector<ChatMessage> last_turn;  // its last question, and what followed
+};
+// The newest dialogue is damaged, and another one begins.
+struct DialogueUnreadable {
+  Status why;
+};
+// Another process has gone on with the dialogue `from`; this one is kept as `to` now.
+struct DialogueMoved {
+  uint32_t from, to;
+};
+
+// An answer is complete, or stopped; valid during the call.
+struct Answered {
+  const GenerateResult* result;
+};
+
+// Keys and values from here on are not stored, since what attention recalls has changed in the middle of the
+// conversation. Told once.
+struct BlocksNotStored {
+  size_t num_blocks;
+};
+
+// Something did not work, and the conversation goes on.
+struct ConversationProblem {
+  enum class What {
+    kDialoguesNotKept,  // none of this conversation
+    kNotRemembered,     // a note, a dialogue, or the keys and values of an answer
+    kNothingRecalled,   // the notes cannot be searched
+    kNothingForgotten,  // what a question asked for
+    kNotesAsBlocks,     // attention still knows notes as they were
+    kStoredBlocks,      // the store could not give what an answer could have used
+    kForgottenLater,    // what was computed of forgotten notes goes when its user starts again
+  };
+  What what;
+  Status why;
+};
+
+using ConversationEvent =
+    std::variant<NoteRemembered, NoteForgotten, ForgettingUnclear, NotesRecalled, EmbedderRemark,
+                 MemoryTurnedOff, AttentionReady, NotesPartlyStored, AttentionRead, DialogueResumed,
+                 DialogueUnreadable, DialogueMoved, Answered, BlocksNotStored, ConversationProblem>;
+using ConversationEventSink = std::function<void(const ConversationEvent& event)>;
+
+}  // namespace qwen25

@@ -1,0 +1,260 @@
+#include "knowledge/dialogue/conversation.h"
+
+#include <algorithm>
+#include <fstream>
+
+#include "base/file.h"
+#include "base/test_util.h"
+#include "infer/tiny_model_test_util.h"
+
+namespace qwen25 {
+namespace {
+
+Tokenizer ByteTokenizer() {
+  ByteLevelBpe parts;
+  for (int byte = 0; byte < 256; ++byte) parts.tokens.emplace_back(1, static_cast<char>(byte));
+  parts.special_tokens = {"<|endoftext|>", "<|im_start|>", "<|im_end|>"};
+  parts.eos_token = "<|endoftext|>";
+  return *Tokenizer::FromByteLevelBpe(parts);
+}
+
+// A model with random weights, which answers with random bytes: enough to see what is asked of it.
+LoadedModel TinyModel(size_t recall_window = 0) {
+  ModelConfig config = TinyConfig(300);
+  config.max_position_embeddings = 2048;
+  Model model(config);
+  model.Initialize(3);
+  InferenceEngine::Options options = {.num_threads = 2, .recall_window = recall_window};
+  if (recall_window > 0) {
+    // Little of what is near, so that something is left to be recalled.
+    options.routing = RoutingPolicy::Parse("top_k:8,local=1,dense_below=0").value();
+  }
+  return {.engine = std::make_unique<InferenceEngine>(std::move(model), options),
+          .tokenizer = ByteTokenizer(),
+          .default_system = "S"};
+}
+
+// One conversation with what it told.
+class Talk {
+ public:
+  explicit Talk(const std::filesystem::path& memory, size_t recall_window = 0)
+      : model_(TinyModel(recall_window)) {
+    options.memory.folder = memory.string();
+    options.generate.max_new_tokens = 6;
+    options.generate.sampling.temperature = 0;
+  }
+
+  Status Start(bool with_blocks = true) {
+    if (with_blocks && !options.memory.off) {
+      QWEN25_TRY(store_, OpenBlockStore(options.memory));
+      model_.engine->SetStore(store_.get());
+    }
+    QWEN25_TRY(conversation_,
+               Conversation::Start(model_, store_.get(), options,
+                                   [this](const ConversationEvent& event) { events.push_back(event); }));
+    return {};
+  }
+  Status Ask(const std::string& question) {
+    events.clear();
+    return conversation_->Ask(question, nullptr);
+  }
+  Conversation* operator->() { return conversation_.get(); }
+
+  // How often it happened since the last question.
+  template <typename Event>
+  size_t Count() const {
+    return static_cast<size_t>(std::ranges::count_if(
+        events, [](const ConversationEvent& event) { return std::holds_alternative<Event>(event); }));
+  }
+  template <typename Event>
+  const Event& The() const {
+    for (const ConversationEvent& event : events) {
+      if (const auto* found = std::get_if<Event>(&event)) return *found;
+    }
+    ADD_FAILURE() << "did not happen";
+    std::abort();
+  }
+
+  Conversation::Options options;
+  std::vector<ConversationEvent> events;
+
+ private:
+  std::unique_ptr<BlockStore> store_;  // outlives the engine
+  LoadedModel model_;
+  std::unique_ptr<Conversation> conversation_;
+};
+
+TEST(Conversation, GoesOnAfterARestart) {
+  const TemporaryDirectory memory;
+  std::vector<ChatMessage> said;
+  {
+    Talk talk(memory.path());
+    ASSERT_OK(talk.Start());
+    ASSERT_OK(talk.Ask("one"));
+    EXPECT_EQ(talk.Count<Answered>(), 1u);
+    ASSERT_OK(talk.Ask("two"));
+    EXPECT_EQ(talk->number(), 1u);
+    said = talk->messages();
+    EXPECT_EQ(said.size(), 4u);
+  }
+  Talk talk(memory.path());
+  ASSERT_OK(talk.Start());
+  EXPECT_EQ(talk->messages(), said);
+  EXPECT_EQ(talk.The<DialogueResumed>().num_messages, 4u);
+  EXPECT_EQ(talk.The<DialogueResumed>().last_turn[0].content, "two");
+  talk->StartNew();
+  ASSERT_OK(talk.Ask("three"));
+  EXPECT_EQ(talk->number(), 2u);
+  ASSERT_OK_AND_ASSIGN(const auto dialogues, talk->Dialogues());
+  EXPECT_EQ(dialogues.size(), 2u);
+  ASSERT_OK(talk->Resume(1));
+  EXPECT_EQ(talk->messages(), said);
+}
+
+TEST(Conversation, AQuestionThatCannotBeAnsweredLeavesItAsItWas) {
+  const TemporaryDirectory memory;
+  Talk talk(memory.path());
+  ASSERT_OK(talk.Start());
+  ASSERT_OK(talk.Ask("one"));
+  const std::vector<ChatMessage> said = talk->messages();
+  EXPECT_ERROR_CONTAINS(talk.Ask(std::string(5000, 'x')), "context");
+  EXPECT_EQ(talk.Count<Answered>(), 0u);
+  EXPECT_EQ(talk->messages(), said);
+  ASSERT_OK(talk.Ask("two"));
+}
+
+TEST(Conversation, WithoutAMemoryNothingIsKept) {
+  const TemporaryDirectory memory;
+  Talk talk(memory / "none");
+  talk.options.memory.off = true;
+  ASSERT_OK(talk.Start());
+  ASSERT_OK(talk.Ask("remember that tea is green"));
+  EXPECT_EQ(talk.events.size(), 1u) << "the answer";
+  EXPECT_ERROR_CONTAINS(talk->Dialogues(), "--no-memory");
+  EXPECT_FALSE(std::filesystem::exists(memory / "none"));
+  Talk recalls(memory / "none", 256);
+  recalls.options.memory.off = recalls.options.recall_dialogues = true;
+  EXPECT_ERROR_CONTAINS(recalls.Start(), "which --no-memory turns off");
+}
+
+// Blocks are another process's, or damaged: the dialogue is kept all the same.
+TEST(Conversation, DialoguesAreKeptWithoutBlocks) {
+  const TemporaryDirectory memory;
+  Talk talk(memory.path());
+  ASSERT_OK(talk.Start(/*with_blocks=*/false));
+  ASSERT_OK(talk.Ask("one"));
+  EXPECT_EQ(talk.Count<ConversationProblem>(), 0u);
+  ASSERT_OK_AND_ASSIGN(const auto dialogues, talk->Dialogues());
+  ASSERT_EQ(dialogues.size(), 1u);
+  EXPECT_EQ(dialogues[0].first_question, "one");
+}
+
+TEST(Conversation, TwoOfOneNamespaceKeepTheirOwn) {
+  const TemporaryDirectory memory;
+  Talk a(memory.path()), b(memory.path());
+  ASSERT_OK(a.Start());
+  ASSERT_OK(a.Ask("one"));
+  ASSERT_OK(b.Start(/*with_blocks=*/false));
+  EXPECT_EQ(b->number(), 1u);
+  ASSERT_OK(a.Ask("two"));
+  ASSERT_OK(b.Ask("three"));
+  EXPECT_EQ(b.The<DialogueMoved>().from, 1u);
+  EXPECT_EQ(b.The<DialogueMoved>().to, 2u);
+  ASSERT_OK(a.Ask("four"));
+  EXPECT_EQ(a.Count<DialogueMoved>(), 0u);
+  Talk after(memory.path());
+  ASSERT_OK(after.Start(/*with_blocks=*/false));
+  EXPECT_EQ(after->messages(), b->messages());
+  ASSERT_OK(after->Resume(1));
+  EXPECT_EQ(after->messages(), a->messages());
+}
+
+TEST(Conversation, ADamagedDialogueIsLeftAndToldOf) {
+  const TemporaryDirectory memory;
+  {
+    Talk talk(memory.path());
+    ASSERT_OK(talk.Start());
+    ASSERT_OK(talk.Ask("one"));
+  }
+  const std::filesystem::path path = memory / "dialogues/default/000001.json";
+  ASSERT_OK_AND_ASSIGN(std::string text, ReadFile(path));
+  text[text.size() / 2] ^= 1;
+  ASSERT_OK(WriteFileAtomically(path, text));
+  Talk talk(memory.path());
+  ASSERT_OK(talk.Start());
+  EXPECT_EQ(talk.Count<DialogueUnreadable>(), 1u);
+  ASSERT_OK(talk.Ask("two"));
+  EXPECT_EQ(talk->number(), 2u);
+  ASSERT_OK_AND_ASSIGN(const std::string left, ReadFile(path));
+  EXPECT_EQ(left, text);
+}
+
+TEST(Conversation, UndoTakesAQuestionWithItsCalls) {
+  const TemporaryDirectory memory;
+  Talk talk(memory.path());
+  ASSERT_OK(talk.Start());
+  ASSERT_OK(talk->Use({.messages = {{.role = "system", .content = ""},
+                                    {.role = "user", .content = "weather?"},
+                                    {.role = "assistant", .tool_calls = {{"f", Json::object()}}},
+                                    {.role = "tool", .content = "21"},
+                                    {.role = "assistant", .content = "21 degrees"}}}));
+  EXPECT_EQ(talk->SystemText(), "") << "an empty system text is one";
+  ASSERT_OK(talk.Ask("and now?"));
+  EXPECT_EQ(talk->ToDialogue().messages.size(), 7u);
+  ASSERT_OK(talk->Undo());
+  EXPECT_EQ(talk->messages().size(), 4u);
+  ASSERT_OK(talk->Undo());
+  EXPECT_TRUE(talk->messages().empty());
+  EXPECT_ERROR_CONTAINS(talk->Undo(), "nothing to take back");
+  Talk after(memory.path());
+  ASSERT_OK(after.Start(/*with_blocks=*/false));
+  EXPECT_TRUE(after->messages().empty()) << "all of it was taken back";
+}
+
+TEST(Conversation, NotesAreRememberedRecalledAndForgotten) {
+  const TemporaryDirectory memory;
+  Talk talk(memory.path());
+  ASSERT_OK(talk.Start());
+  ASSERT_OK(talk.Ask("remember that the garage code is 4711"));
+  EXPECT_EQ(talk.The<NoteRemembered>().note, 1);
+  ASSERT_OK(talk.Ask("What is the garage code?"));
+  EXPECT_EQ(talk.The<NotesRecalled>().notes[0].note, 1);
+  EXPECT_FALSE(talk.The<NotesRecalled>().notes[0].is_above);
+  EXPECT_NE(talk->messages()[2].content.find("4711"), std::string::npos);
+  ASSERT_OK(talk.Ask("Really, the garage code?"));
+  EXPECT_TRUE(talk.The<NotesRecalled>().notes[0].is_above);
+  ASSERT_OK(talk->SwitchMemory(false));
+  ASSERT_OK(talk.Ask("What is the garage code?"));
+  EXPECT_EQ(talk.Count<NotesRecalled>(), 0u);
+  ASSERT_OK(talk->SwitchMemory(true));
+  ASSERT_OK(talk.Ask("forget that the garage code is 4711"));
+  EXPECT_EQ(talk.The<NoteForgotten>().note, 1);
+  ASSERT_OK_AND_ASSIGN(const uint64_t count, talk->notes().Count());
+  EXPECT_EQ(count, 0u);
+}
+
+// What attention recalls is turned off and on with the rest of the memory.
+TEST(Conversation, MemoryOffEndsWhatAttentionRecalls) {
+  const TemporaryDirectory memory;
+  constexpr size_t kWindow = 256;
+  {
+    Talk talk(memory.path(), kWindow);
+    ASSERT_OK(talk.Start());
+    ASSERT_OK(talk.Ask(std::string(200, 'a') + " and what lies behind the hill"));
+  }
+  Talk talk(memory.path(), kWindow);
+  talk.options.recall_dialogues = true;
+  ASSERT_OK(talk.Start());
+  EXPECT_GT(talk.The<AttentionReady>().num_blocks, 0u);
+  ASSERT_OK(talk.Ask("What lies behind the hill?"));
+  EXPECT_EQ(talk.Count<AttentionRead>(), 1u);
+  ASSERT_OK(talk->SwitchMemory(false));
+  ASSERT_OK(talk.Ask("And what lies before it?"));
+  EXPECT_EQ(talk.Count<AttentionRead>(), 0u);
+  ASSERT_OK(talk->SwitchMemory(true));
+  ASSERT_OK(talk.Ask("And above it?"));
+  EXPECT_EQ(talk.Count<AttentionRead>(), 1u);
+}
+
+}  // namespace
+}  // namespace qwen25
