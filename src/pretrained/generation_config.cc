@@ -24,11 +24,13 @@ Result<GenerationConfig> GenerationConfig::FromJson(const Json& json, std::strin
   const auto eos = json.find("eos_token_id");
   if (eos == json.end() || eos->is_null()) return config;
   for (const Json& id : eos->is_array() ? *eos : Json::array({*eos})) {
-    if (!id.is_number_integer() || id.get<int64_t>() < 0 ||
-        id.get<int64_t>() > std::numeric_limits<int32_t>::max()) {
+    if (!id.is_number_integer()) {
       return InvalidArgument("{}: \"eos_token_id\" holds {}, expected a token id", origin, id.dump());
     }
-    config.eos_token_ids.push_back(id.get<int32_t>());
+    // Numbers that are no ids, such as -1, end nothing.
+    const bool known = id.is_number_unsigned() ? id.get<uint64_t>() <= std::numeric_limits<int32_t>::max()
+                                               : id.get<int64_t>() >= 0;
+    if (known) config.eos_token_ids.push_back(id.get<int32_t>());
   }
   return config;
 }

@@ -56,8 +56,13 @@ TEST(GenerationConfigTest, RefusesWhatNoPublisherCanHaveMeant) {
   EXPECT_ERROR_CONTAINS(Parse(R"({"repetition_penalty": 0})"), "repetition_penalty is 0");
   EXPECT_ERROR_CONTAINS(Parse(R"({"eos_token_id": "<|im_end|>"})"), "\"eos_token_id\" holds \"<|im_end|>\"");
   EXPECT_ERROR_CONTAINS(Parse(R"({"eos_token_id": [151645, null]})"), "\"eos_token_id\" holds null");
-  EXPECT_ERROR_CONTAINS(Parse(R"({"eos_token_id": -1})"), "\"eos_token_id\" holds -1, expected a token id");
-  EXPECT_ERROR_CONTAINS(Parse(R"({"eos_token_id": 4294967296})"), "\"eos_token_id\" holds 4294967296");
+}
+
+TEST(GenerationConfigTest, NumbersThatAreNoIdsEndNothing) {
+  ASSERT_OK_AND_ASSIGN(
+      const GenerationConfig config,
+      Parse(R"({"eos_token_id": [-1, 7, 4294967296, 18446744073709551615], "pad_token_id": -1})"));
+  EXPECT_EQ(config.eos_token_ids, std::vector<int32_t>{7});
 }
 
 }  // namespace

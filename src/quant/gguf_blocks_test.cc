@@ -272,5 +272,30 @@ TEST(GgufPackingTest, NumbersThatAreNotFiniteAreNamed) {
   EXPECT_ERROR_CONTAINS(pack(GgmlType::kF16, halfs, WeightFormat::kFloat16), "row 40: element 4 is inf");
 }
 
+// A number that a format cannot hold would become infinity, and the model nonsense.
+TEST(GgufPackingTest, NumbersThatTheFormatCannotHoldAreNamed) {
+  ThreadPool threads(2);
+  const auto pack = [&](float number, WeightFormat format) {
+    std::vector<float> row(256);
+    row[7] = number;
+    const AlignedBuffer<std::byte> memory(PackedWeightBytes(format, 50, 256));
+    return PackGgufWeight(
+        threads, format, 50, 256,
+        [&](size_t) {
+          return GgufRow{GgmlType::kF32, reinterpret_cast<const std::byte*>(row.data())};
+        },
+        memory.data());
+  };
+  EXPECT_OK(pack(1e7f, WeightFormat::kFloat32));
+  EXPECT_OK(pack(1e7f, WeightFormat::kBFloat16));
+  for (const WeightFormat format : {WeightFormat::kFloat16, WeightFormat::kInt8, WeightFormat::kInt4,
+                                    WeightFormat::kInt8Minimum, WeightFormat::kInt4Minimum}) {
+    EXPECT_OK(pack(6e4f, format));
+    EXPECT_ERROR_CONTAINS(pack(1e7f, format),
+                          fmt::format("element 7 is 1e+07, and {} keeps at most", WeightFormatName(format)));
+  }
+  EXPECT_ERROR_CONTAINS(pack(3e38f, WeightFormat::kFloat32), "element 7 is 3e+38, expected at most 1.2e+18");
+}
+
 }  // namespace
 }  // namespace qwen25

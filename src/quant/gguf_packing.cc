@@ -8,6 +8,7 @@
 #include "base/dtype.h"
 #include "quant/gguf_blocks.h"
 #include "quant/panel_layout.h"
+#include "quant/weight_range.h"
 
 namespace qwen25 {
 namespace {
@@ -73,14 +74,12 @@ bool TakeCodes(const Takeover& takeover, const GgufGroup& group, EncodedGroup& o
   return (out.scale & kNotFinite) != kNotFinite && (out.minimum & kNotFinite) != kNotFinite;
 }
 
-bool AllFinite(const float* values, size_t count) {
-  bool finite = true;
-  for (size_t i = 0; i < count; ++i) finite &= std::isfinite(values[i]);
-  return finite;
-}
-
 Status NotFinite(GgmlType type) {
   return Corrupt("a {} block holds numbers that are not finite; the file is damaged", GgmlTypeName(type));
+}
+
+Status CheckFits(std::span<const float> values, WeightFormat format, size_t first = 0) {
+  return CheckWeightsFit(values, LargestWeight(format), WeightFormatName(format), "", first);
 }
 
 // One row of a panel in a quantised format, from a row in blocks.
@@ -97,6 +96,7 @@ Status PackBlocks(WeightFormat format, const GgufRow& source, size_t cols, size_
     if (!takeover.possible || !TakeCodes(takeover, group, encoded)) {
       float w[kGgufGroup];
       Numbers(group, w);
+      QWEN25_RETURN_IF_ERROR(CheckFits(w, format, g * kGgufGroup));
       EncodeGroup(format, w, encoded);
     }
     StoreGroup(code, encoded, row, panel + g * code.RecordBytes());
@@ -110,6 +110,7 @@ Status PackNumbers(WeightFormat format, const GgufRow& source, size_t cols, size
   const QuantCode code = QuantCodeOf(format);
   buffer.assign(NumQuantGroups(cols) * kQuantGroup, 0.0f);
   QWEN25_RETURN_IF_ERROR(DecodeFiniteGgufRow(source, cols, buffer.data()));
+  QWEN25_RETURN_IF_ERROR(CheckFits({buffer.data(), cols}, format));
   for (size_t g = 0; g < NumQuantGroups(cols); ++g) {
     EncodedGroup encoded = {};
     EncodeGroup(format, buffer.data() + g * kQuantGroup, encoded);
@@ -136,8 +137,9 @@ Status PackGgufPanel(WeightFormat format, size_t cols, size_t begin, size_t end,
   if (!IsQuantized(format)) {
     buffer.assign(kQuantPanelRows * cols, 0.0f);
     for (size_t row = begin; row < end; ++row) {
-      QWEN25_RETURN_IF_ERROR(
-          at_row(DecodeFiniteGgufRow(source(row), cols, buffer.data() + (row - begin) * cols), row));
+      float* numbers = buffer.data() + (row - begin) * cols;
+      QWEN25_RETURN_IF_ERROR(at_row(DecodeFiniteGgufRow(source(row), cols, numbers), row));
+      QWEN25_RETURN_IF_ERROR(at_row(CheckFits({numbers, cols}, format), row));
     }
     PackPanel(format, cols, buffer.data(), panel);
     return {};
@@ -193,12 +195,10 @@ WeightFormat CommonFormat(WeightFormat a, WeightFormat b) {
 
 Status DecodeFiniteGgufRow(const GgufRow& row, size_t cols, float* out) {
   DecodeGgufRow(row.type, row.bytes, cols, out);
-  if (AllFinite(out, cols)) return {};
-  if (IsGgufQuantized(row.type)) return NotFinite(row.type);
-  const size_t i =
-      static_cast<size_t>(std::find_if_not(out, out + cols, [](float x) { return std::isfinite(x); }) - out);
-  return Corrupt("element {} is {}; the training run that wrote it diverged, or the file is damaged", i,
-                 out[i]);
+  if (IsGgufQuantized(row.type) && FindTooLarge({out, cols}, kLargestWeight) < cols) {
+    return NotFinite(row.type);
+  }
+  return CheckWeights({out, cols}, "");
 }
 
 Status PackGgufWeight(ThreadPool& threads, WeightFormat format, size_t rows, size_t cols,

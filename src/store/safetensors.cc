@@ -76,6 +76,7 @@ Result<PlacedTensor> ParseEntry(const std::string& path, const std::string& name
 
 Status ParseMetadata(const std::string& path, const Json& entry,
                      std::map<std::string, std::string>& metadata) {
+  if (entry.is_null()) return {};
   if (!entry.is_object()) return Corrupt("{}: __metadata__ is not an object", path);
   for (const auto& [key, value] : entry.items()) {
     if (!value.is_string()) return Corrupt("{}: __metadata__ \"{}\" is not a string", path, key);
@@ -230,19 +231,23 @@ Result<CheckpointReader> CheckpointReader::Open(const std::filesystem::path& dir
   for (const std::string& file : files) {
     QWEN25_TRY(SafetensorsReader shard, SafetensorsReader::Open(directory / file));
     for (const TensorInfo& tensor : shard.tensors()) {
-      if (!checkpoint.by_name_.emplace(tensor.name, checkpoint.tensors_.size()).second) {
-        return Corrupt("{}: tensor {} is in more than one shard, again in {}", directory.string(),
-                       tensor.name, file);
+      const auto [place, is_new] = checkpoint.by_name_.emplace(tensor.name, checkpoint.tensors_.size());
+      if (is_new) {
+        checkpoint.tensors_.push_back(tensor);
+        continue;
       }
-      checkpoint.tensors_.push_back(tensor);
+      const TensorInfo& other = checkpoint.tensors_[place->second];
+      if (other.dtype == tensor.dtype && other.shape == tensor.shape &&
+          std::ranges::equal(other.bytes, tensor.bytes)) {
+        continue;  // written twice: harmless
+      }
+      return Corrupt("{}: tensor {} is in more than one shard, again and different in {}", directory.string(),
+                     tensor.name, file);
     }
     checkpoint.shards_.push_back(std::move(shard));
   }
   for (const auto& [name, file] : weight_map.items()) {
-    if (checkpoint.Find(name) == nullptr) {
-      return Corrupt("{}: tensor {} should be in {}, but no shard holds it; fetch that file again",
-                     index.string(), name, file.get<std::string>());
-    }
+    if (checkpoint.Find(name) == nullptr) checkpoint.missing_.emplace(name, file.get<std::string>());
   }
   return checkpoint;
 }
@@ -250,6 +255,11 @@ Result<CheckpointReader> CheckpointReader::Open(const std::filesystem::path& dir
 const TensorInfo* CheckpointReader::Find(std::string_view name) const {
   const auto found = by_name_.find(name);
   return found == by_name_.end() ? nullptr : &tensors_[found->second];
+}
+
+std::string_view CheckpointReader::MissingFrom(std::string_view name) const {
+  const auto found = missing_.find(name);
+  return found == missing_.end() ? std::string_view() : found->second;
 }
 
 Status CopyToFloat(const TensorInfo& tensor, uint64_t first, std::span<float> out, bool check_finite) {
@@ -266,8 +276,15 @@ Status CopyToFloat(const TensorInfo& tensor, uint64_t first, std::span<float> ou
     case DType::kBF16:
       ConvertAll(bytes, out, BFloat16ToFloat);
       break;
+    case DType::kF64:
+      for (size_t i = 0; i < out.size(); ++i) {
+        double value;
+        std::memcpy(&value, bytes.data() + 8 * i, sizeof value);
+        out[i] = static_cast<float>(value);
+      }
+      break;
     default:
-      return Unsupported("tensor {} is stored as {}, expected F32, F16 or BF16", tensor.name,
+      return Unsupported("tensor {} is stored as {}, expected F32, F16, BF16 or F64", tensor.name,
                          DTypeName(tensor.dtype));
   }
   if (!check_finite || AllFinite(out)) return {};

@@ -55,15 +55,19 @@ class CheckpointReader {
 
   const TensorInfo* Find(std::string_view name) const;
   const std::vector<TensorInfo>& tensors() const { return tensors_; }
+  // The file in which the index places a tensor that no file holds; empty if it names none. Readers that do
+  // not need the tensor may go on.
+  std::string_view MissingFrom(std::string_view name) const;
 
  private:
+  std::map<std::string, std::string, std::less<>> missing_;  // tensor -> file
   std::vector<SafetensorsReader> shards_;
   std::vector<TensorInfo> tensors_;
   std::map<std::string, size_t, std::less<>> by_name_;
 };
 
-// Widens float32, float16 or bfloat16 numbers, out.size() of them from number `first` on. With `check_finite`
-// a NaN or infinity is kCorrupt and named by its place; another dtype is kUnsupported.
+// Converts float32, float16, bfloat16 or float64 numbers, out.size() of them from number `first` on. With
+// `check_finite` a NaN or infinity is kCorrupt and named by its place; another dtype is kUnsupported.
 Status CopyToFloat(const TensorInfo& tensor, uint64_t first, std::span<float> out, bool check_finite);
 
 // A tensor to be written: float32 numbers in memory, stored as `dtype` (kF32, kF16 or kBF16), or raw bytes.

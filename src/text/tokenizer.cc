@@ -147,7 +147,7 @@ struct Tokenizer::State {
 
   void BuildTokenBytes();
   void BuildAddedTokens();
-  Status ResolveRoles(std::string_view origin);
+  void ResolveRoles();
   void EncodeText(std::string_view text, const PartModes& modes, EncodeBuffers& buffers,
                   std::vector<int32_t>& ids) const;
   void EncodeStretch(std::string_view text, size_t begin, const PartModes& modes, EncodeBuffers& buffers,
@@ -196,16 +196,13 @@ void Tokenizer::State::BuildAddedTokens() {
   normalized_finder = AddedTokenFinder(std::move(normalized));
 }
 
-Status Tokenizer::State::ResolveRoles(std::string_view origin) {
-  const auto resolve = [&](const char* role, const std::string& token, std::optional<int32_t>& id) -> Status {
-    if (token.empty()) return {};
-    id = Find(token);
-    if (id) return {};
-    return Corrupt("{}: {} is \"{}\", which is no token of the vocabulary", origin, role, token);
-  };
-  QWEN25_RETURN_IF_ERROR(resolve("bos_token", spec.bos_token, bos_id));
-  QWEN25_RETURN_IF_ERROR(resolve("eos_token", spec.eos_token, eos_id));
-  return resolve("pad_token", spec.pad_token, pad_id);
+// A role's token need not be in the vocabulary: transformers gives it an id that no model knows, so no text
+// has it. Padding tokens are often such.
+void Tokenizer::State::ResolveRoles() {
+  const auto resolve = [&](const std::string& token) { return token.empty() ? std::nullopt : Find(token); };
+  bos_id = resolve(spec.bos_token);
+  eos_id = resolve(spec.eos_token);
+  pad_id = resolve(spec.pad_token);
 }
 
 std::optional<int32_t> Tokenizer::State::Find(std::string_view token) const {
@@ -232,7 +229,7 @@ Result<Tokenizer> Tokenizer::FromSpec(TokenizerSpec spec, std::string_view origi
   auto state = std::make_shared<State>(std::move(spec), std::move(encoder));
   state->BuildTokenBytes();
   state->BuildAddedTokens();
-  QWEN25_RETURN_IF_ERROR(state->ResolveRoles(origin));
+  state->ResolveRoles();
   return Tokenizer(std::move(state));
 }
 

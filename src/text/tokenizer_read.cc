@@ -224,7 +224,11 @@ Status AppendAddedTokens(const Json& list, std::string_view origin, TokenizerSpe
   if (!list.is_array()) return Corrupt("{}: added_tokens is no list", origin);
   for (const Json& item : list) {
     QWEN25_TRY(AddedToken token, ParseAddedToken(item, origin));
-    spec.added_tokens.push_back(std::move(token));
+    // Listed twice is listed, as for Hugging Face tokenizers.
+    const bool again = std::ranges::any_of(spec.added_tokens, [&](const AddedToken& other) {
+      return other.id == token.id && other.content == token.content;
+    });
+    if (!again) spec.added_tokens.push_back(std::move(token));
   }
   return {};
 }
