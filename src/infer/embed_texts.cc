@@ -124,7 +124,16 @@ Status EmbedTokens(InferenceEngine& engine, EmbedPooling pooling, size_t max_tok
 }
 
 uint64_t WeightsFingerprint(const Model& model) {
-  uint64_t hash = 0;
+  // The settings that decide hidden states. Ends of texts, the output and what only training needs do not.
+  ModelConfig settings = model.config();
+  settings.bos_token_id.reset();
+  settings.eos_token_ids.clear();
+  settings.tie_word_embeddings = true;
+  settings.initializer_range = ModelConfig().initializer_range;
+  settings.routing = RoutingPolicy();  // EmbedTokens reads every block
+  if (settings.head_routing) settings.head_routing->balance_loss = 0;
+  const std::string text = settings.ToJson().dump();
+  uint64_t hash = Hash64(std::as_bytes(std::span(text)));
   const auto add = [&](const Parameter& parameter) {
     const std::array<uint64_t, 3> shape = {parameter.rows, parameter.cols,
                                            static_cast<uint64_t>(parameter.packed.format)};
@@ -140,7 +149,7 @@ uint64_t WeightsFingerprint(const Model& model) {
   add(model.embed_tokens);
   for (const DecoderLayer& layer : model.layers) {
     for (const Parameter* parameter :
-         {&layer.input_layernorm, &layer.qkv_proj, &layer.qkv_bias, &layer.o_proj,
+         {&layer.input_layernorm, &layer.qkv_proj, &layer.qkv_bias, &layer.head_gate, &layer.o_proj,
           &layer.post_attention_layernorm, &layer.gate_up_proj, &layer.down_proj}) {
       add(*parameter);
     }

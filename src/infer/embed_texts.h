@@ -30,7 +30,8 @@ Result<EmbedPooling> ParseEmbedPooling(std::string_view name);
 Status EmbedTokens(InferenceEngine& engine, EmbedPooling pooling, size_t max_tokens,
                    std::span<const std::vector<int32_t>> sequences, std::span<float> out);
 
-// A hash of everything in `model` that decides its hidden states: shape, weights and their formats.
+// A hash of everything in `model` that decides its hidden states: the settings of its configuration, weights
+// and their formats.
 uint64_t WeightsFingerprint(const Model& model);
 
 }  // namespace qwen25

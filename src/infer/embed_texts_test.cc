@@ -4,6 +4,7 @@
 #include <rapidcheck.h>
 
 #include <cmath>
+#include <functional>
 
 #include "base/rng.h"
 #include "base/test_util.h"
@@ -99,6 +100,36 @@ TEST(EmbedTexts, FingerprintsTellWeightsApart) {
   const auto a = TinyEngine(1), again = TinyEngine(1), b = TinyEngine(2);
   EXPECT_EQ(WeightsFingerprint(a->model()), WeightsFingerprint(again->model()));
   EXPECT_NE(WeightsFingerprint(a->model()), WeightsFingerprint(b->model()));
+}
+
+// Settings of config.json that change hidden states change the fingerprint, although no weight does; others
+// leave it.
+TEST(EmbedTexts, FingerprintsTellConfigurationsApart) {
+  const auto fingerprint = [](const std::function<void(ModelConfig&)>& change, uint64_t gate_seed = 0) {
+    ModelConfig config = TinyConfig(100);
+    change(config);
+    Model model(config);
+    model.Initialize(1);
+    for (DecoderLayer& layer : model.layers) {
+      if (layer.head_gate.data != nullptr && gate_seed != 0) layer.head_gate.data[3] += 1;
+    }
+    return WeightsFingerprint(model);
+  };
+  const uint64_t plain = fingerprint([](auto&) {});
+  const auto gates = [](ModelConfig& config) {
+    config.head_routing = HeadRouting{.shared_groups = 1, .top_k = 1};
+  };
+  const std::vector<uint64_t> different = {
+      fingerprint([](auto& config) { config.rope_theta = 10000; }),
+      fingerprint([](auto& config) { config.rms_norm_eps = 1e-5f; }),
+      fingerprint([](auto& config) { config.rope_scaling = RopeScaling{.type = "linear", .factor = 2}; }),
+      fingerprint(gates), fingerprint(gates, 1)};
+  for (size_t i = 0; i < different.size(); ++i) {
+    EXPECT_NE(different[i], plain) << i;
+    for (size_t j = 0; j < i; ++j) EXPECT_NE(different[i], different[j]) << i << " " << j;
+  }
+  EXPECT_EQ(fingerprint([](auto& config) { config.eos_token_ids = {3}; }), plain);
+  EXPECT_EQ(fingerprint([](auto& config) { config.initializer_range = 0.1; }), plain);
 }
 
 }  // namespace

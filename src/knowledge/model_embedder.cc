@@ -1,6 +1,31 @@
 #include "knowledge/model_embedder.h"
 
+#include "base/hash.h"
+
 namespace qwen25 {
+namespace {
+
+// A hash of what decides the ids of a text: another tokenizer beside the same weights gives other vectors.
+uint64_t TokenizerFingerprint(const Tokenizer& tokenizer) {
+  const TokenizerSpec& spec = tokenizer.spec();
+  std::string text =
+      fmt::format("{} {} {} {} {} {}", static_cast<int>(spec.model), static_cast<int>(spec.pre_tokenizer),
+                  spec.nfc, spec.ignore_merges, spec.fuse_unk, spec.unk_id.value_or(-1));
+  for (size_t id = 0; id < tokenizer.vocab_size(); ++id) {
+    const std::string_view bytes = tokenizer.TokenBytes(static_cast<int32_t>(id));
+    text += fmt::format("\n{} ", bytes.size());
+    text += bytes;
+  }
+  for (const AddedToken& added : spec.added_tokens) {
+    text += fmt::format("\n{} {} {} {} {}", added.id, added.special, added.normalized, added.lstrip,
+                        added.rstrip);
+  }
+  const uint64_t hash = Hash64(std::as_bytes(std::span(text)));
+  static_assert(sizeof(TokenizerSpec::Merge) == 3 * sizeof(int32_t));  // no padding
+  return Hash64(std::as_bytes(std::span(spec.merges)), hash);
+}
+
+}  // namespace
 
 ModelEmbedder::ModelEmbedder(InferenceEngine& engine, const Tokenizer& tokenizer,
                              const ModelEmbedderOptions& options)
@@ -8,7 +33,8 @@ ModelEmbedder::ModelEmbedder(InferenceEngine& engine, const Tokenizer& tokenizer
       tokenizer_(tokenizer),
       options_(options),
       id_{"model", engine.model().config().hidden_size,
-          fmt::format("{:016x} {} {}", WeightsFingerprint(engine.model()), EmbedPoolingName(options.pooling),
+          fmt::format("{:016x}{:016x} {} {}", WeightsFingerprint(engine.model()),
+                      TokenizerFingerprint(tokenizer), EmbedPoolingName(options.pooling),
                       options.max_tokens)} {}
 
 Status ModelEmbedder::Embed(EmbedKind, std::span<const std::string> texts, std::span<float> out) {
