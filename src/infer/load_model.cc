@@ -25,8 +25,13 @@ Result<std::unique_ptr<InferenceEngine>> LoadEngine(const ModelSource& source,
     threads =
         std::make_shared<ThreadPool>(source.num_threads == 0 ? DefaultNumThreads() : source.num_threads);
   }
-  QWEN25_TRY(Model model, Model::LoadPacked(source.path, source.format, *threads));
-  if (source.cache_weights) QWEN25_RETURN_IF_ERROR(model.WritePackedCache(source.path));
+  QWEN25_TRY(Model model,
+             Model::LoadPacked(source.path, source.format, *threads, /*use_cache=*/source.cache_weights));
+  remarks.insert(remarks.end(), model.remarks().begin(), model.remarks().end());
+  if (source.cache_weights) {
+    const Status kept = model.WritePackedCache(source.path, *threads);
+    if (!kept.ok()) remarks.push_back(fmt::format("the packed weights are not kept: {}", kept.message()));
+  }
   const bool narrow = model.layers[0].down_proj.packed.format != WeightFormat::kFloat32;
   const KvFormat kv = source.kv.value_or(narrow ? KvFormat::kFloat16 : KvFormat::kFloat32);
   InferenceEngine::Options options = {.threads = std::move(threads),

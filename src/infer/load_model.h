@@ -16,9 +16,9 @@ namespace qwen25 {
 struct ModelSource {
   std::filesystem::path path;          // a folder, or a .gguf file
   std::optional<WeightFormat> format;  // none: as stored
-  bool cache_weights = false;          // write the packed weights beside the model (packed_cache.h)
-  uint32_t num_threads = 0;            // 0: every core that this process may use
-  std::optional<KvFormat> kv;          // none: float16 unless the weights are float32
+  bool cache_weights = false;  // map packed weights beside the model, or write them there (packed_cache.h)
+  uint32_t num_threads = 0;    // 0: every core that this process may use
+  std::optional<KvFormat> kv;  // none: float16 unless the weights are float32
   // The rest is InferenceEngine::Options'.
   uint32_t max_context_tokens = 0;
   std::optional<RoutingPolicy> routing;

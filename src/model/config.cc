@@ -20,66 +20,120 @@ Status CheckRange(std::string_view origin, const char* name, uint64_t value, uin
   return InvalidArgument("{}: \"{}\" is {}, expected {} to {}", origin, name, value, low, high);
 }
 
-// transformers 4 writes "rope_scaling" and "rope_theta"; transformers 5 writes both into "rope_parameters".
-Status ReadRope(const Json& json, std::string_view origin, ModelConfig& config) {
-  QWEN25_RETURN_IF_ERROR(ReadField(json, "rope_theta", origin, config.rope_theta));
-  for (const char* key : {"rope_scaling", "rope_parameters"}) {
-    const auto found = json.find(key);
-    if (found == json.end() || found->is_null()) continue;
-    if (!found->is_object()) return InvalidArgument("{}: \"{}\" is not an object", origin, key);
-    RopeScaling scaling;
-    scaling.type = "default";
-    QWEN25_RETURN_IF_ERROR(ReadField(*found, "rope_theta", origin, config.rope_theta));
-    QWEN25_RETURN_IF_ERROR(ReadField(*found, "type", origin, scaling.type));
-    QWEN25_RETURN_IF_ERROR(ReadField(*found, "rope_type", origin, scaling.type));
-    QWEN25_RETURN_IF_ERROR(ReadField(*found, "factor", origin, scaling.factor));
-    QWEN25_RETURN_IF_ERROR(ReadField(*found, "original_max_position_embeddings", origin,
-                                     scaling.original_max_position_embeddings));
-    QWEN25_RETURN_IF_ERROR(ReadField(*found, "attention_factor", origin, scaling.attention_factor));
-    QWEN25_RETURN_IF_ERROR(ReadField(*found, "beta_fast", origin, scaling.beta_fast));
-    QWEN25_RETURN_IF_ERROR(ReadField(*found, "beta_slow", origin, scaling.beta_slow));
-    for (const char* unknown : {"mscale", "mscale_all_dim"}) {
-      if (const auto value = found->find(unknown); value != found->end() && !value->is_null()) {
-        return Unsupported("{}: rope scaling has \"{}\" {}, which this program does not run", origin, unknown,
-                           value->dump());
-      }
-    }
-    bool truncate = true;
-    QWEN25_RETURN_IF_ERROR(ReadField(*found, "truncate", origin, truncate));
-    if (!truncate) {
-      return Unsupported("{}: rope scaling has \"truncate\" false, which this program does not run", origin);
-    }
-    if (scaling.type == "linear") scaling = {.type = "linear", .factor = scaling.factor};
-    if (scaling.original_max_position_embeddings == 0) {
-      scaling.original_max_position_embeddings = config.max_position_embeddings;
-    }
-    if (scaling.type != "default") config.rope_scaling = scaling;
+// YaRN's attention factor where none is stated. Source: arXiv:2309.00071; `weight` as transformers reads
+// "mscale".
+double YarnAttentionFactor(double factor, double weight = 1) {
+  return factor <= 1 ? 1 : 0.1 * weight * std::log(factor) + 1;
+}
+
+// The fields that only YaRN has: other kinds ignore them.
+Status ReadYarn(const Json& json, std::string_view origin, RopeScaling& scaling) {
+  double weight = 0, weight_of_all = 0;
+  bool truncate = true;
+  QWEN25_RETURN_IF_ERROR(
+      ReadField(json, "original_max_position_embeddings", origin, scaling.original_max_position_embeddings));
+  QWEN25_RETURN_IF_ERROR(ReadField(json, "attention_factor", origin, scaling.attention_factor));
+  QWEN25_RETURN_IF_ERROR(ReadField(json, "beta_fast", origin, scaling.beta_fast));
+  QWEN25_RETURN_IF_ERROR(ReadField(json, "beta_slow", origin, scaling.beta_slow));
+  QWEN25_RETURN_IF_ERROR(ReadField(json, "mscale", origin, weight));
+  QWEN25_RETURN_IF_ERROR(ReadField(json, "mscale_all_dim", origin, weight_of_all));
+  QWEN25_RETURN_IF_ERROR(ReadField(json, "truncate", origin, truncate));
+  if (!truncate) {
+    return Unsupported("{}: rope scaling has \"truncate\" false, which this program does not run", origin);
+  }
+  // Either of the two alone means nothing to transformers.
+  if (scaling.attention_factor == 0 && weight != 0 && weight_of_all != 0) {
+    scaling.attention_factor =
+        YarnAttentionFactor(scaling.factor, weight) / YarnAttentionFactor(scaling.factor, weight_of_all);
   }
   return {};
 }
 
-Status ReadTokenIds(const Json& json, std::string_view origin, ModelConfig& config) {
-  const auto read_id = [&](const Json& value, const char* key, int32_t& id) -> Status {
-    if (!value.is_number_integer() || value.get<int64_t>() < 0 ||
-        value.get<int64_t>() >= int64_t{kMaxVocabulary}) {
-      return InvalidArgument("{}: \"{}\" holds {}, expected a token id", origin, key, value.dump());
+// transformers 4 writes "rope_scaling" and "rope_theta"; transformers 5 writes both into "rope_parameters",
+// and those of each kind of layer apart where a model has several kinds.
+Status ReadRope(const Json& json, std::string_view origin, ModelConfig& config) {
+  QWEN25_RETURN_IF_ERROR(ReadField(json, "rope_theta", origin, config.rope_theta));
+  double rotated_share = 1;
+  QWEN25_RETURN_IF_ERROR(ReadField(json, "partial_rotary_factor", origin, rotated_share));
+  for (const char* key : {"rope_scaling", "rope_parameters"}) {
+    const auto found = json.find(key);
+    if (found == json.end() || found->is_null()) continue;
+    if (!found->is_object()) return InvalidArgument("{}: \"{}\" is not an object", origin, key);
+    const auto full = found->find("full_attention");
+    const Json& parameters = full != found->end() && full->is_object() ? *full : *found;
+    RopeScaling scaling;
+    scaling.type = "default";
+    QWEN25_RETURN_IF_ERROR(ReadField(parameters, "rope_theta", origin, config.rope_theta));
+    QWEN25_RETURN_IF_ERROR(ReadField(parameters, "partial_rotary_factor", origin, rotated_share));
+    QWEN25_RETURN_IF_ERROR(ReadField(parameters, "type", origin, scaling.type));
+    QWEN25_RETURN_IF_ERROR(ReadField(parameters, "rope_type", origin, scaling.type));
+    // Dynamic scaling changes nothing within the trained length, which is the longest context here.
+    if (scaling.type == "default" || scaling.type == "dynamic") continue;
+    QWEN25_RETURN_IF_ERROR(ReadField(parameters, "factor", origin, scaling.factor));
+    if (scaling.type == "yarn") QWEN25_RETURN_IF_ERROR(ReadYarn(parameters, origin, scaling));
+    if (scaling.original_max_position_embeddings == 0) {
+      scaling.original_max_position_embeddings = config.max_position_embeddings;
     }
-    id = value.get<int32_t>();
+    config.rope_scaling = scaling;
+  }
+  if (rotated_share != 1) {
+    return Unsupported("{}: \"partial_rotary_factor\" is {}; this program turns all numbers of a head",
+                       origin, rotated_share);
+  }
+  return {};
+}
+
+// Whether a layer would see a window only, as transformers decides it. Other families know no such option.
+Status CheckSlidingWindow(const Json& json, std::string_view origin, const ModelConfig& config) {
+  if (config.model_type != "qwen2") return {};
+  bool used = false;
+  uint32_t window = 4096, first = 28;  // defaults of transformers' Qwen2Config
+  if (const auto stated = json.find("sliding_window"); stated != json.end() && stated->is_null()) window = 0;
+  QWEN25_RETURN_IF_ERROR(ReadField(json, "use_sliding_window", origin, used));
+  if (used) {
+    QWEN25_RETURN_IF_ERROR(ReadField(json, "sliding_window", origin, window));
+    QWEN25_RETURN_IF_ERROR(ReadField(json, "max_window_layers", origin, first));
+  }
+  bool slides = used && window != 0 && first < config.num_hidden_layers;
+  if (const auto kinds = json.find("layer_types"); kinds != json.end() && kinds->is_array()) {
+    slides = false;
+    for (const Json& kind : *kinds) {
+      if (kind == "full_attention") continue;
+      if (kind != "sliding_attention") {
+        return Unsupported("{}: \"layer_types\" has {}, which this program does not run", origin,
+                           kind.dump());
+      }
+      slides = true;
+    }
+  }
+  // A window as long as the longest context hides nothing.
+  if (!slides || (used && window >= config.MaxContext())) return {};
+  return Unsupported(
+      "{}: some layers would see a window of {} tokens (\"use_sliding_window\", \"layer_types\"), which this "
+      "program does not run",
+      origin, window);
+}
+
+// Ids outside the vocabulary, such as -1, are no tokens of this model: no text has them, so they end none.
+Status ReadTokenIds(const Json& json, std::string_view origin, ModelConfig& config) {
+  const auto read = [&](const char* key, std::vector<int32_t>& ids) -> Status {
+    const auto found = json.find(key);
+    if (found == json.end() || found->is_null()) return {};
+    for (const Json& value : found->is_array() ? *found : Json::array({*found})) {
+      if (!value.is_number_integer()) {
+        return InvalidArgument("{}: \"{}\" holds {}, expected a token id", origin, key, value.dump());
+      }
+      const bool known = value.is_number_unsigned()
+                             ? value.get<uint64_t>() < config.vocab_size
+                             : value.get<int64_t>() >= 0 && value.get<int64_t>() < int64_t{config.vocab_size};
+      if (known) ids.push_back(value.get<int32_t>());
+    }
     return {};
   };
-  if (const auto bos = json.find("bos_token_id"); bos != json.end() && !bos->is_null()) {
-    int32_t id = 0;
-    QWEN25_RETURN_IF_ERROR(read_id(*bos, "bos_token_id", id));
-    config.bos_token_id = id;
-  }
-  const auto eos = json.find("eos_token_id");
-  if (eos == json.end() || eos->is_null()) return {};
-  const auto read_eos = [&](const Json& value) {
-    return read_id(value, "eos_token_id", config.eos_token_ids.emplace_back());
-  };
-  if (!eos->is_array()) return read_eos(*eos);
-  for (const Json& value : *eos) QWEN25_RETURN_IF_ERROR(read_eos(value));
-  return {};
+  std::vector<int32_t> bos;
+  QWEN25_RETURN_IF_ERROR(read("bos_token_id", bos));
+  if (!bos.empty()) config.bos_token_id = bos[0];
+  return read("eos_token_id", config.eos_token_ids);
 }
 
 // 1e-06, not its float neighbour.
@@ -124,11 +178,10 @@ Status ReadOwn(const Json& json, std::string_view origin, ModelConfig& config) {
 // What the decoder here does not do is refused by name: ignoring it would run a different model.
 Status CheckSupported(const Json& json, std::string_view origin) {
   std::string model_type, activation = "silu";
-  bool sliding_window = false, mlp_bias = false;
+  bool mlp_bias = false;
   QWEN25_RETURN_IF_ERROR(ReadField(json, "model_type", origin, model_type));
   WithoutSuffix(model_type);
   QWEN25_RETURN_IF_ERROR(ReadField(json, "hidden_act", origin, activation));
-  QWEN25_RETURN_IF_ERROR(ReadField(json, "use_sliding_window", origin, sliding_window));
   QWEN25_RETURN_IF_ERROR(ReadField(json, "mlp_bias", origin, mlp_bias));
   if (model_type != "qwen2" && model_type != "llama") {
     return Unsupported(
@@ -136,10 +189,8 @@ Status CheckSupported(const Json& json, std::string_view origin) {
         "\"llama\" models",
         origin, model_type);
   }
-  if (activation != "silu")
+  if (activation != "silu" && activation != "swish")
     return Unsupported("{}: activation \"{}\" is unknown, expected \"silu\"", origin, activation);
-  if (sliding_window)
-    return Unsupported("{}: \"use_sliding_window\" is true, which this program does not run", origin);
   if (mlp_bias) return Unsupported("{}: \"mlp_bias\" is true, which this program does not run", origin);
   return {};
 }
@@ -196,7 +247,9 @@ Result<ModelConfig> ModelConfig::FromJson(const Json& json, std::string_view ori
   QWEN25_RETURN_IF_ERROR(ReadField(json, "max_position_embeddings", origin, config.max_position_embeddings));
   QWEN25_RETURN_IF_ERROR(ReadField(json, "rms_norm_eps", origin, config.rms_norm_eps));
   QWEN25_RETURN_IF_ERROR(ReadField(json, "tie_word_embeddings", origin, config.tie_word_embeddings));
-  QWEN25_RETURN_IF_ERROR(ReadField(json, "initializer_range", origin, config.initializer_range));
+  double initializer_range = 0;  // of fresh weights alone: no value of it blocks a model that has some
+  QWEN25_RETURN_IF_ERROR(ReadField(json, "initializer_range", origin, initializer_range));
+  if (initializer_range > 0 && std::isfinite(initializer_range)) config.initializer_range = initializer_range;
   if (config.model_type == "llama") {
     QWEN25_RETURN_IF_ERROR(ReadField(json, "attention_bias", origin, config.attention_bias));
     if (config.attention_bias) {
@@ -207,6 +260,7 @@ Result<ModelConfig> ModelConfig::FromJson(const Json& json, std::string_view ori
     }
   }
   QWEN25_RETURN_IF_ERROR(ReadRope(json, origin, config));
+  QWEN25_RETURN_IF_ERROR(CheckSlidingWindow(json, origin, config));
   QWEN25_RETURN_IF_ERROR(ReadTokenIds(json, origin, config));
   QWEN25_RETURN_IF_ERROR(ReadOwn(json, origin, config));
   if (has_gates != config.head_routing.has_value()) {
@@ -391,7 +445,7 @@ RotaryFrequencies ComputeRotaryFrequencies(const ModelConfig& config) {
     frequencies[i] = frequencies[i] / scaling.factor * slowed + frequencies[i] * (1 - slowed);
   }
   const double attention_factor =
-      scaling.attention_factor != 0 ? scaling.attention_factor : 0.1 * std::log(scaling.factor) + 1.0;
+      scaling.attention_factor != 0 ? scaling.attention_factor : YarnAttentionFactor(scaling.factor);
   result.score_factor = attention_factor * attention_factor;
   return result;
 }

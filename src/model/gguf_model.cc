@@ -39,7 +39,12 @@ class Keys {
   Status Read(std::string_view name, uint32_t& out, bool required = false) const {
     const GgufValue* value = Find(name);
     if (value == nullptr) return required ? Missing(name) : Status();
-    const std::optional<int64_t> number = value->Integer();
+    std::optional<int64_t> number = value->Integer();
+    // A value for each layer, which may all be the same.
+    if (const auto by_layer = value->Integers(); by_layer && !by_layer->empty()) {
+      if (std::ranges::count(*by_layer, by_layer->front()) == std::ssize(*by_layer))
+        number = by_layer->front();
+    }
     if (number && *number >= 0 && *number <= int64_t{UINT32_MAX}) {
       out = static_cast<uint32_t>(*number);
       return {};
@@ -85,6 +90,14 @@ double YarnAttentionFactor(double factor) {
   return 0.1 * std::log(factor) + 1.0;
 }
 
+// Whether every number of a tensor is `value`; of types that no such tensor has: false.
+bool AllAre(const GgufTensor& tensor, float value) {
+  if (IsGgufQuantized(tensor.type)) return false;
+  std::vector<float> numbers(tensor.NumElements());
+  DecodeGgufRow(tensor.type, tensor.bytes.data(), numbers.size(), numbers.data());
+  return std::ranges::count(numbers, value) == std::ssize(numbers);
+}
+
 Status ReadRope(const Keys& keys, const GgufFiles& files, const std::string& origin, ModelConfig& config) {
   config.rope_theta = 10000;
   QWEN25_RETURN_IF_ERROR(keys.Read("rope.freq_base", config.rope_theta));
@@ -94,7 +107,7 @@ Status ReadRope(const Keys& keys, const GgufFiles& files, const std::string& ori
     return Unsupported("{}: rotary positions turn {} of {} numbers of a head; this program turns all", origin,
                        dimensions, config.head_dim);
   }
-  if (files.FindTensor("rope_freqs.weight") != nullptr) {
+  if (const GgufTensor* own = files.FindTensor("rope_freqs.weight"); own != nullptr && !AllAre(*own, 1)) {
     return Unsupported(
         "{}: has rotary frequencies of its own (rope_freqs.weight, as Llama 3.1), which this "
         "program does not run",
@@ -102,13 +115,15 @@ Status ReadRope(const Keys& keys, const GgufFiles& files, const std::string& ori
   }
   RopeScaling scaling;
   double factor = 0, attention_factor = 1;
+  scaling.type = "linear";  // as llama.cpp reads a factor without a type
   QWEN25_RETURN_IF_ERROR(keys.Read("rope.scale_linear", factor));
-  scaling.type = factor == 0 ? "none" : "linear";
   QWEN25_RETURN_IF_ERROR(keys.Read("rope.scaling.type", scaling.type));
   QWEN25_RETURN_IF_ERROR(keys.Read("rope.scaling.factor", factor));
   QWEN25_RETURN_IF_ERROR(
       keys.Read("rope.scaling.original_context_length", scaling.original_max_position_embeddings));
-  QWEN25_RETURN_IF_ERROR(keys.Read("rope.scaling.attn_factor", attention_factor));
+  for (const char* name : {"rope.scaling.attn_factor", "rope.scaling.yarn_attn_factor"}) {
+    QWEN25_RETURN_IF_ERROR(keys.Read(name, attention_factor));
+  }
   QWEN25_RETURN_IF_ERROR(keys.Read("rope.scaling.yarn_beta_fast", scaling.beta_fast));
   QWEN25_RETURN_IF_ERROR(keys.Read("rope.scaling.yarn_beta_slow", scaling.beta_slow));
   if (scaling.type == "none" || factor == 0 || (factor == 1 && scaling.type == "linear")) return {};
@@ -129,13 +144,25 @@ Status ReadRope(const Keys& keys, const GgufFiles& files, const std::string& ori
 
 // What of the architectures' keys the decoder here does not do.
 Status CheckSupported(const Keys& keys, const std::string& origin) {
-  for (const char* name : {"expert_count", "attention.sliding_window", "attention.logit_scale", "logit_scale",
-                           "residual_scale", "embedding_scale", "attention.clamp_kqv"}) {
+  for (const char* name : {"expert_count", "attention.logit_scale", "logit_scale", "residual_scale",
+                           "embedding_scale", "attention.clamp_kqv"}) {
     double value = 0;
     QWEN25_RETURN_IF_ERROR(keys.Read(name, value));
     if (value != 0) return Unsupported("{}: {} is {}, which this program does not run", origin, name, value);
   }
+  const GgufValue* causal = keys.Find("attention.causal");
+  if (causal != nullptr && causal->Bool() == false) {
+    return Unsupported("{}: attention.causal is false, which this program does not run", origin);
+  }
   return {};
+}
+
+// A window as long as the longest context hides nothing.
+Status CheckSlidingWindow(const Keys& keys, const std::string& origin, const ModelConfig& config) {
+  uint32_t window = 0;
+  QWEN25_RETURN_IF_ERROR(keys.Read("attention.sliding_window", window));
+  if (window == 0 || window >= config.MaxContext()) return {};
+  return Unsupported("{}: attention.sliding_window is {}, which this program does not run", origin, window);
 }
 
 Status ReadEndTokens(const GgufFiles& files, const std::string& origin, ModelConfig& config) {
@@ -143,12 +170,11 @@ Status ReadEndTokens(const GgufFiles& files, const std::string& origin, ModelCon
     const GgufValue* value = files.Find(key);
     if (value == nullptr) return {};
     const std::optional<int64_t> number = value->Integer();
-    if (number && *number == int64_t{UINT32_MAX}) return {};  // some writers' "none"
-    if (!number || *number < 0 || *number >= config.vocab_size) {
-      return InvalidArgument("{}: {} is {}, outside the vocabulary of {}", origin, key,
-                             number ? fmt::format("{}", *number) : value->TypeName(), config.vocab_size);
-    }
-    id = static_cast<int32_t>(*number);
+    if (!number)
+      return InvalidArgument("{}: {} is of type {}, expected a number", origin, key, value->TypeName());
+    // Some writers' "none" is the greatest number. No text has a token outside the vocabulary, so it ends
+    // none.
+    if (*number >= 0 && *number < int64_t{config.vocab_size}) id = static_cast<int32_t>(*number);
     return {};
   };
   QWEN25_RETURN_IF_ERROR(read("tokenizer.ggml.bos_token_id", config.bos_token_id));
@@ -215,6 +241,7 @@ Result<ModelConfig> ModelConfigFromGguf(const GgufFiles& files, const std::strin
                            ShapeText(embedding->shape), config.hidden_size);
   }
   QWEN25_RETURN_IF_ERROR(ReadRope(keys, files, origin, config));
+  QWEN25_RETURN_IF_ERROR(CheckSlidingWindow(keys, origin, config));
   QWEN25_RETURN_IF_ERROR(ReadEndTokens(files, origin, config));
   QWEN25_RETURN_IF_ERROR(config.Validate(origin));
   return config;
@@ -276,6 +303,18 @@ size_t HuggingFaceRowOf(size_t row, size_t head_dim) {
   return row - in_head + in_head % 2 * half + in_head / 2;
 }
 
+namespace {
+
+// A tensor that a decoder does not need: rotary frequencies that change nothing (ReadRope looked), or a bias
+// of zeros.
+bool IsHarmless(const GgufTensor& tensor) {
+  return tensor.name == "rope_freqs.weight" || tensor.name.ends_with(".attn_rot_embd") ||
+         tensor.name.ends_with(".attn_rot_embd.weight") ||
+         (tensor.name.ends_with(".bias") && AllAre(tensor, 0));
+}
+
+}  // namespace
+
 Result<GgufWeights> GgufWeights::Open(const std::filesystem::path& path) {
   QWEN25_TRY(GgufFiles files, GgufFiles::Open(path));
   QWEN25_TRY(ModelConfig config, ModelConfigFromGguf(files, path.string()));
@@ -301,7 +340,7 @@ Status GgufWeights::Check(std::span<const NamedParameter> parameters) const {
     }
   }
   for (const GgufTensor* tensor : files_.tensors()) {
-    if (!wanted_names.contains(tensor->name)) {
+    if (!wanted_names.contains(tensor->name) && !IsHarmless(*tensor)) {
       return InvalidArgument("{}: holds a tensor {} that a {} model of {} layers does not have", origin_,
                              tensor->name, config_.model_type, config_.num_hidden_layers);
     }

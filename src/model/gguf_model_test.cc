@@ -1,5 +1,4 @@
 #include "model/gguf_model.h"
-#include "model/open_weights.h"
 
 #include <rapidcheck.h>
 
@@ -7,6 +6,7 @@
 #include <cstring>
 
 #include "base/test_util.h"
+#include "model/open_weights.h"
 
 namespace qwen25 {
 namespace {
@@ -133,12 +133,12 @@ TEST_F(GgufModelTest, PartsOfDifferentFormatsShareOneMatrix) {
     if (tensor.name.ends_with("attn_v.weight")) tensor.type = GgmlType::kQ8_0;
   }
   ASSERT_OK(WriteZeros(metadata, tensors));
-  ASSERT_OK_AND_ASSIGN(const Model packed, Model::LoadPacked(path_, std::nullopt, threads_));
+  ASSERT_OK_AND_ASSIGN(const Model packed, Model::LoadPacked(path_, std::nullopt, threads_, true));
   EXPECT_EQ(packed.layers[0].qkv_proj.packed.format, WeightFormat::kInt8Minimum);
   EXPECT_EQ(packed.layers[0].o_proj.packed.format, WeightFormat::kFloat32);
-  ASSERT_OK(packed.WritePackedCache(path_));
+  ASSERT_OK(packed.WritePackedCache(path_, threads_));
   EXPECT_TRUE(std::filesystem::exists(path_ + ".qwen25-float32.packed"));
-  ASSERT_OK_AND_ASSIGN(const Model mapped, Model::LoadPacked(path_, std::nullopt, threads_));
+  ASSERT_OK_AND_ASSIGN(const Model mapped, Model::LoadPacked(path_, std::nullopt, threads_, true));
   EXPECT_EQ(mapped.layers[0].qkv_proj.packed.format, WeightFormat::kInt8Minimum);
   EXPECT_EQ(mapped.packed_bytes(), packed.packed_bytes());
 }
@@ -175,6 +175,81 @@ TEST_F(GgufModelTest, OutputsKeepSixBitsAndOddRowsFindAFormat) {
   EXPECT_EQ(type_of("lm_head.weight", GgmlType::kQ4_0), GgmlType::kQ6_K);
 }
 
+// Metadata and tensors that change nothing, as other writers leave them.
+TEST_F(GgufModelTest, WhatDoesNotChangeTheResultIsNoObstacle) {
+  const ModelConfig config = SmallConfig();
+  const auto read = [&](const std::function<void(GgufMetadata&)>& add,
+                        std::vector<std::pair<GgufTensorPlan, float>> more = {}) -> Result<ModelConfig> {
+    GgufMetadata metadata;
+    SetGgufConfig(config, metadata);
+    if (add) add(metadata);
+    std::vector<GgufTensorPlan> tensors = Tensors(config);
+    for (const auto& [plan, value] : more) tensors.push_back(plan);
+    QWEN25_TRY(GgufWriter writer, GgufWriter::Open(path_, metadata, tensors));
+    for (size_t i = 0; i < tensors.size(); ++i) {
+      const size_t extra = i + more.size() - tensors.size();  // wraps for those of the model
+      const std::vector<float> values(tensors[i].NumBytes() / sizeof(float),
+                                      extra < more.size() ? more[extra].second : 0.0f);
+      QWEN25_RETURN_IF_ERROR(writer.Write(std::as_bytes(std::span(values))));
+    }
+    QWEN25_RETURN_IF_ERROR(writer.Commit());
+    QWEN25_TRY(const Model model, Model::LoadPacked(path_, std::nullopt, threads_));
+    return model.config();
+  };
+  ASSERT_OK_AND_ASSIGN(const ModelConfig plain, read({}));
+  for (const char* key : {"bos_token_id", "eos_token_id", "eot_token_id"}) {
+    for (const uint32_t id : {4000u, 4294967295u}) {
+      const auto with = read([&](auto& m) { m.SetU32(std::string("tokenizer.ggml.") + key, id); });
+      ASSERT_OK(with);
+      EXPECT_EQ(*with, plain) << key;
+    }
+  }
+  for (const auto& change : std::vector<std::function<void(GgufMetadata&)>>{
+           [](auto& m) { m.SetI32s("qwen2.attention.sliding_window", std::vector<int32_t>(2, 1 << 20)); },
+           [](auto& m) { m.SetU32("qwen2.attention.sliding_window", 1 << 20); },
+           [](auto& m) { m.SetBool("qwen2.attention.causal", true); },
+           [](auto& m) { m.SetU32("qwen2.pooling_type", 3); },
+           [](auto& m) { m.SetString("qwen2.rope.scaling.type", "none"); },
+       }) {
+    const auto with = read(change);
+    ASSERT_OK(with);
+    EXPECT_EQ(*with, plain);
+  }
+  EXPECT_OK(read({}, {{{"rope_freqs.weight", GgmlType::kF32, {4}}, 1.0f}}));
+  EXPECT_OK(read({}, {{{"blk.0.attn_output.bias", GgmlType::kF32, {32}}, 0.0f}}));
+  EXPECT_ERROR_CONTAINS(read({}, {{{"rope_freqs.weight", GgmlType::kF32, {4}}, 8.0f}}), "rope_freqs.weight");
+  EXPECT_ERROR_CONTAINS(read({}, {{{"blk.0.attn_output.bias", GgmlType::kF32, {32}}, 0.5f}}),
+                        "blk.0.attn_output.bias that a qwen2 model of 2 layers does not have");
+  // A factor without a type is linear scaling, as llama.cpp reads it.
+  ASSERT_OK_AND_ASSIGN(const ModelConfig scaled,
+                       read([](auto& m) { m.SetF32("qwen2.rope.scaling.factor", 4); }));
+  ASSERT_TRUE(scaled.rope_scaling.has_value());
+  EXPECT_EQ(scaled.rope_scaling->type, "linear");
+  EXPECT_EQ(scaled.rope_scaling->factor, 4);
+}
+
+// What a number becomes must be a number: a file that this program would refuse is not written.
+TEST_F(GgufModelTest, NumbersThatAFormatCannotHoldAreNamedAndNotWritten) {
+  Model model(SmallConfig());
+  model.Initialize(3);
+  model.layers[1].down_proj.data[5] = 1e7f;
+  ASSERT_OK(model.Save(directory_ / "folder"));
+  ASSERT_OK_AND_ASSIGN(const auto source, OpenWeights(directory_ / "folder"));
+  GgufMetadata metadata;
+  SetGgufConfig(source->config(), metadata);
+  const auto write = [&](GgmlType type) {
+    return WriteGgufModel(path_, *source, type, false, metadata, threads_, {});
+  };
+  EXPECT_OK(write(GgmlType::kF32));
+  EXPECT_OK(write(GgmlType::kBF16));
+  EXPECT_OK(Model::Load(path_));
+  std::filesystem::remove(path_);
+  for (const GgmlType type : {GgmlType::kF16, GgmlType::kQ8_0, GgmlType::kQ4_0, GgmlType::kQ5_1}) {
+    EXPECT_ERROR_CONTAINS(write(type), "model.layers.1.mlp.down_proj.weight holds 1e+07 at element 5, and ");
+    EXPECT_FALSE(std::filesystem::exists(path_));
+  }
+}
+
 // What a wrong file says: a change of the metadata or of the tensors, and a part of the message.
 // Long: a list of faults.
 TEST_F(GgufModelTest, SaysWhatIsWrong) {
@@ -206,7 +281,7 @@ TEST_F(GgufModelTest, SaysWhatIsWrong) {
   EXPECT_ERROR_CONTAINS(with(
                             [](auto& m) {
                               m.SetString("general.architecture", "qwen2");
-                              m.SetI32s("qwen2.embedding_length", std::vector<int32_t>{32, 32});
+                              m.SetI32s("qwen2.embedding_length", std::vector<int32_t>{32, 48});
                             },
                             {}, false),
                         "differs by layer");
@@ -216,8 +291,10 @@ TEST_F(GgufModelTest, SaysWhatIsWrong) {
                           m.SetF32("qwen2.rope.scaling.factor", 4);
                         }),
                         "rope scaling \"longrope\" is unknown");
-  EXPECT_ERROR_CONTAINS(with([](auto& m) { m.SetU32("tokenizer.ggml.eos_token_id", 4000); }),
-                        "tokenizer.ggml.eos_token_id is 4000, outside the vocabulary of 96");
+  EXPECT_ERROR_CONTAINS(with([](auto& m) { m.SetBool("qwen2.attention.causal", false); }),
+                        "attention.causal");
+  EXPECT_ERROR_CONTAINS(with([](auto& m) { m.SetU32("qwen2.attention.sliding_window", 8); }),
+                        "attention.sliding_window is 8");
   EXPECT_ERROR_CONTAINS(with({}, [](auto& t) { t.erase(t.begin()); }), "holds no matrix token_embd.weight");
   EXPECT_ERROR_CONTAINS(with({}, [](auto& t) { t.erase(t.begin() + 3); }),
                         "holds no tensor blk.0.attn_k.weight");

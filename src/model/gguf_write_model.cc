@@ -5,6 +5,7 @@
 
 #include "model/gguf_model.h"
 #include "quant/gguf_blocks.h"
+#include "quant/weight_range.h"
 
 namespace qwen25 {
 namespace {
@@ -91,6 +92,9 @@ class TensorWriter {
       row.resize(cols);
       const size_t from = permuted ? HuggingFaceRowOf(begin + i, head_dim) : begin + i;
       Status read = source_.ReadRows(named, from, from + 1, row.data());
+      if (read.ok() && type != GgmlType::kF32) {
+        read = CheckWeightsFit(row, LargestWeight(type), GgmlTypeName(type), named.name, from * cols);
+      }
       if (!read.ok()) {
         const std::lock_guard lock(mutex);
         status = std::move(read);

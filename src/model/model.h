@@ -53,17 +53,19 @@ class Model {
   void Initialize(uint64_t seed);
 
   // A Hugging Face folder: config.json and model.safetensors, or shards with model.safetensors.index.json;
-  // float32, float16 or bfloat16. Or a GGUF file (gguf_model.h). Missing, extra, misshapen and non-finite
-  // weights are errors that name the tensor.
+  // float32, float16, bfloat16 or float64. Or a GGUF file (gguf_model.h). Weights that are missing, that are
+  // misshapen, that are not finite, or that belong to a decoder which would compute something else are errors
+  // that name the tensor.
   static Result<Model> Load(const std::filesystem::path& path);
   // The same for inference: matrices are packed in `format`, or without one as they are stored (each in its
   // own format, where a GGUF file has several), while they are read and never held in float32 as a whole.
-  // What training and Save need is not there. Where there is a packed_cache.h file made from the model as it
-  // is now, that is mapped instead.
+  // What training and Save need is not there. A weight that the format cannot hold is an error that names the
+  // tensor. With `use_cache`, a packed_cache.h file that was made from the model as it is now is mapped
+  // instead.
   static Result<Model> LoadPacked(const std::filesystem::path& path, std::optional<WeightFormat> format,
-                                  ThreadPool& threads);
-  // Writes that file, atomically, for a model that LoadPacked loaded from there.
-  Status WritePackedCache(const std::filesystem::path& path) const;
+                                  ThreadPool& threads, bool use_cache = false);
+  // Writes that file, atomically, for a model that LoadPacked loaded from there with `use_cache`.
+  Status WritePackedCache(const std::filesystem::path& path, ThreadPool& threads) const;
   // The same from any source of rows.
   static Result<Model> Pack(const ModelConfig& config, WeightFormat format, ThreadPool& threads,
                             const ParameterRows& source);
@@ -87,6 +89,8 @@ class Model {
   Hash128 Fingerprint(ThreadPool& threads) const;
 
   const ModelConfig& config() const { return config_; }
+  // What a user should know about how the model was loaded, a sentence each.
+  const std::vector<std::string>& remarks() const { return remarks_; }
   // What config() says, and Save writes, beside the shape of the weights.
   void SetRouting(const RoutingPolicy& routing) { config_.routing = routing; }
   void SetEosTokenIds(std::vector<int32_t> ids) { config_.eos_token_ids = std::move(ids); }
@@ -120,7 +124,8 @@ class Model {
                       ThreadPool& threads);
   // Bytes of all matrices, and, with their memory, where each one lies.
   size_t PlacePacked(std::span<const WeightFormat> formats, const std::byte* memory);
-  Status MapPackedCache(std::span<const WeightFormat> formats, const std::filesystem::path& path);
+  Status MapPackedCache(std::span<const WeightFormat> formats, const std::filesystem::path& path,
+                        ThreadPool& threads);
 
   ModelConfig config_;
   bool packed_only_ = false;
@@ -130,6 +135,8 @@ class Model {
   std::optional<SafetensorsReader> packed_file_;
   size_t num_packed_bytes_ = 0;
   std::vector<WeightFormat> packed_formats_;  // of the fused matrices
+  std::string source_state_;                  // StateOfFiles of what was packed, for the cache
+  std::vector<std::string> remarks_;
   RotaryTable rotary_;
   AttentionShape attention_shape_;
 };

@@ -3,17 +3,94 @@
 #include <algorithm>
 #include <set>
 
+#include "base/json.h"
 #include "base/mmap.h"
 #include "model/gguf_model.h"
+#include "quant/weight_range.h"
 #include "store/safetensors.h"
 
 namespace qwen25 {
 namespace {
 
-// Tensors that checkpoints hold and a decoder does not need: a tied output projection written out, and the
-// rotary frequencies that old exporters saved.
-bool IsRedundant(const ModelConfig& config, std::string_view name) {
-  return (config.tie_word_embeddings && name == "lm_head.weight") || name.ends_with("rotary_emb.inv_freq");
+// A config.json that says how the weights were quantized: kUnsupported, by the name of the method. Such a key
+// may also say that nothing was.
+Status CheckNotQuantized(const Json& config, const std::filesystem::path& directory) {
+  if (!config.is_object()) return {};
+  for (const char* key : {"quantization_config", "compression_config"}) {
+    const auto found = config.find(key);
+    if (found == config.end() || !found->is_object() || found->empty()) continue;
+    std::string method = "a method that the file does not name";
+    bool in_8_bits = true, in_4_bits = true;  // bitsandbytes states both
+    QWEN25_RETURN_IF_ERROR(ReadField(*found, "quant_method", key, method));
+    QWEN25_RETURN_IF_ERROR(ReadField(*found, "load_in_8bit", key, in_8_bits));
+    QWEN25_RETURN_IF_ERROR(ReadField(*found, "load_in_4bit", key, in_4_bits));
+    if (method == "none" || (!in_8_bits && !in_4_bits)) continue;
+    return Unsupported(
+        "{}: quantized with {} (config.json {}), which is not read; use the original or a GGUF file",
+        directory.string(), method, key);
+  }
+  return {};
+}
+
+// The method that leaves tensors of such names, or null.
+const char* QuantizationOf(std::string_view name) {
+  const auto ends = [&](std::string_view ending) { return name.ends_with(ending); };
+  if (ends(".g_idx")) return "gptq";
+  if (ends(".qweight") || ends(".qzeros") || ends(".scales")) return "awq or gptq";
+  if (ends(".weight_packed")) return "compressed-tensors";
+  if (ends(".absmax") || ends(".quant_map") || ends(".SCB") || name.find(".quant_state.") != name.npos) {
+    return "bitsandbytes";
+  }
+  if (ends(".weight_scale") || ends(".weight_scale_inv") || ends(".input_scale")) return "fp8";
+  return nullptr;
+}
+
+// Buffers that exporters saved and transformers ignores: rotary tables, causal masks, positions.
+bool IsBuffer(std::string_view name) {
+  for (const char* ending : {"rotary_emb.inv_freq", "rotary_emb.cos_cached", "rotary_emb.sin_cached",
+                             "attn.bias", "attn.masked_bias", "position_ids"}) {
+    if (name.ends_with(ending)) return true;
+  }
+  return false;
+}
+
+// Whether a name belongs to the decoder that `config` describes, as opposed to a further layer, another tower
+// or the head of another task.
+bool IsOfDecoder(const ModelConfig& config, std::string_view name) {
+  constexpr std::string_view kLayers = "model.layers.";
+  if (!name.starts_with(kLayers)) {
+    return name.starts_with("model.embed_tokens.") || name.starts_with("model.norm.") ||
+           name.starts_with("lm_head.");
+  }
+  name.remove_prefix(kLayers.size());
+  uint32_t layer = 0;
+  size_t digits = 0;
+  while (digits < name.size() && digits < 9 && name[digits] >= '0' && name[digits] <= '9') {
+    layer = 10 * layer + static_cast<uint32_t>(name[digits++] - '0');
+  }
+  return digits == 0 || layer < config.num_hidden_layers;
+}
+
+// Whether all numbers of a tensor are zero; false for types that no bias has.
+bool IsZero(const TensorInfo& tensor) {
+  std::vector<float> values(tensor.NumElements());
+  return CopyToFloat(tensor, 0, values, /*check_finite=*/false).ok() &&
+         std::ranges::count(values, 0.0f) == std::ssize(values);
+}
+
+// Whether two matrices of one shape hold the same numbers, whatever they are stored as.
+Result<bool> SameNumbers(const TensorInfo& a, const TensorInfo& b) {
+  if (a.dtype == b.dtype) return std::ranges::equal(a.bytes, b.bytes);
+  constexpr uint64_t kPiece = 1 << 16;
+  std::vector<float> x, y;
+  for (uint64_t begin = 0; begin < a.NumElements(); begin += kPiece) {
+    x.resize(std::min(kPiece, a.NumElements() - begin));
+    y.resize(x.size());
+    QWEN25_RETURN_IF_ERROR(CopyToFloat(a, begin, x, /*check_finite=*/false));
+    QWEN25_RETURN_IF_ERROR(CopyToFloat(b, begin, y, /*check_finite=*/false));
+    if (x != y) return false;
+  }
+  return true;
 }
 
 // A Hugging Face folder.
@@ -22,6 +99,7 @@ class FolderWeights : public WeightsReader {
   static Result<std::unique_ptr<WeightsReader>> Open(const std::filesystem::path& directory);
 
   const ModelConfig& config() const override { return config_; }
+  std::span<const std::string> remarks() const override { return remarks_; }
   Status Check(std::span<const NamedParameter> parameters) const override;
   Status ReadRows(const NamedParameter& named, size_t begin, size_t end, float* out) const override;
   WeightFormat StoredFormat(const NamedParameter& named) const override;
@@ -31,37 +109,123 @@ class FolderWeights : public WeightsReader {
   FolderWeights(std::filesystem::path directory, ModelConfig config, CheckpointReader checkpoint)
       : directory_(std::move(directory)), config_(std::move(config)), checkpoint_(std::move(checkpoint)) {}
 
+  // Null if there is none of that name.
+  const TensorInfo* Find(std::string_view name) const;
+  // The name of a tensor as parameters have it.
+  std::string ParameterName(std::string_view tensor) const;
+  // The embedding in its shape, and whether the output projection is really tied to it.
+  Status ReadHead();
+  // Counts what no parameter needs.
+  void NoteUnused();
+  Status Missing(const std::string& name) const;
+
   std::filesystem::path directory_;
   ModelConfig config_;
   CheckpointReader checkpoint_;
+  bool bare_names_ = false;  // exported without the head: "layers.0..." for "model.layers.0..."
+  std::vector<std::string> remarks_;
 };
 
 Result<std::unique_ptr<WeightsReader>> FolderWeights::Open(const std::filesystem::path& directory) {
-  QWEN25_TRY(ModelConfig config, ModelConfig::Load(directory / "config.json"));
+  const std::filesystem::path file = directory / "config.json";
+  std::error_code ignored;
+  if (!std::filesystem::exists(file, ignored) &&
+      std::filesystem::exists(directory / "adapter_config.json", ignored)) {
+    return Unsupported(
+        "{}: holds an adapter (adapter_config.json), no model; merge it into its base model first",
+        directory.string());
+  }
+  QWEN25_TRY(const Json json, ReadJsonFile(file.string()));
+  QWEN25_RETURN_IF_ERROR(CheckNotQuantized(json, directory));
+  QWEN25_TRY(ModelConfig config, ModelConfig::FromJson(json, file.string()));
   QWEN25_TRY(CheckpointReader checkpoint, CheckpointReader::Open(directory));
+  std::unique_ptr<FolderWeights> weights(
+      new FolderWeights(directory, std::move(config), std::move(checkpoint)));
+  weights->bare_names_ = weights->checkpoint_.Find("model.embed_tokens.weight") == nullptr &&
+                         weights->checkpoint_.Find("embed_tokens.weight") != nullptr;
+  QWEN25_RETURN_IF_ERROR(weights->ReadHead());
+  weights->NoteUnused();
+  return std::unique_ptr<WeightsReader>(std::move(weights));
+}
+
+const TensorInfo* FolderWeights::Find(std::string_view name) const {
+  constexpr std::string_view kPrefix = "model.";
+  return checkpoint_.Find(bare_names_ && name.starts_with(kPrefix) ? name.substr(kPrefix.size()) : name);
+}
+
+std::string FolderWeights::ParameterName(std::string_view tensor) const {
+  return bare_names_ && tensor != "lm_head.weight" ? fmt::format("model.{}", tensor) : std::string(tensor);
+}
+
+Status FolderWeights::ReadHead() {
   // Checked before memory is taken for the weights: a wrong config.json may ask for terabytes.
-  if (const TensorInfo* embedding = checkpoint.Find("model.embed_tokens.weight"); embedding != nullptr) {
-    const std::vector<uint64_t> wanted = {config.vocab_size, config.hidden_size};
-    if (!std::ranges::equal(embedding->shape, wanted)) {
-      return InvalidArgument(
-          "{}: model.embed_tokens.weight has shape {}, config.json wants {}; the two files do not "
-          "belong together",
-          directory.string(), ShapeText(embedding->shape), ShapeText(wanted));
+  const TensorInfo* embedding = Find("model.embed_tokens.weight");
+  if (embedding == nullptr) return {};  // Check says so
+  const std::vector<uint64_t> wanted = {config_.vocab_size, config_.hidden_size};
+  if (!std::ranges::equal(embedding->shape, wanted)) {
+    return InvalidArgument(
+        "{}: model.embed_tokens.weight has shape {}, config.json wants {}; the two files do not "
+        "belong together",
+        directory_.string(), ShapeText(embedding->shape), ShapeText(wanted));
+  }
+  const TensorInfo* head = Find("lm_head.weight");
+  if (!config_.tie_word_embeddings || head == nullptr) return {};
+  if (head->shape == embedding->shape) {
+    QWEN25_TRY(const bool same, SameNumbers(*embedding, *head));
+    if (same) return {};
+  }
+  config_.tie_word_embeddings = false;
+  remarks_.push_back(fmt::format(
+      "{}: the weights hold an output projection of their own (lm_head.weight), which is used although "
+      "config.json ties it to the embedding (tie_word_embeddings)",
+      directory_.string()));
+  return {};
+}
+
+void FolderWeights::NoteUnused() {
+  size_t count = 0;
+  std::string first;
+  for (const TensorInfo& tensor : checkpoint_.tensors()) {
+    const std::string name = ParameterName(tensor.name);
+    if (IsBuffer(name) || IsOfDecoder(config_, name)) continue;
+    if (count++ == 0) first = tensor.name;
+  }
+  if (count == 0) return;
+  remarks_.push_back(
+      fmt::format("{}: the weights hold {} that a {} model of {} layers does not use: {}{}",
+                  directory_.string(), count == 1 ? "a tensor" : fmt::format("{} tensors", count),
+                  config_.model_type, config_.num_hidden_layers, first, count == 1 ? "" : " and others"));
+}
+
+// Names the cause where the tensors show it.
+Status FolderWeights::Missing(const std::string& name) const {
+  for (const TensorInfo& tensor : checkpoint_.tensors()) {
+    if (const char* method = QuantizationOf(tensor.name); method != nullptr) {
+      return Unsupported(
+          "{}: quantized with {} (tensor {}), which is not read; use the original or a GGUF file",
+          directory_.string(), method, tensor.name);
     }
   }
-  return std::unique_ptr<WeightsReader>(
-      new FolderWeights(directory, std::move(config), std::move(checkpoint)));
+  if (const std::string_view file = checkpoint_.MissingFrom(name); !file.empty()) {
+    return Corrupt("{}: tensor {} should be in {}, but no shard holds it; fetch that file again",
+                   directory_.string(), name, file);
+  }
+  if (name == "lm_head.weight") {
+    return NotFound(
+        "{}: the weights hold no tensor lm_head.weight; config.json wants it (tie_word_embeddings is not "
+        "true). "
+        "Was the model saved without its output, or for another task?",
+        directory_.string());
+  }
+  return NotFound("{}: the weights hold no tensor {}; config.json wants it", directory_.string(), name);
 }
 
 Status FolderWeights::Check(std::span<const NamedParameter> parameters) const {
   std::set<std::string_view> wanted_names;
   for (const NamedParameter& named : parameters) {
     wanted_names.insert(named.name);
-    const TensorInfo* tensor = checkpoint_.Find(named.name);
-    if (tensor == nullptr) {
-      return NotFound("{}: the weights hold no tensor {}; config.json wants it", directory_.string(),
-                      named.name);
-    }
+    const TensorInfo* tensor = Find(named.name);
+    if (tensor == nullptr) return Missing(named.name);
     const std::vector<uint64_t> shape = ShapeOf(named);
     if (!std::ranges::equal(tensor->shape, shape)) {
       return InvalidArgument("{}: {} has shape {}, config.json wants {}", directory_.string(), named.name,
@@ -69,18 +233,29 @@ Status FolderWeights::Check(std::span<const NamedParameter> parameters) const {
     }
   }
   for (const TensorInfo& tensor : checkpoint_.tensors()) {
-    if (!wanted_names.contains(tensor.name) && !IsRedundant(config_, tensor.name)) {
-      return InvalidArgument("{}: the weights hold a tensor {} that a {} model of {} layers does not have",
-                             directory_.string(), tensor.name, config_.model_type, config_.num_hidden_layers);
+    const std::string name = ParameterName(tensor.name);
+    if (wanted_names.contains(name) || IsBuffer(name) || !IsOfDecoder(config_, name)) continue;
+    if (name == "lm_head.weight" && config_.tie_word_embeddings) continue;  // ReadHead: the same numbers
+    if (name.ends_with(".bias") && IsZero(tensor)) continue;
+    if (const char* method = QuantizationOf(name); method != nullptr) {
+      return Unsupported(
+          "{}: quantized with {} (tensor {}), which is not read; use the original or a GGUF file",
+          directory_.string(), method, tensor.name);
     }
+    return InvalidArgument("{}: the weights hold a tensor {} that a {} model of {} layers does not have",
+                           directory_.string(), tensor.name, config_.model_type, config_.num_hidden_layers);
   }
   return {};
 }
 
 Status FolderWeights::ReadRows(const NamedParameter& named, size_t begin, size_t end, float* out) const {
   const size_t cols = named.parameter.cols;
-  const TensorInfo& tensor = *checkpoint_.Find(named.name);
-  const Status status = CopyToFloat(tensor, begin * cols, {out, (end - begin) * cols}, /*check_finite=*/true);
+  const TensorInfo& tensor = *Find(named.name);
+  const std::span<float> numbers(out, (end - begin) * cols);
+  Status status = CopyToFloat(tensor, begin * cols, numbers, /*check_finite=*/false);
+  if (status.ok() && FindTooLarge(numbers, kLargestWeight) < numbers.size()) {
+    status = CheckWeights(numbers, "tensor " + tensor.name, begin * cols);
+  }
   const size_t row_bytes = cols * DTypeSize(tensor.dtype);
   MappedFile::ReleaseBehind(tensor.bytes, begin * row_bytes, end * row_bytes);
   if (status.ok()) return status;
@@ -88,14 +263,14 @@ Status FolderWeights::ReadRows(const NamedParameter& named, size_t begin, size_t
 }
 
 WeightFormat FolderWeights::StoredFormat(const NamedParameter& named) const {
-  const DType dtype = checkpoint_.Find(named.name)->dtype;
+  const DType dtype = Find(named.name)->dtype;
   return dtype == DType::kBF16  ? WeightFormat::kBFloat16
          : dtype == DType::kF16 ? WeightFormat::kFloat16
                                 : WeightFormat::kFloat32;
 }
 
 void FolderWeights::Release(std::span<const NamedParameter* const> parts) const {
-  for (const NamedParameter* part : parts) MappedFile::Release(checkpoint_.Find(part->name)->bytes);
+  for (const NamedParameter* part : parts) MappedFile::Release(Find(part->name)->bytes);
 }
 
 }  // namespace

@@ -1,10 +1,11 @@
 #include "model/packed_cache.h"
 
-#include <algorithm>
-#include <chrono>
-#include <vector>
+#include <sys/stat.h>
 
-#include "base/hash.h"
+#include <algorithm>
+
+#include "base/file.h"
+#include "base/mmap.h"
 #include "model/weights_reader.h"
 
 namespace qwen25 {
@@ -26,7 +27,7 @@ std::string PackedCacheFormats(std::span<const WeightFormat> formats) {
   return names;
 }
 
-Result<std::string> PackedCacheSource(const std::filesystem::path& model_path) {
+Result<std::vector<std::filesystem::path>> PackedCacheSources(const std::filesystem::path& model_path) {
   const bool gguf = IsGgufPath(model_path);
   const std::filesystem::path directory = !gguf                          ? model_path
                                           : model_path.has_parent_path() ? model_path.parent_path()
@@ -40,26 +41,109 @@ Result<std::string> PackedCacheSource(const std::filesystem::path& model_path) {
           : name;
   const auto is_source = [&](const std::filesystem::path& path) {
     if (gguf) return path.extension() == ".gguf" && path.filename().string().starts_with(prefix);
-    return path.filename() == "config.json" || path.extension() == ".safetensors";
+    return path.filename() == "config.json" || path.filename() == "model.safetensors.index.json" ||
+           path.extension() == ".safetensors";
   };
-  std::vector<std::string> files;
+  std::vector<std::filesystem::path> files;
   std::error_code error;
   for (std::filesystem::directory_iterator entry(directory, error), end; !error && entry != end;
        entry.increment(error)) {
-    const std::filesystem::path& path = entry->path();
-    if (!is_source(path)) continue;
-    std::error_code entry_error;
-    const auto size = entry->file_size(entry_error);
-    const auto time = entry->last_write_time(entry_error).time_since_epoch();
-    if (entry_error) continue;  // gone since it was listed: then loading will say so
-    files.push_back(fmt::format("{} {} {}", path.filename().string(), size,
-                                std::chrono::duration_cast<std::chrono::nanoseconds>(time).count()));
+    if (is_source(entry->path())) files.push_back(entry->path());
   }
   if (error) return NotFound("{}: cannot list the folder: {}", directory.string(), error.message());
   std::ranges::sort(files);
-  const std::string all = fmt::format("{}", fmt::join(files, "\n"));
-  const Hash128 hash = HashBytes128(std::as_bytes(std::span(all)));
+  return files;
+}
+
+Result<std::string> StateOfFiles(std::span<const std::filesystem::path> files) {
+  std::string state;
+  for (const std::filesystem::path& file : files) {
+    struct stat info;
+    if (::stat(file.c_str(), &info) != 0) return ErrnoStatus(errno, "look at", file.string());
+    const auto nanoseconds = [](const timespec& time) {
+      return int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
+    };
+    state += fmt::format("{} {} {} {} {}\n", file.filename().string(), info.st_ino, info.st_size,
+                         nanoseconds(info.st_mtim), nanoseconds(info.st_ctim));
+  }
+  return state;
+}
+
+std::string HashOfParts(std::span<const std::span<const std::byte>> parts, ThreadPool& threads) {
+  constexpr size_t kPiece = size_t{1} << 20;
+  std::vector<std::span<const std::byte>> pieces;
+  for (const std::span<const std::byte> part : parts) {
+    for (size_t begin = 0; begin < part.size(); begin += kPiece) {
+      pieces.push_back(part.subspan(begin, std::min(kPiece, part.size() - begin)));
+    }
+  }
+  std::vector<Hash128> hashes(pieces.size());
+  threads.ParallelFor(pieces.size(), [&](size_t i, size_t) { hashes[i] = HashBytes128(pieces[i]); });
+  for (const std::span<const std::byte> part : parts) hashes.push_back({part.size(), 0});
+  const Hash128 hash = CombineHashes(hashes);
   return fmt::format("{:016x}{:016x}", hash.high, hash.low);
+}
+
+Result<std::string> HashOfFiles(std::span<const std::filesystem::path> files, ThreadPool& threads) {
+  std::vector<std::string> names;
+  std::vector<MappedFile> contents;
+  for (const std::filesystem::path& file : files) {
+    QWEN25_TRY(MappedFile content, MappedFile::Open(file));
+    names.push_back(file.filename().string());
+    contents.push_back(std::move(content));
+  }
+  std::vector<std::span<const std::byte>> parts;
+  for (size_t i = 0; i < names.size(); ++i) {
+    parts.push_back(std::as_bytes(std::span(names[i])));
+    parts.push_back(contents[i].bytes());
+  }
+  return HashOfParts(parts, threads);
+}
+
+namespace {
+
+std::filesystem::path CheckedPath(const std::filesystem::path& cache) {
+  return cache.string() + ".checked";
+}
+
+// Of a cache file and of what it was made from.
+Result<std::string> StateOfAll(const std::filesystem::path& cache,
+                               std::vector<std::filesystem::path> sources) {
+  sources.push_back(cache);
+  return StateOfFiles(sources);
+}
+
+bool Holds(const SafetensorsReader& file, const char* key, std::string_view value) {
+  const auto found = file.metadata().find(key);
+  return found != file.metadata().end() && found->second == value;
+}
+
+}  // namespace
+
+Status CheckPackedCache(const std::filesystem::path& cache, const std::filesystem::path& model_path,
+                        const SafetensorsReader& file, ThreadPool& threads) {
+  QWEN25_TRY(const std::vector<std::filesystem::path> sources, PackedCacheSources(model_path));
+  // Taken before anything is read: what changes meanwhile has another state at the next start.
+  QWEN25_TRY(const std::string state, StateOfAll(cache, sources));
+  const Result<std::string> checked = ReadFile(CheckedPath(cache));
+  if (checked.ok() && *checked == state) return {};
+  QWEN25_TRY(const std::string source, HashOfFiles(sources, threads));
+  if (!Holds(file, "source", source)) return NotFound("{}: was made from other weights", cache.string());
+  std::vector<std::span<const std::byte>> parts;
+  for (const TensorInfo& tensor : file.tensors()) parts.push_back(tensor.bytes);
+  if (!Holds(file, "content", HashOfParts(parts, threads))) {
+    return Corrupt("{}: does not have the hash that it states; the file is damaged", cache.string());
+  }
+  (void)WriteFileAtomically(CheckedPath(cache), state);  // a folder that is read-only is checked every time
+  return {};
+}
+
+void RememberPackedCache(const std::filesystem::path& cache, const std::filesystem::path& model_path) {
+  const auto sources = PackedCacheSources(model_path);
+  if (!sources.ok()) return;
+  if (const auto state = StateOfAll(cache, *sources); state.ok()) {
+    (void)WriteFileAtomically(CheckedPath(cache), *state);
+  }
 }
 
 }  // namespace qwen25

@@ -5,12 +5,13 @@
 #include "model/model.h"
 #include "model/open_weights.h"
 #include "model/packed_cache.h"
+#include "quant/weight_range.h"
 #include "store/safetensors.h"
 
 namespace qwen25 {
 namespace {
 
-constexpr const char* kPackedCacheVersion = "2";  // another one where the layout of packed weights changes
+constexpr const char* kPackedCacheVersion = "3";  // another one where the layout of packed weights changes
 
 }  // namespace
 
@@ -18,6 +19,7 @@ Result<Model> Model::Load(const std::filesystem::path& path) {
   QWEN25_TRY(const std::unique_ptr<WeightsReader> source, OpenWeights(path));
   QWEN25_RETURN_IF_ERROR(source->Check(ParametersOf(source->config())));
   Model model(source->config());
+  model.remarks_.assign(source->remarks().begin(), source->remarks().end());
   for (const NamedParameter& named : model.parameters()) {
     QWEN25_RETURN_IF_ERROR(source->ReadRows(named, 0, named.parameter.rows, named.parameter.data));
   }
@@ -25,14 +27,21 @@ Result<Model> Model::Load(const std::filesystem::path& path) {
 }
 
 Result<Model> Model::LoadPacked(const std::filesystem::path& path, std::optional<WeightFormat> format,
-                                ThreadPool& threads) {
+                                ThreadPool& threads, bool use_cache) {
+  std::string state;
+  if (use_cache) {
+    QWEN25_TRY(const std::vector<std::filesystem::path> files, PackedCacheSources(path));
+    QWEN25_TRY(state, StateOfFiles(files));
+  }
   QWEN25_TRY(const std::unique_ptr<WeightsReader> source, OpenWeights(path));
   QWEN25_RETURN_IF_ERROR(source->Check(ParametersOf(source->config())));
   Model model(source->config(), Storage::kPacked);
+  model.remarks_.assign(source->remarks().begin(), source->remarks().end());
+  model.source_state_ = std::move(state);
   const std::vector<WeightFormat> formats = model.ChooseFormats(*source, format);
   std::error_code ignored;
-  if (std::filesystem::exists(PackedCachePath(path, formats), ignored)) {
-    if (model.MapPackedCache(formats, path).ok()) return model;
+  if (use_cache && std::filesystem::exists(PackedCachePath(path, formats), ignored)) {
+    if (model.MapPackedCache(formats, path, threads).ok()) return model;
     // Out of date or damaged: packed again from what it was made from.
   }
   QWEN25_RETURN_IF_ERROR(model.PackFrom(*source, formats, threads));
@@ -40,17 +49,16 @@ Result<Model> Model::LoadPacked(const std::filesystem::path& path, std::optional
 }
 
 // Matrices and vectors of another size are those of another program version or config.
-Status Model::MapPackedCache(std::span<const WeightFormat> formats, const std::filesystem::path& model_path) {
+Status Model::MapPackedCache(std::span<const WeightFormat> formats, const std::filesystem::path& model_path,
+                             ThreadPool& threads) {
   const std::filesystem::path path = PackedCachePath(model_path, formats);
   QWEN25_TRY(SafetensorsReader file, SafetensorsReader::Open(path));
-  QWEN25_TRY(const std::string source, PackedCacheSource(model_path));
   const auto holds = [&](const char* key, std::string_view value) {
     const auto found = file.metadata().find(key);
     return found != file.metadata().end() && found->second == value;
   };
-  if (!holds("source", source) || !holds("formats", PackedCacheFormats(formats)) ||
-      !holds("version", kPackedCacheVersion)) {
-    return NotFound("{}: was made from other weights or for other formats", path.string());
+  if (!holds("formats", PackedCacheFormats(formats)) || !holds("version", kPackedCacheVersion)) {
+    return NotFound("{}: was made for other formats", path.string());
   }
   const size_t num_packed_bytes = PlacePacked(formats, nullptr);
   const TensorInfo *matrices = file.Find("matrices"), *vectors = file.Find("vectors");
@@ -59,6 +67,7 @@ Status Model::MapPackedCache(std::span<const WeightFormat> formats, const std::f
       reinterpret_cast<uintptr_t>(matrices->bytes.data()) % 64 != 0) {
     return Corrupt("{}: does not hold what the model's configuration describes", path.string());
   }
+  QWEN25_RETURN_IF_ERROR(CheckPackedCache(path, model_path, file, threads));
   QWEN25_RETURN_IF_ERROR(CopyToFloat(*vectors, 0, weights(), /*check_finite=*/true));
   num_packed_bytes_ = num_packed_bytes;
   packed_formats_.assign(formats.begin(), formats.end());
@@ -67,22 +76,40 @@ Status Model::MapPackedCache(std::span<const WeightFormat> formats, const std::f
   return {};
 }
 
-Status Model::WritePackedCache(const std::filesystem::path& path) const {
+Status Model::WritePackedCache(const std::filesystem::path& path, ThreadPool& threads) const {
   QWEN25_CHECK(packed_only_);
   if (packed_file_) return {};  // it is the file
-  QWEN25_TRY(const std::string source, PackedCacheSource(path));
+  QWEN25_TRY(const std::vector<std::filesystem::path> files, PackedCacheSources(path));
+  QWEN25_TRY(const std::string source, HashOfFiles(files, threads));
+  QWEN25_TRY(const std::string state, StateOfFiles(files));
+  if (state != source_state_) {
+    return InvalidArgument("{}: the model's files were changed while it was loaded", path.string());
+  }
   const std::vector<TensorToWrite> tensors = {
       TensorToWrite::FromBytes("matrices", DType::kU8, {num_packed_bytes_},
                                {packed_.data(), num_packed_bytes_}),
       TensorToWrite::FromFloat("vectors", {weights().size()}, weights())};
-  return WriteSafetensors(PackedCachePath(path, packed_formats_), tensors,
-                          {{"source", source},
-                           {"formats", PackedCacheFormats(packed_formats_)},
-                           {"version", kPackedCacheVersion}});
+  const std::vector<std::span<const std::byte>> parts = {{packed_.data(), num_packed_bytes_},
+                                                         std::as_bytes(weights())};
+  const std::filesystem::path cache = PackedCachePath(path, packed_formats_);
+  QWEN25_RETURN_IF_ERROR(WriteSafetensors(cache, tensors,
+                                          {{"content", HashOfParts(parts, threads)},
+                                           {"formats", PackedCacheFormats(packed_formats_)},
+                                           {"source", source},
+                                           {"version", kPackedCacheVersion}}));
+  RememberPackedCache(cache, path);
+  return {};
 }
 
 Status Model::Save(const std::filesystem::path& directory, DType dtype) const {
   QWEN25_CHECK(!packed_only_);
+  if (dtype == DType::kF16) {
+    for (const NamedParameter& named : parameters()) {
+      const std::span<const float> values(named.parameter.data, named.parameter.rows * named.parameter.cols);
+      QWEN25_RETURN_IF_ERROR(
+          CheckWeightsFit(values, LargestWeight(WeightFormat::kFloat16), "float16", named.name));
+    }
+  }
   QWEN25_RETURN_IF_ERROR(CreateDirectories(directory));
   std::vector<TensorToWrite> tensors;
   for (const NamedParameter& named : parameters()) {

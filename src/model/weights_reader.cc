@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "quant/weight_range.h"
+
 namespace qwen25 {
 
 Status WeightsReader::PackMatrix(ThreadPool& threads, WeightFormat format,
@@ -13,7 +15,13 @@ Status WeightsReader::PackMatrix(ThreadPool& threads, WeightFormat format,
       const size_t last = first + part->parameter.rows;
       const size_t from = std::max(begin, first), to = std::min(end, last);
       if (from < to) {
-        QWEN25_RETURN_IF_ERROR(ReadRows(*part, from - first, to - first, out + (from - begin) * cols));
+        float* rows_out = out + (from - begin) * cols;
+        QWEN25_RETURN_IF_ERROR(ReadRows(*part, from - first, to - first, rows_out));
+        if (format != WeightFormat::kFloat32) {
+          QWEN25_RETURN_IF_ERROR(CheckWeightsFit({rows_out, (to - from) * cols}, LargestWeight(format),
+                                                 WeightFormatName(format), part->name,
+                                                 (from - first) * cols));
+        }
       }
       first = last;
     }

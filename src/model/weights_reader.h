@@ -20,14 +20,20 @@ class WeightsReader {
  public:
   virtual ~WeightsReader() = default;
 
+  // As the weights are: an output projection of their own unties it, whatever config.json says.
   virtual const ModelConfig& config() const = 0;
-  // Every parameter of the model that config() describes must be there in its shape, and nothing else.
+  // What a user should know about them, a sentence each.
+  virtual std::span<const std::string> remarks() const { return {}; }
+  // Every parameter of the model that config() describes must be there in its shape, and nothing that would
+  // change what it computes.
   virtual Status Check(std::span<const NamedParameter> parameters) const = 0;
-  // Rows [begin, end) of a parameter in float32 (a vector is one row); a NaN or an infinity is an error.
+  // Rows [begin, end) of a parameter in float32 (a vector is one row); a NaN, an infinity or a number beyond
+  // kLargestWeight (weight_range.h) is an error.
   virtual Status ReadRows(const NamedParameter& named, size_t begin, size_t end, float* out) const = 0;
   // The format that keeps a matrix as it is stored, or nearest to it.
   virtual WeightFormat StoredFormat(const NamedParameter& named) const = 0;
-  // Packs the matrix [rows, cols] that is made of the rows of `parts`, one part behind the other.
+  // Packs the matrix [rows, cols] that is made of the rows of `parts`, back to back. A number that `format`
+  // cannot hold is an error that names the tensor.
   virtual Status PackMatrix(ThreadPool& threads, WeightFormat format,
                             std::span<const NamedParameter* const> parts, size_t rows, size_t cols,
                             std::byte* memory) const;

@@ -30,7 +30,7 @@ Result<GgufMetadata> MetadataOf(const WeightsReader& source, const std::string& 
   std::filesystem::path folder = std::filesystem::path(input).lexically_normal();
   if (!folder.has_filename()) folder = folder.parent_path();
   if (folder.has_filename()) metadata.SetString("general.name", folder.filename().string());
-  const Result<Tokenizer> tokenizer = LoadFolderTokenizer(input);
+  const Result<Tokenizer> tokenizer = LoadTokenizer(input);
   if (tokenizer.ok()) {
     QWEN25_RETURN_IF_ERROR(SetGgufTokenizer(*tokenizer, source.config(), input, metadata));
   } else if (tokenizer.status().code() == StatusCode::kNotFound) {
@@ -66,7 +66,7 @@ Result<ExportRemarks> ExportGguf(const std::string& input, const std::string& ou
                                  bool search_scales, const ExportProgress& progress) {
   QWEN25_RETURN_IF_ERROR(CheckDifferent(input, output));
   QWEN25_TRY(const std::unique_ptr<WeightsReader> source, OpenWeights(input));
-  ExportRemarks remarks;
+  ExportRemarks remarks(source->remarks().begin(), source->remarks().end());
   QWEN25_TRY(GgufMetadata metadata, MetadataOf(*source, input, remarks));
   ThreadPool threads(DefaultNumThreads());
   QWEN25_RETURN_IF_ERROR(
@@ -78,7 +78,7 @@ Result<ExportRemarks> ConvertToFolder(const std::string& input, const std::strin
   QWEN25_RETURN_IF_ERROR(CheckDifferent(input, output));
   QWEN25_TRY(const Model model, Model::Load(input));
   QWEN25_RETURN_IF_ERROR(model.Save(output, dtype));
-  ExportRemarks remarks;
+  ExportRemarks remarks = model.remarks();
   if (!IsGgufPath(input)) {
     QWEN25_RETURN_IF_ERROR(CopySideFiles(input, output));
     return remarks;

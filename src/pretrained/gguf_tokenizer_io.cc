@@ -85,6 +85,10 @@ Result<Tokenizer> ReadGgufTokenizer(const GgufFiles& files, const std::string& o
   QWEN25_RETURN_IF_ERROR(keys.Read(name("add_eos_token"), parts.add_eos));
   QWEN25_RETURN_IF_ERROR(keys.Read(name("add_space_prefix"), parts.add_space_prefix));
   QWEN25_RETURN_IF_ERROR(keys.Read("tokenizer.chat_template", parts.chat_template));
+  // Roles of tokens that the file does not list are played by nobody.
+  for (std::optional<int32_t>* id : {&parts.bos_id, &parts.eos_id, &parts.unk_id, &parts.pad_id}) {
+    if (*id && static_cast<size_t>(**id) >= parts.tokens.size()) id->reset();
+  }
   return TokenizerFromGguf(parts, origin);
 }
 

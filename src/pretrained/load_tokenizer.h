@@ -8,10 +8,8 @@
 
 namespace qwen25 {
 
-// The tokenizer of a GGUF file, or of what Tokenizer::Load takes.
+// The tokenizer of a GGUF file, or of what Tokenizer::Load takes: a folder, with the chat template in a file
+// of its own, if there is one; or a tokenizer.json.
 Result<Tokenizer> LoadTokenizer(const std::filesystem::path& path);
-
-// A folder's tokenizer, with the chat template that stands in a file of its own.
-Result<Tokenizer> LoadFolderTokenizer(const std::filesystem::path& folder);
 
 }  // namespace qwen25

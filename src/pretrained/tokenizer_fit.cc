@@ -5,11 +5,12 @@
 namespace qwen25 {
 
 Status CheckTokenizerFits(const Tokenizer& tokenizer, const ModelConfig& config, std::string_view origin) {
-  if (tokenizer.vocab_size() <= config.vocab_size) return {};
+  const size_t ordinary = tokenizer.spec().tokens.size();
+  if (ordinary <= config.vocab_size) return {};
   return InvalidArgument(
       "{}: the tokenizer has {} entries and the model only {} rows of embeddings; they do not belong "
       "together",
-      origin, tokenizer.vocab_size(), config.vocab_size);
+      origin, ordinary, config.vocab_size);
 }
 
 std::optional<int32_t> FirstDifferentToken(const Tokenizer& a, const Tokenizer& b) {

@@ -10,7 +10,8 @@
 
 namespace qwen25 {
 
-// A tokenizer must not have more entries than the model has rows of embeddings; fewer are normal.
+// The vocabulary must not have more entries than the model has rows of embeddings; fewer are normal. Added
+// tokens beyond the rows (padding, markers of other tasks) are harmless until a text holds one.
 Status CheckTokenizerFits(const Tokenizer& tokenizer, const ModelConfig& config, std::string_view origin);
 
 // The first token that two tokenizers do not share. Embeddings may have more rows than tokens, in different

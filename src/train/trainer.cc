@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "model/open_weights.h"
 #include "train/gemm_probe.h"
 
 namespace qwen25 {
@@ -16,7 +17,8 @@ namespace fs = std::filesystem;
 Result<ModelConfig> ResolveConfig(const TrainOptions& options) {
   ModelConfig config;
   if (!options.initial.empty()) {
-    QWEN25_TRY(config, ModelConfig::Load(fs::path(options.initial) / "config.json"));
+    QWEN25_TRY(const std::unique_ptr<WeightsReader> source, OpenWeights(options.initial));
+    config = source->config();
   } else if (!options.config.empty()) {
     QWEN25_TRY(config, ModelConfig::Load(options.config));
   } else {

@@ -357,6 +357,33 @@ TEST(TrainerTest, WhatAKilledProcessLeftGoesWithTheNextStart) {
   for (const auto& path : leftovers) EXPECT_FALSE(std::filesystem::exists(path)) << path;
 }
 
+// A model whose weights hold an output projection of their own, although config.json ties it, is trained with
+// both, and its checkpoints say so.
+TEST(TrainerTest, AnOutputOfItsOwnIsTrained) {
+  TemporaryDirectory directory;
+  ThreadPool threads(1);
+  ModelConfig config = TinyModel();
+  config.tie_word_embeddings = false;
+  Model initial(config);
+  initial.Initialize(3);
+  ASSERT_OK(initial.Save(directory / "initial"));
+  config.tie_word_embeddings = true;
+  ASSERT_OK(WriteFileAtomically(directory / "initial/config.json", config.ToJson().dump()));
+  TrainOptions options = TinyOptions(directory);
+  options.config.clear();
+  options.initial = directory / "initial";
+  {
+    ASSERT_OK_AND_ASSIGN(const auto trainer, Trainer::Create(options, TinyData(), threads));
+    EXPECT_FALSE(trainer->model().config().tie_word_embeddings);
+    ASSERT_OK(trainer->Step());
+    ASSERT_OK(trainer->SaveCheckpoint());
+  }
+  options.resume = true;
+  ASSERT_OK_AND_ASSIGN(const auto again, Trainer::Create(options, TinyData(), threads));
+  EXPECT_FALSE(again->model().config().tie_word_embeddings);
+  EXPECT_TRUE(again->model().remarks().empty());
+}
+
 TEST(TrainerTest, WrongInputIsRefusedBeforeAnythingRuns) {
   TemporaryDirectory directory;
   ThreadPool threads(1);

@@ -55,14 +55,15 @@ shows full_chat "[the answer ends here: $work/disk: cannot take 8 MiB more"
 hides full_chat "is full; /reset"
 umount "$work/disk"
 
-# The same model with one weight whose products overflow, though it is finite itself.
+# The same model with one weight whose products overflow, though it is one that loading accepts: the two factors of the
+# feed-forward layer grow with it.
 cp -r "$model" "$work/broken"
 python3 - "$work/broken/model.safetensors" <<'PYTHON'
 import json, struct, sys
 data = bytearray(open(sys.argv[1], "rb").read())
 size = struct.unpack_from("<Q", data)[0]
-tensor = json.loads(bytes(data[8:8 + size]))["model.layers.1.mlp.down_proj.weight"]
-weight = struct.pack("<f", 3e38)[{"F32": 0, "BF16": 2}[tensor["dtype"]]:]
+tensor = json.loads(bytes(data[8:8 + size]))["model.layers.1.post_attention_layernorm.weight"]
+weight = struct.pack("<f", 1e15)[{"F32": 0, "BF16": 2}[tensor["dtype"]]:]
 begin = 8 + size + tensor["data_offsets"][0]
 data[begin:begin + len(weight)] = weight
 open(sys.argv[1], "wb").write(data)

@@ -25,8 +25,9 @@ void AddModelFlags(CLI::App& verb, ModelFlags& flags, bool required) {
                   "exact (int4 keeps the output in int8)")
       ->check(CLI::IsMember({"stored", "float32", "bfloat16", "float16", "int8", "int4"}))
       ->capture_default_str();
-  verb.add_flag("--cache-weights", flags.cache_weights,
-                "Keep the packed weights in a file beside the model: the next start maps it");
+  verb.add_flag(
+      "--cache-weights", flags.cache_weights,
+      "Keep the packed weights in a file beside the model, and map it at the next start with this flag");
   AddKvFlag(verb, flags.kv, "auto",
             "How keys and values are kept, in RAM and in the memory; int8 takes about half of float16; auto: "
             "float16 unless the weights are float32");

@@ -4,6 +4,7 @@
 #include <memory>
 #include <numeric>
 
+#include "cli/flags/model_flags.h"
 #include "cli/verb.h"
 #include "model/decoder.h"
 #include "model/model.h"
@@ -78,6 +79,7 @@ Status CheckFinite(Execution& execution, const Model& model, const TokenBatch& b
 
 Status RunLogits(const LogitsFlags& flags) {
   QWEN25_TRY(const Model model, Model::Load(flags.model));
+  PrintNotes(model.remarks());
   QWEN25_TRY(const Sequences sequences, ReadSequences(flags, model.config()));
   const std::vector<int32_t>& tokens = sequences.tokens;
   ThreadPool threads(DefaultNumThreads());

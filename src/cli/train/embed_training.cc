@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/progress.h"
+#include "cli/flags/model_flags.h"
 #include "cli/terminal/interrupt.h"
 #include "cli/train/train_progress.h"
 #include "data/read/text_files.h"
@@ -161,6 +162,7 @@ Status TrainEmbeddings(const EmbedTrainingFlags& flags) {
   ThreadPool threads(flags.num_threads == 0 ? DefaultNumThreads() : flags.num_threads);
   const InterruptGuard guard;
   QWEN25_TRY(const std::unique_ptr<Trainer> trainer, Trainer::Create(options, std::move(data), threads));
+  PrintNotes(trainer->model().remarks());
   if (validates && trainer->state().step == 0) {
     QWEN25_TRY(const ValidationMetrics before, trainer->Validate());
     fmt::print(stderr, "held out: {} pairs; loss {:.4f} before training\n", before.validation_tokens,

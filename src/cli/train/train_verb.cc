@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/format.h"
 #include "cli/flags/check_numbers.h"
+#include "cli/flags/model_flags.h"
 #include "cli/terminal/interrupt.h"
 #include "cli/train/train_progress.h"
 #include "cli/verb.h"
@@ -75,6 +76,7 @@ Status RunTrain(const TrainFlags& flags) {
   ThreadPool threads(flags.num_threads == 0 ? DefaultNumThreads() : flags.num_threads);
   const InterruptGuard guard;
   QWEN25_TRY(const std::unique_ptr<Trainer> trainer, Trainer::Create(options, std::move(data), threads));
+  PrintNotes(trainer->model().remarks());
   const ModelConfig& config = trainer->model().config();
   fmt::print(
       stderr,
