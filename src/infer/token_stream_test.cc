@@ -388,7 +388,7 @@ TEST_F(SpeculationTest, AnAnswerThatStopsLeavesNothingBehindItInTheSession) {
 TEST(TokenStreamsTest, SixteenTogetherGiveTheAnswersOfEachAlone) {
   constexpr size_t kStreams = 16;
   InferenceEngine engine(RandomModel(0, 300), {.num_threads = 2, .max_total_tokens = kStreams * 256}),
-      draft(RandomModel(0.05, 300), {.num_threads = 1, .max_total_tokens = 2 * kStreams * 256});
+      draft(RandomModel(0.002, 300), {.num_threads = 1, .max_total_tokens = 2 * kStreams * 256});
   const Tokenizer tokenizer = ByteTokenizer();
   struct Stream {
     std::vector<int32_t> prompt;

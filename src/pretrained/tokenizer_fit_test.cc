@@ -6,7 +6,7 @@
 namespace qwen25 {
 namespace {
 
-const std::string kTokenizer = std::string(QWEN25_SOURCE_DIR) + "/tests/reference/fixtures/tokenizer_qwen2";
+const std::string kTokenizer = SourcePath("tests/reference/fixtures/tokenizer_qwen2");
 
 TEST(TokenizerFitTest, OnlyTheVocabularyMustHaveRows) {
   ASSERT_OK_AND_ASSIGN(const Tokenizer tokenizer, Tokenizer::Load(kTokenizer));

@@ -428,7 +428,13 @@ TEST(TokenizerTest, PartsThatDoNotFitAreRefused) {
   EXPECT_NE(error([](auto& p) { p.tokens.push_back("th"); }).find("same text"), std::string::npos);
   EXPECT_NE(error([](auto& p) { p.special_tokens.push_back("<|end|>"); }).find("repeats"), std::string::npos);
   EXPECT_NE(error([](auto& p) { p.special_tokens.push_back(""); }).find("no content"), std::string::npos);
-  EXPECT_NE(error([](auto& p) { p.eos_token = "<|none|>"; }).find("eos_token"), std::string::npos);
+}
+
+TEST(TokenizerTest, AnEndTokenOutsideTheVocabularyIsNone) {
+  ByteLevelBpe parts = SmallParts({{"t", "h"}});
+  parts.eos_token = "<|none|>";
+  ASSERT_OK_AND_ASSIGN(const Tokenizer tokenizer, Tokenizer::FromByteLevelBpe(parts));
+  EXPECT_EQ(tokenizer.eos_id(), std::nullopt);
 }
 
 TEST(Llama2cTokenizerTest, ReadsTheStoryVocabulary) {

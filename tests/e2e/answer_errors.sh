@@ -43,7 +43,7 @@ shows full "error: $work/disk: cannot take 8 MiB more"
 fails full_json "$qwen25" generate -m "$model" --prompt-file "$work/prompt" -n 3000 --ignore-eos "${limits[@]}" --json
 python3 - "$work/full_json" <<'PYTHON' || fail "the JSON of an answer that the disk ended: $(tail -c 1000 "$work/full_json")"
 import json, sys
-answer = json.loads(open(sys.argv[1]).readline())
+answer = json.loads(next(line for line in open(sys.argv[1]) if line.startswith("{")))
 assert answer["finish_reason"] == "error", answer["finish_reason"]
 assert "cannot take 8 MiB more" in answer["error"], answer["error"]
 assert answer["usage"]["prompt_tokens"] + answer["usage"]["completion_tokens"] - 1 == 170 * 64, answer["usage"]

@@ -64,11 +64,12 @@ refused "text" "$qwen25" chat -m "$model" --notes-as nothing
 [[ $("$qwen25" generate -m "$model" -p if -n 010 --json | grep -o '"completion_tokens":[0-9]*') == *:10 ]] ||
   fail "-n 010 is not ten"
 
-# A folder for temporary files that is not there.
-refused "TMPDIR" env TMPDIR=/nonexistent "$qwen25" generate -m "$model" -p if -n 2 --recall-window 256 \
-  --routing top_k:2,local=1,dense_below=0
-env TMPDIR=/nonexistent "$qwen25" generate -m "$model" -p if -n 2 >"$work/output" 2>&1 ||
-  { cat "$work/output" >&2; fail "TMPDIR is used without need"; }
+# A folder for temporary files that is not there: another one is taken, if one is needed at all.
+for window in "" "--recall-window 256 --routing top_k:2,local=1,dense_below=0"; do
+  # shellcheck disable=SC2086
+  env TMPDIR=/nonexistent "$qwen25" generate -m "$model" -p if -n 2 $window >"$work/output" 2>&1 ||
+    { cat "$work/output" >&2; fail "TMPDIR is not there: $window"; }
+done
 
 # Without a home there is no folder for a memory, and none is made where the program happens to run.
 mkdir "$work/here"
