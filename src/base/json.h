@@ -20,8 +20,8 @@ Result<Json> ParseJson(std::string_view text, std::string_view origin);
 Result<Json> ReadJsonFile(const std::string& path);
 
 // Parses an object and passes on its members one by one, without holding them together: for objects with very
-// many members. A key that comes twice, and a document that is no object, are kCorrupt; an error of `visit`
-// ends it.
+// many members. A key that comes twice, and a document that is not an object, are kCorrupt; an error of
+// `visit` ends it.
 Status ForEachMember(std::string_view text, std::string_view origin,
                      const std::function<Status(const std::string& key, const Json& value)>& visit);
 

@@ -36,7 +36,7 @@ class Progress {
   Progress& operator=(const Progress&) = delete;
 
   void set_total(uint64_t total) { total_ = total; }
-  // Draws if the last drawing is long enough ago. `note` stands behind the time left: "loss 3.21".
+  // Draws if the last drawing is long enough ago. `note` stands after the time left: "loss 3.21".
   void Update(uint64_t done, std::string_view note = {});
   // Draws the final state and ends the line. Nothing is drawn afterwards.
   void Finish();

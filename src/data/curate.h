@@ -50,7 +50,7 @@ struct SourceReport {
   std::string kind, title;
   std::vector<std::string> roots;  // looked in
   uint64_t files_found = 0, bytes_found = 0, aliases = 0, unreadable_folders = 0;
-  uint64_t files_read = 0;                          // the rest was not needed for the size asked for
+  uint64_t files_read = 0;                          // the rest was not needed for the requested size
   Count read;                                       // documents, and bytes before rendering and cleaning
   std::array<Count, kNumDropReasons> dropped = {};  // bytes as read
   std::array<Count, kNumRepairs> repaired = {};     // of the documents that were kept: bytes taken away
@@ -82,7 +82,7 @@ using CurateCallback = std::function<bool(const CurateProgress&)>;
 // in its file or in others, it stays in its set. Deduplication comes before, so that no held-out paragraph of
 // any length that counts there is also trained on.
 //
-// kNotFound where there is no text at all, kInvalidArgument where there is less than options.min_bytes, both
+// kNotFound if there is no text at all, kInvalidArgument if there is less than options.min_bytes, both
 // saying where the run looked and what to do.
 Result<CurateReport> Curate(const CurateOptions& options, ThreadPool& pool,
                             const CurateCallback& callback = {});

@@ -25,7 +25,7 @@ struct DedupOptions {
 // the Deduplicator takes them in order.
 struct Fingerprint {
   struct Paragraph {
-    size_t begin, end;  // bytes in the text, the blank lines behind included
+    size_t begin, end;  // bytes in the text, the blank lines after it included
     Hash128 hash;       // of the normalised text
     bool counted;       // long enough to be compared
   };

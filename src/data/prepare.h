@@ -24,7 +24,7 @@ struct Split {
   uint64_t end = 0;
 };
 
-// A document on its way into the corpus, or a file or line that is no document and the reason.
+// A document on its way into the corpus, or a file or line that is not a document, and the reason.
 struct PreparedDocument {
   Document document;
   std::optional<DropReason> drop;

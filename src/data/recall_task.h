@@ -1,5 +1,5 @@
-// Synthetic histories in which facts are stated and asked for again: associative recall, the task that shows
-// whether attention finds what lies far back. Tokens are numbers of a vocabulary of their own.
+// Synthetic histories in which facts are stated and later asked about: associative recall, the task that
+// shows whether attention finds what lies far back. Tokens are numbers of a vocabulary of their own.
 //
 //   0             end of text
 //   1 value key   states a fact, as in "Paris is the capital of France"

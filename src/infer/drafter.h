@@ -12,7 +12,7 @@
 
 namespace qwen25 {
 
-// Tokens that may come next, one behind the other.
+// Tokens that may come next, in their order.
 struct Draft {
   std::vector<int32_t> tokens;
   // distributions[i] is what tokens[i] was drawn from; where `certain`, each token was sure to be proposed
@@ -36,9 +36,9 @@ class Drafter {
   // Reads `context`, a prompt, ahead of the first Propose: a draft model's part of the time to the first
   // token. kCancelled when `progress` says so; no other error.
   virtual Status Start(std::span<const int32_t> context, const Session::Progress& progress) = 0;
-  // Sets `draft` to at most `limit` tokens behind `context`, none where that does not pay.
+  // Sets `draft` to at most `limit` tokens after `context`, none if that does not pay.
   virtual void Propose(std::span<const int32_t> context, size_t limit, Draft& draft) = 0;
-  // The tokens that followed the context of the last Propose: those accepted, and the one behind them.
+  // The tokens that followed the context of the last Propose: those accepted, and the one after them.
   virtual void Observe(std::span<const int32_t> actual) = 0;
 };
 
@@ -58,7 +58,7 @@ class LookupDrafter : public Drafter {
 
  private:
   NgramIndex index_;
-  // Chance that a proposal behind a match of this length is right. Short matches have to prove themselves.
+  // Chance that a proposal after a match of this length is right. Short matches have to prove themselves.
   std::array<double, kMaxMatch + 1> acceptance_ = {0, 0.05, 0.2, 0.5, 0.6, 0.7, 0.7, 0.8, 0.8};
   size_t match_length_ = 0;         // of the last Propose
   std::vector<int32_t> predicted_;  // by it, at least one token where there was a match

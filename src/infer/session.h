@@ -26,7 +26,7 @@ class Session;
 struct SessionTokens {
   Session* session;
   std::span<const int32_t> tokens;  // at least one
-  size_t num_logit_rows = 1;        // logits are kept of so many of the last tokens; 0: of none
+  size_t num_logit_rows = 1;        // of the last tokens, as many as logits are kept of; 0: none
 };
 
 // Appends to several sessions of one engine, each at most once, in one forward pass: the weights are read
@@ -142,7 +142,7 @@ class Session {
   // Forgets what follows the first `num_tokens` tokens; the logits stay.
   void RollBack(size_t num_tokens);
   void ReleaseUnusedBlocks();
-  // Takes known blocks of `tokens` behind those that agree (session_memory.cc).
+  // Takes known blocks of `tokens` after those that agree (session_memory.cc).
   Status Adopt(std::span<const int32_t> tokens, PrefixReuse& reuse);
   Result<std::optional<BlockPool::BlockId>> FindBlock(const Hash128& name, std::span<const int32_t> tokens,
                                                       PrefixReuse& reuse);

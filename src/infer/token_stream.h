@@ -90,7 +90,7 @@ class TokenStream {
   SpeculationStats stats_;
 };
 
-// One step of a stream that runs alone: appends what it proposes, or, where there is no room for that, its
+// One step of a stream that runs alone: appends what it proposes, or, if there is no room for that, its
 // last token alone. Errors of Session::Append.
 Status AppendProposal(TokenStream& stream, size_t num_wanted);
 

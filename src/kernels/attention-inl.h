@@ -133,7 +133,7 @@ HWY_INLINE hn::Vec<Tag> LoadFloats(Tag tag, const int8_t* from) {
 template <typename Right>
 constexpr bool kConverts = sizeof(Right) < sizeof(float);
 
-// Steps of depth that float16 numbers and codes are asked for before they are used.
+// How many steps of depth before their use float16 numbers and codes are prefetched.
 template <typename Right>
 constexpr size_t kStepsAhead = sizeof(Right) == 2 ? 20 : 40;
 

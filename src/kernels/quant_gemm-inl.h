@@ -86,7 +86,7 @@ HWY_NOINLINE void RunPass(const QuantTile& tile, size_t row, size_t col) {
   const size_t first = row * num_groups + tile.group_begin;  // of the row's groups
   const int8_t* x = tile.x->codes + first * kQuantGroup;
   const uint8_t* record = tile.panel + tile.group_begin * kCode.RecordBytes();
-  // What comes behind this part of the panel is needed next: every pass asks for a share of it.
+  // What comes after this part of the panel is needed next: every pass asks for a share of it.
   const size_t ahead = (tile.group_end - tile.group_begin) * kCode.RecordBytes();
   const PrefetchShare share = SharePrefetch(tile, row, kRows, kCode.RecordBytes());
   float* c = tile.c + (row - tile.row_begin) * tile.c_stride + col;

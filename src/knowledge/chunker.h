@@ -29,7 +29,7 @@ size_t EstimateTokens(std::string_view text);
 std::vector<TextRange> SentencesOf(std::string_view text);
 
 // Pieces of at most max_tokens that cover the whole text, in order; neighbours may overlap. A piece ends at
-// the end of a paragraph where one is near (behind half of its room), else of a sentence, else of a word;
+// the end of a paragraph if one is near (after half of its room), else of a sentence, else of a word;
 // never inside a character. A text that fits is one piece; an empty one none.
 std::vector<TextRange> ChunkText(std::string_view text, const ChunkOptions& options = {});
 

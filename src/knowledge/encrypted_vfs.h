@@ -13,7 +13,7 @@
 namespace qwen25 {
 
 // Whether the database at `path` may be opened with `cipher` (null: without a key). kInvalidArgument where it
-// is encrypted and there is no key, where it is not and there is one, and where the key is another. A file
+// is encrypted and there is no key, if it is not and there is one, and if the key is another. A file
 // that is missing or empty suits both.
 Status CheckDatabaseKey(const std::filesystem::path& path, const Cipher* cipher);
 

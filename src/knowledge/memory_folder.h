@@ -43,8 +43,8 @@ struct LoadedNotes {
   LoadedEmbedder embedder;
   std::unique_ptr<NoteStore> store;
 };
-// Opens the notes of a memory folder with the embedder that is asked for, else with the one that its vectors
-// were made with, else with "hashed". `need_vectors` false: without one, unless it is asked for. Of `options`
+// Opens the notes of a memory folder with the requested embedder, else with the one that its vectors
+// were made with, else with "hashed". `need_vectors` false: without one, unless it is requested. Of `options`
 // the key is the place's.
 Result<LoadedNotes> OpenNotes(const MemoryPlace& place, EmbedderChoice choice, bool need_vectors,
                               NoteStoreOptions options = {});

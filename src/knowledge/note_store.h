@@ -91,7 +91,7 @@ class NoteStore {
   Status EraseTraces();
 
   Result<std::vector<NoteHit>> Search(const NoteSearch& search);
-  // UnrelatedCosine of this store's embedder; 1 without one. Measured when first asked for.
+  // UnrelatedCosine of this store's embedder; 1 without one. Measured at the first call.
   Result<double> UnrelatedCosine();
 
   // Embeds every chunk again with `embedder`, whatever made the vectors that are there. Others can write

@@ -41,7 +41,7 @@ Result<std::vector<RecalledNote>> RecallNotes(NoteStore& store, const std::strin
                                               const RecallOptions& options);
 
 // One note as the model reads it: its number, its day (UTC) and its text, without `control_texts` (what a
-// tokenizer would take for more than text: "<|im_end|>"), each of which gets a space behind its first
+// tokenizer would take for more than text: "<|im_end|>"), each of which gets a space after its first
 // character. The same note always gives the same bytes.
 std::string NoteLine(const NoteHit& hit, std::span<const std::string> control_texts);
 // The user's turn: the lines of the notes, then the question. Without notes it is the question itself.

@@ -20,7 +20,7 @@ inline constexpr size_t kReservedPageBytes = kPageBytes - kSealedBytes + kPadByt
 inline constexpr size_t kLogHeadBytes = 32, kLogSaltOffset = 16, kSaltBytes = 8;
 inline constexpr size_t kFrameHeadBytes = 24, kFrameSaltOffset = 8, kFrameChecksumOffset = 16;
 inline constexpr size_t kFrameBytes = kFrameHeadBytes + kPageBytes;
-// In the place of SQLite's own first words: so many bytes of the first page are not encrypted.
+// In the place of SQLite's own first words: this many bytes of the first page are not encrypted.
 inline constexpr size_t kPageMagicBytes = 16;
 
 using PageBytes = std::span<std::byte, kPageBytes>;
@@ -56,7 +56,8 @@ void HideChecksum(const Cipher& cipher, const FramePlace& place, FrameHead head)
 void ShowChecksum(const Cipher& cipher, const FramePlace& place, FrameHead head);
 
 // New random bytes for the pad of an opened page. They go into SQLite's checksums when the page is written
-// again, so that the last one of the log, which stands in the -shm file, is no function of the content alone.
+// again, so that the last one of the log, which stands in the -shm file, does not depend on the content
+// alone.
 void RenewPad(PageBytes page);
 
 }  // namespace qwen25

@@ -25,7 +25,7 @@ struct SearchTerm {
 // currencies, arrows, and those of ASCII that are read aloud (#$%&+<=>@^|~; several in a row count once).
 std::vector<std::string> TermsOf(std::string_view text);
 
-// The terms that a query looks for: distinct, without the single character behind each pair; a lone CJK
+// The terms that a query looks for: distinct, without the single character after each pair; a lone CJK
 // character is a prefix.
 std::vector<SearchTerm> QueryTermsOf(std::string_view query);
 

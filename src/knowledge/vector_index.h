@@ -29,7 +29,7 @@ class VectorIndex {
 
   // kResourceExhausted when there is no memory. The id must be new.
   Status Add(int64_t id, std::span<const float> vector);
-  // An unknown id is no error.
+  // An unknown id is not an error.
   void Remove(int64_t id);
   bool Contains(int64_t id) const { return ids_.contains(id); }
   size_t size() const { return ids_.size(); }

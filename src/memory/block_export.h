@@ -26,7 +26,7 @@ struct BlockExportReport {
 // Writes the blocks of a namespace's dialogues, not encrypted, whatever the store is; those of passages are
 // made from their texts wherever these are. Replaces `path` when it is complete and flushed, and leaves
 // everything as it was otherwise. Changes nothing in the store, nor counts as use. kNotFound where the
-// namespace holds none; kInvalidArgument where its name is no UTF-8; kCancelled.
+// namespace holds none; kInvalidArgument if its name is not UTF-8; kCancelled.
 Result<BlockExportReport> ExportBlocks(const BlockStore& store, std::string_view name_space,
                                        const std::filesystem::path& path, const BlockProgress& progress);
 
@@ -41,7 +41,7 @@ struct BlockImportReport {
 
 // Stores the blocks of such a file under the namespace that it names, which their ids belong to. Blocks that
 // are there already are left alone. Stored in transactions: what an error or a stop leaves is whole, and the
-// next import goes on behind it. Errors of BlockExportFile::Open and BlockStore::Put, kCorrupt where the sum
+// next import goes on after it. Errors of BlockExportFile::Open and BlockStore::Put, kCorrupt where the sum
 // of a block is wrong, kCancelled.
 Result<BlockImportReport> ImportBlocks(BlockStore& store, const std::filesystem::path& path,
                                        const BlockProgress& progress);

@@ -11,7 +11,7 @@
 
 namespace qwen25 {
 
-// The name of a block of tokens behind the block `parent`: that of its whole sequence up to its end, since
+// The name of a block of tokens after the block `parent`: that of its whole sequence up to its end, since
 // keys and values depend on all of it. For a sequence's first block, `parent` says everything else that they
 // depend on (model, rotary settings, formats) and whose sequence it is. Equal names are compared by their
 // tokens, too, before one block is taken for another.

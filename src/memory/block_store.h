@@ -123,7 +123,7 @@ class BlockStore {
   // All blocks of a namespace and format, in the order in which they were stored.
   std::vector<StoredBlock> List(std::string_view name_space, const BlockFormat& format) const;
   // Keys and values of one layer of a listed block, where they lie in the map.
-  // Layer() checks the sum the first time that it is asked for a block's layer; null for damaged bytes, for a
+  // Layer() checks the sum at the first call for a block's layer; null for damaged bytes, for a
   // block that is no longer there, and in an encrypted store, which has nothing to map. Between two calls of
   // Put it counts as one use. To be called, from any threads, while a Reading lives or while no other
   // function runs; the address is valid until then.

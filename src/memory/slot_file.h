@@ -39,7 +39,7 @@ class SlotFile {
   // Empties a slot and makes it free. On an error it is free all the same, and is emptied when the store is
   // opened the next time.
   Status Release(uint32_t slot);
-  // Empties all free slots and cuts the file behind the last one that is taken.
+  // Empties all free slots and cuts the file after the last one that is taken.
   Status EmptyFreeSlots();
 
   // Writes a whole slot, [slot_bytes].
@@ -61,7 +61,7 @@ class SlotFile {
   void Prefetch(std::span<const std::byte> part) const;
 
   uint64_t slot_bytes() const { return slot_bytes_; }
-  // One behind the last slot that was ever taken.
+  // The number after that of the last slot that was ever taken.
   uint32_t end_slot() const { return end_slot_; }
   // The lowest free slot below end_slot(), or end_slot().
   uint32_t lowest_free() const { return free_.empty() ? end_slot_ : *free_.begin(); }

@@ -39,7 +39,7 @@ struct ModelConfig {
   uint32_t num_attention_heads = 0;  // query heads
   uint32_t num_key_value_heads = 0;  // divides num_attention_heads
   uint32_t head_dim = 0;             // even; 0 in a file means hidden_size / num_attention_heads
-  uint32_t max_position_embeddings = 32768;  // positions the model may be asked for
+  uint32_t max_position_embeddings = 32768;  // positions that the model knows
   float rms_norm_eps = 1e-6f;
   double rope_theta = 1e6;
   std::optional<RopeScaling> rope_scaling;

@@ -59,7 +59,7 @@ size_t HuggingFaceRowOf(size_t row, size_t head_dim);
 // nearest format that holds them: Q5_0 for Q4_K, Q5_1 for Q5_K, Q8_0 for Q6_K, F16.
 GgmlType GgufTypeFor(const NamedParameter& named, const ModelConfig& config, GgmlType wanted);
 
-// Called as bytes are written: so many of so many.
+// Called as bytes are written, with their number and that of all.
 using GgufProgress = std::function<void(uint64_t done, uint64_t total)>;
 
 // Writes the weights of `source` into a file, atomically and never holding more of them than some rows.

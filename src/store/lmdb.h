@@ -59,8 +59,8 @@ class LmdbTransaction {
 class LmdbEnvironment {
  public:
   // Opens the file, or creates it where it is missing, with its tables. It can grow to `map_bytes`, and takes
-  // address space for that, but no memory. kCorrupt for what is no sound LMDB file: all of its pages are
-  // checked first (lmdb_check.h), since LMDB trusts them.
+  // address space for that, but no memory. kCorrupt for a file that is not a sound LMDB file: all of its
+  // pages are checked first (lmdb_check.h), since LMDB trusts them.
   static Result<LmdbEnvironment> Open(const std::filesystem::path& path, uint64_t map_bytes,
                                       std::span<const char* const> tables);
   LmdbEnvironment(LmdbEnvironment&&) = default;

@@ -50,7 +50,7 @@ class PieceCounter {
   static constexpr size_t kShortBytes = 15;
   static constexpr size_t kMinSlots = 1024;  // power of two, as all table sizes are
 
-  // The bytes of a short piece, zeros behind them, and its length in the last byte.
+  // The bytes of a short piece, zeros after them, and its length in the last byte.
   struct ShortKey {
     uint64_t low;
     uint64_t high;

@@ -34,14 +34,14 @@ struct TextPart {
 struct EncodeOptions {
   SpecialTokens special = SpecialTokens::kParse;
   bool add_bos = false;  // what the file's post-processor template puts before a sequence (Llama: <s>)
-  bool add_eos = false;  // and behind it
+  bool add_eos = false;  // and after it
 };
 
 // The parts of a tokenizer that a training run made.
 struct ByteLevelBpe {
   std::vector<std::string> tokens;                  // bytes of each id; every single byte must be among them
   std::vector<std::pair<int32_t, int32_t>> merges;  // most urgent first; the concatenation must be a token
-  std::vector<std::string> special_tokens;          // get the ids behind `tokens`, in this order
+  std::vector<std::string> special_tokens;          // get the ids after `tokens`, in this order
   PreTokenizerKind pre_tokenizer = PreTokenizerKind::kQwen2;
   bool nfc = true;
   std::string bos_token, eos_token, pad_token;  // among special_tokens, or empty

@@ -28,7 +28,7 @@ struct AddedToken {
   bool special = true;      // left out by Decode(.., skip_special)
   bool normalized = false;  // searched in the normalised text instead of the given one
   bool lstrip = false;      // takes the white space before it along
-  bool rstrip = false;      // and behind it
+  bool rstrip = false;      // and after it
 };
 
 // Whether a token steers a model, rather than being a frequent piece of text: special ones, and those written
@@ -65,7 +65,7 @@ struct TokenizerSpec {
   std::vector<Merge> merges;  // most urgent first
   std::vector<AddedToken> added_tokens;
 
-  // What the post-processor's template puts around one sequence; added only when asked for.
+  // What the post-processor's template puts around one sequence; added only on request.
   std::vector<int32_t> prefix_ids;
   std::vector<int32_t> suffix_ids;
 

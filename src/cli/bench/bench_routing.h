@@ -17,7 +17,7 @@ struct RoutingBenchFlags {
   KvFormat kv = KvFormat::kFloat16;
   std::vector<std::string> policies;  // RoutingPolicy::Parse; each beside dense
   std::vector<uint32_t> depths = {1024, 8192, 32768}, batches = {1}, prompts;
-  std::vector<uint32_t> reads;  // tokens to read behind each depth
+  std::vector<uint32_t> reads;  // tokens to read after each depth
   uint32_t recall_window = 0;   // tokens; of histories of any length, which have no dense attention
   std::string spill_directory;  // where these lie; empty: the system's for temporary files
   uint32_t new_tokens = 32, rounds = 3, num_threads = 0;

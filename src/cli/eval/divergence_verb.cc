@@ -4,6 +4,7 @@
 
 #include "base/json.h"
 #include "base/progress.h"
+#include "cli/flags/model_flags.h"
 #include "cli/terminal/interrupt.h"
 #include "cli/verb.h"
 #include "eval/divergence.h"
@@ -26,11 +27,13 @@ Status LoadModels(const DivergenceFlags& flags, const Tokenizer& tokenizer, Mode
   for (const std::string& name : formats) {
     QWEN25_TRY(const WeightFormat format, ParseWeightFormat(name));
     QWEN25_TRY(Model model, Model::LoadPacked(flags.model, format, comparison.threads()));
+    if (name == formats.front()) PrintNotes(model.remarks());  // the same for every format
     QWEN25_RETURN_IF_ERROR(comparison.AddModel(name, std::move(model), tokenizer));
   }
   for (const std::string& path : flags.against) {
     QWEN25_TRY(const Tokenizer its_tokenizer, LoadTokenizer(path));
     QWEN25_TRY(Model model, Model::LoadPacked(path, std::nullopt, comparison.threads()));
+    PrintNotes(model.remarks());
     QWEN25_RETURN_IF_ERROR(comparison.AddModel(path, std::move(model), its_tokenizer));
   }
   return {};

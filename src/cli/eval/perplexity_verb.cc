@@ -46,6 +46,7 @@ void Print(const TextScorer& scorer, const TextScoreOptions& options, bool as_js
 
 Status RunPerplexity(const PerplexityFlags& flags) {
   QWEN25_TRY(const Model model, Model::Load(flags.model));
+  PrintNotes(model.remarks());
   QWEN25_TRY(const Tokenizer tokenizer,
              LoadTokenizer(flags.tokenizer.empty() ? flags.model : flags.tokenizer));
   QWEN25_RETURN_IF_ERROR(CheckTokenizerFits(tokenizer, model.config(), flags.model));

@@ -16,13 +16,13 @@ class TextLayout {
   void Fill(std::string_view text);
   // The next word follows the last one without a space.
   void JoinNext() { join_next_ = true; }
-  // Ends the line and adds `line` as it is behind the indent. An empty line stays empty.
+  // Ends the line and adds `line` as it is after the indent. An empty line stays empty.
   void Verbatim(std::string_view line);
   // Ends the line, where one has been begun.
   void Break();
   // Ends the paragraph: one blank line stands before what comes next, never at the start.
   void Paragraph();
-  // A line of its own behind a blank line; what follows stands right below it.
+  // A line of its own after a blank line; what follows stands right below it.
   void Heading(std::string_view title, size_t heading_indent);
   // `tag` stands at `tag_indent`; text after it starts at indent(), on the same line where the tag is short.
   void Tag(std::string_view tag, size_t tag_indent);

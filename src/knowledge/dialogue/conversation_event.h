@@ -47,7 +47,7 @@ struct MemoryTurnedOff {
 
 // Attention.
 struct AttentionReady {
-  std::optional<size_t> num_notes;  // none: no notes were asked for
+  std::optional<size_t> num_notes;  // none: no notes were requested
   bool dialogues;
   size_t num_blocks;
 };
@@ -96,7 +96,7 @@ struct ConversationProblem {
     kDialoguesNotKept,  // none of this conversation
     kNotRemembered,     // a note, a dialogue, or the keys and values of an answer
     kNothingRecalled,   // the notes cannot be searched
-    kNothingForgotten,  // what a question asked for
+    kNothingForgotten,  // what a question requested
     kNotesAsBlocks,     // attention still knows notes as they were
     kStoredBlocks,      // the store could not give what an answer could have used
     kForgottenLater,    // what was computed of forgotten notes goes when its user starts again

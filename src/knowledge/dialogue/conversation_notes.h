@@ -30,7 +30,7 @@ class ConversationNotes {
   ConversationNotes(const Options& options, const MemoryPlace& place, const Tokenizer& tokenizer,
                     size_t max_context_tokens, ConversationEventSink on_event);
 
-  // The notes of this namespace as the model may read them before they are asked for; `as_turns` as
+  // The notes of this namespace as the model may read them before a question asks for them; `as_turns` as
   // for NotePassages. Nothing if there are none, or the memory is off.
   Result<std::vector<NotePassage>> Passages(bool as_turns);
   // Where blocks of notes lie, to be removed with them; null: the folder's are looked for each time. It must

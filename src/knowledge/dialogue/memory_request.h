@@ -17,7 +17,7 @@ struct MemoryRequest {
 // A line is a request where it begins with a phrase of a fixed table ("remember that", "don't forget that",
 // "forget that", "merk dir, dass", "recuerda que", "记住", ...; memory_request.cc has all of them), in any
 // letter case, with or without one polite word before it ("please", "bitte", "请"). A phrase that ends in a
-// word needs more words behind it: "forget that." and "remember that?" are ordinary lines. So is a line whose
+// word needs more words after it: "forget that." and "remember that?" are ordinary lines. So is a line whose
 // first sentence is a question ("Remember that time in Paris?"). Questions at the end of the line are left
 // out of the text: "Remember that Mimi is a cat. What does she eat?" remembers one sentence.
 MemoryRequest ParseMemoryRequest(std::string_view line);
