@@ -80,9 +80,11 @@ TEST(JinjaPieces, RefusesWhatDoesNotEnd) {
     EXPECT_FALSE(JinjaPieces(source).ok()) << source;
   }
   EXPECT_TRUE(rc::check([] {
+    constexpr std::string_view kCharacters = "{}%#-+'\"\\ \nax[].u1";
     std::string source;
-    for (const int c : *rc::gen::container<std::vector<int>>(rc::gen::inRange(0, 20))) {
-      source += "{}%#-+'\"\\ \nax[].u1"[c];
+    for (const size_t c :
+         *rc::gen::container<std::vector<size_t>>(rc::gen::inRange<size_t>(0, kCharacters.size()))) {
+      source += kCharacters[c];
     }
     const auto pieces = JinjaPieces(source);
     if (!pieces.ok()) return;
