@@ -112,19 +112,19 @@ TEST_F(BlockWriterTest, TellsWhyABatchIsNotStored) {
     EXPECT_ERROR_CONTAINS(status, "No space left");
   }
   EXPECT_FALSE(IsStored(first));
-  EXPECT_OK(writer.Add("ada", {&second, 1}, 0).get());
+  EXPECT_OK(Status(writer.Add("ada", {&second, 1}, 0).get()));
   EXPECT_TRUE(IsStored(second));
   ASSERT_OK(store_.Erase("ada"));
   EXPECT_EQ(writer.Add("ada", {&first, 1}, 0).get().code(), StatusCode::kCancelled);
   EXPECT_FALSE(IsStored(first));
-  EXPECT_OK(writer.Add("ada", {&first, 1}, store_.NumErasures("ada")).get());
+  EXPECT_OK(Status(writer.Add("ada", {&first, 1}, store_.NumErasures("ada")).get()));
 }
 
 TEST_F(BlockWriterTest, WhatTheStoreHasIsNotSummarisedAgain) {
   BlockWriter writer(store_, pool_, format_, kShape, {});
   const std::vector<BlockToWrite> blocks = {NewBlock(), NewBlock(), NewBlock()};
-  EXPECT_OK(writer.Add("ada", std::span(blocks).first(2), 0).get());
-  EXPECT_OK(writer.Add("ada", blocks, 0).get());
+  EXPECT_OK(Status(writer.Add("ada", std::span(blocks).first(2), 0).get()));
+  EXPECT_OK(Status(writer.Add("ada", blocks, 0).get()));
   EXPECT_EQ(writer.num_written(), 3u);
 }
 
