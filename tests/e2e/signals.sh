@@ -68,7 +68,11 @@ deadline = time.monotonic() + 20
 while time.monotonic() < deadline:
     done, status = os.waitpid(pid, os.WNOHANG)
     if done:
-        sys.exit(0 if os.waitstatus_to_exitcode(status) == 128 + getattr(signal, name) else f"status {status}")
+        # libedit raises the signal again when it has put the terminal right. If that comes late, it ends the
+        # program by itself, which has nothing left to keep at a prompt.
+        ended = os.waitstatus_to_exitcode(status)
+        number = getattr(signal, name)
+        sys.exit(0 if ended in (128 + number, -number) else f"status {status}")
     time.sleep(0.02)
 os.kill(pid, signal.SIGKILL)
 sys.exit("goes on after the signal")
