@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 #include <sched.h>
-#include <signal.h>
 
 #include <charconv>
 #include <chrono>
@@ -12,6 +11,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/stop_signals.h"
 
 namespace qwen25 {
 namespace {
@@ -44,22 +44,6 @@ void WaitForChange(const std::atomic<uint32_t>& value, uint32_t old) {
     }
   }
 }
-
-// Blocks the signals that ask a program to stop while it lives, and with them in the threads that are
-// started: such a signal must interrupt the main thread, which waits for input.
-class StopSignalsBlocked {
- public:
-  StopSignalsBlocked() {
-    sigset_t signals;
-    ::sigemptyset(&signals);
-    for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGALRM}) ::sigaddset(&signals, signal);
-    ::pthread_sigmask(SIG_BLOCK, &signals, &before_);
-  }
-  ~StopSignalsBlocked() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-
- private:
-  sigset_t before_;
-};
 
 }  // namespace
 

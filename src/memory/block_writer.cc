@@ -4,6 +4,7 @@
 #include <system_error>
 
 #include "base/check.h"
+#include "base/stop_signals.h"
 #include "ops/attention/stored_summary.h"
 
 namespace qwen25 {
@@ -23,6 +24,7 @@ BlockWriter::BlockWriter(BlockStore& store, BlockPool& pool, const BlockFormat& 
   QWEN25_CHECK(format.num_layers == pool.num_layers() && format.layer_bytes == pool.bytes_per_layer() &&
                format.summary_bytes == SummaryBytes(shape));
   try {
+    const StopSignalsBlocked blocked;
     thread_ = std::thread([this] { Run(); });
   } catch (const std::system_error&) {
     // The system gives no more threads: whoever adds writes.

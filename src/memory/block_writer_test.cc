@@ -1,6 +1,7 @@
 #include "memory/block_writer.h"
 
 #include <gtest/gtest.h>
+#include <signal.h>
 
 #include <cerrno>
 #include <chrono>
@@ -126,6 +127,24 @@ TEST_F(BlockWriterTest, WhatTheStoreHasIsNotSummarisedAgain) {
   EXPECT_OK(Status(writer.Add("ada", std::span(blocks).first(2), 0).get()));
   EXPECT_OK(Status(writer.Add("ada", blocks, 0).get()));
   EXPECT_EQ(writer.num_written(), 3u);
+}
+
+// They must interrupt the main thread, which waits for input.
+TEST_F(BlockWriterTest, SignalsThatStopAProgramAreNotForItsThread) {
+  sigset_t of_writer{}, of_caller{};
+  const auto put = [&](const auto&...) {
+    ::pthread_sigmask(SIG_BLOCK, nullptr, &of_writer);
+    return Status();
+  };
+  BlockWriter writer(store_, pool_, format_, kShape, {.put = put});
+  const BlockToWrite block = NewBlock();
+  EXPECT_OK(Status(writer.Add("ada", {&block, 1}, 0).get()));
+  pool_.Give(block.block);
+  ::pthread_sigmask(SIG_BLOCK, nullptr, &of_caller);
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGALRM}) {
+    EXPECT_EQ(::sigismember(&of_writer, signal), 1) << signal;
+    EXPECT_EQ(::sigismember(&of_caller, signal), 0) << signal;
+  }
 }
 
 TEST_F(BlockWriterTest, EndsWithEverythingWritten) {
