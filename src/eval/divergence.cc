@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "data/read/text_files.h"
+#include "kernels/elementwise.h"
 #include "model/decoder.h"
 #include "model/not_finite.h"
 #include "pretrained/tokenizer_fit.h"
@@ -53,7 +54,7 @@ class ModelComparison::Predictor {
         are_finite = false;
         return;
       }
-      const float max = *std::ranges::max_element(x);
+      const float max = x[PlaceOfGreatest(x.data(), x.size())];
       double sum = 0;
       for (float value : x) sum += std::exp(value - max);
       const auto log_sum = static_cast<float>(max + std::log(sum));
@@ -93,7 +94,7 @@ struct ModelComparison::Sums {
       double sum = 0;
       for (size_t i = 0; i < cols; ++i) sum += std::exp(p[i]) * (p[i] - q[i]);
       divergences[first + row] = static_cast<float>(sum);
-      same[row] = std::max_element(p, p + cols) - p == std::max_element(q, q + cols) - q;
+      same[row] = PlaceOfGreatest(p, cols) == PlaceOfGreatest(q, cols);
     });
     for (size_t row = 0; row < targets.size(); ++row) {
       nats -= other.data()[row * cols + static_cast<size_t>(targets[row])];

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <limits>
 
+#include "kernels/elementwise.h"
+
 namespace qwen25 {
 
 Sampler::Sampler(const SamplingOptions& options, size_t vocabulary)
@@ -27,15 +29,6 @@ void Sampler::Penalize(std::span<float> logits, std::span<const int32_t> history
 Sampler::Candidate Sampler::FromLogits(std::span<const float> logits, size_t id) {
   const float logit = std::isnan(logits[id]) ? -std::numeric_limits<float>::infinity() : logits[id];
   return {logit, static_cast<int32_t>(id)};
-}
-
-int32_t Sampler::MostLikely(std::span<const float> logits) {
-  size_t best = 0;
-  // A NaN is neither greater nor smaller, so one in the first place must not stay.
-  for (size_t i = 1; i < logits.size(); ++i) {
-    if (logits[i] > logits[best] || (std::isnan(logits[best]) && !std::isnan(logits[i]))) best = i;
-  }
-  return static_cast<int32_t>(best);
 }
 
 void Sampler::Load(std::span<const float> logits) {
@@ -142,7 +135,7 @@ std::span<const TokenProbability> Sampler::Distribution(std::span<float> logits,
   Penalize(logits, history);
   distribution_.clear();
   if (options_.temperature == 0) {
-    distribution_.push_back({MostLikely(logits), 1});
+    distribution_.push_back({static_cast<int32_t>(PlaceOfGreatest(logits.data(), logits.size())), 1});
     return distribution_;
   }
   Load(logits);

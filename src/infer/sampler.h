@@ -52,7 +52,6 @@ class Sampler {
   }
   void Penalize(std::span<float> logits, std::span<const int32_t> history);
   static Candidate FromLogits(std::span<const float> logits, size_t id);
-  static int32_t MostLikely(std::span<const float> logits);
   // Takes over all logits, by id.
   void Load(std::span<const float> logits);
   // Sorts at least the `count` most likely candidates to the front.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/elementwise.cc"
@@ -223,6 +224,29 @@ void AddColumnSumsImpl(MatrixView<const float> x, size_t begin, size_t end, floa
   }
 }
 
+size_t PlaceOfGreatestImpl(const float* x, size_t count) {
+  const Vec smallest = hn::Neg(hn::Inf(kTag));
+  Vec max_v = smallest;
+  float max = -std::numeric_limits<float>::infinity();
+  ForEachVector(
+      count,
+      [&](size_t i) HWY_ATTR {
+        const Vec v = hn::LoadU(kTag, x + i);
+        max_v = hn::Max(max_v, hn::IfThenElse(hn::IsNaN(v), smallest, v));
+      },
+      [&](size_t i, size_t n) {
+        for (size_t j = 0; j < n; ++j) {
+          if (x[i + j] > max) max = x[i + j];
+        }
+      });
+  max = std::max(max, hn::GetLane(hn::MaxOfLanes(kTag, max_v)));
+  const Vec max_all = hn::Set(kTag, max);
+  size_t i = 0;
+  while (i + kLanes <= count && hn::AllFalse(kTag, hn::Eq(hn::LoadU(kTag, x + i), max_all))) i += kLanes;
+  while (i < count && x[i] != max) ++i;
+  return i < count ? i : 0;
+}
+
 void AddOrCopyImpl(const float* x, size_t count, bool add, float* y) {
   if (!add) {
     std::copy(x, x + count, y);
@@ -251,6 +275,7 @@ HWY_EXPORT(SwiGluRowsImpl);
 HWY_EXPORT(SwiGluBackwardRowsImpl);
 HWY_EXPORT(CrossEntropyRowImpl);
 HWY_EXPORT(AddColumnSumsImpl);
+HWY_EXPORT(PlaceOfGreatestImpl);
 HWY_EXPORT(AddOrCopyImpl);
 }  // namespace
 
@@ -276,6 +301,10 @@ double CrossEntropyRow(float* logits, size_t num_logits, int32_t target, float d
 }
 void AddColumnSums(MatrixView<const float> x, size_t begin, size_t end, float* total) {
   HWY_DYNAMIC_DISPATCH(AddColumnSumsImpl)(x, begin, end, total);
+}
+size_t PlaceOfGreatest(const float* x, size_t count) {
+  QWEN25_CHECK(count > 0);
+  return HWY_DYNAMIC_DISPATCH(PlaceOfGreatestImpl)(x, count);
 }
 void AddOrCopy(const float* x, size_t count, bool add, float* y) {
   HWY_DYNAMIC_DISPATCH(AddOrCopyImpl)(x, count, add, y);

@@ -13,6 +13,7 @@
 #include "base/rng.h"
 #include "cli/bench/machine_probe.h"
 #include "infer/session.h"
+#include "kernels/elementwise.h"
 #include "kernels/isa.h"
 #include "train/gemm_probe.h"
 
@@ -267,7 +268,7 @@ Status DecodeStep(InferenceEngine& engine, std::span<const std::unique_ptr<Sessi
                   std::vector<int32_t>& drawn, std::vector<SessionTokens>& parts) {
   for (size_t i = 0; i < sessions.size(); ++i) {
     const std::span<float> logits = sessions[i]->logits();
-    drawn[i] = static_cast<int32_t>(std::ranges::max_element(logits) - logits.begin());
+    drawn[i] = static_cast<int32_t>(PlaceOfGreatest(logits.data(), logits.size()));
     parts[i] = {sessions[i].get(), {&drawn[i], 1}};
   }
   return AppendTogether(engine, parts);

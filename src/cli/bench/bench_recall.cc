@@ -14,6 +14,7 @@
 #include "data/shards/loader.h"
 #include "infer/passages.h"
 #include "infer/session.h"
+#include "kernels/elementwise.h"
 #include "memory/block_store.h"
 #include "memory/recalled_blocks.h"
 #include "memory/spill_file.h"
@@ -215,7 +216,7 @@ class RecallBench {
       QWEN25_RETURN_IF_ERROR(session.Append(question));
       question_seconds_.push_back(NowSeconds() - asked);
       const std::span<float> logits = session.logits();
-      const bool right = std::ranges::max_element(logits) - logits.begin() == facts[i].value;
+      const bool right = PlaceOfGreatest(logits.data(), logits.size()) == static_cast<size_t>(facts[i].value);
       (i < flags_.depths ? result.right[i] : result.notes_right) += right;
       session.Truncate(held);
     }

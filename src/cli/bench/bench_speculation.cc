@@ -12,6 +12,7 @@
 #include "infer/drafter.h"
 #include "infer/session.h"
 #include "infer/token_stream.h"
+#include "kernels/elementwise.h"
 #include "kernels/isa.h"
 #include "pretrained/load_tokenizer.h"
 
@@ -57,7 +58,7 @@ class SpeculationBench {
     Draft draft;
     const auto next = [&](size_t row) {
       const std::span<float> logits = session_.logits(row);
-      const auto best = static_cast<int32_t>(std::ranges::max_element(logits) - logits.begin());
+      const auto best = static_cast<int32_t>(PlaceOfGreatest(logits.data(), logits.size()));
       answer.tokens.push_back(given.empty() ? best : given[answer.tokens.size()]);
       context.push_back(answer.tokens.back());
     };
