@@ -1,5 +1,5 @@
-// Counts heap allocations, for the tests that promise none. Included by one file of a test program: it
-// replaces the allocation functions of the whole program, libraries included.
+// Counts heap allocations, for tests of code that must not allocate. Include it in one file of a test
+// program: it replaces the allocation functions of the whole program, libraries included.
 #pragma once
 
 #include <atomic>
@@ -22,15 +22,14 @@ class AllocationCounter {
 
 }  // namespace qwen25
 
-// The sanitizers bring allocators of their own; under them nothing is counted, and such a test says that it
-// skips.
+// Sanitizers bring their own allocators; nothing is counted under them, and the tests must skip.
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || !defined(__GLIBC__)
 #define QWEN25_COUNTS_ALLOCATIONS 0
 #else
 #define QWEN25_COUNTS_ALLOCATIONS 1
 
-// The C library's own functions, under the names that stay when a program defines `malloc` itself; operator
-// new ends in malloc too.
+// glibc's functions, under names that remain when a program defines `malloc` itself. Operator new calls
+// malloc, too.
 extern "C" {
 void* __libc_malloc(size_t);
 void* __libc_calloc(size_t, size_t);

@@ -7,11 +7,11 @@
 
 namespace qwen25 {
 
-// The checksum of `bytes`, or, with `crc` the checksum of what stood before them, of both together. Uses the
-// processor's instruction where it has one.
+// The checksum of `bytes`. If `crc` is the checksum of the bytes before them, the result is that of both
+// together. Uses the processor's CRC instruction if it has one.
 uint32_t Crc32c(std::span<const std::byte> bytes, uint32_t crc = 0);
 
-// The same by table: what every machine can run, and what the fast path is tested against.
+// The same by table, which runs on every machine; the fast path is tested against it.
 uint32_t Crc32cPortable(std::span<const std::byte> bytes, uint32_t crc = 0);
 
 }  // namespace qwen25

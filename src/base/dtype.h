@@ -41,20 +41,20 @@ inline float Float16ToFloat(uint16_t bits) {
   const uint32_t sign = uint32_t{bits & 0x8000u} << 16;
   const uint32_t magnitude = bits & 0x7fffu;
   if (magnitude >= 0x7c00u) return std::bit_cast<float>(sign | 0x7f800000u | (magnitude & 0x3ffu) << 13);
-  // Shifted into a float32's place the exponent is short by 127 - 15; the product corrects it, for subnormals
+  // In a float32, the shifted exponent is too small by 127 - 15; the product corrects that, for subnormals,
   // too.
   const float scaled = std::bit_cast<float>(magnitude << 13) * 0x1p112f;
   return std::bit_cast<float>(std::bit_cast<uint32_t>(scaled) | sign);
 }
 
-// Rounds to the nearest, ties to even; too large becomes infinity, a NaN stays a NaN.
+// Rounds to the nearest, ties to even; 65520 and above become infinity, a NaN stays a NaN.
 inline uint16_t FloatToFloat16(float value) {
   const auto bits = std::bit_cast<uint32_t>(value);
   const auto sign = static_cast<uint16_t>(bits >> 16 & 0x8000u);
   const uint32_t magnitude = bits & 0x7fffffffu;
   if (magnitude > 0x7f800000u) return sign | 0x7e00u;
   if (magnitude >= 0x477ff000u) return sign | 0x7c00u;  // 65520 and above
-  if (magnitude < 0x38800000u) {                        // below 2^-14: a multiple of 2^-24
+  if (magnitude < 0x38800000u) {                        // below 2^-14: becomes a multiple of 2^-24
     // Adding 0.5 puts the units of 2^-24 at the end of the mantissa, where the addition rounds them.
     const float shifted = std::bit_cast<float>(magnitude) + 0.5f;
     return static_cast<uint16_t>(sign | (std::bit_cast<uint32_t>(shifted) - 0x3f000000u));

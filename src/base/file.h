@@ -14,8 +14,8 @@
 
 namespace qwen25 {
 
-// Whether a file's first bytes are those of the small text that stands for a large file in a Git repository
-// until `git lfs pull` fetches it: the most frequent wrong file in a model folder.
+// Whether a file is a Git LFS pointer, the small text that stands for a large file until `git lfs pull`
+// fetches it. It is the most frequent wrong file in a model folder.
 bool IsGitLfsPointer(std::string_view first_bytes);
 inline constexpr const char* kGitLfsPointer =
     "is the pointer of a Git LFS file, not the file itself; `git lfs pull` in its folder fetches it";
@@ -23,14 +23,14 @@ inline constexpr const char* kGitLfsPointer =
 // The whole content of `path`.
 Result<std::string> ReadFile(const std::filesystem::path& path);
 
-// A file that appears under its name only when it is complete: Open() writes to a temporary file in the same
-// folder; Commit() flushes it to disk, renames it over `path` and flushes the folder. Destroyed without
-// Commit(), it leaves nothing behind; what a killed process leaves is removed by the next one that writes
-// into the folder. A symbolic link stays, and the file that it leads to is replaced. A file that is replaced
-// keeps its permissions.
+// A file that appears under its name only when it is complete: Open() creates a temporary file in the same
+// folder; Commit() flushes it to disk, renames it over `path` and flushes the folder. Without Commit(), the
+// destructor removes the temporary file; that of a killed process is removed by the next process that writes
+// into the folder. If `path` is a symbolic link, the file that it leads to is replaced. The new file has the
+// old one's permissions.
 //
-// What is not a regular file (/dev/null, a named pipe, /dev/stdout) is written to in place; a pipe gets its
-// bytes from Commit().
+// A target that is not a regular file (/dev/null, a named pipe, /dev/stdout) is written to in place; a pipe
+// gets all of its bytes from Commit().
 class AtomicFile {
  public:
   // Waits for a reader if `path` is a named pipe.
@@ -41,7 +41,7 @@ class AtomicFile {
 
   Status Write(std::span<const std::byte> bytes);
   Status Write(std::string_view text) { return Write(std::as_bytes(std::span(text))); }
-  // Overwrites `bytes.size()` bytes at `offset`, all of which must have been written before (headers that
+  // Overwrites `bytes.size()` bytes at `offset`, all of which must have been written before (for headers that
   // hold a size known only at the end).
   Status WriteAt(uint64_t offset, std::span<const std::byte> bytes);
   uint64_t bytes_written() const { return bytes_written_; }
@@ -56,20 +56,20 @@ class AtomicFile {
 
   std::filesystem::path path_;
   std::optional<TemporaryFile> temporary_;  // becomes the file
-  int direct_ = -1;                         // or: what is written to, or a file without a name, for `pipe_`
-  int pipe_ = -1;                           // what cannot be overwritten, and gets everything in Commit()
-  uint64_t first_byte_ = 0;                 // of direct_
+  int direct_ = -1;          // or: the target itself, or a buffer file without a name for pipe_
+  int pipe_ = -1;            // a target that cannot seek: written by Commit()
+  uint64_t first_byte_ = 0;  // of direct_
   uint64_t bytes_written_ = 0;
 };
 
 // AtomicFile with one Write.
 Status WriteFileAtomically(const std::filesystem::path& path, std::string_view content);
 
-// A file that only grows. Each Append() is one write to the system, so that a killed process leaves whole
+// A file that only grows. Each Append() is one system call, so that a killed process leaves only whole
 // records; Sync() makes them survive a power loss.
 class AppendFile {
  public:
-  // Creates the file where it is missing.
+  // Creates the file if it is missing.
   static Result<AppendFile> Open(const std::filesystem::path& path);
   AppendFile(AppendFile&& other) noexcept;
   AppendFile& operator=(AppendFile&&) = delete;
@@ -90,8 +90,8 @@ class AppendFile {
 // Flushes a folder's entries (created, renamed, removed names) to disk.
 Status SyncDirectory(const std::filesystem::path& directory);
 
-// Keeps a folder for one process: while the lock lives, Acquire() of the same folder fails in every other
-// process (and in this one). It ends with the object or with the process, however that dies.
+// Reserves a folder for one process: while the lock lives, Acquire() of the same folder fails in this and
+// every other process. The lock ends with the object or with the process, however that ends.
 class FolderLock {
  public:
   // kResourceExhausted if somebody else holds it.
@@ -109,7 +109,7 @@ class FolderLock {
   int descriptor_;
 };
 
-// Creates `directory` and its parents if missing. When it returns OK, the new names survive a power loss.
+// Creates `directory` and its parents if missing. Once it returns OK, the new names survive a power loss.
 Status CreateDirectories(const std::filesystem::path& directory);
 
 }  // namespace qwen25

@@ -7,7 +7,7 @@
 
 namespace qwen25 {
 
-// As the file numbers them: those that something here names. FindGgmlType knows all that ggml has.
+// Numbered as in the file. Only types that this program names; FindGgmlType knows all types of ggml.
 enum class GgmlType : uint32_t {
   kF32 = 0,
   kF16 = 1,
@@ -28,12 +28,12 @@ struct GgmlTypeInfo {
   uint32_t elements = 0;
   uint32_t bytes = 0;
 };
-// Null for a number that ggml does not use.
+// Null for an unknown number.
 const GgmlTypeInfo* FindGgmlType(GgmlType type);
-// Of a type that FindGgmlType finds.
+// For these two, FindGgmlType must know the type; `cols` must be a multiple of its `elements`.
 std::string_view GgmlTypeName(GgmlType type);
 uint64_t GgmlRowBytes(GgmlType type, uint64_t cols);
-// By name, in upper or lower case.
+// By name, in upper or lower case; nothing for an unknown name.
 std::optional<GgmlType> ParseGgmlType(std::string_view name);
 
 }  // namespace qwen25

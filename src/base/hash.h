@@ -14,7 +14,8 @@ inline uint64_t Hash64(std::span<const std::byte> bytes, uint64_t seed = 0) {
   return XXH3_64bits_withSeed(bytes.data(), bytes.size(), seed);
 }
 
-// 128 bits: two different texts of one corpus never meet in practice (about 2^64 texts until one pair does).
+// With 128 bits, different texts do not collide in practice (the first collision is expected at about 2^64
+// texts).
 struct Hash128 {
   uint64_t low = 0;
   uint64_t high = 0;
@@ -27,7 +28,7 @@ inline Hash128 HashBytes128(std::span<const std::byte> bytes) {
   return {hash.low64, hash.high64};
 }
 
-// HashBytes128 of bytes that come in pieces.
+// HashBytes128 of bytes that arrive in pieces.
 class HashStream128 {
  public:
   HashStream128() : state_(XXH3_createState(), XXH3_freeState) { XXH3_128bits_reset(state_.get()); }
@@ -44,12 +45,12 @@ class HashStream128 {
   std::unique_ptr<XXH3_state_t, XXH_errorcode (*)(XXH3_state_t*)> state_;
 };
 
-// One of several, in their order.
+// One hash of several, in their order.
 inline Hash128 CombineHashes(std::span<const Hash128> hashes) {
   return HashBytes128(std::as_bytes(hashes));
 }
 
-// For the unordered containers: the bits are already mixed.
+// For unordered containers: the bits are already mixed.
 struct Hash128Hasher {
   size_t operator()(const Hash128& hash) const { return static_cast<size_t>(hash.low); }
 };

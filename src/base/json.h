@@ -1,5 +1,5 @@
 // JSON documents small enough to hold as a tree: configurations, metadata, requests. Large arrays
-// (vocabularies) are read with simdjson where they are needed.
+// (vocabularies) are read with simdjson.
 #pragma once
 
 #include <functional>
@@ -25,8 +25,9 @@ Result<Json> ReadJsonFile(const std::string& path);
 Status ForEachMember(std::string_view text, std::string_view origin,
                      const std::function<Status(const std::string& key, const Json& value)>& visit);
 
-// Sets `out` to object[key]. An absent or null key leaves `out` alone and succeeds; a value of another type,
-// or a negative or oversized number, is kInvalidArgument naming `origin`, the key and what was found.
+// Sets `out` to object[key]. If the key is absent or null, leaves `out` as it is and returns OK.
+// kInvalidArgument, naming `origin`, the key and what was found, for a value of another type and for a number
+// out of range.
 Status ReadField(const Json& object, const char* key, std::string_view origin, bool& out);
 Status ReadField(const Json& object, const char* key, std::string_view origin, uint32_t& out);
 Status ReadField(const Json& object, const char* key, std::string_view origin, uint64_t& out);

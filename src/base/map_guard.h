@@ -1,4 +1,4 @@
-// Mapped files whose pages cannot be read: a number to ask for, in the place of a signal that ends the
+// Turns read errors of mapped files into a count that callers can check, instead of a signal that ends the
 // process.
 #pragma once
 
@@ -9,14 +9,13 @@
 
 namespace qwen25 {
 
-// While it lives, a page of [begin, begin + num_bytes) that the system cannot bring into memory (the disk
-// fails, or the file was cut short: SIGBUS) becomes one of zeros that lies in RAM, and `failures` is counted
-// up. Whoever reads the map looks at `failures` afterwards: if it has changed, what was read means nothing.
-// The page stays as it is until the owner maps the file anew, and what is written to it never reaches the
-// file.
+// While it lives, a page of [begin, begin + num_bytes) that the system cannot read (SIGBUS: the disk fails,
+// or the file was cut short) is replaced by a page of zeros in RAM, and `failures` rises by one. Readers
+// compare `failures` before and after: if it has changed, the bytes that they read are invalid. The page
+// stays replaced until the owner maps the file again; writes to it do not reach the file.
 //
-// The first guard sets the process's handler of SIGBUS. Signals that have nothing to do with a guarded range
-// go to the handler that was there before.
+// The first guard installs the process's SIGBUS handler. Signals outside of guarded ranges go to the handler
+// that was installed before.
 class MapGuard {
  public:
   MapGuard() = default;
@@ -27,7 +26,7 @@ class MapGuard {
     std::swap(range_, other.range_);
     return *this;
   }
-  // To be destroyed before the range is unmapped.
+  // Destroy it before the range is unmapped.
   ~MapGuard();
 
   struct Range;

@@ -10,8 +10,8 @@
 
 namespace qwen25 {
 
-// The map stays valid when the file is replaced by rename; it does not survive truncation of the same file
-// (reading past the new end raises SIGBUS), so files that others may shorten are copied, not mapped.
+// The map stays valid if the file is replaced by rename, but not if the file is truncated: reading past the
+// new end raises SIGBUS. So copy files that others may shorten, or guard them (map_guard.h).
 class MappedFile {
  public:
   static Result<MappedFile> Open(const std::filesystem::path& path);
@@ -24,11 +24,11 @@ class MappedFile {
 
   std::span<const std::byte> bytes() const { return bytes_; }
 
-  // Gives the memory of `part`, which lies in a mapped file, back to the system. Reading it again works, and
-  // takes it from the file's cache or the disk.
+  // Gives the memory of `part` of a mapped file back to the system. Later reads take the bytes from the file
+  // cache or the disk.
   static void Release(std::span<const std::byte> part);
-  // For a part that is read from front to back, by several threads side by side: bytes [begin, end) of it are
-  // being read now, and what lies well before them is given back, some megabytes at a time.
+  // For a part that several threads read from front to back: bytes [begin, end) of it are being read now.
+  // Gives back the bytes well before them, some megabytes at a time.
   static void ReleaseBehind(std::span<const std::byte> part, size_t begin, size_t end);
 
  private:

@@ -1,4 +1,4 @@
-// What a name for output stands for: a file to replace, or something that is written to.
+// Finds out whether an output path is a file to replace, or a device or pipe to write to.
 #pragma once
 
 #include <filesystem>
@@ -8,17 +8,17 @@
 namespace qwen25 {
 
 struct OutputTarget {
-  // The file to replace or create, after all symbolic links. Empty if `descriptor` is open.
+  // The file to replace or create, with all symbolic links resolved. Empty if `descriptor` is open.
   std::filesystem::path file;
-  // Whatever is not a regular file (a device, a pipe, a terminal, a socket), and /dev/stdout in every case:
-  // open for writing; the caller closes it.
+  // Open for writing if the target is not a regular file (a device, pipe, terminal or socket) or is
+  // /dev/stdout; the caller closes it. -1 otherwise.
   int descriptor = -1;
-  // The permissions that the file has today; -1: there is none.
+  // Permissions of the existing file; -1 if there is none.
   int mode = -1;
 };
 
-// Waits for a reader if `path` is a named pipe; a signal that is handled ends that with kCancelled. Errors
-// for folders, circles of links, and what cannot be opened.
+// Waits for a reader if `path` is a named pipe; a handled signal ends the wait with kCancelled. An error for
+// a folder, a cycle of links, and a target that cannot be opened.
 Result<OutputTarget> FindOutputTarget(const std::filesystem::path& path);
 
 }  // namespace qwen25

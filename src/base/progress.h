@@ -1,4 +1,4 @@
-// How far a long job is: one line that redraws itself on a terminal, now and then a plain line elsewhere.
+// Progress of a long job: a line that is redrawn on a terminal, or a plain line now and then elsewhere.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +20,7 @@ struct ProgressOptions {
   std::function<void(std::string_view)> write;  // gets whole lines, or a redraw starting with '\r'
 };
 
-// Standard error as it is: a terminal or not, its width, its encoding.
+// Options for standard error: whether it is a terminal, its width, its encoding.
 ProgressOptions StderrProgress();
 
 // Reports one job. Not thread-safe: the thread that runs the job's loop reports. Update() allocates nothing.
@@ -30,7 +30,7 @@ class Progress {
   // `done` > 0 is where a resumed job starts, which must not count as speed.
   Progress(std::string label, std::string unit, uint64_t total, uint64_t done = 0,
            ProgressOptions options = StderrProgress());
-  // Leaves the last state of the line standing.
+  // Leaves the last line on the screen.
   ~Progress() { Finish(); }
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;

@@ -1,5 +1,5 @@
-// Standard output and standard error whose failures are noticed once, at the end, and do not end anything in
-// between.
+// Standard output and standard error whose write errors are reported once, at the end, and do not end the
+// program before.
 #pragma once
 
 #include <sys/types.h>
@@ -11,21 +11,19 @@
 
 namespace qwen25 {
 
-// Opens /dev/null in the place of standard descriptors that are closed. Otherwise the next file that is
-// opened becomes standard output, and what is printed is written into it. To be called before anything is
-// opened.
+// Opens /dev/null for each standard descriptor that is closed. Otherwise the next opened file would become
+// standard output, and printed text would be written into it. Call it before any file is opened.
 void KeepStandardDescriptorsOpen();
 
-// While it lives, `stdout` and `stderr` are streams of its own, which never report a failure to their
-// writers: what does not arrive is dropped. A failure of standard error is forgotten; the first one of
-// standard output is kept for Finish(). One at a time.
+// While it lives, `stdout` and `stderr` are its own streams, which never report an error to their writers and
+// drop what cannot be written. Errors of standard error are ignored; the first one of standard output is kept
+// for Finish(). Only one object at a time.
 class StandardStreams {
  public:
   struct Hooks {
-    // Called once, when standard output has failed: nobody will see the rest of the work.
+    // Called once when standard output has failed, since nobody will see further output.
     void (*on_failure)() = [] {};
-    // Whether the program has been requested to end: output that nobody takes then is waited for no longer
-    // than a second.
+    // Whether the program was requested to end. Blocked output is then waited for at most a second.
     bool (*ending)() = [] { return false; };
   };
   explicit StandardStreams(const Hooks& hooks);
@@ -33,10 +31,10 @@ class StandardStreams {
   StandardStreams(const StandardStreams&) = delete;
   StandardStreams& operator=(const StandardStreams&) = delete;
 
-  // Writes what is still in the buffer, and closes standard output, since some file systems tell only then.
-  // The first failure since the beginning, if there was one.
+  // Writes the rest of the buffer and closes standard output (some file systems report errors only then).
+  // Returns the first error since construction, if there was one.
   Status Finish();
-  // Whether that failure is a reader that has gone (`qwen25 ... | head`), which is not an error to speak of.
+  // Whether that error is a reader that has gone (`qwen25 ... | head`), which need not be reported.
   bool reader_has_gone() const { return error_ == EPIPE; }
 
  private:

@@ -1,5 +1,5 @@
-// Errors as values. Everything that comes from outside (files, flags, requests, environment) fails through
-// Status or Result<T>; a broken promise inside the program aborts through check.h.
+// Errors as values. Invalid input from outside (files, flags, requests, environment) gives a Status or
+// Result<T>; a bug in the program aborts (check.h).
 #pragma once
 
 #include <fmt/format.h>
@@ -18,7 +18,7 @@ enum class StatusCode {
   kNotFound,           // a named file, tensor or entry is not there
   kCorrupt,            // bytes that no correct writer can have written
   kIo,                 // the operating system refused
-  kUnsupported,        // understood, and not handled by this program
+  kUnsupported,        // understood, but not supported by this program
   kResourceExhausted,  // disk, memory or a configured limit is full
   kCancelled,          // the user asked to stop
 };
@@ -63,11 +63,11 @@ Status Cancelled(fmt::format_string<Args...> format, Args&&... args) {
   return {StatusCode::kCancelled, fmt::format(format, std::forward<Args>(args)...)};
 }
 
-// The failure of a system call on `path`: kNotFound for ENOENT, kResourceExhausted for a full disk or quota
-// and for a file that may not grow, kIo otherwise. `action` is a verb phrase: "open", "write".
+// The Status of a system call that failed on `path`: kNotFound for ENOENT, kResourceExhausted for a full disk
+// or quota and for a file that must not grow, else kIo. `action` is a verb phrase: "open", "write".
 Status ErrnoStatus(int error_number, const std::string& action, const std::string& path);
 
-// A value or the reason why there is none.
+// A value, or the error that explains why there is none.
 template <typename T>
 class [[nodiscard]] Result {
  public:

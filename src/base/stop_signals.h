@@ -1,12 +1,12 @@
-// Signals that ask a program to stop, and threads other than the main one.
+// Keeps stop signals away from background threads.
 #pragma once
 
 #include <signal.h>
 
 namespace qwen25 {
 
-// Blocks these signals in the calling thread while it lives, and for good in the threads that are started
-// meanwhile: such a signal must interrupt the main thread, which waits for input.
+// While it lives, blocks these signals in the calling thread. Threads started meanwhile keep them blocked for
+// good: the signals must interrupt the main thread, which waits for input.
 class StopSignalsBlocked {
  public:
   StopSignalsBlocked() {

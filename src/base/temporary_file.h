@@ -1,4 +1,4 @@
-// Files that are being written under another name, and what becomes of them when their process dies.
+// Files that are written under a temporary name, and the removal of those left by dead processes.
 #pragma once
 
 #include <filesystem>
@@ -7,12 +7,12 @@
 
 namespace qwen25 {
 
-// A new file `TARGET.tmp.PID.N` beside its target, for this object's lifetime: it is removed with the object
-// unless MoveToTarget() has renamed it. While a process writes it, it holds a lock (flock) on it, which ends
-// with the process however that dies; RemoveLeftovers() tells by it.
+// A new file `TARGET.tmp.PID.N` beside its target. The destructor removes it unless MoveToTarget() has
+// renamed it. The writing process holds a lock (flock) on it, which ends with the process, however that ends;
+// RemoveLeftovers() relies on it.
 class TemporaryFile {
  public:
-  // Removes leftovers in the folder of `target` first, once per process.
+  // First removes leftovers in the folder of `target`, once per folder and process.
   static Result<TemporaryFile> Create(const std::filesystem::path& target);
   TemporaryFile(TemporaryFile&& other) noexcept;
   TemporaryFile& operator=(TemporaryFile&&) = delete;
@@ -21,7 +21,7 @@ class TemporaryFile {
   int descriptor() const { return descriptor_; }
   const std::filesystem::path& path() const { return path_; }
 
-  // Closes the file and renames it over its target. It is gone afterwards, also after an error.
+  // Renames the file over its target and closes it. After an error of renaming, the file is removed.
   Status MoveToTarget();
 
  private:
@@ -31,20 +31,19 @@ class TemporaryFile {
 
   std::filesystem::path target_, path_;
   int descriptor_;  // -1: closed
-  int slot_;        // in the list of what a signal removes; -1: in none
+  int slot_;        // in the list for RemoveTemporaryFilesInSignalHandler; -1: in none
 };
 
-// Removes files `*.tmp.PID.N` in `directory` whose process is dead: nobody holds their lock, and there is no
-// process PID, or it started after the file was last written. Returns how many there were. What cannot be
-// removed stays; a leftover is not a reason to stop anybody.
+// Removes files `*.tmp.PID.N` in `directory` whose process is dead: nobody holds their lock, and process PID
+// does not exist or started after the file was last written. Returns the number of removed files. A leftover
+// that cannot be removed stays, which is not an error.
 size_t RemoveLeftovers(const std::filesystem::path& directory);
 
-// Removes all temporary files of this process. For handlers of signals that end it: it only makes calls that
-// are allowed there.
+// Removes the temporary files of this process. Async-signal-safe: for handlers of signals that end the
+// process.
 void RemoveTemporaryFilesInSignalHandler();
 
-// The system's folder for temporary files: TMPDIR, else /tmp. kNotFound, with advice, if that is not a
-// folder.
+// The system's folder for temporary files: $TMPDIR, else /tmp. kNotFound, with advice, if it is not a folder.
 Result<std::filesystem::path> SystemTemporaryFolder();
 
 }  // namespace qwen25

@@ -1,4 +1,4 @@
-// What the tests of several layers share. Included by *_test.cc only.
+// Helpers for the tests of several layers. Included by *_test.cc only.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -27,7 +27,7 @@
   auto result = (expression);                                      \
   ASSERT_OK(result);                                               \
   declaration = std::move(result).value()
-// The call must fail with a message that holds `text`.
+// The call must fail with a message that contains `text`.
 #define EXPECT_ERROR_CONTAINS(expression, text)                                      \
   do {                                                                               \
     const auto& qwen25_test_result = (expression);                                   \
@@ -46,7 +46,7 @@ std::string MessageOf(const Result<T>& result) {
   return result.status().message();
 }
 
-// An empty folder that goes away with this object.
+// An empty folder, removed by the destructor.
 class TemporaryDirectory {
  public:
   TemporaryDirectory() {
@@ -67,15 +67,16 @@ class TemporaryDirectory {
   std::filesystem::path path_;
 };
 
-// A path below the checkout, which the build knows ("tests/reference/fixtures"). Files that name it
-// themselves would be compiled anew in every checkout.
+// The path of `below` ("tests/reference/fixtures") in the checkout. One source file holds the checkout's
+// path, so that the others need not be compiled again in every checkout.
 std::string SourcePath(const std::string& below);
-// ../shared/data beside the checkout, whether it is there or not.
+// ../shared/data beside the checkout; need not exist.
 std::string SharedDataFolder();
 
 }  // namespace qwen25
 
-// The folder of real data beside the project. Tests that need it skip, loudly, where it is missing.
+// Sets `name` to the folder of real data beside the checkout, or skips the test, with a message, if it is
+// missing.
 #define QWEN25_REQUIRE_SHARED_DATA(name)               \
   const std::string name = qwen25::SharedDataFolder(); \
   if (!std::filesystem::exists(name)) GTEST_SKIP() << "SKIPPED: needs the shared data folder " << name

@@ -1,5 +1,5 @@
-// One set of worker threads for the whole program: two pools that spin on the same cores cost more than
-// either saves.
+// One set of worker threads for the whole program: two pools that spin on the same cores cost more than they
+// save.
 #pragma once
 
 #include <atomic>
@@ -14,13 +14,13 @@
 
 namespace qwen25 {
 
-// Runs loops over independent tasks. Which thread runs which task is not fixed, so a task must not depend on
-// it: results are the same for any number of threads. No allocation after construction.
+// Runs loops over independent tasks. Any thread may run any task, and results must not depend on it, so that
+// they are the same for any number of threads. No allocation after construction.
 //
-// A loop that is started inside a task of the same pool runs on that task's thread alone. A loop that is
-// started inside a task of another pool runs on all threads of its own pool, which number themselves from 0.
-// Loops of one pool that several threads start at the same time run one after the other. Pools nest in one
-// order: a task of a pool B, in a loop that a task of a pool A started, must not start loops of A.
+// A loop started by a task of the same pool runs on that task's thread alone. A loop started by a task of
+// another pool runs on all threads of its own pool, numbered from 0. If several threads start loops of one
+// pool at the same time, the loops run one after another. Pools nest in one order only: if a task of pool A
+// runs a loop of pool B, tasks of that loop must not start loops of A.
 class ThreadPool {
  public:
   // `num_threads` >= 1 counts the calling thread: ThreadPool(1) starts none. Throws std::system_error if the
@@ -32,10 +32,10 @@ class ThreadPool {
 
   size_t num_threads() const { return workers_.size() + 1; }
 
-  // Calls function(task, thread) for every task in [0, num_tasks), thread in [0, num_threads()), and returns
-  // when all are done. `thread` is for scratch memory: no two tasks that run at the same time have the same.
-  // Tasks start in ascending order. What a task throws (std::bad_alloc) is thrown here; tasks that have not
-  // started are then left out.
+  // Calls function(task, thread) for every task in [0, num_tasks), with thread in [0, num_threads()), and
+  // returns when all are done. `thread` selects scratch memory: tasks that run at the same time have
+  // different ones. Tasks start in ascending order. An exception of a task (std::bad_alloc) is rethrown here;
+  // tasks not yet started are skipped.
   template <typename Function>
   void ParallelFor(size_t num_tasks, Function&& function) {
     using Callable = std::remove_reference_t<Function>;
@@ -58,8 +58,7 @@ class ThreadPool {
 
   std::mutex running_;  // held while a loop runs
 
-  // The loop that is running. Written by Run() before `epoch_` moves on, read by workers after they saw it
-  // move.
+  // The running loop. Run() writes it before it advances `epoch_`; workers read it after they have seen that.
   void* callable_ = nullptr;
   Trampoline trampoline_ = nullptr;
   size_t num_tasks_ = 0;
@@ -76,10 +75,11 @@ class ThreadPool {
   std::vector<std::thread> workers_;
 };
 
-// More threads than this are a slip of the finger.
+// A greater number of threads is a typing error.
 inline constexpr size_t kMaxThreads = 1024;
 
-// As many threads as this process may use (its CPU affinity), or QWEN25_NUM_THREADS if that is set.
+// QWEN25_NUM_THREADS if that is a number from 1 to kMaxThreads, else the number of CPUs that this process may
+// use (its affinity).
 size_t DefaultNumThreads();
 
 }  // namespace qwen25

@@ -17,7 +17,7 @@ namespace qwen25 {
 namespace {
 
 constexpr uint32_t kPlainVersion = 1;
-constexpr uint32_t kEncryptedVersion = 2;  // in 1, names of namespaces were not encrypted
+constexpr uint32_t kEncryptedVersion = 2;  // version 1 did not encrypt names of namespaces
 constexpr const char* kFileName = "index.mdb";
 constexpr const char* kTemporaryName = "index.mdb.tmp";
 constexpr size_t kMaxNameBytes = 200;
@@ -26,7 +26,7 @@ constexpr std::string_view kKeyCheckText = "the key of this memory";
 enum Table : LmdbTable { kMeta, kNamespaces, kFormats, kBlocks };
 constexpr const char* kTableNames[] = {"meta", "namespaces", "formats", "blocks"};
 
-// Records, as they lie in the database before they are protected.
+// Records before Protect.
 struct BlockRecord {
   uint64_t sequence, last_used;
   Hash128 id, parent;
@@ -36,7 +36,7 @@ struct FormatRecord {
   Hash128 fingerprint;
   uint32_t num_layers, layer_bytes, summary_bytes, zero;
 };
-// A block's key. In an encrypted store `id` is hidden.
+// The key of a block's record. In an encrypted store `id` is a keyed hash (Cipher::Hide).
 struct BlockName {
   uint32_t name_space, format;
   std::array<std::byte, 16> id;
@@ -66,8 +66,8 @@ std::optional<T> FromBytes(LmdbBytes bytes) {
   return value;
 }
 
-// A record as it is stored: sealed, or followed by a CRC-32C over key and record. Bound to its key, so that
-// records cannot change places.
+// A record as it is stored: sealed, or followed by a CRC-32C over key and record. Both bind it to its key, so
+// that records cannot be swapped unnoticed.
 std::vector<std::byte> Protect(LmdbBytes key, LmdbBytes record, const Cipher* cipher) {
   if (cipher != nullptr) return cipher->Seal(record, key);
   std::vector<std::byte> stored(record.begin(), record.end());
@@ -85,7 +85,7 @@ std::optional<std::vector<std::byte>> Unprotect(LmdbBytes key, LmdbBytes stored,
   return std::vector<std::byte>(record.begin(), record.end());
 }
 
-// What the sealed record of a namespace is bound to: not the key alone, which is that of a format, too.
+// What the sealed record of a namespace is bound to. The number alone may also be the key of a format.
 std::array<uint32_t, 2> NamespaceContext(uint32_t number) {
   return {number, 0x656D616E};
 }  // "name"
@@ -99,8 +99,7 @@ BlockName NameOf(const BlockKey& key, const Cipher* cipher) {
 
 Status CorruptRecord(const std::string& path, std::string_view what) {
   return Corrupt(
-      "{}: {} is damaged; restore the folder from a backup, or move it away to start anew: what it holds can "
-      "be computed again",
+      "{}: {} is damaged; restore the folder from a backup, or move it away: blocks can be computed again",
       path, what);
 }
 
@@ -113,7 +112,7 @@ Result<std::unique_ptr<BlockCatalog>> BlockCatalog::Open(const std::filesystem::
   if (!std::filesystem::exists(folder / kFileName, ignored)) {
     QWEN25_RETURN_IF_ERROR(Create(folder, cipher));
   }
-  // Room to work even where the budget is tiny. Address space only.
+  // Room to work even with a tiny budget. The map takes address space, not memory.
   constexpr uint64_t kLeastMapBytes = uint64_t{64} << 20;
   const uint64_t map_bytes = (max_bytes / kLeastMapBytes + 1) * kLeastMapBytes;
   QWEN25_TRY(LmdbEnvironment database, LmdbEnvironment::Open(folder / kFileName, map_bytes, kTableNames));
@@ -123,15 +122,14 @@ Result<std::unique_ptr<BlockCatalog>> BlockCatalog::Open(const std::filesystem::
   return catalog;
 }
 
-// Under another name first, so that a file with the right name is complete.
+// Written under a temporary name first, so that a file with the final name is complete.
 Status BlockCatalog::Create(const std::filesystem::path& folder, const Cipher* cipher) {
   std::error_code error;
   for (std::filesystem::directory_iterator item(folder, error), end; !error && item != end;
        item.increment(error)) {
     if (item->path().extension() != ".kv") continue;
-    return Corrupt(
-        "{}: is missing, and without it nobody knows what is in {}; restore it, or remove both to start anew",
-        (folder / kFileName).string(), item->path().filename().string());
+    return Corrupt("{}: is missing, but {} needs it as its index; restore it from a backup, or remove both",
+                   (folder / kFileName).string(), item->path().filename().string());
   }
   if (error) return ErrnoStatus(error.value(), "read", folder.string());
   {
@@ -162,9 +160,8 @@ Status BlockCatalog::CheckVersionAndKey(const LmdbTransaction& transaction) {
   const uint32_t known = check ? kEncryptedVersion : kPlainVersion;
   if (*version != known) {
     return Unsupported(
-        "{}: has version {} of the {} format, this program knows {}; use {} program, or remove the folder: "
-        "what "
-        "it holds can be computed again",
+        "{}: has version {} of the {} format, this program reads {}; use {} program, or remove the folder: "
+        "its blocks can be computed again",
         path(), *version, check ? "encrypted" : "plain", known, *version > known ? "a newer" : "an older");
   }
   if (check && cipher_ == nullptr) {
@@ -180,7 +177,7 @@ Status BlockCatalog::CheckVersionAndKey(const LmdbTransaction& transaction) {
     }
     key_check_is_damaged_ = true;
     damage_.push_back(
-        fmt::format("{}: the record that tells its key is damaged; it is written anew", path()));
+        fmt::format("{}: the record that identifies its key is damaged; it will be rewritten", path()));
   }
   return {};
 }
@@ -213,7 +210,7 @@ Status BlockCatalog::Load() {
   const auto counters = bytes ? FromBytes<Counters>(*bytes) : std::nullopt;
   if (!counters) return CorruptRecord(path(), "the record of its counters");
   counters_ = *counters;
-  // In this order: a block is sound if its namespace and its format are.
+  // Blocks come last: a block is valid only if its namespace and its format are.
   using LoadRecord = bool (BlockCatalog::*)(LmdbBytes key, LmdbBytes value);
   struct Kind {
     Table table;
@@ -230,8 +227,7 @@ Status BlockCatalog::Load() {
     }));
     if (damaged_.size() > before) {
       damage_.push_back(
-          fmt::format("{}: {} records of {} are damaged; what they named is gone, and can be computed "
-                      "again",
+          fmt::format("{}: {} records of {} are damaged; their blocks are lost, and can be computed again",
                       path(), damaged_.size() - before, name));
     }
   }
@@ -341,7 +337,7 @@ Status BlockCatalog::Commit(Change change) {
 
 Status BlockCatalog::Write(LmdbTransaction& transaction, const Change& change,
                            const Counters& counters) const {
-  // First, since what comes may have their keys.
+  // Before all else: an added record may have the key of a damaged one.
   for (const auto& [table, key] : damaged_) QWEN25_RETURN_IF_ERROR(transaction.Delete(table, key));
   if (key_check_is_damaged_) {
     QWEN25_RETURN_IF_ERROR(
@@ -373,7 +369,7 @@ Status BlockCatalog::Write(LmdbTransaction& transaction, const Change& change,
   for (const auto& entry : change.added) {
     QWEN25_RETURN_IF_ERROR(WriteBlock(transaction, *entry, entry->slot));
   }
-  // Those that go were deleted above and must stay so.
+  // Removed entries were deleted above; writing their uses would bring them back.
   const std::set<const BlockEntry*> gone(change.removed.begin(), change.removed.end());
   for (const BlockEntry* entry : unsaved_) {
     if (!gone.contains(entry)) QWEN25_RETURN_IF_ERROR(WriteBlock(transaction, *entry, entry->slot));
@@ -409,11 +405,11 @@ Status BlockCatalog::Compact() {
 }
 
 uint64_t BlockCatalog::GrowthBound(uint64_t num_added, uint64_t num_removed) const {
-  // LMDB's pages are those of the system, up to 32 KiB.
+  // LMDB's pages have the system's page size, at most 32 KiB.
   static const auto page = std::min<uint64_t>(static_cast<uint64_t>(::sysconf(_SC_PAGESIZE)), 32768);
-  // A record that changes copies its leaf and may touch a neighbour; all together copy each page of the file
-  // at most once. A record that is new may also split its leaf. The rest are the roots of the tables and the
-  // list of free pages.
+  // A changed or removed record copies its leaf and perhaps a neighbour; a transaction copies each page of
+  // the file at most once. A new record may also split its leaf. The 16 pages are for the roots of the tables
+  // and the list of free pages.
   const uint64_t copied = std::min((num_removed + unsaved_.size()) * 2 * page, FileBytes());
   return copied + (2 * num_added + 16) * page;
 }

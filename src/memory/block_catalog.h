@@ -1,5 +1,5 @@
-// Which blocks there are and where: the database of a block store, and its content in RAM.
-// docs/formats/kv_blocks.md
+// The index of a block store: an LMDB database that says which block is in which slot, with all of its
+// content in RAM. Format: docs/formats/kv_blocks.md.
 #pragma once
 
 #include <atomic>
@@ -22,7 +22,7 @@
 
 namespace qwen25 {
 
-// Namespaces and formats are numbered in the order in which they came; numbers are not used again.
+// Namespaces and formats are numbered in order of creation; a number is never reused.
 struct BlockKey {
   uint32_t name_space = 0;
   uint32_t format = 0;
@@ -43,12 +43,11 @@ struct BlockEntry {
   uint32_t position = 0;
   uint32_t slot = 0;
   uint64_t sequence = 0;
-  uint64_t last_used = 0;  // on the clock of the store, which counts its calls
-  uint32_t num_uses = 0;   // after it was stored
-  // What several threads may set: read since the last Put, and the layers whose sums were found right, with
-  // the count of then of what could not be read (BlockStore::State::CheckMark).
-  std::atomic<bool> touched = false;
-  std::unique_ptr<std::atomic<uint8_t>[]> checked;  // [num_layers]
+  uint64_t last_used = 0;  // on the store's clock, which counts calls (Tick)
+  uint32_t num_uses = 0;   // since the block was stored
+  // Any thread may set these two.
+  std::atomic<bool> touched = false;                // read through the map since uses were last counted
+  std::unique_ptr<std::atomic<uint8_t>[]> checked;  // [num_layers] State::CheckMark; 0: not checked
 };
 
 class BlockCatalog {
@@ -57,32 +56,32 @@ class BlockCatalog {
     std::string name;
     bool pinned = false;
   };
-  // Everything that one transaction changes. Added entries have their slots written already.
+  // Everything that one transaction changes. The slots of added entries are already written.
   struct Change {
     std::vector<std::unique_ptr<BlockEntry>> added;
     std::vector<BlockEntry*> removed;
-    std::vector<std::pair<BlockEntry*, uint32_t>> moved;  // to another slot
-    std::map<uint32_t, Namespace> namespaces;             // new, or with another `pinned`
+    std::vector<std::pair<BlockEntry*, uint32_t>> moved;  // with their new slots
+    std::map<uint32_t, Namespace> namespaces;             // new ones, and those whose `pinned` changes
     std::vector<uint32_t> removed_namespaces;
     std::map<uint32_t, BlockFormat> formats;
     std::vector<uint32_t> removed_formats;
-    bool needs_compaction = false;  // what it removes must leave no trace
+    bool needs_compaction = false;  // removed records must leave no trace in the file
   };
 
-  // `cipher` may be null, and must live as long as the catalog. Errors as for BlockStore::Open.
+  // `cipher` may be null (not encrypted) and must outlive the catalog. Errors: as BlockStore::Open.
   static Result<std::unique_ptr<BlockCatalog>> Open(const std::filesystem::path& folder, uint64_t max_bytes,
                                                     const Cipher* cipher);
 
-  // Writes the change together with all new use counts to the database. On an error nothing is changed. It
-  // changes nothing that Find and the functions after it tell.
+  // Writes the change, and all unsaved use counts, to the database; an error leaves the database as it was.
+  // Find and the accessors below do not see the change before Apply.
   Status Save(const Change& change);
-  // Makes a change here that was saved.
+  // Applies a saved change to the content in RAM.
   void Apply(Change change);
-  // Both.
+  // Save, then Apply.
   Status Commit(Change change);
-  // A call that uses blocks begins with it.
+  // Advances the clock. Every call that uses blocks begins with it.
   void Tick() { ++counters_.clock; }
-  // Counts a use now. It is written with the next Commit.
+  // Counts a use at the present tick. The next Save writes it.
   void Use(BlockEntry& entry);
 
   BlockEntry* Find(const BlockKey& key) const;
@@ -99,15 +98,14 @@ class BlockCatalog {
     return entries_;
   }
 
-  // Rewrites the database without what was removed.
+  // Rewrites the database file without removed records.
   Status Compact();
   uint64_t FileBytes() const { return database_.FileBytes(); }
-  // An upper bound of what a transaction adds to the file that adds `num_added` blocks, removes `num_removed`
-  // and saves what is unsaved.
+  // An upper bound, in bytes, of what the file grows by in a transaction that adds `num_added` blocks,
+  // removes `num_removed` and writes the unsaved uses.
   uint64_t GrowthBound(uint64_t num_added, uint64_t num_removed) const;
   bool HasUnsaved() const { return !unsaved_.empty() || !damaged_.empty() || key_check_is_damaged_; }
-  // What was wrong with single records when it was opened, a line each. What they named is not there, and
-  // they go with the next Save.
+  // Damage found by Open, one line each. Damaged records are not loaded, and the next Save deletes them.
   const std::vector<std::string>& damage() const { return damage_; }
   const std::string& path() const { return database_.path(); }
 
@@ -125,10 +123,10 @@ class BlockCatalog {
       : folder_(std::move(folder)), cipher_(cipher), database_(std::move(database)) {}
   static Status Create(const std::filesystem::path& folder, const Cipher* cipher);
   Status CheckVersionAndKey(const LmdbTransaction& transaction);
-  // Whether the key opens any record.
+  // Whether the key decrypts any record.
   bool OpensAny(const LmdbTransaction& transaction) const;
   Status Load();
-  // These return whether the record is sound.
+  // Each returns false for a damaged record.
   bool LoadNamespace(LmdbBytes key, LmdbBytes value);
   bool LoadFormat(LmdbBytes key, LmdbBytes value);
   bool LoadBlock(LmdbBytes key, LmdbBytes value);
@@ -142,7 +140,7 @@ class BlockCatalog {
   std::map<uint32_t, Namespace> namespaces_;
   std::map<uint32_t, BlockFormat> formats_;
   std::unordered_map<BlockKey, std::unique_ptr<BlockEntry>, BlockKeyHasher> entries_;
-  std::set<BlockEntry*> unsaved_;                                      // with newer uses than in the database
+  std::set<BlockEntry*> unsaved_;  // their uses are newer than the database's
   std::vector<std::pair<LmdbTable, std::vector<std::byte>>> damaged_;  // keys of damaged records
   bool key_check_is_damaged_ = false;
   std::vector<std::string> damage_;

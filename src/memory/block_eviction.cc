@@ -14,7 +14,7 @@ constexpr uint32_t kMostUses = 15;
 using Rank = std::tuple<uint64_t, uint32_t, uint64_t>;
 
 Rank RankOf(const BlockEntry& entry, uint64_t now) {
-  // Sixteenths of a tick, so that division keeps an order.
+  // Sixteenths of a tick, so that the division by up to 16 keeps young blocks apart.
   const uint64_t age = (now - entry.last_used) * (kMostUses + 1);
   return {age / (1 + std::min(entry.num_uses, kMostUses)), entry.position, ~entry.sequence};
 }
@@ -30,7 +30,7 @@ std::vector<BlockEntry*> ChooseEvictions(const BlockCatalog& catalog,
   std::unordered_map<const BlockEntry*, size_t> num_followers;
   const auto parent_of = [&](const BlockEntry& entry) -> BlockEntry* {
     BlockEntry* parent = catalog.Find({entry.key.name_space, entry.key.format, entry.parent});
-    // Positions rise along a sequence: no ring of wrong parents keeps itself alive.
+    // Positions rise along a sequence. Without this test, a cycle of wrong parents could never be removed.
     return parent != nullptr && parent->position < entry.position ? parent : nullptr;
   };
   std::vector<BlockEntry*> loose;

@@ -1,4 +1,4 @@
-// Which blocks go when a store is full.
+// Which blocks a full store removes.
 #pragma once
 
 #include <cstdint>
@@ -10,20 +10,23 @@
 
 namespace qwen25 {
 
-// Beyond what is needed goes this part of what is not pinned, so that the walk over all blocks that a choice
-// takes serves many Puts: a full store of n blocks then walks n / (n / 64) = 64 of them for each new one.
+// Besides the missing bytes, 1 / kSpareShare of the bytes that are not pinned are removed. A choice visits
+// all n blocks; a full store then makes one choice per n / 64 new blocks, which is 64 visits for each new
+// block.
 inline constexpr uint64_t kSpareShare = 64;
 
-// Blocks that together have at least the bytes that are missing and the spare part, in the order in which
-// they should go; fewer bytes if no more may go, and none if none are missing. `missing(n)` says how many
-// bytes are missing if n blocks go: never fewer for more. A block is worth the less, the longer ago its last
-// use is: its age on the clock of the store, divided by one more than its number of uses (up to 15). Of equal
-// ones that with the higher position goes first, then the older. What may not go:
-//   - blocks of pinned namespaces, and those used at the present tick of the clock,
-//   - a block that another one follows, before that one has gone, and those that `new_parents` names, which
-//     blocks that come will follow (whole prefixes are used together, so that the start of one is worth as
-//     much as the best of what follows).
-// Time: one pass over all blocks. `bytes_of` says what a block of a format takes.
+// Returns blocks to remove, in order of removal: none if no bytes are missing; otherwise at least the missing
+// bytes and the spare share, or fewer if no more blocks may be removed. `missing(n)` is the number of missing
+// bytes if n blocks are removed, and must not fall as n grows (removals grow the index). `bytes_of` is the
+// size of a block of a format, in bytes.
+//
+// The block with the greatest age / (1 + uses) is removed first: age in ticks of the store's clock since its
+// last use, uses counted up to 15. Ties: the higher position first, then the block stored earlier. Never
+// removed:
+//   - blocks of pinned namespaces, and blocks used at the present tick,
+//   - parents named by `new_parents`, and any block before its successor: a prefix is used as a whole, so its
+//     first blocks are worth as much as the best of their successors.
+// Time: one pass over all n blocks, and O(log n) for each candidate.
 std::vector<BlockEntry*> ChooseEvictions(const BlockCatalog& catalog,
                                          const std::function<uint64_t(size_t num_chosen)>& missing,
                                          std::span<const BlockKey> new_parents,

@@ -11,14 +11,13 @@
 namespace qwen25 {
 namespace {
 
-// Of the file's header: metadata, and the tensors of one format.
+// Room in the file's header: for the metadata, and for the tensors of one format.
 constexpr size_t kHeaderBytes = 2048, kFormatHeaderBytes = 2048;
 
 using RowsById = std::unordered_map<Hash128, size_t, Hash128Hasher>;
 
-// The same blocks, each behind the one that it follows, and otherwise in the order in which they were stored,
-// which is the order in which recall lists them. A block that was damaged and stored anew is younger than
-// what follows it.
+// Puts each block after its parent, and otherwise keeps the order in which they were stored, which is the
+// order in which recall lists them. A block that was damaged and stored again is younger than its successors.
 std::vector<StoredBlock> ParentsFirst(std::vector<StoredBlock> blocks) {
   RowsById index;
   for (size_t i = 0; i < blocks.size(); ++i) index.emplace(blocks[i].id, i);
@@ -26,7 +25,7 @@ std::vector<StoredBlock> ParentsFirst(std::vector<StoredBlock> blocks) {
   std::vector<bool> is_placed(blocks.size());
   std::vector<size_t> chain;
   for (size_t i = 0; i < blocks.size(); ++i) {
-    // Positions count, so that no ring of wrong parents is followed for ever.
+    // Positions must count up, so that a cycle of wrong parents ends.
     for (size_t next = i; !is_placed[next];) {
       chain.push_back(next);
       const auto parent = index.find(blocks[next].parent);
@@ -72,7 +71,7 @@ class FormatExport {
     return stream_.Append(std::as_bytes(std::span(column)));
   }
 
-  // Decides which blocks are in the file: those that can be read, summaries included.
+  // Decides which blocks are in the file: those whose every part can be read and whose parent is in the file.
   Status WriteKeysAndValues(const std::vector<StoredBlock>& blocks, const std::function<Status()>& progress,
                             BlockExportReport& report) {
     Begin("keys_values", DType::kU8, {format_.num_layers, format_.layer_bytes});
@@ -113,7 +112,7 @@ class FormatExport {
     return {};
   }
 
-  // Read a second time, since all of them may be more than fits into RAM.
+  // Read a second time: the summaries of all blocks may not fit into RAM.
   Status WriteSummaries() {
     Begin("summaries", DType::kU8, {format_.num_layers, format_.summary_bytes});
     std::vector<std::byte> summaries(size_t{format_.num_layers} * format_.summary_bytes);
@@ -141,7 +140,7 @@ class FormatExport {
   ExportColumns columns_;
 };
 
-// Metadata are JSON, which has room for nothing else.
+// Metadata are JSON, which must be UTF-8.
 bool IsUtf8(std::string_view text) {
   const Json json(text);
   return Json::parse(json.dump(-1, ' ', false, Json::error_handler_t::ignore)) == json;
@@ -164,7 +163,7 @@ Result<BlockExportReport> ExportBlocks(const BlockStore& store, std::string_view
   }
   if (formats.empty()) return NotFound("namespace {} holds no keys and values of dialogues", name_space);
   if (!IsUtf8(name_space)) {
-    return InvalidArgument("the name of namespace {} is no UTF-8, which a safetensors file asks for",
+    return InvalidArgument("the name of namespace {} is not UTF-8, as a safetensors file requires",
                            name_space);
   }
   const auto count = [&]() -> Status {
@@ -185,7 +184,7 @@ Result<BlockExportReport> ExportBlocks(const BlockStore& store, std::string_view
   }
   if (report.num_blocks == 0) {
     return Corrupt("none of the {} blocks of namespace {} can be read; {}", total, name_space,
-                   report.damaged.empty() ? "all follow others that are gone" : report.damaged[0]);
+                   report.damaged.empty() ? "the blocks before them are missing" : report.damaged[0]);
   }
   QWEN25_RETURN_IF_ERROR(stream.Commit(metadata));
   if (progress) progress(total, total);

@@ -11,7 +11,7 @@ namespace qwen25 {
 namespace {
 
 constexpr uint64_t kAny = UINT64_MAX;
-// Far more than a store has slots, and few enough for row numbers of 32 bits.
+// As many as a store has slots (SlotFile::kMaxSlots); row numbers fit into 32 bits.
 constexpr uint64_t kMaxRows = uint64_t{1} << 26;
 
 std::optional<Hash128> ParseFingerprint(std::string_view text) {
@@ -91,7 +91,7 @@ Status BlockExportFile::Parse() {
         path_, kExportContent);
   }
   if (version == metadata.end() || version->second != kExportVersion) {
-    return Unsupported("{}: has version \"{}\" of the format, this program knows {}", path_,
+    return Unsupported("{}: has version \"{}\" of the format, this program reads {}", path_,
                        version == metadata.end() ? "" : version->second, kExportVersion);
   }
   if (name_space == metadata.end()) return Corrupt("{}: its metadata names no namespace", path_);
@@ -126,7 +126,7 @@ Status BlockExportFile::ReadColumn(const std::string& name, DType dtype, std::ve
   const TensorInfo* tensor = nullptr;
   QWEN25_RETURN_IF_ERROR(FindTensor(name, dtype, shape, tensor));
   column.resize(tensor->bytes.size() / sizeof(T));
-  // Bytes that may lie anywhere, or be none.
+  // Copied: the bytes may be unaligned.
   if (!column.empty()) std::memcpy(column.data(), tensor->bytes.data(), tensor->bytes.size());
   return {};
 }
@@ -183,12 +183,12 @@ Status BlockExportFile::CheckRows(size_t number) const {
   std::unordered_set<Hash128, Hash128Hasher> seen;
   for (size_t row = 0; row < blocks.size(); ++row) {
     const auto bad = [&](std::string_view what) {
-      return Corrupt("{}: block {} of format {}: {}; the file was changed after it was written: export anew",
+      return Corrupt("{}: block {} of format {}: {}; the file was changed after it was written: export again",
                      path_, row, number, what);
     };
     const int32_t parent = columns.parents[row];
     if (parent < kNoParentRow || parent >= static_cast<int64_t>(row)) {
-      return bad(fmt::format("follows block {}, expected one before it, or {}", parent, kNoParentRow));
+      return bad(fmt::format("follows block {}, expected an earlier one, or {}", parent, kNoParentRow));
     }
     const int32_t position = parent == kNoParentRow ? 0 : columns.positions[static_cast<size_t>(parent)] + 1;
     if (columns.positions[row] != position) {
@@ -196,9 +196,9 @@ Status BlockExportFile::CheckRows(size_t number) const {
     }
     if (parent != kNoParentRow &&
         BlockIdOf(blocks.ParentId(row), columns.TokensOf(row)) != columns.ids[row]) {
-      return bad("its id is not that of its tokens behind the block before it");
+      return bad(fmt::format("its id is not that of its tokens after block {}", parent));
     }
-    if (!seen.insert(columns.ids[row]).second) return bad("its id was there before");
+    if (!seen.insert(columns.ids[row]).second) return bad("its id is that of an earlier block");
   }
   return {};
 }

@@ -1,5 +1,4 @@
-// The blocks of a namespace in one file, to take them elsewhere: docs/formats/kv_export.md. A safetensors
-// file.
+// A safetensors file that holds the blocks of one namespace. Format: docs/formats/kv_export.md.
 #pragma once
 
 #include <atomic>
@@ -21,18 +20,18 @@
 
 namespace qwen25 {
 
-inline constexpr std::string_view kExportContent = "qwen25 KV blocks";  // of the metadata "content"
+inline constexpr std::string_view kExportContent = "qwen25 KV blocks";  // value of the metadata "content"
 inline constexpr std::string_view kExportVersion = "1";
 inline constexpr int32_t kNoParentRow = -1;
 
-// The name of a tensor, or of a metadata entry, that belongs to the file's `format`-th format.
+// The name of a tensor or metadata entry of format number `format`, counted from 0: "0.tokens".
 std::string ExportName(size_t format, std::string_view what);
 std::string FingerprintText(const Hash128& fingerprint);  // 32 hexadecimal digits
 
-// What is said of blocks of one format beside their keys, values and summaries; one row for each.
+// Everything about the blocks of one format besides their keys, values and summaries; one row per block.
 struct ExportColumns {
   std::vector<Hash128> ids;
-  std::vector<int32_t> parents;    // row of the block before it, always an earlier one, or kNoParentRow
+  std::vector<int32_t> parents;    // the parent's row, always an earlier one, or kNoParentRow
   std::vector<int32_t> positions;  // in its sequence, in blocks
   std::vector<int32_t> tokens;     // [rows, kBlockTokens]
   std::vector<uint32_t> sums;  // CRC-32C of namespace, fingerprint, id, tokens, keys and values, summaries
@@ -42,12 +41,12 @@ struct ExportColumns {
   }
 };
 
-// How the sums of all rows of a format begin, and a row's as far as its columns go; keys and values, then
-// summaries, continue it.
+// A row's checksum is computed in steps: BeginExportSums covers what all rows of a format share,
+// BeginExportSum adds the row's id and tokens, and the caller continues with keys and values, then summaries.
 uint32_t BeginExportSums(std::string_view name_space, const Hash128& fingerprint);
 uint32_t BeginExportSum(uint32_t of_format, const Hash128& id, std::span<const int32_t> tokens);
 
-// Blocks of one format, as they lie in the mapped file.
+// The blocks of one format in the mapped file.
 struct ExportedBlocks {
   BlockFormat format;
   ExportColumns columns;
@@ -64,25 +63,26 @@ struct ExportedBlocks {
   std::span<const std::byte> Summaries(size_t row) const {
     return summaries.subspan(row * BytesOfSummaries(), BytesOfSummaries());
   }
-  // The id of the block before it; zeros for the first of a sequence.
+  // The id of the row's parent; zeros for the first block of a sequence.
   Hash128 ParentId(size_t row) const;
-  // Of a row whose keys, values and summaries are these.
+  // The checksum of a row, with these keys, values and summaries.
   uint32_t SumOf(size_t row, std::span<const std::byte> keys_values_of_row,
                  std::span<const std::byte> summaries_of_row) const;
-  // As it lies in the file.
+  // With those in the file.
   uint32_t SumOf(size_t row) const { return SumOf(row, KeysAndValues(row), Summaries(row)); }
 };
 
-// Such a file, opened and mapped. Everything is checked but the sums of the rows, which want all bytes:
-// shapes, formats, that parents come before what follows them, that positions count, that ids are those of
-// their tokens. Only the id of a sequence's first block cannot be told from the file: it also covers the
+// An exported file, opened and mapped. Open checks shapes, formats, that parents come before their
+// successors, that positions count up, and that ids are the hashes of their tokens. It does not check the
+// rows' checksums, which need all bytes, nor the id of a sequence's first block, which also covers the
 // model's settings and the namespace.
 //
-// Bytes that cannot be read, since the disk fails or somebody cut the file short, are zeros (map_guard.h):
-// what is checked is a copy.
+// Bytes that cannot be read, because the disk fails or the file was cut short, read as zeros (map_guard.h).
+// Therefore copy a row first, and check the checksum of the copy.
 class BlockExportFile {
  public:
-  // kCorrupt, kUnsupported (another version) or kInvalidArgument (another kind of file).
+  // kCorrupt, kUnsupported (another version), kInvalidArgument (a safetensors file of another kind), or an
+  // error of reading.
   static Result<BlockExportFile> Open(const std::filesystem::path& path);
 
   const std::string& path() const { return path_; }
@@ -94,7 +94,8 @@ class BlockExportFile {
       : path_(std::move(path)), reader_(std::move(reader)) {}
   void Guard();
   Status Parse();
-  // Sets `found` to the tensor of that name, if it is one of that shape (kAny: of any size).
+  // Sets `found` to the tensor of that name. kCorrupt if it is missing or has another dtype or shape (a size
+  // of kAny matches any size).
   Status FindTensor(const std::string& name, DType dtype, std::span<const uint64_t> shape,
                     const TensorInfo*& found) const;
   template <typename T>

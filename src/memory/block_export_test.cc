@@ -17,7 +17,7 @@ namespace {
 const std::string kKey = "0123456789abcdef0123456789abcdef";
 constexpr BlockFormat kNoSummaries = {.fingerprint = {5, 6}, .num_layers = 2, .layer_bytes = 77};
 
-// A sequence with the ids that sessions give. Sequences are told apart by their number.
+// A sequence with ids as sessions compute them. `number` tells sequences apart.
 std::vector<TestBlock> Sequence(uint64_t number, size_t length, const BlockFormat& format = kTestFormat) {
   std::vector<TestBlock> blocks;
   for (size_t i = 0; i < length; ++i) {
@@ -52,7 +52,7 @@ class BlockExportTest : public testing::Test {
   void SetUp() override { std::filesystem::create_directory(files_); }
 };
 
-// From a store with or without a key to one with or without.
+// Parameters: whether the store exported from has a key, and whether the one imported into has.
 class BlockExportKeysTest : public BlockExportTest,
                             public testing::WithParamInterface<std::pair<bool, bool>> {};
 
@@ -129,7 +129,7 @@ TEST_F(BlockExportTest, ADamagedBlockAndWhatFollowsItStayBehind) {
   EXPECT_TRUE(to.Contains("ada", kTestFormat, broken[1].id));
   for (const TestBlock& block : whole) EXPECT_OK(ReadAndCompare(to, "ada", block));
 
-  // Computed and stored anew, it is younger than what follows it, and yet comes before.
+  // Stored again, the block is younger than its successors, and yet comes before them.
   EXPECT_EQ(ReadAndCompare(from, "ada", broken[2]).code(), StatusCode::kCorrupt);
   ASSERT_OK(PutBlocks(from, "ada", {broken[2]}));
   ASSERT_OK_AND_ASSIGN(const BlockExportReport later, ExportBlocks(from, "ada", file_, nullptr));
@@ -196,7 +196,7 @@ TEST_F(BlockExportTest, AnImportKeepsToTheBudget) {
   }
 }
 
-// A small export, tensor by tensor, to be written with something wrong.
+// A small export whose metadata and tensors each test damages before it is written.
 class DamagedExportTest : public BlockExportTest {
  protected:
   void SetUp() override {
@@ -279,7 +279,7 @@ TEST_F(DamagedExportTest, SaysWhatIsWrong) {
   expect("block 1 of format 0: has position 1, expected 0", [&] { Set<int32_t>("0.parents", 1, -1); });
   expect("block 2 of format 0: has position 7, expected 2", [&] { Set<int32_t>("0.positions", 2, 7); });
   expect("block 1 of format 0: its id is not that", [&] { Set<int32_t>("0.tokens", 64 + 9, 3); });
-  expect("block 3 of format 0: its id was there before",
+  expect("block 3 of format 0: its id is that of an earlier block",
          [&] { std::copy_n(tensors.at("0.ids").bytes.begin(), 16, tensors_["0.ids"].bytes.begin() + 48); });
   expect("the sum of block 3 of format 0", [&] { Set<int32_t>("0.tokens", 3 * 64, 3); });
   expect("the sum of block 2 of format 0", [&] { Set<char>("0.keys_values", 2 * 80 + 79, 'x'); });
@@ -294,8 +294,7 @@ TEST_F(DamagedExportTest, NoFlippedBitAndNoCutIsTakenForContent) {
   for (size_t i = 0; i < good.size(); ++i) {
     std::string bad = good;
     bad[i] = static_cast<char>(bad[i] ^ (1 << (i * 5 % 8)));
-    if (good[i] == ' ' && bad[i] == '\0')
-      continue;  // ends the header for the JSON parser, and nothing is lost
+    if (good[i] == ' ' && bad[i] == '\0') continue;  // only ends the header's JSON earlier: nothing is lost
     write(bad);
     const auto file = BlockExportFile::Open(files_ / "bad");
     if (!file.ok()) continue;

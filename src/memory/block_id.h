@@ -1,4 +1,4 @@
-// Names of KV blocks by what is in them (docs/memory.md, "Names of blocks").
+// Content-based names of KV blocks (docs/memory.md, "Names of blocks").
 #pragma once
 
 #include <algorithm>
@@ -11,10 +11,10 @@
 
 namespace qwen25 {
 
-// The name of a block of tokens after the block `parent`: that of its whole sequence up to its end, since
-// keys and values depend on all of it. For a sequence's first block, `parent` says everything else that they
-// depend on (model, rotary settings, formats) and whose sequence it is. Equal names are compared by their
-// tokens, too, before one block is taken for another.
+// The name of the block that holds `tokens` (kBlockTokens of them) after the block named `parent`. It stands
+// for the whole sequence up to the block's end, since keys and values depend on all of it. For a sequence's
+// first block, `parent` is a hash of everything else that they depend on (model, rotary settings, formats)
+// and of the namespace. A hash is not a proof: blocks with equal names also have their tokens compared.
 inline Hash128 BlockIdOf(const Hash128& parent, std::span<const int32_t> tokens) {
   QWEN25_CHECK(tokens.size() == kBlockTokens);
   struct {

@@ -7,7 +7,7 @@
 namespace qwen25 {
 namespace {
 
-// Of one transaction: enough that its flush hardly counts, little enough for what a stop loses.
+// Limits of one transaction: large enough to make the flush cheap, small enough to lose little by a stop.
 constexpr size_t kBatchBlocks = 64, kBatchBytes = size_t{64} << 20;
 
 class Import {
@@ -49,7 +49,7 @@ class Import {
     return store_.Contains(file_.name_space(), from.format, id);
   }
 
-  // The copy is what is checked and stored: the file may be cut short meanwhile.
+  // Checks the copy, which is then stored: the file may be cut short at any time.
   Status CopyRow(const ExportedBlocks& from, size_t row, std::span<std::byte> copy) const {
     const size_t split = from.BytesOfKeysAndValues();
     std::ranges::copy(from.KeysAndValues(row), copy.begin());
@@ -57,8 +57,8 @@ class Import {
     const uint32_t sum = from.SumOf(row, copy.first(split), copy.subspan(split));
     if (sum == from.columns.sums[row]) return {};
     return Corrupt(
-        "{}: the sum of block {} of format {} is {:08x}, expected {:08x}; the file is damaged: export "
-        "anew, or copy it again ({} blocks were stored and stay)",
+        "{}: the sum of block {} of format {} is {:08x}, expected {:08x}; the file is damaged: export or "
+        "copy it again ({} blocks were stored and stay)",
         file_.path(), row, &from - file_.formats().data(), sum, from.columns.sums[row], report_.num_stored);
   }
 
@@ -99,8 +99,9 @@ Result<BlockImportReport> ImportBlocks(BlockStore& store, const std::filesystem:
       QWEN25_RETURN_IF_ERROR(import.StoreRows(blocks, first, end));
       done += end - first;
       if (progress && !progress(done, report.num_blocks) && done < report.num_blocks) {
-        return Cancelled("stopped; {} blocks were stored and stay, and the same command goes on behind them",
-                         report.num_stored);
+        return Cancelled(
+            "stopped; {} blocks were stored and stay; run the same command again to store the rest",
+            report.num_stored);
       }
     }
   }

@@ -1,4 +1,4 @@
-// Blocks of a pool in an order of their own.
+// The ordered blocks of one session.
 #pragma once
 
 #include <span>
@@ -9,32 +9,33 @@
 
 namespace qwen25 {
 
-// The blocks that one session holds of a pool, and where they lie in each layer. Gives them back at its end.
+// The blocks of a pool that one session holds, and their addresses in each layer. The destructor gives them
+// back.
 class BlockList {
  public:
-  // Makes room for `max_blocks` places, so that growing up to there allocates nothing here. `pool` may be
-  // null: the list then stays empty.
+  // Reserves room for `max_blocks` blocks, so that growing to that size does not allocate. With a null `pool`
+  // the list stays empty.
   BlockList(BlockPool* pool, size_t num_layers, size_t max_blocks);
   ~BlockList() { Shrink(0); }
   BlockList(const BlockList&) = delete;
   BlockList& operator=(const BlockList&) = delete;
 
-  // Takes blocks until there are `count`. On an error, those that were taken stay.
+  // Takes blocks until the list holds `count`. On an error (of BlockPool::Take), it keeps those already
+  // taken.
   Status Grow(size_t count);
-  // Gives back all but the first `count`.
+  // Gives back all blocks but the first `count`.
   void Shrink(size_t count);
-  // Adds a block that the pool gave to the caller, who holds it no longer.
+  // Appends a block that the caller holds; the list takes over that holding.
   void Add(BlockPool::BlockId id);
-  // Makes the last block one that may be written to: a copy where others hold it, too. Errors as
-  // BlockPool::Take.
+  // Makes the last block writable: replaces it by a copy if others hold it, too. Errors: as BlockPool::Take.
   Status MakeLastWritable();
 
-  // Puts addresses before all blocks of a layer; the list must hold no blocks yet, and they do not count.
+  // Puts addresses before the blocks of a layer. The list must still be empty; size() does not count them.
   void Prepend(size_t layer, std::span<std::byte* const> addresses);
 
   size_t size() const { return ids_.size(); }
   BlockPool::BlockId operator[](size_t i) const { return ids_[i]; }
-  // Addresses in a layer: those put before, then [size()] of the blocks.
+  // Addresses in a layer: the prepended ones, then [size()] of the blocks.
   std::span<std::byte* const> Layer(size_t layer) const { return layers_[layer]; }
 
  private:

@@ -7,10 +7,10 @@ namespace qwen25 {
 namespace {
 
 constexpr size_t kSlabBytes = size_t{8} << 20;
-// A pool in a file gives its RAM back after zeroing so much: taking a long history's blocks must not bring
-// all of them into RAM.
+// A pool in a file gives its RAM back after zeroing this many bytes: taking the blocks of a long history must
+// not bring all of them into RAM.
 constexpr size_t kZeroedAtOnce = size_t{16} << 20;
-constexpr size_t kSpillUnit = size_t{64} << 10;  // whole pages, of any size that Linux has
+constexpr size_t kSpillUnit = size_t{64} << 10;  // a multiple of every page size of Linux
 
 }  // namespace
 
@@ -46,7 +46,8 @@ Result<BlockPool::BlockId> BlockPool::TakeLocked() {
   const BlockId id = free_.back();
   free_.pop_back();
   blocks_[id].num_holders = 1;
-  // Blocks are taken for the first time in ascending order; those of a new file are zero, and not in RAM.
+  // First takes go in ascending order of ids. New blocks of a file are zero already; zeroing would bring them
+  // into RAM.
   const bool is_new = id == num_ever_taken_;
   num_ever_taken_ += is_new;
   if (is_new && spill_) return id;
@@ -154,7 +155,7 @@ Status BlockPool::AddSlab() {
     QWEN25_TRY(data, spill_->Grow(num_bytes));
   }
   free_.reserve(blocks_.size() + count);
-  // The first of them is taken first.
+  // In descending order: Take pops from the end, so the lowest id is taken first.
   for (size_t i = 0; i < count; ++i) {
     free_.push_back(static_cast<BlockId>(blocks_.size() + count - 1 - i));
   }

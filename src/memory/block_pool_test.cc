@@ -79,7 +79,7 @@ TEST(BlockPoolTest, ItsFileReadsBlocksWithoutMappingThem) {
     ASSERT_EQ(copy, std::vector(kLayerBytes, static_cast<std::byte>(i)));
   }
   EXPECT_LT(ReadFileBackedBytes(), before + (size_t{4} << 20));
-  // What does not lie in the file.
+  // Not an address in the file.
   EXPECT_FALSE(file->Read(copy.data(), copy.size(), copy.data()));
   EXPECT_FALSE(file->Read(pool.Data(ids[0], 0), size_t{1} << 40, copy.data()));
 }
@@ -105,7 +105,7 @@ TEST(BlockPoolTest, PublishedBlocksAreSharedAndOutliveTheirHolders) {
   EXPECT_EQ(pool.num_unheld(), 1u);
   EXPECT_EQ(pool.Find(name, BlockTokens(0)), first);
   pool.Give(first);
-  // Room for two: a third takes the place of the one that nobody holds.
+  // The pool has room for two blocks: a third replaces the one without holders.
   ASSERT_OK(pool.Take());
   ASSERT_OK(pool.Take());
   EXPECT_EQ(pool.num_unheld(), 0u);
@@ -131,7 +131,7 @@ TEST(BlockPoolTest, WhatAnOwnerHasIsForgotten) {
   EXPECT_EQ(pool.num_unheld(), 0u);
   pool.Give(ids[1]);
   EXPECT_EQ(pool.num_used(), 1u);
-  // The name is free for what is computed anew.
+  // The name can be published again.
   ASSERT_OK_AND_ASSIGN(const auto again, pool.Take());
   pool.Publish(again, {1, 9}, BlockTokens(1), ada);
   EXPECT_EQ(pool.Find({1, 9}, BlockTokens(1)), again);
@@ -168,7 +168,7 @@ TEST(BlockPoolTest, TheLongestUnusedGoesFirst) {
     ids.push_back(id);
   }
   for (const auto id : ids) pool.Give(id);
-  pool.Give(*pool.Find({0, 0}, BlockTokens(0)));  // used anew
+  pool.Give(*pool.Find({0, 0}, BlockTokens(0)));  // used again
   ASSERT_OK_AND_ASSIGN(const auto taken, pool.Take());
   EXPECT_EQ(taken, ids[1]);
 }
@@ -197,7 +197,7 @@ TEST(BlockPoolTest, TakingBlocksOfAFileDoesNotBringThemIntoRam) {
   BlockPool pool(kOneLayer, 2, num_blocks, directory.path());
   const size_t before = ReadFileBackedBytes();
   std::vector<BlockPool::BlockId> ids(num_blocks);
-  for (int round = 0; round < 2; ++round) {  // new ones, then those of a session that ended
+  for (int round = 0; round < 2; ++round) {  // new blocks, then those that a session gave back
     for (BlockPool::BlockId& id : ids) {
       ASSERT_OK_AND_ASSIGN(id, pool.Take());
     }

@@ -20,8 +20,8 @@ std::string HexId(const Hash128& id) {
 
 Status CheckNamespace(std::string_view name_space) {
   if (!name_space.empty() && name_space.size() <= 200) return {};
-  return InvalidArgument("a namespace is a name of 1 to 200 bytes, \"{}\" has {}", name_space.substr(0, 200),
-                         name_space.size());
+  return InvalidArgument("the name of a namespace has {} bytes, expected 1 to 200: \"{}\"", name_space.size(),
+                         name_space.substr(0, 200));
 }
 
 BlockStore::BlockStore(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -35,7 +35,7 @@ BlockStore& BlockStore::operator=(BlockStore&& other) noexcept {
 BlockStore::~BlockStore() {
   if (state_ == nullptr) return;
   state_->CountUses();
-  // Uses that cannot be written are lost, which costs the order of eviction and nothing else.
+  // If uses cannot be written, only the order of eviction suffers.
   if (state_->catalog->HasUnsaved()) static_cast<void>(state_->Commit({}));
 }
 
@@ -60,8 +60,8 @@ Status BlockStore::State::OpenFiles() {
     QWEN25_TRY(auto* of, OpenSlots(BytesOf(*entry)));
     if (entry->slot < of->owners.size() && of->owners[entry->slot] != nullptr) {
       return Corrupt(
-          "{}: blocks {} and {} are in the same slot {} of {}; restore the folder from a backup, or "
-          "move it away to start anew",
+          "{}: blocks {} and {} are in the same slot {} of {}; restore the folder from a backup, or move it "
+          "away: its blocks can be computed again",
           catalog->path(), HexId(key.id), HexId(of->owners[entry->slot]->key.id), entry->slot,
           of->file.path());
     }
@@ -72,7 +72,7 @@ Status BlockStore::State::OpenFiles() {
     QWEN25_RETURN_IF_ERROR(of.file.EmptyFreeSlots());
     QWEN25_RETURN_IF_ERROR(of.file.Sync());
   }
-  // Files of which nothing is left.
+  // Remove slot files that hold no block.
   std::error_code error;
   for (std::filesystem::directory_iterator item(folder, error), end; !error && item != end;
        item.increment(error)) {
@@ -86,7 +86,7 @@ Status BlockStore::State::OpenFiles() {
 
 Result<BlockStore::State::Slots*> BlockStore::State::OpenSlots(uint64_t slot_bytes) {
   if (const auto found = slots.find(slot_bytes); found != slots.end()) return &found->second;
-  // Twice the budget: new blocks are written before old ones are given up. Address space only.
+  // Twice the budget: new blocks are written before old ones are given up. The map takes address space only.
   const uint64_t max_slots = std::min(2 * (max_bytes / slot_bytes + 1), SlotFile::kMaxSlots);
   QWEN25_TRY(SlotFile file, SlotFile::Open(folder, slot_bytes, max_slots));
   const std::unique_lock lock(content);
@@ -141,7 +141,7 @@ Status BlockStore::State::Commit(BlockCatalog::Change change) {
     for (size_t i = 0; i < num_removed; ++i) used_bytes -= freed[i].first->file.slot_bytes();
     for (BlockEntry* entry : moved) SlotsOf(*entry).owners[entry->slot] = entry;
     for (BlockEntry* entry : added) Own(SlotsOf(*entry), entry);
-    // What cannot be mapped again reads as zeros, whose sums are wrong.
+    // If mapping again fails, the pages still read as zeros, whose checksums are wrong.
     for (auto& [slot_bytes, of] : slots) static_cast<void>(of.file.RepairMap());
   }
   for (const auto& [of, slot] : freed) static_cast<void>(of->file.Release(slot));
@@ -155,7 +155,7 @@ void BlockStore::State::GiveUp(Slots& of, std::span<const std::unique_ptr<BlockE
 Result<std::vector<BlockEntry*>> BlockStore::State::MakeRoom(uint64_t slot_bytes, uint64_t num_new,
                                                              std::span<const BlockKey> new_parents) {
   const auto bytes_of = [&](uint32_t format) { return SlotLayout(catalog->formats().at(format)).slot_bytes; };
-  // The more go, the more of the database changes.
+  // Removals, too, change the database, so the number of missing bytes rises with them.
   const auto missing = [&](size_t num_removed) {
     const uint64_t wanted =
         used_bytes + num_new * slot_bytes + catalog->FileBytes() + catalog->GrowthBound(num_new, num_removed);
@@ -170,9 +170,8 @@ Result<std::vector<BlockEntry*>> BlockStore::State::MakeRoom(uint64_t slot_bytes
   if (freed >= missing(chosen.size())) return chosen;
   return ResourceExhausted(
       "{}: no room for {} more blocks of {} bytes: of {} bytes allowed, {} are in use, and only {} of them "
-      "may "
-      "go (the others are pinned, or come before blocks that stay); unpin or erase a namespace, or raise the "
-      "limit",
+      "may be removed (the others are pinned, in use, or before blocks that stay); unpin or erase a "
+      "namespace, or raise the limit (--memory-gib)",
       folder.string(), num_new, slot_bytes, max_bytes, used_bytes + catalog->FileBytes(), freed);
 }
 
@@ -257,8 +256,9 @@ Status BlockStore::Put(std::string_view name_space, const BlockFormat& format,
   QWEN25_TRY(change.removed, state_->MakeRoom(slot_bytes, fresh.size(), parents));
   QWEN25_TRY(auto* into, state_->OpenSlots(slot_bytes));
   if (into->file.end_slot() + fresh.size() > SlotFile::kMaxSlots) {
-    return ResourceExhausted("{}: has {} slots already, and {} are the most", into->file.path(),
-                             into->file.end_slot(), SlotFile::kMaxSlots);
+    return ResourceExhausted(
+        "{}: has {} slots, no room for {} more (at most {}); run `qwen25 memory compact`", into->file.path(),
+        into->file.end_slot(), fresh.size(), SlotFile::kMaxSlots);
   }
   std::vector<std::byte> buffer(slot_bytes);
   for (const NewBlock* block : fresh) {

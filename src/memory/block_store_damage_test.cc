@@ -1,4 +1,4 @@
-// Block stores whose files were damaged, made by others, or are in use; and what stops half-way.
+// Block stores whose files are damaged, foreign or in use, and operations that stop half-way.
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -31,7 +31,7 @@ class OpenFile {
   int descriptor_;
 };
 
-// Not through rename and flush: there are many.
+// Without temporary file and flush, which would take too long for the many files here.
 void WriteQuickly(const std::filesystem::path& path, std::string_view content) {
   std::FILE* file = std::fopen(path.c_str(), "wb");
   ASSERT_NE(file, nullptr);
@@ -46,7 +46,7 @@ TEST(BlockStoreDamageTest, EveryFlippedBitIsFoundAndCostsOneBlock) {
     const TestBlock first = MakeBlock(1), second = MakeBlock(2);
     ASSERT_OK(PutBlocks(store, "ada", {first, second}));
     OpenFile file(directory / "blocks-8192.kv");
-    // The rest of the slot is room that nobody reads.
+    // The rest of the slot is never read.
     const size_t used_bytes = 4096 + size_t{3} * 1024 + first.summaries.size();
     for (size_t bit = 0; bit < 8 * used_bytes; bit += is_encrypted ? 5 : 1) {
       file.Flip(8 * kSlotBytes + bit);
@@ -121,11 +121,11 @@ TEST(BlockStoreDamageTest, ADamagedIndexIsRefusedOrStillRight) {
       EXPECT_ERROR_CONTAINS(store, path.string());
       return;
     }
-    // Single records that are damaged cost what they named, and are told; blocks are what they were.
+    // Damaged records cost only their own blocks, and are reported; all other blocks are unchanged.
     const auto report = store->Verify(nullptr);
     ASSERT_OK(report);
     for (const std::string& line : report->damaged) {
-      EXPECT_NE(line.find("are damaged; what they named is gone"), std::string::npos) << line;
+      EXPECT_NE(line.find("are damaged; their blocks are lost"), std::string::npos) << line;
     }
     for (const TestBlock& block : blocks) {
       if (!store->Contains("ada", kTestFormat, block.id)) continue;
@@ -174,7 +174,7 @@ TEST(BlockStoreDamageTest, OtherVersionsAreRefused) {
 
   const TemporaryDirectory sealed;
   MustOpen(sealed.path(), {.key = kKey});
-  SetVersion(sealed / "index.mdb", 1);  // it showed the names of namespaces
+  SetVersion(sealed / "index.mdb", 1);  // version 1 did not encrypt names of namespaces
   EXPECT_ERROR_CONTAINS(BlockStore::Open(sealed.path(), {.key = kKey}), "version 1 of the encrypted format");
 }
 
@@ -243,7 +243,7 @@ TEST(BlockStoreDamageTest, ADamagedRecordOfTheKeyIsNotCalledAWrongKey) {
     BlockStore store = MustOpen(directory.path(), {.key = kKey});
     ASSERT_OK_AND_ASSIGN(const BlockStoreReport report, store.Verify(nullptr));
     ASSERT_EQ(report.damaged.size(), 1u);
-    EXPECT_NE(report.damaged[0].find("the record that tells its key is damaged"), std::string::npos);
+    EXPECT_NE(report.damaged[0].find("the record that identifies its key is damaged"), std::string::npos);
     EXPECT_OK(ReadAndCompare(store, "ada", MakeBlock(1)));
   }
   BlockStore store = MustOpen(directory.path(), {.key = kKey});
@@ -290,7 +290,7 @@ TEST(BlockStoreDamageTest, ADamagedRecordOfTheIndexCostsWhatItNames) {
       ASSERT_OK(PutBlocks(store, "ada", blocks));
       for (const TestBlock& block : blocks) EXPECT_OK(ReadAndCompare(store, "ada", block));
     }
-    flip_first(1);  // ada's, which came first
+    flip_first(1);  // the record of "ada", which was stored first
     {
       BlockStore store = MustOpen(directory.path(), options);
       EXPECT_EQ(store.Stats().num_blocks, 1u);
@@ -315,7 +315,7 @@ TEST(BlockStoreDamageTest, WhatNoEntryNamesIsEmptiedAtTheNextOpening) {
     ASSERT_OK(PutBlocks(store, "ada", {last}));
     const std::string before = *ReadFile(path);
     ASSERT_OK(store.Erase("bob"));
-    // As if the process had died before it emptied the slot, and in the middle of writing another.
+    // As if the process had died before it emptied the slot, and while it wrote another one.
     OpenFile file(path);
     WriteQuickly(path, before + before.substr(8192, 5000));
   }
@@ -336,7 +336,7 @@ TEST(BlockStoreDamageTest, AnErasureThatStopsHalfWayIsFinishedAtTheNextOpening) 
     BlockStore store = MustOpen(directory.path());
     ASSERT_OK(PutBlocks(store, "ada", {keep}));
     ASSERT_OK(PutBlocks(store, name, {MakeBlock(2)}));
-    // The database cannot be rewritten: what would be its copy is a folder with something in it.
+    // The database cannot be rewritten: its temporary name is taken by a folder that is not empty.
     std::filesystem::create_directories(directory / "index.mdb.tmp/file");
     EXPECT_FALSE(store.Erase(name).ok());
     EXPECT_OK(ReadAndCompare(store, "ada", keep));

@@ -1,4 +1,4 @@
-// What a block store does when the system refuses: no flips and cuts, as in block_store_damage_test.cc.
+// Block stores whose system calls fail. For damaged files see block_store_damage_test.cc.
 #include <gtest/gtest.h>
 
 #include <cerrno>
@@ -9,7 +9,7 @@
 namespace qwen25 {
 namespace {
 
-// Blocks of "bob" and "ada" in turn, so that ada's move when bob's are erased.
+// Blocks of "bob" and "ada" alternate, so that Compact moves ada's after bob's were erased.
 std::vector<TestBlock> PutInTurn(BlockStore& store, uint64_t num_blocks) {
   std::vector<TestBlock> kept;
   for (uint64_t i = 1; i <= num_blocks; ++i) {
@@ -27,14 +27,14 @@ TEST(BlockStoreFaultsTest, ACompactionThatCannotEmptyASlotLeavesNoStaleOwners) {
   ASSERT_OK(store.Erase("bob"));
   {
     const FailingCalls failing(SystemCall::kFallocate, EIO, 0, 1);
-    // Whether it says so or tries again: the blocks are where it says.
+    // Compact may fail or succeed; in both cases List must tell the truth.
     static_cast<void>(store.Compact());
     EXPECT_EQ(failing.num_failed(), 1u);
   }
   const std::vector<StoredBlock> listed = store.List("ada", kTestFormat);
   EXPECT_EQ(listed.size(), kept.size());
   for (const StoredBlock& block : listed) EXPECT_OK(store.Tokens(block));
-  // All of them go to make room for others; then what is left moves again.
+  // They are all evicted by other blocks; then the remaining blocks move again.
   for (uint64_t i = 0; i < 60; ++i) ASSERT_OK(PutBlocks(store, "eve", {MakeBlock(5000 + i)}));
   for (const TestBlock& block : kept) EXPECT_FALSE(store.Contains("ada", kTestFormat, block.id));
   for (const StoredBlock& block : listed) EXPECT_EQ(store.Layer(block, kTestFormat, 0), nullptr);

@@ -1,4 +1,4 @@
-// The part of BlockStore that looks at blocks.
+// The part of BlockStore that reads blocks.
 #include <algorithm>
 #include <cstring>
 #include <mutex>
@@ -47,7 +47,8 @@ Result<SlotHeader> BlockStore::State::ReadHeader(const BlockEntry& entry) const 
     return Corrupt("{}: {}", name, status.message());
   }
   auto header = ParseSlotHeader(bytes, CipherOrNull(), name);
-  // The index says that this program can read it: what it cannot read was not written so.
+  // Damage, whatever the code (kUnsupported, for example): the index names only slots that this program can
+  // read.
   if (!header.ok()) return Corrupt("{}", header.status().message());
   if (!IsRightHeader(*header, entry, format)) {
     return Corrupt("{}: the slot holds another block ({})", name, HexId(header->id));
@@ -196,7 +197,7 @@ const std::byte* BlockStore::Layer(const StoredBlock& block, const BlockFormat& 
   if (entry->checked[layer].load(std::memory_order_relaxed) != State::CheckMark(num_failures)) {
     const auto header = ParseSlotHeader(slot, nullptr, "");
     if (!header.ok() || !IsRightHeader(*header, *entry, format)) return nullptr;
-    // Whoever reads this layer of a block wants the next one soon: the disk may begin with it.
+    // Whoever reads a layer soon reads the next one: let the disk start on it.
     if (layer + 1 < format.num_layers) {
       slots.file.Prefetch(slot.subspan(layout.LayerOffset(layer + 1), format.layer_bytes));
     }

@@ -1,4 +1,4 @@
-// What the parts of a block store share: included by block_store*.cc only.
+// The state of a BlockStore. Included by block_store*.cc only.
 #pragma once
 
 #include <atomic>
@@ -22,7 +22,7 @@
 namespace qwen25 {
 
 struct BlockStore::State {
-  // The file of one slot size, and which block is in each of its slots.
+  // The file of one slot size, and the block in each of its slots.
   struct Slots {
     SlotFile file;
     std::vector<BlockEntry*> owners;  // null: free
@@ -38,16 +38,16 @@ struct BlockStore::State {
   std::map<std::string, uint64_t, std::less<>> num_erasures;
   std::atomic<uint64_t> num_eviction_walks = 0;
 
-  // Two locks, taken in this order. Whoever changes what is stored holds `writing` for the whole of it, and
-  // `content` exclusively for the moment in which the members above change. Whoever looks at them, or at
-  // mapped slots, shares `content`: flushing and the database's transactions stop nobody.
+  // Two locks, taken in this order. A writer holds `writing` for the whole of its call, and `content`
+  // exclusively only while the members above change. A reader of these members, or of mapped slots, shares
+  // `content`: it never waits for a flush or for a transaction of the database.
   std::mutex writing;
   mutable std::shared_mutex content;
 
-  // Uses that are counted before the next change.
+  // Uses noted by readers; the next writer counts them (CountUses).
   struct Uses {
-    std::vector<BlockKey> read;     // each at a tick of its own
-    std::vector<BlockKey> touched;  // through the map, all at one tick
+    std::vector<BlockKey> read;     // by Read and Use; each gets its own tick
+    std::vector<BlockKey> touched;  // by Layer; all get the same tick
   };
   Uses uses;
   std::mutex uses_mutex;
@@ -61,56 +61,58 @@ struct BlockStore::State {
   uint64_t BytesOf(const BlockEntry& entry) const { return SlotLayout(FormatOf(entry)).slot_bytes; }
   Slots& SlotsOf(const BlockEntry& entry) { return slots.at(BytesOf(entry)); }
 
-  // Files and slots of what the catalog holds; empties what it does not name.
+  // Opens the slot files of all blocks in the catalog. Empties free slots and removes files without blocks.
   Status OpenFiles();
   Result<Slots*> OpenSlots(uint64_t slot_bytes);
-  void Own(Slots& of, BlockEntry* entry);  // its slot is taken already
+  // Enters a block as the owner of its slot, which is already taken.
+  void Own(Slots& of, BlockEntry* entry);
 
   BlockEntry* Find(std::string_view name_space, const BlockFormat& format, const Hash128& id) const;
-  // StoredBlock::slot: the size of the slot in pages, and its number. The entry is null where it was removed.
+  // StoredBlock::slot, which combines the slot's size in pages with its number. FindHandle returns null if
+  // the block was removed or moved.
   static uint64_t Handle(uint64_t slot_bytes, uint32_t slot) {
     return slot_bytes / kSlotPage * SlotFile::kMaxSlots + slot;
   }
   BlockEntry* FindHandle(const StoredBlock& block) const;
 
-  // Turns what Read, Use and Layer have noted into uses.
+  // Counts the uses that Read, Use and Layer have noted.
   void CountUses();
-  // Of a layer whose sum was right when `num_failures` pages could not be read: it is computed again after
-  // another failure, since the pages may be among what was right.
+  // BlockEntry::checked of a layer whose checksum was right after `num_failures` failed pages. After another
+  // failure the layer is checked again, since the failed page may be one of its own.
   static uint8_t CheckMark(uint64_t num_failures) { return static_cast<uint8_t>(1 + num_failures % 255); }
-  // What must go so that `num_new` slots of `slot_bytes` fit; kResourceExhausted where too little may go.
+  // The blocks to remove so that `num_new` slots of `slot_bytes` fit; kResourceExhausted if too few may go.
   Result<std::vector<BlockEntry*>> MakeRoom(uint64_t slot_bytes, uint64_t num_new,
                                             std::span<const BlockKey> new_parents);
-  // Writes a new block into a slot that is taken for it.
+  // Takes a slot and writes a new block to it. `buffer` is scratch memory [slot_bytes].
   Result<std::unique_ptr<BlockEntry>> WriteBlock(Slots& into, const BlockKey& key, const BlockFormat& format,
                                                  const NewBlock& block, std::span<std::byte> buffer);
-  // Commits the change to the catalog; then empties the slots that it gave up. A slot that cannot be emptied
+  // Commits the change to the catalog, then empties the slots that it gave up. A slot that cannot be emptied
   // is free all the same (SlotFile::Release).
   Status Commit(BlockCatalog::Change change);
-  // The same for a change that removes: afterwards no file holds a trace of what it removed.
+  // The same for removals; after OK, no file holds a trace of the removed blocks.
   Status CommitWithoutTrace(BlockCatalog::Change change);
-  // For new blocks, whose slots are given up on an error.
+  // Flushes the slots of new blocks, then commits. On an error, gives these slots up.
   Status FlushAndCommit(Slots& into, BlockCatalog::Change change);
-  // Gives up slots that no entry names yet.
+  // Gives up the slots of entries that are not in the catalog.
   void GiveUp(Slots& of, std::span<const std::unique_ptr<BlockEntry>> entries);
 
-  // The head of an entry's slot, which is the one that it should be; kCorrupt, saying which block, otherwise.
+  // The header of an entry's slot; kCorrupt, naming the block, if it is damaged or belongs to another block.
   Result<SlotHeader> ReadHeader(const BlockEntry& entry) const;
-  // Reads and checks one part of a slot into `out`, decrypted.
+  // Reads one part of a slot (a layer; the summaries are part num_layers) into `out`, decrypted and checked.
   Status ReadPart(const BlockEntry& entry, const SlotHeader& header, size_t part,
                   std::span<std::byte> out) const;
-  // Layers, and summaries unless empty.
+  // Reads all layers, and the summaries unless `summaries` is empty.
   Status ReadBlock(const BlockEntry& entry, const SlotHeader& header, std::span<std::byte* const> layers,
                    std::span<std::byte> summaries) const;
-  // Removes a block that was found damaged at that slot, unless it was stored anew meanwhile.
+  // Removes a block that was found damaged in `slot`, unless it has moved or been stored again meanwhile.
   Status RemoveDamaged(const BlockKey& key, uint32_t slot, uint64_t sequence);
   // Moves blocks to the lowest free slots.
   Status MoveToFront(Slots& of);
-  // For messages.
+  // The block's file, id, namespace and slot, for messages.
   std::string Describe(const BlockEntry& entry) const;
 };
 
-// What may be the name of a namespace.
+// kInvalidArgument if a namespace's name does not have 1 to 200 bytes.
 Status CheckNamespace(std::string_view name_space);
 // 32 hexadecimal digits.
 std::string HexId(const Hash128& id);

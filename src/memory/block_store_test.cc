@@ -14,7 +14,7 @@ namespace {
 
 const std::string kKey = "0123456789abcdef0123456789abcdef";
 
-// Everything that holds with and without a key.
+// Tests that run both with and without a key.
 class BlockStoreTest : public testing::TestWithParam<bool> {
  protected:
   BlockStore::Options Options(uint64_t max_bytes = uint64_t{1} << 30) const {
@@ -137,7 +137,7 @@ TEST_P(BlockStoreTest, ErasesWithoutATrace) {
   const TestBlock keep = MakeBlock(1), secret = MakeBlock(2), evicted = MakeBlock(3);
   {
     BlockStore store = MustOpen(directory_.path(), Options());
-    for (int i = 0; i < 3; ++i) {  // several generations of the database's pages
+    for (int i = 0; i < 3; ++i) {  // several versions of the database's pages
       ASSERT_OK(PutBlocks(store, "the secret project", {secret, evicted}));
       ASSERT_OK(PutBlocks(store, "ada", {keep, MakeBlock(100 + i)}));
       EXPECT_OK(ReadAndCompare(store, "the secret project", secret));
@@ -251,7 +251,7 @@ TEST_P(BlockStoreTest, KeepsToItsBudgetAndToTheOrderOfValue) {
       put.insert(put.end(), batch.begin(), batch.end());
       EXPECT_LE(store.Stats().used_bytes, kMaxBytes);
       for (const TestBlock& block : batch) EXPECT_TRUE(store.Contains("ada", kTestFormat, block.id));
-      // The first sequence is used again and again.
+      // Only the first sequence stays in use.
       EXPECT_OK(ReadAndCompare(store, "ada", put[1]));
     }
     EXPECT_OK(ReadAndCompare(store, "pinned", MakeBlock(5000)));
@@ -260,7 +260,7 @@ TEST_P(BlockStoreTest, KeepsToItsBudgetAndToTheOrderOfValue) {
     EXPECT_LT(stats.num_blocks, put.size());
     EXPECT_GT(stats.num_blocks, 15u);
     EXPECT_EQ(stats.num_pinned, 2u);
-    // Every block that is there has the one before it.
+    // Every block that is still there still has its parent.
     for (const StoredBlock& block : store.List("ada", kTestFormat)) {
       EXPECT_TRUE(block.position == 0 || store.Contains("ada", kTestFormat, block.parent));
     }
@@ -296,7 +296,7 @@ TEST_P(BlockStoreTest, SaysWhenNothingMayGo) {
 
 // A walk over all blocks for each Put would make a full store slow.
 TEST_P(BlockStoreTest, AFullStoreSeldomMakesRoom) {
-  // Slots of 20 KiB: of smaller ones more than one goes at a time in any case, for the pages of the index.
+  // Slots of 20 KiB: with smaller ones, the index alone would need more than one block removed at a time.
   constexpr BlockFormat kFormat = {
       .fingerprint = {1, 2}, .num_layers = 3, .layer_bytes = 5120, .summary_bytes = 64};
   constexpr uint64_t kMaxBytes = 20 << 20;

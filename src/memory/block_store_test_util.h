@@ -1,4 +1,4 @@
-// Blocks whose content follows from their number, for the tests of block stores.
+// Blocks with content derived from their number, for tests of block stores.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -34,7 +34,7 @@ inline std::vector<std::byte> RandomBytes(Rng& rng, size_t count) {
   return bytes;
 }
 
-// `number` counts from 1. The first of a sequence unless it has a parent.
+// `number` >= 1. Without a parent, the first block of a sequence.
 inline TestBlock MakeBlock(uint64_t number, const TestBlock* parent = nullptr,
                            const BlockFormat& format = kTestFormat) {
   Rng rng(number, 7);
@@ -64,7 +64,7 @@ inline Status PutBlocks(BlockStore& store, std::string_view name_space, const st
   return store.Put(name_space, format, list);
 }
 
-// OK when the block is read as it was written.
+// OK if the block reads back as it was written.
 inline Status ReadAndCompare(BlockStore& store, std::string_view name_space, const TestBlock& block,
                              const BlockFormat& format = kTestFormat) {
   std::vector<std::vector<std::byte>> layers(format.num_layers, std::vector<std::byte>(format.layer_bytes));

@@ -1,5 +1,4 @@
-// A store that several threads use: what a writer does must not stop readers, nor pull blocks from under
-// them.
+// A store used by several threads: a writer must neither stop readers nor remove a block while they read it.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -24,7 +23,7 @@ TEST(BlockStoreThreadsTest, ReadersGoOnWhileAWriterFlushes) {
   std::optional<PausedSyncs> paused(std::in_place);
   std::thread writer([&] { EXPECT_OK(PutBlocks(store, "ada", {second})); });
   paused->WaitForOne();
-  // The writer is in the middle of Put. None of these waits for it.
+  // The writer is in the middle of Put, and none of these calls waits for it.
   EXPECT_OK(ReadAndCompare(store, "ada", first));
   EXPECT_FALSE(store.Contains("ada", kTestFormat, second.id));
   EXPECT_TRUE(store.Use("ada", kTestFormat, first.id));
@@ -61,7 +60,7 @@ TEST(BlockStoreThreadsTest, WhatIsReadStaysWhileOthersMakeRoom) {
           const BlockStore::Reading reading = store.BeginReading();
           for (size_t i = 0; i < listed.size(); ++i) {
             const std::byte* layer = store.Layer(listed[i], kTestFormat, 1);
-            if (layer == nullptr) continue;  // it had to go
+            if (layer == nullptr) continue;  // the block was evicted
             EXPECT_EQ(std::memcmp(layer, blocks[i].layers[1].data(), kTestFormat.layer_bytes), 0);
           }
         }
@@ -105,7 +104,7 @@ TEST(BlockStoreThreadsTest, AFileThatIsCutShortCostsItsBlocksAndNotTheProcess) {
   for (size_t i = 0; i < 4; ++i) ASSERT_NE(layer(i), nullptr);
   const std::byte* address = layer(3);
   const uint64_t before = store.NumReadFailures();
-  // Somebody else's doing; a disk that fails looks the same.
+  // As another program might do; a failing disk looks the same.
   std::filesystem::resize_file(directory / "blocks-8192.kv", 2 * 8192 + 100);
   EXPECT_EQ(static_cast<int>(*static_cast<const volatile std::byte*>(address)), 0);
   EXPECT_GT(store.NumReadFailures(), before);
@@ -114,7 +113,7 @@ TEST(BlockStoreThreadsTest, AFileThatIsCutShortCostsItsBlocksAndNotTheProcess) {
   EXPECT_EQ(layer(2), nullptr);
   EXPECT_EQ(layer(3), nullptr);
   EXPECT_EQ(ReadAndCompare(store, "ada", blocks[3]).code(), StatusCode::kCorrupt);
-  // What is stored anew is read through the map again.
+  // A block that is stored again is read through the map again.
   ASSERT_OK(PutBlocks(store, "ada", {blocks[3]}));
   const auto again = store.List("ada", kTestFormat);
   const std::byte* data = store.Layer(again.back(), kTestFormat, 2);

@@ -1,4 +1,4 @@
-// The part of BlockStore that keeps it in order: pins, erasure, compaction, numbers, verification.
+// The part of BlockStore for upkeep: pins, erasure, compaction, statistics, verification.
 #include <algorithm>
 #include <mutex>
 #include <set>
@@ -23,7 +23,7 @@ Status BlockStore::Pin(std::string_view name_space, bool pinned) {
 Status BlockStore::Erase(std::string_view name_space) {
   const std::lock_guard writing(state_->writing);
   {
-    // Also if nothing is stored: blocks may be on their way.
+    // Also if nothing is stored: a writer may be about to store blocks.
     const std::unique_lock lock(state_->content);
     ++state_->num_erasures[std::string(name_space)];
   }
@@ -48,8 +48,7 @@ Status BlockStore::Erase(std::string_view name_space) {
 Status BlockStore::State::CommitWithoutTrace(BlockCatalog::Change change) {
   change.needs_compaction = true;
   QWEN25_RETURN_IF_ERROR(Commit(std::move(change)));
-  // One file that refuses does not keep traces in the others. A slot that Commit could not empty is tried
-  // anew.
+  // If one file fails, the others are still emptied. Slots that Commit could not empty are tried again.
   Status status;
   const auto note = [&](const Status& part) {
     if (status.ok()) status = part;
@@ -87,7 +86,7 @@ Status BlockStore::State::MoveToFront(Slots& of) {
   Status status;
   for (size_t slot = of.owners.size(); slot-- > of.file.lowest_free() && status.ok();) {
     if (of.owners[slot] == nullptr) continue;
-    // What cannot be read stays where it is.
+    // A block that cannot be read stays in its slot.
     if (!of.file.Read(static_cast<uint32_t>(slot), 0, buffer).ok()) continue;
     targets.push_back(of.file.Take());
     change.moved.emplace_back(of.owners[slot], targets.back());
@@ -153,7 +152,7 @@ Result<BlockStoreReport> BlockStore::Verify(
   const std::shared_lock lock(state_->content);
   std::vector<const BlockEntry*> entries;
   for (const auto& [key, entry] : state_->catalog->entries()) entries.push_back(entry.get());
-  // As they lie on the disk.
+  // In the order of their places on disk.
   std::ranges::sort(entries, {}, [&](const BlockEntry* entry) {
     return State::Handle(state_->BytesOf(*entry), entry->slot);
   });

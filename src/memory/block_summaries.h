@@ -1,4 +1,5 @@
-// What is stored of a block beside its keys and values, so that it can be found without reading them.
+// Summaries of blocks, which are stored beside keys and values so that a block can be scored without reading
+// them.
 #pragma once
 
 #include <cstddef>
@@ -11,11 +12,11 @@
 
 namespace qwen25 {
 
-// Of blocks of `shape` in all layers of a model.
+// The format of blocks of `shape` in a model of `num_layers` layers.
 BlockFormat StoredBlockFormat(const Hash128& fingerprint, const AttentionShape& shape, size_t num_layers);
 
-// Summaries of blocks, layer by layer: `layers` [blocks * num_layers], each layer_bytes of a full block,
-// gives `summaries` [blocks * num_layers * summary_bytes], as NewBlock wants them.
+// Summarises the layers of full blocks: from `layers` ([blocks * num_layers] addresses of layer_bytes bytes)
+// to `summaries` [blocks, num_layers, summary_bytes], as NewBlock takes them.
 void SummarizeLayers(ThreadPool& threads, const AttentionShape& shape,
                      std::span<const std::byte* const> layers, std::span<std::byte> summaries);
 

@@ -27,7 +27,7 @@ BlockWriter::BlockWriter(BlockStore& store, BlockPool& pool, const BlockFormat& 
     const StopSignalsBlocked blocked;
     thread_ = std::thread([this] { Run(); });
   } catch (const std::system_error&) {
-    // The system gives no more threads: whoever adds writes.
+    // No thread: Push writes.
   }
 }
 
@@ -98,7 +98,7 @@ void BlockWriter::Run() {
     Status status = Finish(batch);
     lock.lock();
     queued_ -= batch.blocks.size();
-    // Whoever waits for it finds the queue with room.
+    // After `queued_` has fallen: a caller that waited for this batch finds room in the queue.
     batch.done.set_value(std::move(status));
     changed_.notify_all();
   }

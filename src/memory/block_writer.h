@@ -1,4 +1,4 @@
-// Blocks of a pool on their way to a store, written by a thread of their own.
+// Writes blocks of a pool to a store, in a background thread.
 #pragma once
 
 #include <array>
@@ -23,46 +23,46 @@
 
 namespace qwen25 {
 
-// A full block of a pool that nobody writes to any more, and what NewBlock says of it.
+// A full block of a pool that nobody writes to any more, with the fields of NewBlock.
 struct BlockToWrite {
   BlockPool::BlockId block = 0;
   Hash128 id, parent;
   uint32_t position = 0;
-  std::span<const int32_t> tokens;  // kBlockTokens; copied
+  std::span<const int32_t> tokens;  // [kBlockTokens]; copied
 };
 
-// Whoever adds blocks goes on at once: they are held in the pool until they are written, so that their
-// sequence may end meanwhile. Batches are written in the order in which they were added, each in one
-// transaction with the summaries of its blocks; what the store has already only counts as used. One thread
-// adds; if the system gives no thread for writing, it also writes.
+// Adding blocks does not wait for the disk. The writer holds the blocks in the pool until they are written,
+// so their sequence may end meanwhile. Batches are written in the order in which they were added, each in one
+// transaction, with summaries; blocks that the store already has only count as used. One thread may add. If
+// the system refuses to start the background thread, Add and TryAdd write the batch themselves.
 class BlockWriter {
  public:
-  // When it is set, the batch is on disk, or the error of BlockStore::Put that kept it from there.
+  // The result of BlockStore::Put. Once it is OK, the batch is on disk.
   using Written = std::shared_future<Status>;
   using Put = std::function<Status(std::string_view name_space, std::span<const NewBlock> blocks,
                                    uint64_t num_erasures)>;
 
   struct Options {
-    size_t max_queued_blocks = 1024;
-    Put put = nullptr;  // in the place of the store's
+    size_t max_queued_blocks = 1024;  // those being written included
+    Put put = nullptr;                // replaces BlockStore::Put; for tests
   };
 
-  // Blocks of `shape` in the store's `format`. `store` and `pool` must outlive the writer.
+  // For blocks of `shape`, stored in `format`. `store` and `pool` must outlive the writer.
   BlockWriter(BlockStore& store, BlockPool& pool, const BlockFormat& format, const AttentionShape& shape,
               Options options);
-  // Writes what is queued.
+  // Waits until all queued batches are written.
   ~BlockWriter();
   BlockWriter(const BlockWriter&) = delete;
   BlockWriter& operator=(const BlockWriter&) = delete;
 
-  // `num_erasures`: BlockStore::NumErasures of the namespace when the blocks were made. Nothing if the queue
-  // has no room; a batch always fits into an empty one.
+  // Adds a batch; `num_erasures` is BlockStore::NumErasures of the namespace when the blocks were computed.
+  // Returns nothing if the queue has no room; an empty queue has room for a batch of any size.
   std::optional<Written> TryAdd(std::string_view name_space, std::span<const BlockToWrite> blocks,
                                 uint64_t num_erasures);
-  // Waits for room.
+  // As TryAdd, but waits for room.
   Written Add(std::string_view name_space, std::span<const BlockToWrite> blocks, uint64_t num_erasures);
 
-  // Blocks that were given to the store so far: those that it did not have.
+  // Number of blocks stored so far, without those that the store already had.
   uint64_t num_written() const;
 
  private:
@@ -71,7 +71,7 @@ class BlockWriter {
     Hash128 id, parent;
     uint32_t position;
     std::array<int32_t, kBlockTokens> tokens;
-    std::vector<const std::byte*> layers;  // addresses of a pool stay
+    std::vector<const std::byte*> layers;  // addresses in the pool, which do not change
   };
   struct Batch {
     std::string name_space;
@@ -97,7 +97,7 @@ class BlockWriter {
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<Batch> batches_;
-  size_t queued_ = 0;  // blocks, those that are being written included
+  size_t queued_ = 0;  // blocks, those being written included
   uint64_t num_written_ = 0;
   bool ends_ = false;
   std::thread thread_;

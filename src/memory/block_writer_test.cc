@@ -25,7 +25,7 @@ bool IsReady(const BlockWriter::Written& written) {
   return written.wait_for(std::chrono::seconds(0)) == std::future_status::ready;
 }
 
-// A pool with full blocks of a sequence, and a store.
+// A pool with the full blocks of a sequence, and a store.
 class BlockWriterTest : public testing::Test {
  protected:
   BlockWriterTest()
@@ -59,7 +59,7 @@ TEST_F(BlockWriterTest, WritesWithoutHoldingUpWhoeverAdds) {
   std::optional<PausedSyncs> paused(std::in_place);
   const BlockWriter::Written written = writer.Add("ada", {&first, 1}, 0);
   paused->WaitForOne();
-  // The disk is slow; the next batch is added all the same, and the sequence ends.
+  // While the disk is slow, another batch is added, and the sequence ends.
   const auto also = writer.TryAdd("ada", {&second, 1}, 0);
   ASSERT_TRUE(also);
   EXPECT_FALSE(IsReady(written));
@@ -129,7 +129,7 @@ TEST_F(BlockWriterTest, WhatTheStoreHasIsNotSummarisedAgain) {
   EXPECT_EQ(writer.num_written(), 3u);
 }
 
-// They must interrupt the main thread, which waits for input.
+// These signals must interrupt the main thread, which waits for input.
 TEST_F(BlockWriterTest, SignalsThatStopAProgramAreNotForItsThread) {
   sigset_t of_writer{}, of_caller{};
   const auto put = [&](const auto&...) {

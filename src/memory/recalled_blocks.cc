@@ -14,8 +14,8 @@ Result<std::unique_ptr<RecalledBlocks>> RecalledBlocks::Load(const BlockStore& s
   QWEN25_CHECK(format.summary_bytes == SummaryBytes(shape) && format.layer_bytes == shape.BytesPerBlock());
   if (store.IsEncrypted()) {
     return Unsupported(
-        "an encrypted memory cannot be recalled by attention: its blocks are read where they lie; continuing "
-        "dialogues works");
+        "an encrypted memory cannot be recalled by attention, which reads blocks without decrypting them; "
+        "continuing dialogues works");
   }
   std::unique_ptr<RecalledBlocks> recalled(new RecalledBlocks(store, format, shape));
   recalled->name_space_ = name_space;
@@ -45,7 +45,7 @@ Status RecalledBlocks::DropRemovedPassages() {
   for (size_t i = 0; i < blocks_.size(); ++i) {
     StoredBlock& block = blocks_[i];
     if (!block.IsOfPassage() || store_.Contains(name_space_, format_, block.id)) continue;
-    block = {};  // a place that holds no block
+    block = {};  // an empty place: Layer() finds no block for it
     any = true;
     ++version_;
     QWEN25_RETURN_IF_ERROR(LoadPanel(i / kPanelBlocks));
@@ -91,7 +91,7 @@ Status RecalledBlocks::LoadPanel(size_t panel) const {
   for (size_t i = 0; i < count; ++i) {
     const Status status =
         store_.Summaries(blocks_[first + i], format_, std::span(summaries).subspan(i * bytes, bytes));
-    // A damaged summary costs its block, and Block() checks the rest.
+    // A block without a sound summary is left out. Block() checks keys and values.
     is_there.push_back(status.ok());
     if (status.code() == StatusCode::kCorrupt || status.code() == StatusCode::kNotFound) continue;
     QWEN25_RETURN_IF_ERROR(status);

@@ -1,5 +1,5 @@
-// Stored blocks of a namespace as the beginning of a session's list: what was said in other conversations,
-// and passages such as notes, recalled by attention itself.
+// Stored blocks of a namespace (other conversations, and passages such as notes) at the beginning of a
+// session's list of blocks, so that attention itself recalls them.
 #pragma once
 
 #include <atomic>
@@ -21,54 +21,55 @@
 
 namespace qwen25 {
 
-// What of a namespace is recalled.
+// Which blocks of a namespace are recalled.
 struct RecallFilter {
-  size_t max_blocks = SIZE_MAX;  // the newest
+  size_t max_blocks = SIZE_MAX;  // keeps the newest
   bool dialogues = true, passages = true;
 };
 
-// The blocks that a namespace held when Load was called. Their summaries are in RAM, they themselves stay
-// where they are and are read through the map, each layer of each checked before it is first used. A block
-// that is damaged, or was removed since, is left out of attention, and nothing else is.
+// The blocks that a namespace held when Load was called. Their summaries are in RAM; their keys and values
+// are read through the store's map, and each layer is checked before its first use. Attention leaves out a
+// block that is damaged or was removed since, and no other.
 //
-// One score decides: the router that chooses among a session's own blocks has these in the same list. What is
-// not in the namespace is not in the list, and so never scored.
+// The router scores these blocks and the session's own in one list. Blocks of other namespaces are not in the
+// list and thus never scored.
 class RecalledBlocks : public BlockSource {
  public:
-  // Null where there is nothing to recall. kUnsupported for an encrypted store. `store` must outlive the
-  // result.
+  // Null if there is nothing to recall. kUnsupported for an encrypted store. `store` must outlive the result.
   static Result<std::unique_ptr<RecalledBlocks>> Load(const BlockStore& store, std::string_view name_space,
                                                       const BlockFormat& format, const AttentionShape& shape,
                                                       ThreadPool& threads, const RecallFilter& filter = {});
 
-  // Places in the list, a multiple of kPanelBlocks, and the blocks that are in them.
+  // Number of places in the list, a multiple of kPanelBlocks. The first num_blocks() are for blocks, those
+  // dropped later included.
   size_t size() const { return num_panels_ * kPanelBlocks; }
   size_t num_blocks() const { return blocks_.size(); }
   size_t num_panels() const { return num_panels_; }
-  // Of RAM, for the summaries.
+  // RAM for the summaries.
   size_t num_bytes() const { return memory_.size(); }
-  // [num_panels()] panels of summaries of a layer, BytesPerPanel() bytes each.
+  // [num_panels()] panels of summaries of one layer, BytesPerPanel() bytes each.
   std::span<std::byte* const> Panels(size_t layer) const {
     return std::span(panels_).subspan(layer * num_panels_, num_panels_);
   }
-  // Writes the summaries of these panels to the super panels of a list that begins with them.
+  // Summarises these panels in the super panels of a list that begins with them.
   void SummarizePanels(size_t layer, std::span<std::byte* const> super_panels) const;
-  // [size()] tokens of each that count: those of a dialogue all do, of a passage's blocks perhaps not.
+  // [size()] number of tokens that count in each place: all kBlockTokens, or fewer in blocks of passages.
   std::span<const uint8_t> num_tokens() const { return num_tokens_; }
-  // Changes with the blocks and their order.
+  // A hash of the blocks' names, in order.
   const Hash128& name() const { return name_; }
-  // Changes with the panels: what was made of them (SummarizePanels) is to be made anew.
+  // Rises whenever panels change; then call SummarizePanels again.
   uint64_t version() const { return version_; }
 
-  // Where they are. A forward pass holds a BlockStore::Reading of it, so that others may write meanwhile.
+  // The blocks' store. A forward pass must hold a BlockStore::Reading of it, since others may write
+  // meanwhile.
   const BlockStore* store() const { return &store_; }
 
-  // Takes passages out that the store no longer holds: the router no longer finds them, and name() is another
-  // one, so that what is computed from now on is not taken for what was computed with them.
+  // Drops blocks of passages that the store no longer holds, so that the router no longer finds them. name()
+  // changes, so that blocks computed from now on differ in name from those computed with the dropped ones.
   Status DropRemovedPassages();
 
-  // How often attention read a layer of a passage's blocks since the last call, by the passage's name, and of
-  // all dialogues' under zeros.
+  // How often attention has read a layer of a block since the last call: by the passage's name, and for all
+  // dialogues together under a name of zeros.
   std::unordered_map<Hash128, uint64_t, Hash128Hasher> TakeReads();
 
   const std::byte* Block(size_t layer, size_t block) const override;

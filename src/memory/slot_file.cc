@@ -89,7 +89,7 @@ Status SlotFile::EmptyFreeSlots() {
   }
   for (const uint32_t slot : free_) {
     const uint64_t begin = slot * slot_bytes_, end = begin + slot_bytes_;
-    // Most are holes already. A system that cannot tell says that all is data.
+    // Most are holes already. A file system that cannot tell reports everything as data.
     const off_t data = ::lseek(descriptor_, static_cast<off_t>(begin), SEEK_DATA);
     if (data < 0 && errno == ENXIO) break;  // no data from here on
     if (data >= 0 && static_cast<uint64_t>(data) >= end) continue;
@@ -178,7 +178,7 @@ void SlotFile::Prefetch(std::span<const std::byte> part) const {
   const size_t page = static_cast<size_t>(::sysconf(_SC_PAGESIZE));
   const size_t begin = static_cast<size_t>(part.data() - map_) / page * page;
   const size_t end = static_cast<size_t>(part.data() - map_) + part.size();
-  // Only a hint.
+  // Only a hint: an error does not matter.
   ::madvise(const_cast<std::byte*>(map_) + begin, end - begin, MADV_WILLNEED);
 }
 

@@ -1,4 +1,4 @@
-// A file of equal slots, mapped for reading: where the blocks of one size lie.
+// A file of slots of equal size, mapped for reading. It holds the blocks of one slot size.
 #pragma once
 
 #include <atomic>
@@ -16,56 +16,56 @@
 
 namespace qwen25 {
 
-// Knows which slots are taken, not what is in them. Slots are written with system calls and read through
-// either those or the map, whose addresses stay for the life of this object. One thread at a time changes it;
-// others may call Read, Map, Prefetch, num_map_failures and DiskBytes meanwhile.
+// Knows which slots are taken, but not what is in them. Slots are written with system calls, and read with
+// system calls or through the map, whose addresses stay the same for the life of this object. Only one thread
+// at a time may change it; others may call Read, Map, Prefetch, num_map_failures and DiskBytes meanwhile.
 class SlotFile {
  public:
-  // More than any file system has room for, and few enough to keep one pointer for each.
+  // At least 512 GiB, since slots have 8 KiB or more. The owner keeps one pointer for each slot.
   static constexpr uint64_t kMaxSlots = uint64_t{1} << 26;
 
   static std::filesystem::path PathIn(const std::filesystem::path& folder, uint64_t slot_bytes);
-  // Opens or creates (and then flushes the folder). Slots beyond `max_slots` and the end of the file can be
-  // read, but not through the map. All slots are free at first.
+  // Opens the file, or creates it and flushes the folder. The map covers `max_slots` slots or the present
+  // file, whichever is longer; slots beyond it can only be read with Read. All slots are free at first.
   static Result<SlotFile> Open(const std::filesystem::path& folder, uint64_t slot_bytes, uint64_t max_slots);
   SlotFile(SlotFile&& other) noexcept;
   SlotFile& operator=(SlotFile&&) = delete;
   ~SlotFile();
 
-  // The lowest free slot; it is taken from now on.
+  // Takes the lowest free slot.
   uint32_t Take();
-  // For a slot that the database names. Slots are taken once.
+  // Takes a free slot that the database names.
   void MarkTaken(uint32_t slot);
-  // Empties a slot and makes it free. On an error it is free all the same, and is emptied when the store is
-  // opened the next time.
+  // Frees a slot and empties it. On an error it is free all the same; EmptyFreeSlots tries again (the store
+  // calls it at the latest when it is opened next).
   Status Release(uint32_t slot);
-  // Empties all free slots and cuts the file after the last one that is taken.
+  // Empties all free slots, and cuts the file after the last taken one.
   Status EmptyFreeSlots();
 
-  // Writes a whole slot, [slot_bytes].
+  // Writes a whole slot: `bytes` [slot_bytes].
   Status Write(uint32_t slot, std::span<const std::byte> bytes);
-  // Flushes what was written and emptied since the last time.
+  // Flushes writes and emptied slots to disk.
   Status Sync();
-  // kCorrupt where the file ends before.
+  // Fills `bytes` from byte `offset` of a slot on. kCorrupt if the file ends before.
   Status Read(uint32_t slot, uint64_t offset, std::span<std::byte> bytes) const;
-  // [slot_bytes], or nothing for a slot that is not mapped or lies beyond the end of the file.
+  // The slot in the map [slot_bytes]; empty if it lies beyond the map or the end of the file.
   std::span<const std::byte> Map(uint32_t slot) const;
 
-  // How often a page of the map could not be read, since the disk failed or the file was cut short: it reads
-  // as zeros since then (map_guard.h). Changes while others read the map.
+  // How often a page of the map could not be read, because the disk failed or the file was cut short. Such a
+  // page reads as zeros from then on (map_guard.h). Rises while threads read the map.
   uint64_t num_map_failures() const { return failures_->load(std::memory_order_acquire); }
-  // After failures: makes the map show the file again. Nobody may be reading the map.
+  // Maps the file again if pages have failed since the last repair. No thread may be reading the map.
   Status RepairMap();
 
-  // Lets the system read a part of a mapped slot ahead of its use.
+  // Asks the system to read a part of a mapped slot ahead.
   void Prefetch(std::span<const std::byte> part) const;
 
   uint64_t slot_bytes() const { return slot_bytes_; }
-  // The number after that of the last slot that was ever taken.
+  // One past the last slot that is taken or waits to be cut off by EmptyFreeSlots.
   uint32_t end_slot() const { return end_slot_; }
   // The lowest free slot below end_slot(), or end_slot().
   uint32_t lowest_free() const { return free_.empty() ? end_slot_ : *free_.begin(); }
-  // What the file takes on its disk.
+  // Bytes that the file takes on disk, holes excluded.
   uint64_t DiskBytes() const;
   const std::string& path() const { return path_; }
 

@@ -16,20 +16,20 @@ static_assert(std::endian::native == std::endian::little, "numbers are written a
 constexpr char kMagic[8] = {'q', '2', '5', 'b', 'l', 'o', 'c', 'k'};
 constexpr uint32_t kEncryptedFlag = 1;
 
-// What an encrypted slot hides.
+// The part that is encrypted in an encrypted slot.
 struct PrivatePart {
   Hash128 id, parent, fingerprint;
   uint32_t position, num_tokens;
   int32_t tokens[kSlotTokens];
 };
 
-// The fixed part, as it lies on disk; sums follow it, then zeros to the end of the page.
+// The fixed part on disk. The checksums follow it, then zeros to the end of the page.
 struct FixedPart {
   char magic[8];
   uint32_t version, header_bytes, flags, name_space, num_layers, layer_bytes, summary_bytes;
   uint32_t crc;  // of the whole header, with 0 here
   Cipher::Nonce nonce;
-  Cipher::Tag tag;  // of the private part; its context is all before `crc`, and the sums
+  Cipher::Tag tag;  // of the private part, with everything before `crc` and the checksums as its context
   std::byte zeros[8];
   PrivatePart content;
   std::byte more_zeros[8];
@@ -46,7 +46,7 @@ size_t HeaderBytes(uint32_t num_layers) {
   return RoundUp(sizeof(FixedPart) + (size_t{num_layers} + 1) * sizeof(SlotSum), kSlotPage);
 }
 
-// What the private part's tag covers beside it.
+// What the private part's tag covers besides that part.
 std::vector<std::byte> Context(std::span<const std::byte> header, uint32_t num_layers) {
   const size_t sum_bytes = (size_t{num_layers} + 1) * sizeof(SlotSum);
   std::vector<std::byte> context(offsetof(FixedPart, crc) + sum_bytes);
@@ -66,14 +66,14 @@ uint32_t HeaderCrc(std::span<const std::byte> header) {
   return Crc32c(header.subspan(offsetof(FixedPart, nonce)), with_zero);
 }
 
-// Everything that can be said without the key. `bytes` begins with `fixed`.
+// All checks that need no key. `bytes` begins with `fixed`.
 Status CheckFixedPart(const FixedPart& fixed, std::span<const std::byte> bytes, const Cipher* cipher,
                       std::string_view origin) {
   if (std::memcmp(fixed.magic, kMagic, sizeof kMagic) != 0) {
-    return Corrupt("{}: does not begin with \"q25block\", as a block does", origin);
+    return Corrupt("{}: does not begin with \"q25block\", as a stored block does", origin);
   }
   if (fixed.version != kSlotVersion) {
-    return Unsupported("{}: has version {}, this program knows {}", origin, fixed.version, kSlotVersion);
+    return Unsupported("{}: has version {}, this program reads {}", origin, fixed.version, kSlotVersion);
   }
   const BlockFormat format = {
       .num_layers = fixed.num_layers, .layer_bytes = fixed.layer_bytes, .summary_bytes = fixed.summary_bytes};
@@ -81,18 +81,18 @@ Status CheckFixedPart(const FixedPart& fixed, std::span<const std::byte> bytes, 
     return Corrupt("{}: {}", origin, status.message());
   }
   if (fixed.header_bytes != HeaderBytes(fixed.num_layers) || fixed.header_bytes > bytes.size()) {
-    return Corrupt("{}: says that its head has {} bytes, expected {}, and there are {}", origin,
+    return Corrupt("{}: its header claims {} bytes, expected {} (there are {} bytes)", origin,
                    fixed.header_bytes, HeaderBytes(fixed.num_layers), bytes.size());
   }
   if (const uint32_t crc = HeaderCrc(bytes.first(fixed.header_bytes)); crc != fixed.crc) {
-    return Corrupt("{}: the sum of its head is {:08x}, expected {:08x}", origin, crc, fixed.crc);
+    return Corrupt("{}: the sum of its header is {:08x}, expected {:08x}", origin, crc, fixed.crc);
   }
   if (fixed.flags > kEncryptedFlag) return Corrupt("{}: has unknown flags {:#x}", origin, fixed.flags);
   if (fixed.flags == kEncryptedFlag && cipher == nullptr) {
-    return Unsupported("{}: is encrypted, and there is no key", origin);
+    return Unsupported("{}: is encrypted, but no key was given", origin);
   }
   if (fixed.flags == 0 && cipher != nullptr) {
-    return Corrupt("{}: is not encrypted, as all of this memory should be", origin);
+    return Corrupt("{}: is not encrypted, but all blocks of this memory should be", origin);
   }
   return {};
 }
@@ -159,7 +159,7 @@ Result<SlotHeader> ParseSlotHeader(std::span<const std::byte> bytes, const Ciphe
                                    std::string_view origin) {
   FixedPart fixed;
   if (bytes.size() < sizeof fixed) {
-    return Corrupt("{}: has {} bytes, its head alone needs {}", origin, bytes.size(), sizeof fixed);
+    return Corrupt("{}: has {} bytes, its header alone needs {}", origin, bytes.size(), sizeof fixed);
   }
   std::memcpy(&fixed, bytes.data(), sizeof fixed);
   QWEN25_RETURN_IF_ERROR(CheckFixedPart(fixed, bytes, cipher, origin));

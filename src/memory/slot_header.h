@@ -1,4 +1,5 @@
-// The head of a slot of a block file: what the block is, and the sums of its parts. docs/formats/kv_blocks.md
+// The header of a slot in a block file: the block's description, and the checksums of its parts. Format:
+// docs/formats/kv_blocks.md.
 #pragma once
 
 #include <array>
@@ -16,12 +17,12 @@ namespace qwen25 {
 
 inline constexpr uint32_t kSlotVersion = 1;
 inline constexpr size_t kSlotTokens = 64;  // kBlockTokens
-// Slots and their heads are whole pages, so that a hole can be made of a slot.
+// Slots and their headers are whole pages, so that a slot can become a hole in the file.
 inline constexpr size_t kSlotPage = 4096;
-// Of each layer in its slot: a cache line, what the kernels want of a block's address.
+// Alignment of each layer in its slot: a cache line, as the kernels require of a block's address.
 inline constexpr size_t kSlotLayerAlignment = 64;
 
-// Where things lie in a slot, in bytes from its start.
+// Places of the parts of a slot, in bytes from its start.
 struct SlotLayout {
   size_t header_bytes = 0;
   size_t layer_stride = 0;
@@ -34,7 +35,8 @@ struct SlotLayout {
   size_t LayerOffset(size_t layer) const { return header_bytes + layer * layer_stride; }
 };
 
-// CRC-32C (the first four bytes; the others are 0), or, in an encrypted slot, the Poly1305 tag.
+// A checksum: CRC-32C in the first four bytes and zeros in the others, or the Poly1305 tag in an encrypted
+// slot.
 using SlotSum = std::array<std::byte, 16>;
 SlotSum CrcSum(std::span<const std::byte> bytes);
 
@@ -49,20 +51,23 @@ struct SlotHeader {
   std::vector<SlotSum> sums;  // [num_layers + 1]: of each layer, then of the summaries
 };
 
-// How the cipher counts the parts of a slot: its head, then those of `sums`.
+// Part numbers for the cipher: the slot's header, then the parts in the order of `sums`.
 inline constexpr uint64_t kSlotHeaderPart = 0;
 inline uint64_t SlotPart(size_t index_of_sum) {
   return 1 + index_of_sum;
 }
 
-// Writes SlotLayout::header_bytes bytes. With `cipher`, what tells about the content is encrypted.
+// Writes SlotLayout::header_bytes bytes to `out`. With `cipher`, ids, fingerprint, position and tokens are
+// encrypted.
 void EncodeSlotHeader(const SlotHeader& header, const Cipher* cipher, std::span<std::byte> out);
 
-// Gives a head of any content the checksum that it says it should have, where it is long enough. For tests.
+// Makes the CRC of a header with any content right, if `bytes` are long enough for one. For tests and
+// fuzzing.
 void RepairSlotHeaderCrc(std::span<std::byte> bytes);
 
-// Parses a head that may be anything, given with at least the bytes that it says it has. The message begins
-// with `origin`. kUnsupported for another version, or for an encrypted one without `cipher`.
+// Parses a header from untrusted bytes; those after the header are ignored. Messages begin with `origin`.
+// kCorrupt for a damaged header and for one that is not encrypted although `cipher` is given; kUnsupported
+// for another version, and for an encrypted header without `cipher`.
 Result<SlotHeader> ParseSlotHeader(std::span<const std::byte> bytes, const Cipher* cipher,
                                    std::string_view origin);
 

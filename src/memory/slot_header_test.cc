@@ -99,14 +99,14 @@ TEST(SlotHeaderTest, SaysWhatIsWrong) {
   EXPECT_ERROR_CONTAINS(parse(plain, 0, 0, nullptr), "slot 7: does not begin with");
   const auto newer = parse(plain, 8, 2, nullptr);
   EXPECT_EQ(newer.status().code(), StatusCode::kUnsupported);
-  EXPECT_ERROR_CONTAINS(newer, "has version 2, this program knows 1");
-  EXPECT_ERROR_CONTAINS(parse(plain, 12, 4095, nullptr), "its head has 4095 bytes, expected 4096");
+  EXPECT_ERROR_CONTAINS(newer, "has version 2, this program reads 1");
+  EXPECT_ERROR_CONTAINS(parse(plain, 12, 4095, nullptr), "its header claims 4095 bytes, expected 4096");
   EXPECT_ERROR_CONTAINS(parse(plain, 24, 0, nullptr), "0 layers, expected 1 to 1024");
   EXPECT_ERROR_CONTAINS(parse(plain, 24, 1025, nullptr), "1025 layers");
   EXPECT_ERROR_CONTAINS(parse(plain, 28, 0, nullptr), "a layer of a block has 0 bytes");
   EXPECT_ERROR_CONTAINS(parse(plain, 32, ~0u, nullptr), "a summary has 4294967295 bytes");
-  EXPECT_ERROR_CONTAINS(parse(plain, 100, 0, nullptr), "the sum of its head is");
-  EXPECT_ERROR_CONTAINS(ParseSlotHeader(sealed, nullptr, "slot"), "is encrypted, and there is no key");
+  EXPECT_ERROR_CONTAINS(parse(plain, 100, 0, nullptr), "the sum of its header is");
+  EXPECT_ERROR_CONTAINS(ParseSlotHeader(sealed, nullptr, "slot"), "is encrypted, but no key was given");
   EXPECT_ERROR_CONTAINS(ParseSlotHeader(plain, &cipher, "slot"), "is not encrypted");
   EXPECT_ERROR_CONTAINS(ParseSlotHeader(sealed, &other, "slot"), "cannot be decrypted");
 }

@@ -80,9 +80,10 @@ Status SpillFile::status() const {
   if (failures_->load(std::memory_order_acquire) == 0) return {};
   return Status(
       StatusCode::kIo,
-      fmt::format("{}: keys and values that lie there cannot be read back: the disk fails, or the file "
-                  "was cut short; start anew, with another folder (--spill-directory)",
-                  directory_.string()));
+      fmt::format(
+          "{}: keys and values cannot be read back from here: the disk fails, or the file was cut short; "
+          "start the program again with another folder (--spill-directory)",
+          directory_.string()));
 }
 
 size_t ReadFileBackedBytes() {
@@ -115,7 +116,7 @@ bool SpillFile::Read(const std::byte* from, size_t num_bytes, std::byte* to) con
   const Piece& piece = *std::prev(behind);
   const auto at = static_cast<size_t>(from - piece.data);
   if (at >= piece.num_bytes || num_bytes > piece.num_bytes - at) return false;
-  // Less only where a signal or an error cut it off: the caller then reads the mapping.
+  // Fewer bytes only after a signal or an error: the caller then reads the mapping.
   const ssize_t count = ::pread(descriptor_, to, num_bytes, static_cast<off_t>(piece.offset + at));
   return count == static_cast<ssize_t>(num_bytes);
 }

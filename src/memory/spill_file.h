@@ -1,4 +1,4 @@
-// Memory that lies in a file, for what does not fit into RAM or is not worth its place there.
+// Memory in a file, for data that does not fit into RAM or is used too rarely to stay there.
 #pragma once
 
 #include <atomic>
@@ -14,25 +14,27 @@
 
 namespace qwen25 {
 
-// A file without a name: its space is free again when the process ends, however it ends. Not thread-safe,
-// but for Read beside itself.
+// A file without a name, whose space is freed when the process ends, however it ends. Not thread-safe, except
+// that several threads may call Read and status at once.
 class SpillFile : public BlockFile {
  public:
-  // In `directory`, which must exist; an error with the reason otherwise.
+  // Creates the file in `directory`. kNotFound if there is no such folder; kIo or kResourceExhausted
+  // otherwise.
   static Result<SpillFile> Create(const std::filesystem::path& directory);
   SpillFile(SpillFile&& other) noexcept;
   SpillFile& operator=(SpillFile&& other) noexcept;
   ~SpillFile() override;
 
-  // `num_bytes` (a multiple of the page size) more, zeroed, at an address that stays. The space is taken from
-  // the disk now, so that no later write can fail: kResourceExhausted when there is none left.
+  // Adds `num_bytes` (> 0, a multiple of the page size) zeroed bytes, at an address that stays valid.
+  // Allocates the disk space now, so that no later write can fail: kResourceExhausted if there is not enough,
+  // else kIo.
   Result<std::byte*> Grow(size_t num_bytes);
-  // Gives all of its RAM back to the system, which keeps what it likes in the file cache. Reading goes on as
-  // before, and is slower where the disk has to be asked.
+  // Gives the RAM of all mappings back to the system. Contents stay; later reads are slower if the file cache
+  // no longer has them.
   void Release();
   bool Read(const std::byte* from, size_t num_bytes, std::byte* to) const override;
-  // kIo once a page of the mapping could not be read (map_guard.h): what it held is lost, and it reads as
-  // zeros. Any thread may ask.
+  // kIo once a page of the mapping could not be read (map_guard.h): its contents are lost, and it reads as
+  // zeros.
   Status status() const;
 
   size_t num_bytes() const { return num_bytes_; }
@@ -53,10 +55,10 @@ class SpillFile : public BlockFile {
   std::vector<Piece> pieces_;  // by address
 };
 
-// RAM of this process that files back: spill files, mapped weights, the program; 0 where the system does not
-// tell.
+// Bytes of this process's RAM that are backed by files: spill files, mapped weights, the program; 0 if
+// unknown.
 size_t ReadFileBackedBytes();
-// The most RAM that this process had since its start or the last reset; 0 where the system does not tell.
+// The most RAM, in bytes, that this process had since its start or the last reset; 0 if unknown.
 size_t ReadPeakResidentBytes();
 void ResetPeakResidentBytes();
 

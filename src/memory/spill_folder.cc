@@ -14,11 +14,13 @@
 namespace qwen25 {
 namespace {
 
-// OK if files can be made in it.
+// OK if files can be created in the folder.
 Status CheckFolder(const std::filesystem::path& folder) {
   std::error_code ignored;
   if (!std::filesystem::is_directory(folder, ignored)) {
-    return NotFound("{}: there is no such folder for histories that do not fit into RAM", folder.string());
+    return NotFound(
+        "{}: there is no such folder for histories that do not fit into RAM; name one that exists",
+        folder.string());
   }
   if (::access(folder.c_str(), W_OK | X_OK) == 0) return {};
   return ErrnoStatus(errno, "make files in", folder.string());

@@ -1,4 +1,4 @@
-// Where blocks lie that do not fit into RAM, and what happens if that place fails.
+// Spill files and the choice of their folder, and what happens if they fail.
 #include <gtest/gtest.h>
 
 #include <cerrno>
@@ -43,7 +43,7 @@ TEST(SpillTest, WhatCannotBeReadBackIsAnErrorAndNotASignal) {
   ASSERT_OK_AND_ASSIGN(const auto id, pool.Take());
   std::fill_n(pool.Data(id, 0), kLayerBytes, std::byte{1});
   EXPECT_OK(pool.status());
-  // The file has no name; its descriptor does.
+  // The file has no name, but its descriptor has one in /proc.
   std::filesystem::path file;
   for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
     std::error_code ignored;
@@ -77,7 +77,7 @@ TEST(SpillFolderTest, TheFirstFolderOnADiskIsChosen) {
   EXPECT_EQ(chosen.path, first.path());
   EXPECT_TRUE(chosen.lies_in_ram);
   EXPECT_NE(chosen.remark.find("lies in RAM"), std::string::npos);
-  // The user's word counts, and is commented on.
+  // The user's choice is taken, with a remark.
   ASSERT_OK_AND_ASSIGN(chosen, ChooseSpillFolder(first.path(), candidates, in_ram));
   EXPECT_EQ(chosen.path, first.path());
   EXPECT_NE(chosen.remark.find("lies in RAM"), std::string::npos);

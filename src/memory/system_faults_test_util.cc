@@ -33,7 +33,7 @@ Fault& FaultOf(SystemCall call) {
   return faults[static_cast<size_t>(call)];
 }
 
-// The error number of this call; 0: it succeeds.
+// The error number of this call; 0 if it succeeds.
 int ErrorOf(SystemCall call) {
   const std::lock_guard lock(mutex);
   Fault& fault = FaultOf(call);
@@ -127,7 +127,7 @@ std::vector<std::string> SyncedFolders::paths() const {
 
 }  // namespace qwen25
 
-// The names, of which the program's own come before those of the C library.
+// A program's own definitions take precedence over those of the C library.
 extern "C" {
 
 using qwen25::Call;

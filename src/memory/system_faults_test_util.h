@@ -1,5 +1,5 @@
-// System calls that fail where a test wants them to, as they do on a full or a broken disk. The file beside
-// this one replaces functions of the C library in the test program.
+// Lets system calls fail in tests, as they do on a full or broken disk. The .cc file replaces functions of
+// the C library in the test program.
 #pragma once
 
 #include <cstddef>
@@ -20,7 +20,7 @@ class FailingCalls {
   FailingCalls(const FailingCalls&) = delete;
   FailingCalls& operator=(const FailingCalls&) = delete;
 
-  // Those that failed.
+  // Number of calls that failed.
   size_t num_failed() const;
 
  private:
@@ -35,11 +35,11 @@ class PausedSyncs {
   PausedSyncs(const PausedSyncs&) = delete;
   PausedSyncs& operator=(const PausedSyncs&) = delete;
 
-  // Until a thread is in one.
+  // Waits until a thread is in a flush.
   void WaitForOne();
 };
 
-// While it lives, notes the folders that were flushed (fsync).
+// While it lives, records the folders that are flushed (fsync).
 class SyncedFolders {
  public:
   SyncedFolders();

@@ -14,7 +14,7 @@ using FullNonce = std::array<unsigned char, crypto_aead_xchacha20poly1305_ietf_N
 static_assert(sizeof(FullNonce) == sizeof(Cipher::Nonce) + sizeof(uint64_t));
 static_assert(sizeof(Cipher::Tag) == crypto_aead_xchacha20poly1305_ietf_ABYTES);
 
-// libsodium wants an address even where there is nothing.
+// libsodium requires an address even for no bytes.
 unsigned char* DataOf(std::span<std::byte> bytes) {
   static unsigned char nothing;
   return bytes.empty() ? &nothing : reinterpret_cast<unsigned char*>(bytes.data());
@@ -27,7 +27,7 @@ FullNonce Join(const Cipher::Nonce& nonce, uint64_t part) {
   return full;
 }
 
-// Of crypto_kdf_CONTEXTBYTES, 8, each.
+// Each has crypto_kdf_CONTEXTBYTES (8) characters.
 const char* ContextOf(KeyPurpose purpose) {
   switch (purpose) {
     case KeyPurpose::kBlocks:
@@ -50,7 +50,7 @@ const unsigned char* Raw(std::span<const std::byte> bytes) {
 
 Result<Cipher> Cipher::Create(std::string_view key, KeyPurpose purpose) {
   if (key.size() != crypto_kdf_KEYBYTES) {
-    return InvalidArgument("the key of the memory has {} bytes, expected {} random ones", key.size(),
+    return InvalidArgument("the key of the memory has {} bytes, expected {} random bytes", key.size(),
                            crypto_kdf_KEYBYTES);
   }
   if (sodium_init() < 0) return Unsupported("libsodium finds no source of random numbers on this system");

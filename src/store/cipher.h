@@ -1,4 +1,4 @@
-// Encryption at rest: XChaCha20-Poly1305 and keyed BLAKE2b of libsodium.
+// Encryption at rest, with XChaCha20-Poly1305 and keyed BLAKE2b of libsodium.
 #pragma once
 
 #include <array>
@@ -14,8 +14,8 @@
 
 namespace qwen25 {
 
-// What a cipher is for. Each purpose has keys of its own, derived from the one that the user gives, so that
-// one is never used for two purposes. The words are part of what is on disk and never change.
+// What a cipher is for. Each purpose has its own keys, derived from the user's key and the word in quotes.
+// The words determine what is on disk and never change.
 enum class KeyPurpose {
   kBlocks,     // "q25block": keys and values, and their index
   kPages,      // "q25pages": the notes' database and its log
@@ -25,12 +25,12 @@ enum class KeyPurpose {
 
 class Cipher {
  public:
-  // Random, drawn for every slot, page and record that is written; the 8 bytes that XChaCha20's nonce of 24
-  // has beside it say which part of it is meant, so that no two parts share one.
+  // 16 random bytes, drawn anew for every slot, page or record written. The other 8 bytes of XChaCha20's
+  // 24-byte nonce are the number of the part, so that no two parts share a nonce.
   using Nonce = std::array<std::byte, 16>;
   using Tag = std::array<std::byte, 16>;
 
-  // kInvalidArgument for a key that has not 32 bytes.
+  // kInvalidArgument unless `key` has 32 bytes; kUnsupported if the system has no source of random numbers.
   static Result<Cipher> Create(std::string_view key, KeyPurpose purpose);
   Cipher(const Cipher&) = default;
   Cipher& operator=(const Cipher&) = default;
@@ -38,19 +38,19 @@ class Cipher {
 
   static Nonce NewNonce();
 
-  // In place. `context` is not hidden, and has to be the same when the bytes are opened.
+  // Encrypts in place. `context` is authenticated but not encrypted: Decrypt must be given the same.
   Tag Encrypt(std::span<std::byte> bytes, const Nonce& nonce, uint64_t part,
               std::span<const std::byte> context) const;
-  // False, and bytes that say nothing, where any of the arguments is not what Encrypt was given.
+  // Decrypts in place. False, with invalid `bytes`, if any argument differs from those of Encrypt.
   bool Decrypt(std::span<std::byte> bytes, const Nonce& nonce, uint64_t part,
                std::span<const std::byte> context, const Tag& tag) const;
 
-  // nonce | tag | encrypted bytes, for small records.
+  // For small records: nonce | tag | encrypted bytes. Unseal returns nothing where Decrypt returns false.
   std::vector<std::byte> Seal(std::span<const std::byte> bytes, std::span<const std::byte> context) const;
   std::optional<std::vector<std::byte>> Unseal(std::span<const std::byte> sealed,
                                                std::span<const std::byte> context) const;
 
-  // 16 bytes that stand for `bytes` and tell nothing about them without the key.
+  // A keyed hash, which reveals nothing about `bytes` without the key.
   std::array<std::byte, 16> Hide(std::span<const std::byte> bytes) const;
 
  private:

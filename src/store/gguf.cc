@@ -14,15 +14,15 @@ namespace {
 
 constexpr std::string_view kTypeNames[] = {"u8",   "i8",     "u16",   "i16", "u32", "i32", "f32",
                                            "bool", "string", "array", "u64", "i64", "f64"};
-// Bytes of a value of each type; of strings and arrays, the least there can be.
+// Bytes of a value of each type; for strings and arrays, the minimum.
 constexpr uint64_t kTypeBytes[] = {1, 1, 2, 2, 4, 4, 4, 1, 8, 12, 8, 8, 8};
 constexpr uint32_t kNumTypes = std::size(kTypeNames);
 
-constexpr uint32_t kMaxArrayDepth = 4;       // nobody nests at all
-constexpr uint64_t kMaxAlignment = 1 << 20;  // a page or a huge page may have a reason, more has none
+constexpr uint32_t kMaxArrayDepth = 4;       // known files do not nest arrays at all
+constexpr uint64_t kMaxAlignment = 1 << 20;  // far above a page; more is taken for damage
 constexpr const char* kCut = "the file was probably cut while it was copied or downloaded; fetch it again";
 
-// The file from its beginning on, with a place. What does not fit is an error that names the place.
+// A place in the file. Reading past the file's end is an error that names the place.
 class Cursor {
  public:
   Cursor(const std::string& path, std::span<const std::byte> file) : path_(path), file_(file) {}
@@ -62,7 +62,7 @@ class Cursor {
   uint64_t at_ = 0;
 };
 
-// Text of a file as a message may hold it.
+// Text of a file, made safe for a message: quoted, escaped, and cut to 80 bytes.
 std::string Quoted(std::string_view text) {
   std::string quoted = "\"";
   for (const char c : text.substr(0, 80)) {
@@ -130,10 +130,10 @@ Status SkipValue(Cursor& cursor, GgufType type, std::string_view what, uint32_t 
   return type == GgufType::kBool ? CheckBools(cursor, cursor.From(begin), what) : Status();
 }
 
-// A count that the rest of the file cannot hold is refused before anything is done for it.
+// Refuses a count that the rest of the file cannot hold, before memory is allocated for it.
 Status CheckCount(const Cursor& cursor, uint64_t count, uint64_t least_bytes, std::string_view what) {
   if (count <= cursor.left() / least_bytes) return {};
-  return Corrupt("{}: claims {} {}, the file has {} bytes behind its header; {}", cursor.path(), count, what,
+  return Corrupt("{}: claims {} {}, the file has {} bytes after its header; {}", cursor.path(), count, what,
                  cursor.left(), kCut);
 }
 
@@ -151,14 +151,14 @@ Result<Header> ReadHeader(Cursor& cursor) {
   }
   QWEN25_RETURN_IF_ERROR(cursor.Read(magic, "magic"));
   if (magic != 0x46554747) {  // "GGUF"
-    return Corrupt("{}: does not begin with \"GGUF\"; this is no GGUF file", cursor.path());
+    return Corrupt("{}: does not begin with \"GGUF\"; this is not a GGUF file", cursor.path());
   }
   QWEN25_RETURN_IF_ERROR(cursor.Read(header.version, "version"));
   if (header.version == 0x02000000 || header.version == 0x03000000) {
     return Unsupported("{}: is a big-endian GGUF file; convert it to little-endian", cursor.path());
   }
   if (header.version != 2 && header.version != 3) {
-    return Unsupported("{}: is GGUF version {}, versions 2 and 3 are read here; convert it anew",
+    return Unsupported("{}: is GGUF version {}, this program reads 2 and 3; convert the model again",
                        cursor.path(), header.version);
   }
   QWEN25_RETURN_IF_ERROR(cursor.Read(header.num_tensors, "number of tensors"));
@@ -168,7 +168,7 @@ Result<Header> ReadHeader(Cursor& cursor) {
   return header;
 }
 
-// A tensor and where the file says it lies in the data.
+// A tensor and its place in the data section, as the file claims it.
 struct PlacedTensor {
   GgufTensor tensor;
   uint64_t begin = 0;
@@ -182,7 +182,7 @@ Status ReadShape(Cursor& cursor, GgufTensor& tensor) {
   uint32_t num_dimensions = 0;
   QWEN25_RETURN_IF_ERROR(cursor.Read(num_dimensions, "a tensor's number of dimensions"));
   if (num_dimensions > kMaxGgmlDimensions) {
-    return bad(fmt::format("has {} dimensions, ggml allows {}", num_dimensions, kMaxGgmlDimensions));
+    return bad(fmt::format("has {} dimensions, ggml allows at most {}", num_dimensions, kMaxGgmlDimensions));
   }
   for (uint32_t i = 0; i < num_dimensions; ++i) {
     QWEN25_RETURN_IF_ERROR(cursor.Read(tensor.shape.emplace_back(), "a tensor's shape"));
@@ -219,8 +219,8 @@ Result<PlacedTensor> ReadTensor(Cursor& cursor, uint64_t number) {
   }
   const uint64_t row = tensor.shape.empty() ? 1 : tensor.shape.back();
   if (row % info->elements != 0) {
-    return Corrupt("{}: tensor {}: rows of {} numbers are no whole number of {} blocks of {}", cursor.path(),
-                   tensor.name, row, info->name, info->elements);
+    return Corrupt("{}: tensor {}: rows of {} numbers are not a whole number of {} blocks of {}",
+                   cursor.path(), tensor.name, row, info->name, info->elements);
   }
   if (__builtin_mul_overflow(num_elements / info->elements, uint64_t{info->bytes}, &place.num_bytes)) {
     return Corrupt("{}: tensor {}: shape [{}] is too large to be true", cursor.path(), tensor.name,
@@ -237,8 +237,9 @@ Status CheckPlaces(const std::string& path, std::span<const PlacedTensor> places
   for (const PlacedTensor& place : places) {
     const std::string& name = place.tensor.name;
     if (place.begin % alignment != 0) {
-      return Corrupt("{}: tensor {} starts at byte {} of the data, which is no multiple of the alignment {}",
-                     path, name, place.begin, alignment);
+      return Corrupt(
+          "{}: tensor {} starts at byte {} of the data, which is not a multiple of the alignment {}", path,
+          name, place.begin, alignment);
     }
     if (place.begin > num_bytes || place.num_bytes > num_bytes - place.begin) {
       return Corrupt("{}: tensor {} needs {} bytes from byte {} of the data on, the file holds {} bytes; {}",
@@ -268,7 +269,7 @@ uint64_t RoundUp(uint64_t value, uint64_t alignment) {
   return (value + alignment - 1) / alignment * alignment;
 }
 
-// "name-00002-of-00005.gguf" -> "name"; empty where the name is not of that kind.
+// "name-00002-of-00005.gguf" -> "name"; empty for any other form.
 std::string SplitPrefix(const std::string& filename, uint64_t number, uint64_t count) {
   const std::string suffix = fmt::format("-{:05}-of-{:05}.gguf", number, count);
   return filename.ends_with(suffix) ? filename.substr(0, filename.size() - suffix.size()) : "";
@@ -345,7 +346,7 @@ std::optional<std::vector<GgufValue>> GgufValue::Elements() const {
   elements.reserve(count);
   for (uint64_t i = 0; i < count; ++i) {
     const uint64_t begin = cursor.at();
-    QWEN25_CHECK(SkipValue(cursor, static_cast<GgufType>(type), "", 0).ok());  // as the reader found it
+    QWEN25_CHECK(SkipValue(cursor, static_cast<GgufType>(type), "", 0).ok());  // checked by the reader
     elements.emplace_back(static_cast<GgufType>(type), cursor.From(begin));
   }
   return elements;
@@ -353,7 +354,7 @@ std::optional<std::vector<GgufValue>> GgufValue::Elements() const {
 
 namespace {
 
-// Every element by `get`, or nothing where one is of another kind.
+// The elements converted by `get`; nothing if one of them has another type.
 template <typename T, typename Get>
 std::optional<std::vector<T>> ElementsAs(const GgufValue& value, const Get& get) {
   const std::optional<std::vector<GgufValue>> elements = value.Elements();
@@ -425,7 +426,7 @@ Status GgufReader::Parse(const std::string& path) {
     }
     places.push_back(std::move(place));
   }
-  // A file without tensors may end before the padding.
+  // A file without tensors may lack the padding.
   const uint64_t begin = std::min<uint64_t>(RoundUp(cursor.at(), alignment_), file_.bytes().size());
   const std::span<const std::byte> data = file_.bytes().subspan(begin);
   QWEN25_RETURN_IF_ERROR(CheckPlaces(path, places, alignment_, data.size()));

@@ -1,6 +1,6 @@
-// GGUF, the file of ggml programs: metadata of typed key/value pairs, a table of tensors, and their bytes.
-// Versions 2 and 3 are read, 3 is written; little-endian. docs/formats/gguf.md has the grammar and what of it
-// this program uses. Source: docs/gguf.md of ggml-org/ggml.
+// GGUF, the file format of ggml programs: typed key/value metadata, a table of tensors, and their bytes.
+// Versions 2 and 3 are read, 3 is written; little-endian only. Grammar and supported keys:
+// docs/formats/gguf.md. Source: docs/gguf.md of ggml-org/ggml.
 #pragma once
 
 #include <cstdint>
@@ -44,8 +44,8 @@ enum class GgufType : uint32_t {
 // "u8", "string", "array".
 std::string_view GgufTypeName(GgufType type);
 
-// A value of the metadata: a view of its checked bytes in the mapped file. Accessors give nothing where the
-// value is of another kind.
+// A metadata value: a view of its checked bytes in the mapped file. Accessors return nothing if the value has
+// another type.
 class GgufValue {
  public:
   GgufValue(GgufType type, std::span<const std::byte> bytes) : type_(type), bytes_(bytes) {}
@@ -53,7 +53,7 @@ class GgufValue {
   GgufType type() const { return type_; }
   // "u32", "array of string".
   std::string TypeName() const;
-  std::optional<int64_t> Integer() const;  // of any integer type; a u64 above the range gives nothing
+  std::optional<int64_t> Integer() const;  // of any integer type; nothing for a u64 of 2^63 or more
   std::optional<double> Number() const;    // of any integer or float type
   std::optional<bool> Bool() const;
   std::optional<std::string_view> String() const;
@@ -62,7 +62,7 @@ class GgufValue {
   std::optional<std::vector<std::string_view>> Strings() const;
   std::optional<std::vector<int64_t>> Integers() const;
   std::optional<std::vector<double>> Numbers() const;
-  // As in the file, the type of an array's elements and their number included.
+  // As in the file. An array begins with the type (u32) and the number (u64) of its elements.
   std::span<const std::byte> bytes() const { return bytes_; }
 
  private:
@@ -73,19 +73,20 @@ class GgufValue {
 struct GgufTensor {
   std::string name;
   GgmlType type = GgmlType::kF32;
-  std::vector<uint64_t> shape;       // slowest first, as everywhere here; the file has the reverse
+  std::vector<uint64_t> shape;       // slowest first, as everywhere in this program; reversed in the file
   std::span<const std::byte> bytes;  // into the mapped file
 
   uint64_t NumElements() const;
 };
 
-// One file, mapped, with a checked header: every tensor lies inside the file, none overlaps another, sizes
-// agree with shapes.
+// One mapped file with a checked header: every tensor lies inside the file, no two overlap, and sizes agree
+// with shapes.
 class GgufReader {
  public:
+  // kCorrupt, kUnsupported (another version, big-endian, unknown tensor types), or an error of reading.
   static Result<GgufReader> Open(const std::filesystem::path& path);
 
-  // Null when there is none of that name.
+  // Null if there is none of that name.
   const GgufValue* Find(std::string_view key) const;
   const GgufTensor* FindTensor(std::string_view name) const;
   // In the order of the file.
@@ -108,13 +109,13 @@ class GgufReader {
   std::map<std::string, size_t, std::less<>> tensors_by_name_;
 };
 
-// The files of one model: a single file, or all parts of a split one, "name-00001-of-00003.gguf", where any
-// part names the model.
+// The files of one model: a single file, or all parts of a split one ("name-00001-of-00003.gguf").
 class GgufFiles {
  public:
+  // `path` may be any part. Errors as GgufReader::Open; kInvalidArgument if a part is not named as above.
   static Result<GgufFiles> Open(const std::filesystem::path& path);
 
-  // The metadata is the first part's.
+  // Metadata of the first part.
   const GgufValue* Find(std::string_view key) const { return parts_.front().Find(key); }
   const std::vector<std::pair<std::string, GgufValue>>& metadata() const { return parts_.front().metadata(); }
   const GgufTensor* FindTensor(std::string_view name) const;
@@ -124,8 +125,8 @@ class GgufFiles {
   std::vector<GgufReader> parts_;
 };
 
-// Metadata to be written, in the order of the calls. A key may be set once; it and strings may be of any
-// bytes that a reader takes (keys: 1..65535 bytes without control characters).
+// Metadata to write, in the order of the calls. Each key may be set once and must be a valid name
+// (IsGgufName); strings may hold any bytes.
 class GgufMetadata {
  public:
   void SetBool(std::string_view key, bool value);
@@ -135,7 +136,7 @@ class GgufMetadata {
   void SetStrings(std::string_view key, std::span<const std::string> values);
   void SetI32s(std::string_view key, std::span<const int32_t> values);
   void SetF32s(std::string_view key, std::span<const float> values);
-  // A value of another file, byte for byte.
+  // Copies a value of another file byte for byte.
   void SetValue(std::string_view key, const GgufValue& value);
 
   uint64_t count() const { return keys_.size(); }
@@ -150,8 +151,8 @@ class GgufMetadata {
   std::string bytes_;
 };
 
-// A tensor of a file to be written. ggml refuses names of more than 63 bytes, more than 4 sizes, and rows
-// that are no whole number of blocks: bugs here.
+// A tensor to write. Names of more than 63 bytes, more than 4 dimensions, and rows that are not a whole
+// number of blocks are bugs of the caller and abort, since ggml refuses such files.
 struct GgufTensorPlan {
   std::string name;
   GgmlType type = GgmlType::kF32;
@@ -160,16 +161,17 @@ struct GgufTensorPlan {
   uint64_t NumBytes() const;
 };
 
-// Writes a file piece by piece: the header at once, then the bytes of the tensors in the order of the plan.
-// The file appears when all is there (AtomicFile).
+// Writes a file piece by piece: Open writes the header, Write the tensors' bytes in the order of the plan.
+// Commit makes the file appear under its name (AtomicFile).
 class GgufWriter {
  public:
   static Result<GgufWriter> Open(const std::filesystem::path& path, const GgufMetadata& metadata,
                                  std::vector<GgufTensorPlan> tensors);
 
-  // The next bytes of the current tensor, never beyond its end; the next tensor begins where it is full.
+  // Writes the next bytes of the current tensor, not beyond its end. A full tensor is followed by the next
+  // one.
   Status Write(std::span<const std::byte> bytes);
-  // All tensors must be written.
+  // Aborts unless all tensors are complete.
   Status Commit();
 
  private:
@@ -180,7 +182,7 @@ class GgufWriter {
   AtomicFile file_;
   std::vector<GgufTensorPlan> tensors_;
   size_t next_ = 0;              // the current tensor
-  uint64_t tensor_written_ = 0;  // bytes of it that are written
+  uint64_t tensor_written_ = 0;  // bytes of it written so far
 };
 
 }  // namespace qwen25

@@ -23,14 +23,14 @@ std::string Value(const std::string& key, uint32_t type, const std::string& byte
 std::string Array(uint32_t type, uint64_t count, const std::string& bytes) {
   return Le(type) + Le(count) + bytes;
 }
-// `sizes` as in the file: fastest first.
+// `sizes` are in the order of the file: fastest first.
 std::string Tensor(const std::string& name, const std::vector<uint64_t>& sizes, uint32_t type,
                    uint64_t offset) {
   std::string bytes = Text(name) + Le(static_cast<uint32_t>(sizes.size()));
   for (const uint64_t size : sizes) bytes += Le(size);
   return bytes + Le(type) + Le(offset);
 }
-// A file as a hostile writer would make it.
+// Assembles a file without any checks, as a hostile writer would.
 std::string FileOf(const std::vector<std::string>& values, const std::vector<std::string>& tensors,
                    size_t num_data_bytes, uint32_t version = 3) {
   std::string bytes = "GGUF" + Le(version) + Le(uint64_t{tensors.size()}) + Le(uint64_t{values.size()});
@@ -101,7 +101,7 @@ TEST_F(GgufTest, WhatIsWrittenIsRead) {
   EXPECT_EQ(reader.FindTensor("empty")->bytes.size(), 0u);
   EXPECT_EQ(std::filesystem::file_size(path_) % 32, 0u);
 
-  // A copy of every value is the same bytes.
+  // Copying all values reproduces the bytes.
   GgufMetadata copy;
   for (const auto& [key, value] : reader.metadata()) copy.SetValue(key, value);
   EXPECT_EQ(copy.bytes(), metadata.bytes());
@@ -150,7 +150,7 @@ TEST_F(GgufTest, SaysWhatIsWrong) {
   const std::vector<std::pair<std::string, std::string>> cases = {
       {"GGUF", "4 bytes are too few for a GGUF file"},
       {"GGML" + std::string(40, '\0'), "does not begin with \"GGUF\""},
-      {FileOf({}, {}, 0, 1), "is GGUF version 1, versions 2 and 3 are read here"},
+      {FileOf({}, {}, 0, 1), "is GGUF version 1, this program reads 2 and 3"},
       {FileOf({}, {}, 0, 0x03000000), "big-endian"},
       {"GGUF" + Le(3) + Le(uint64_t{0}) + Le(~uint64_t{0}), "claims 18446744073709551615 metadata values"},
       {"GGUF" + Le(3) + Le(uint64_t{1} << 40) + Le(uint64_t{0}), "claims 1099511627776 tensors"},
@@ -174,10 +174,10 @@ TEST_F(GgufTest, SaysWhatIsWrong) {
       {FileOf({}, {Tensor("w", {32}, 4, 0)}, 64), "tensor w has ggml type 4"},
       {FileOf({}, {Tensor("w", {32}, 4'000'000'000, 0)}, 64), "has ggml type 4000000000"},
       {FileOf({}, {Tensor("w", {33, 32}, 8, 0)}, 64),
-       "rows of 33 numbers are no whole number of Q8_0 blocks"},
+       "rows of 33 numbers are not a whole number of Q8_0 blocks"},
       {FileOf({}, {Tensor("w", {uint64_t{1} << 40, uint64_t{1} << 40}, 0, 0)}, 64), "too large to be true"},
       {FileOf({}, {Tensor("w", {~uint64_t{0}, 2}, 0, 0)}, 64), "too large to be true"},
-      {FileOf({}, {Tensor("w", {32}, 0, 8)}, 256), "starts at byte 8 of the data, which is no multiple"},
+      {FileOf({}, {Tensor("w", {32}, 0, 8)}, 256), "starts at byte 8 of the data, which is not a multiple"},
       {FileOf({}, {Tensor("w", {32}, 0, 32)}, 128), "needs 128 bytes from byte 32 of the data on"},
       {FileOf({}, {Tensor("w", {32}, 0, uint64_t{0} - 32)}, 128), "of the data on, the file holds 128 bytes"},
       {FileOf({}, {weight, Tensor("v", {32, 2}, 8, 32)}, 128),

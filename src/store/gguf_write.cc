@@ -77,7 +77,7 @@ uint64_t GgufTensorPlan::NumBytes() const {
 
 Result<GgufWriter> GgufWriter::Open(const std::filesystem::path& path, const GgufMetadata& metadata,
                                     std::vector<GgufTensorPlan> tensors) {
-  constexpr uint64_t kAlignment = 32;  // the default, so that no key has to state it
+  constexpr uint64_t kAlignment = 32;  // the default: no key has to state it
   constexpr size_t kMaxTensorName = 63;
   std::string header = "GGUF";
   AppendNumber(header, uint32_t{3});
@@ -113,7 +113,7 @@ Status GgufWriter::PadToAlignment() {
 }
 
 Status GgufWriter::Write(std::span<const std::byte> bytes) {
-  QWEN25_RETURN_IF_ERROR(PadToAlignment());  // behind the tensor before, and past empty ones
+  QWEN25_RETURN_IF_ERROR(PadToAlignment());  // also skips empty tensors
   QWEN25_CHECK(next_ < tensors_.size() && bytes.size() <= tensors_[next_].NumBytes() - tensor_written_);
   tensor_written_ += bytes.size();
   return file_.Write(bytes);

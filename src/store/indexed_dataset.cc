@@ -17,14 +17,14 @@ static_assert(std::endian::native == std::endian::little, "the format is read as
 constexpr std::string_view kMagic("MMIDIDX\0\0", 9);
 constexpr uint64_t kVersion = 1;
 constexpr uint8_t kInt32Code = 4, kUInt16Code = 8;
-constexpr uint32_t kUInt16VocabLimit = 65500;  // Megatron's own: some room above the vocabulary
+constexpr uint32_t kUInt16VocabLimit = 65500;  // Megatron's: leaves room above the vocabulary
 constexpr uint64_t kHeaderBytes = 9 + 8 + 1 + 8 + 8;
 constexpr size_t kBufferBytes = size_t{1} << 20;
 constexpr const char* kCut = "the file was probably cut while it was written or copied; make the shard again";
 
 template <typename T>
 T Load(std::span<const std::byte> bytes, uint64_t offset) {
-  T value;  // nothing in an .idx is aligned
+  T value;  // numbers in an .idx are not aligned
   std::memcpy(&value, bytes.data() + offset, sizeof value);
   return value;
 }
@@ -39,7 +39,7 @@ std::string Hex(const Hash128& hash) {
   return fmt::format("{:016x}{:016x}", hash.high, hash.low);
 }
 
-// The sum of a shard: one for both files.
+// One hash for both files of a shard.
 std::string SumOf(const Hash128& bin, const Hash128& idx) {
   const Hash128 both[] = {bin, idx};
   return Hex(CombineHashes(both));
@@ -126,7 +126,7 @@ Status IndexedDatasetWriter::Finish() {
   QWEN25_RETURN_IF_ERROR(WriteIdx(std::as_bytes(std::span(&code, 1))));
   QWEN25_RETURN_IF_ERROR(WriteIdx(std::as_bytes(std::span(counts))));
   QWEN25_RETURN_IF_ERROR(WriteIdx(std::as_bytes(std::span(lengths_))));
-  std::vector<int64_t> numbers;  // in pieces: the index may be of many millions of documents
+  std::vector<int64_t> numbers;  // written in pieces: there may be many millions of documents
   const auto write_all = [&](uint64_t count, auto&& next) -> Status {
     for (uint64_t i = 0; i < count; ++i) {
       numbers.push_back(next(i));
@@ -188,7 +188,7 @@ Status IndexedDataset::ParseHeader() {
   if (num_indices == 0)
     return Corrupt("{}.idx: 0 document indices, there is always one more than documents", prefix_);
   const uint64_t room = idx.size() - kHeaderBytes;
-  // Numbers that the file has no room for are stopped before they are multiplied.
+  // Each count is compared with the file's size first, so that the products cannot overflow.
   if (num_sequences_ > room / 12 || num_indices > room / 8 || num_sequences_ * 12 + num_indices * 8 > room) {
     return Corrupt("{}.idx: {} bytes are too few for {} sequences and {} document indices; {}", prefix_,
                    idx.size(), num_sequences_, num_indices, kCut);
@@ -263,8 +263,7 @@ Result<std::string> IndexedDataset::ContentSum() const {
   if (recorded == sum) return sum;
   return Corrupt(
       "{0}.bin, {0}.idx: their sum is {1}, but {0}.sum says {2}: the shard is damaged, or another program "
-      "wrote over "
-      "it; make it again, or remove the .sum file if the new content is right",
+      "wrote over it; make it again, or remove the .sum file if the new content is right",
       prefix_, sum, recorded);
 }
 
@@ -300,8 +299,7 @@ Status IndexedDataset::CheckTokens(uint64_t document, uint64_t offset, std::span
     if (static_cast<uint32_t>(tokens[i]) < vocab_size) continue;
     return Corrupt(
         "{}.bin: document {}, token {}: id {} is outside the vocabulary of {}; the shard was made with "
-        "another "
-        "tokenizer, or it is damaged",
+        "another tokenizer, or it is damaged",
         prefix_, document, offset + i, tokens[i], vocab_size);
   }
   return {};

@@ -1,5 +1,5 @@
-// Token shards in Megatron's format: `prefix.bin` holds the token ids, `prefix.idx` says where each document
-// lies. Source of the layout: megatron/core/datasets/indexed_dataset.py in NVIDIA/Megatron-LM.
+// Token shards in Megatron's format: `prefix.bin` holds the token ids, `prefix.idx` the place of each
+// document. Source of the layout: megatron/core/datasets/indexed_dataset.py in NVIDIA/Megatron-LM.
 //
 // prefix.idx, little-endian:
 //   9 bytes   "MMIDIDX\0\0"
@@ -8,11 +8,11 @@
 //   uint64    number of sequences, S
 //   uint64    number of document indices, documents + 1
 //   int32[S]  length of each sequence, in tokens
-//   int64[S]  where each begins in the .bin, in bytes
+//   int64[S]  begin of each sequence in the .bin, in bytes
 //   int64[documents + 1]  first sequence of each document, 0 first and S last
 //
-// prefix.sum is this program's own, which Megatron does not look at: the hashes of both files, by which
-// damage and another content are noticed (docs/formats/token_shards.md).
+// prefix.sum is this program's addition, which Megatron ignores: a hash of both files, by which damage and
+// other content are noticed (docs/formats/token_shards.md).
 #pragma once
 
 #include <cstddef>
@@ -30,20 +30,20 @@
 
 namespace qwen25 {
 
-// Writes one shard, one sequence per document, in a stream: memory is a buffer and four bytes per document.
-// Tokens are uint16 if vocab_size is below 65500 (Megatron's own rule) and int32 above.
+// Writes one shard as a stream, one sequence per document. Memory: a buffer of 1 MiB, and 4 bytes per
+// document. Tokens are uint16 if vocab_size is below 65500 (Megatron's rule), else int32.
 class IndexedDatasetWriter {
  public:
-  // `vocab_size` is at least 1 and at most 2^31. Nothing appears under `prefix` before Finish().
+  // `vocab_size` is 1 to 2^31, else kInvalidArgument. No file of `prefix` changes before Finish().
   static Result<IndexedDatasetWriter> Create(const std::filesystem::path& prefix, uint32_t vocab_size);
 
   // Appends a document, which should end with the end-of-text token. kInvalidArgument for one without tokens,
   // of 2^31 tokens or more, or with an id outside the vocabulary.
   Status AddDocument(std::span<const int32_t> tokens);
 
-  // Flushes the files to disk and gives them their names: the .bin, the .idx, the .sum. The .idx and .sum of
-  // an earlier shard are removed first, so that at no time they stand beside tokens that they do not
-  // describe. The writer is of no use afterwards.
+  // Flushes the files to disk and gives them their names: first .bin, then .idx, then .sum. The .idx and .sum
+  // of an earlier shard are removed before, so that they never stand beside a .bin that they do not describe.
+  // The writer must not be used afterwards.
   Status Finish();
 
   uint64_t num_documents() const { return lengths_.size(); }
@@ -65,20 +65,20 @@ class IndexedDatasetWriter {
   uint64_t num_tokens_ = 0;
 };
 
-// A shard, mapped, with a checked index: sequences lie end to end and fill the .bin exactly. Documents of
-// several sequences are read as one.
+// A mapped shard with a checked index: its sequences lie end to end and fill the .bin exactly. A document of
+// several sequences is read as one sequence of tokens.
 class IndexedDataset {
  public:
-  // kCorrupt or kUnsupported, naming the file, what is wrong and what to do.
+  // kCorrupt, kUnsupported, kInvalidArgument (`prefix` ends in .bin or .idx), or an error of reading.
   static Result<IndexedDataset> Open(const std::filesystem::path& prefix);
 
   const std::string& prefix() const { return prefix_; }
   uint64_t num_documents() const { return num_documents_; }
   uint64_t num_tokens() const { return num_tokens_; }
-  // What tells this content from any other: a hash over all bytes of both files, which are read for it.
-  // kCorrupt if there is a .sum that says otherwise. Shards of other writers, and older ones, have none.
+  // A hash that identifies the content; reads all bytes of both files. kCorrupt if a .sum file holds another
+  // hash. Shards of other or older writers have no .sum file.
   Result<std::string> ContentSum() const;
-  // In tokens; may be 0 in shards of other writers.
+  // In tokens. May be 0 in shards of other writers.
   uint64_t DocumentLength(uint64_t document) const {
     return DocumentBegin(document + 1) - DocumentBegin(document);
   }
@@ -89,7 +89,7 @@ class IndexedDataset {
   // message names the shard, the document, the offset and the id.
   Status CheckTokens(uint64_t document, uint64_t offset, std::span<const int32_t> tokens,
                      uint32_t vocab_size) const;
-  // The same over the whole shard, reading all of it.
+  // The same for all tokens of the shard.
   Status CheckAllTokens(uint32_t vocab_size) const;
 
  private:
@@ -98,7 +98,7 @@ class IndexedDataset {
   Status ParseHeader();
   Status CheckSequences() const;
   Status CheckDocuments() const;
-  // Begin of a document, or of what follows the last one, in tokens from the start of the .bin.
+  // Begin of a document, in tokens from the start of the .bin; the end of the last one for num_documents().
   uint64_t DocumentBegin(uint64_t document) const;
 
   std::string prefix_;

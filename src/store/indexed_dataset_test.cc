@@ -18,7 +18,7 @@ std::string BytesOf(auto... numbers) {
   return bytes;
 }
 
-// An .idx from its parts, as a hostile writer would make it.
+// Assembles an .idx without any checks, as a hostile writer would.
 struct Index {
   std::string magic = std::string("MMIDIDX\0\0", 9);
   uint64_t version = 1;
@@ -44,7 +44,7 @@ class IndexedDatasetTest : public testing::Test {
     return writer.Finish();
   }
   Result<IndexedDataset> OpenBytes(const std::string& idx, const std::string& bin) {
-    // Some file systems flush a file that is cut to nothing and written again.
+    // Removed first: some file systems flush a file that is truncated and written again, which is slow.
     for (const char* extension : {".idx", ".bin"}) std::filesystem::remove(prefix_ + extension);
     std::ofstream(prefix_ + ".idx", std::ios::binary) << idx;
     std::ofstream(prefix_ + ".bin", std::ios::binary) << bin;
@@ -136,7 +136,7 @@ TEST_F(IndexedDatasetTest, WriterRefusesWhatNoReaderCouldUse) {
   EXPECT_ERROR_CONTAINS(writer.AddDocument(std::vector<int32_t>{-1}), "token id -1");
   ASSERT_OK(writer.Finish());
   ASSERT_OK_AND_ASSIGN(const auto dataset, IndexedDataset::Open(prefix_));
-  EXPECT_EQ(ReadAll(dataset), (Documents{{99}}));  // of the refused documents nothing was written
+  EXPECT_EQ(ReadAll(dataset), (Documents{{99}}));  // nothing of the refused documents was written
 }
 
 TEST_F(IndexedDatasetTest, SaysWhatIsWrong) {
@@ -183,7 +183,7 @@ TEST_F(IndexedDatasetTest, EveryCutIsRefusedAndNoFlippedBitCrashes) {
     std::string bad = good;
     bad[bit / 8] = static_cast<char>(bad[bit / 8] ^ (1 << bit % 8));
     const auto dataset = OpenBytes(bad, bin);
-    if (dataset.ok()) ReadAll(*dataset);  // another place of the document boundary; ASan looks at the reads
+    if (dataset.ok()) ReadAll(*dataset);  // document boundaries may have moved; ASan checks the reads
   }
 }
 
@@ -207,7 +207,7 @@ TEST_F(IndexedDatasetTest, TheSumTellsContentApartAndFindsDamage) {
   EXPECT_EQ(first.size(), 32u);
   std::filesystem::remove(prefix_ + ".sum");
   EXPECT_EQ(*sum(), first) << "computed where nobody wrote it";
-  // Other tokens, other documents of the same tokens, other types of the same documents.
+  // Other tokens, other document boundaries, another token type.
   for (const auto& [documents, vocab_size] : std::vector<std::pair<Documents, uint32_t>>{
            {{{1, 2, 3}, {4, 6}}, 10}, {{{1, 2}, {3, 4, 5}}, 10}, {{{1, 2, 3}, {4, 5}}, 100000}}) {
     ASSERT_OK(WriteShard(documents, vocab_size));
@@ -216,7 +216,7 @@ TEST_F(IndexedDatasetTest, TheSumTellsContentApartAndFindsDamage) {
   }
   ASSERT_OK(WriteShard({{1, 2, 3}, {4, 5}}, 10));
   EXPECT_EQ(*sum(), first);
-  // Every flip in either file.
+  // Every bit flip in either file.
   for (const char* extension : {".bin", ".idx"}) {
     const std::string whole = *ReadFile(prefix_ + extension);
     for (size_t i = 0; i < whole.size(); ++i) {

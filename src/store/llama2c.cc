@@ -62,7 +62,7 @@ Result<Header> ParseHeader(std::span<const std::byte> file, const std::string& p
       header.n_heads % header.n_kv_heads != 0 || header.HeadDim() % 2 != 0) {
     return Corrupt(
         "{}: the header says dim {}, hidden_dim {}, n_layers {}, n_heads {}, n_kv_heads {}, vocab_size {}, "
-        "seq_len {}, which is no model; is this a llama2.c checkpoint?",
+        "seq_len {}, which is not a valid model; is this a llama2.c checkpoint?",
         path, header.dim, header.hidden_dim, header.n_layers, header.n_heads, header.n_kv_heads,
         header.vocab_size, header.seq_len);
   }
@@ -73,7 +73,7 @@ Result<Header> ParseHeader(std::span<const std::byte> file, const std::string& p
 class Cursor {
  public:
   Cursor(std::span<const std::byte> bytes) : bytes_(bytes) {}
-  // Unaligned in the legacy format's favour: 28 bytes of header keep float32 aligned to 4.
+  // Aligned for float: the map begins with a page, and the headers have 28 and 256 bytes.
   std::span<const float> Take(size_t count) {
     if (bytes_.size() < count * sizeof(float)) {
       missing_ += count * sizeof(float) - bytes_.size();
@@ -92,7 +92,7 @@ class Cursor {
   size_t missing_ = 0;
 };
 
-// Per-layer weights lie together: all layers of wq, then all of wk, and so on.
+// Each span holds a weight of all layers: all layers of wq lie together, then all of wk, and so on.
 struct Weights {
   std::span<const float> embedding, attention_norm, q, k, v, o, ffn_norm, gate, down, up, final_norm,
       classifier;
@@ -123,7 +123,7 @@ Weights TakeWeights(const Header& header, Cursor& cursor) {
   weights.up = cursor.Take(layers * ffn * dim);
   if (!header.version1) {
     weights.final_norm = cursor.Take(dim);
-    // Tables of rotary cosines and sines, which nobody needs.
+    // Tables of rotary cosines and sines, not needed here.
     cursor.Take(static_cast<size_t>(header.seq_len) * header.HeadDim());
   }
   if (!header.shared_classifier) weights.classifier = cursor.Take(vocabulary * dim);
@@ -181,7 +181,7 @@ Status ConvertLlama2cWeights(const std::filesystem::path& checkpoint, const std:
         checkpoint.string(), cursor.missing());
   }
   if (cursor.left() != 0) {
-    return Corrupt("{}: {} bytes lie behind the last weight; the header does not belong to this file",
+    return Corrupt("{}: {} bytes follow the last weight; the header does not belong to this file",
                    checkpoint.string(), cursor.left());
   }
   const auto dim = static_cast<size_t>(header.dim), ffn = static_cast<size_t>(header.hidden_dim);

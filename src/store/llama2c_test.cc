@@ -17,7 +17,7 @@ TEST(Llama2cTest, RotaryPairsMoveApart) {
   EXPECT_EQ(InterleavedToHalfSplit(rows, 2, 4, 1), (std::vector<float>{0, 2, 1, 3, 10, 12, 11, 13}));
 }
 
-// Both formats of the same published model must give the same tensors.
+// Both formats of one published model must give the same tensors.
 TEST(Llama2cTest, LegacyAndVersion1GiveTheSameModel) {
   QWEN25_REQUIRE_SHARED_DATA(data);
   TemporaryDirectory legacy, version1;
@@ -45,8 +45,8 @@ TEST(Llama2cTest, DamagedFilesAreRefused) {
   const size_t num_floats = 8 * 4 + 4 + 16 + 8 + 8 + 16 + 4 + 3 * 24 + 4 + 5 * 2;
   EXPECT_OK(convert(legacy(header, num_floats)));
   EXPECT_ERROR_CONTAINS(convert(legacy(header, num_floats - 1)), "4 bytes are missing at the end");
-  EXPECT_ERROR_CONTAINS(convert(legacy(header, num_floats + 1)), "4 bytes lie behind the last weight");
-  EXPECT_ERROR_CONTAINS(convert(legacy({4, 6, 1, 3, 1, 8, 5}, num_floats)), "which is no model");
+  EXPECT_ERROR_CONTAINS(convert(legacy(header, num_floats + 1)), "4 bytes follow the last weight");
+  EXPECT_ERROR_CONTAINS(convert(legacy({4, 6, 1, 3, 1, 8, 5}, num_floats)), "which is not a valid model");
   EXPECT_ERROR_CONTAINS(convert(legacy({4, 6, -1, 2, 1, 8, 5}, num_floats)), "n_layers -1");
   EXPECT_ERROR_CONTAINS(convert("tiny"), "4 bytes are too few");
   EXPECT_ERROR_CONTAINS(convert(std::string("24ka\2\0\0\0", 8) + std::string(300, '\0')), "of version 2");

@@ -12,7 +12,7 @@
 namespace qwen25 {
 namespace {
 
-// What LMDB says, in this project's codes. Positive codes are those of the system.
+// LMDB's error as a Status. Positive codes are errno values.
 Status LmdbStatus(int code, const std::string& action, const std::string& path) {
   switch (code) {
     case MDB_INVALID:
@@ -20,8 +20,8 @@ Status LmdbStatus(int code, const std::string& action, const std::string& path) 
     case MDB_PAGE_NOTFOUND:
     case MDB_PANIC:
     case MDB_INCOMPATIBLE:
-      return Corrupt("{}: is no sound LMDB database (cannot {}: {}); restore it from a backup", path, action,
-                     mdb_strerror(code));
+      return Corrupt("{}: is not a valid LMDB database (cannot {}: {}); restore it from a backup", path,
+                     action, mdb_strerror(code));
     case MDB_VERSION_MISMATCH:
       return Unsupported(
           "{}: was written by another version of LMDB than {}.{}; use the program that wrote it", path,
@@ -113,8 +113,7 @@ Result<LmdbEnvironment> LmdbEnvironment::Open(const std::filesystem::path& path,
   environment.map_bytes_ = map_bytes;
   std::error_code ignored;
   if (std::filesystem::file_size(path, ignored) > 0 && std::filesystem::exists(path, ignored)) {
-    // Read, not mapped: a disk that fails is an error here, and the map that LMDB makes finds it in the
-    // cache.
+    // Read, not mapped: a failing disk then gives an error, and LMDB's own map finds the pages in the cache.
     QWEN25_TRY(const std::string file, ReadFile(path));
     QWEN25_RETURN_IF_ERROR(CheckLmdbFile(std::as_bytes(std::span(file)), *environment.path_));
   }

@@ -1,4 +1,5 @@
-// LMDB behind Status: one file with a few named tables, transactions that survive a power loss.
+// A wrapper of LMDB that returns Status: one file with a few named tables, and transactions that survive a
+// power loss.
 #pragma once
 
 #include <lmdb.h>
@@ -18,12 +19,12 @@
 
 namespace qwen25 {
 
-// Which of the names that LmdbEnvironment::Open was given, counted from 0.
+// Index of a table in the names given to LmdbEnvironment::Open.
 using LmdbTable = size_t;
 using LmdbBytes = std::span<const std::byte>;
 
-// All or nothing: undone unless committed. What it gives out lies in the map and is valid until it ends or
-// writes.
+// A transaction, undone unless committed. The bytes that it returns lie in the map, and are valid until it
+// writes or ends.
 class LmdbTransaction {
  public:
   LmdbTransaction(LmdbTransaction&& other) noexcept
@@ -33,15 +34,15 @@ class LmdbTransaction {
   LmdbTransaction& operator=(LmdbTransaction&&) = delete;
   ~LmdbTransaction();
 
-  // Nothing where the key is not there.
+  // Nothing if the key is not there.
   Result<std::optional<LmdbBytes>> Get(LmdbTable table, LmdbBytes key) const;
   // Adds or replaces.
   Status Put(LmdbTable table, LmdbBytes key, LmdbBytes value);
-  // OK where the key is not there.
+  // OK also if the key is not there.
   Status Delete(LmdbTable table, LmdbBytes key);
-  // In the order of the keys' bytes. Stops at the first error.
+  // Visits all entries in byte order of their keys. Stops at the first error and returns it.
   Status ForEach(LmdbTable table, const std::function<Status(LmdbBytes key, LmdbBytes value)>& visit) const;
-  // When it returns OK, the changes are on disk.
+  // Once it returns OK, the changes are on disk.
   Status Commit();
 
  private:
@@ -54,13 +55,13 @@ class LmdbTransaction {
   const std::string* path_;
 };
 
-// One open database file. The caller sees to it that nobody else has it open (FolderLock): there is no lock
-// file. One transaction at a time.
+// One open database file. There is no lock file: the caller must ensure that nobody else has it open
+// (FolderLock). One transaction at a time.
 class LmdbEnvironment {
  public:
-  // Opens the file, or creates it where it is missing, with its tables. It can grow to `map_bytes`, and takes
-  // address space for that, but no memory. kCorrupt for a file that is not a sound LMDB file: all of its
-  // pages are checked first (lmdb_check.h), since LMDB trusts them.
+  // Opens the file and its tables, and creates what is missing. The file can grow to `map_bytes`, which takes
+  // address space, but no memory. kCorrupt for a file that is not a valid LMDB file: all of its pages are
+  // checked first (lmdb_check.h), since LMDB trusts them.
   static Result<LmdbEnvironment> Open(const std::filesystem::path& path, uint64_t map_bytes,
                                       std::span<const char* const> tables);
   LmdbEnvironment(LmdbEnvironment&&) = default;
@@ -69,8 +70,8 @@ class LmdbEnvironment {
   Result<LmdbTransaction> BeginRead() const { return Begin(MDB_RDONLY); }
   Result<LmdbTransaction> BeginWrite() { return Begin(0); }
 
-  // Writes the content anew, without free pages and what they still hold, and replaces the file by that.
-  // `temporary`, in the same folder, must not be in use.
+  // Replaces the file by a copy without free pages and the remains in them. The copy is first written to
+  // `temporary`, a path in the same folder, which is overwritten.
   Status Compact(const std::filesystem::path& temporary);
   uint64_t FileBytes() const;
   const std::string& path() const { return *path_; }

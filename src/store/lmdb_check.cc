@@ -9,7 +9,7 @@
 namespace qwen25 {
 namespace {
 
-// The layout, from the sources of LMDB 0.9 (mdb.c: MDB_page, MDB_node, MDB_db, MDB_meta).
+// The layout is from the sources of LMDB 0.9 (mdb.c: MDB_page, MDB_node, MDB_db, MDB_meta).
 static_assert(std::endian::native == std::endian::little && sizeof(size_t) == 8);
 constexpr uint32_t kMagic = 0xBEEFC0DE;
 constexpr uint16_t kBranch = 1, kLeaf = 2, kOverflow = 4, kMeta = 8;       // kinds of pages
@@ -23,13 +23,13 @@ constexpr uint64_t kMaxTransaction = uint64_t{1} << 62;  // LMDB does not notice
 struct PageHead {
   uint64_t number;
   uint16_t pad, flags;
-  uint16_t lower, upper;  // of a page of overflow: one number, of pages
+  uint16_t lower, upper;  // in an overflow page: together, the number of pages
 };
 struct NodeHead {
   uint16_t low, high, flags, key_bytes;
 };
 struct TableRecord {
-  uint32_t pad;  // of the first table: bytes of a page
+  uint32_t pad;  // in the table of free pages: bytes of a page
   uint16_t flags, depth;
   uint64_t branch_pages, leaf_pages, overflow_pages, num_entries, root;
 };
@@ -81,7 +81,8 @@ class Checker {
   };
 
   Status Bad(uint64_t page, std::string_view what) const {
-    return Corrupt("{}: is no sound LMDB database: page {} {}; restore it from a backup", path_, page, what);
+    return Corrupt("{}: is not a valid LMDB database: page {} {}; restore it from a backup", path_, page,
+                   what);
   }
 
   // The newer of the two, as LMDB chooses.
@@ -91,20 +92,20 @@ class Checker {
       if (file_.size() < offset + sizeof(PageHead) + sizeof(MetaRecord)) return Bad(i, "is cut short");
       const auto meta = Load<MetaRecord>(file_, offset + sizeof(PageHead));
       if (Load<PageHead>(file_, offset).flags != kMeta || meta.magic != kMagic) {
-        return Bad(i, "does not begin as a database does");
+        return Bad(i, "does not begin as a page of an LMDB database does");
       }
       if (meta.version != 1) {
         return Unsupported(
-            "{}: was written by another version of LMDB (data format {}, this program knows 1)", path_,
+            "{}: was written by another version of LMDB (data format {}, this program reads 1)", path_,
             meta.version);
       }
       const uint32_t page_bytes = meta.free_pages.pad;
       if (!std::has_single_bit(page_bytes) || page_bytes < 512 || page_bytes > 32768 ||
           (i == 1 && page_bytes != page_bytes_)) {
-        return Bad(i, "says a wrong size of pages");
+        return Bad(i, "claims an invalid page size");
       }
       page_bytes_ = page_bytes;
-      if (meta.transaction > kMaxTransaction) return Bad(i, "counts more transactions than there can be");
+      if (meta.transaction > kMaxTransaction) return Bad(i, "has an impossible number of transactions");
       if (i == 0 || meta.transaction > chosen.transaction) chosen = meta;
     }
     return {};
@@ -118,15 +119,15 @@ class Checker {
     if (walk.found.depth != table.depth || walk.found.num_entries != table.num_entries ||
         walk.found.branch_pages != table.branch_pages || walk.found.leaf_pages != table.leaf_pages ||
         walk.found.overflow_pages != table.overflow_pages) {
-      return Bad(table.root, "begins a table with other counts than recorded");
+      return Bad(table.root, "begins a table whose counts differ from its record");
     }
     return {};
   }
 
-  // Marks `count` pages as used, once.
+  // Marks `count` pages as used; an error if one of them is used already.
   Status Claim(uint64_t page, uint64_t count) {
     if (page < 2 || page >= used_.size() || count > used_.size() - page) {
-      return Bad(page, "is named, and lies outside of the file");
+      return Bad(page, "is referred to, but lies outside of the file");
     }
     for (uint64_t i = page; i < page + count; ++i) {
       if (used_[i]) return Bad(i, "is used twice");
@@ -193,7 +194,7 @@ class Checker {
     const auto node = Load<NodeHead>(rest, 0);
     const uint64_t child = node.low | uint64_t{node.high} << 16 | uint64_t{node.flags} << 32;
     if (node.key_bytes > kMaxKeyBytes) return Bad(number, "has a key that is too long");
-    // The first key stands for all that are lower, and is not looked at.
+    // LMDB ignores the first key of a branch page, which stands for all lower keys.
     if (index > 0 && walk.kind == TableKind::kFreePages && node.key_bytes != 8) {
       return Bad(number, "has a key of a wrong size");
     }
@@ -216,7 +217,7 @@ class Checker {
     if (is_big) QWEN25_RETURN_IF_ERROR(CheckOverflow(Load<uint64_t>(data, 0), data_bytes, walk, data));
     if (walk.kind == TableKind::kMain) {
       if (node.flags != kSubDatabase || data_bytes != sizeof(TableRecord)) {
-        return Bad(number, "has an entry that is no table");
+        return Bad(number, "has an entry that is not a table");
       }
       return CheckTable(Load<TableRecord>(data, 0), TableKind::kNamed);
     }
@@ -233,7 +234,7 @@ class Checker {
     QWEN25_RETURN_IF_ERROR(Claim(number, 1));
     const auto head = Load<PageHead>(file_, number * page_bytes_);
     const uint64_t num_pages = head.lower | uint64_t{head.upper} << 16;
-    // A value that was replaced by a smaller one keeps its pages.
+    // There may be more pages than needed: a smaller value that replaces a larger one keeps its pages.
     const uint64_t needed = (sizeof(PageHead) - 1 + data_bytes) / page_bytes_ + 1;
     if (head.number != number || head.flags != kOverflow || num_pages < needed) {
       return Bad(number, "is not the large value that it should be");
@@ -244,7 +245,7 @@ class Checker {
     return {};
   }
 
-  // Page numbers behind their count, descending.
+  // A list holds its count, then page numbers in descending order.
   Status CheckFreeList(uint64_t number, std::span<const std::byte> key, std::span<const std::byte> data) {
     if (key.size() != 8 || data.size() < 8 || data.size() % 8 != 0 ||
         Load<uint64_t>(data, 0) > data.size() / 8 - 1) {

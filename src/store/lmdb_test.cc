@@ -37,8 +37,8 @@ std::map<std::string, std::string> All(const LmdbEnvironment& environment, LmdbT
   return all;
 }
 
-// Thousands of entries, some of several pages, with transactions that remove, so that there are branches,
-// large values and free pages.
+// Thousands of entries, some larger than a page, and removals: the file has branches, overflow pages and free
+// pages.
 std::map<std::string, std::string> FillAtRandom(LmdbEnvironment& environment, int num_rounds = 20) {
   std::map<std::string, std::string> expected;
   Rng rng(5);
@@ -118,7 +118,7 @@ TEST(LmdbTest, SaysWhyAFileCannotBeOpened) {
   EXPECT_ERROR_CONTAINS(newer, "data format 2");
 }
 
-// Found by the fuzzer: LMDB moves entries by their sizes, and wrote beyond the page when these were wrong.
+// Found by the fuzzer: LMDB moves entries by their sizes, and wrote past the page if these were wrong.
 TEST(LmdbTest, EntriesMustFillTheirPage) {
   const TemporaryDirectory directory;
   {
@@ -152,7 +152,7 @@ TEST(LmdbTest, TransactionsAreFewerThanTheirCountCanHold) {
   EXPECT_ERROR_CONTAINS(status, "counts more transactions than there can be");
 }
 
-// Damaged files are refused, or can be worked on without a crash.
+// A damaged file is refused, or can be used without a crash.
 TEST(LmdbTest, NoDamagedFileCrashes) {
   const TemporaryDirectory directory;
   {
@@ -168,7 +168,7 @@ TEST(LmdbTest, NoDamagedFileCrashes) {
       ++num_refused;
       return;
     }
-    // Not through rename and flush, of which there would be thousands.
+    // Without temporary file and flush, which would take too long for thousands of files.
     const std::string path = directory / "bad.mdb";
     std::FILE* file = std::fopen(path.c_str(), "wb");
     ASSERT_EQ(std::fwrite(bad.data(), 1, bad.size(), file), bad.size());
@@ -178,7 +178,7 @@ TEST(LmdbTest, NoDamagedFileCrashes) {
   };
   for (size_t i = 0; i < 400; ++i) {
     std::string bad = good;
-    // Half of them where the structure is: the first bytes of a page.
+    // Half of the damage goes where the structure is: into the first bytes of a page.
     const size_t page = rng.Below(bad.size() / 4096) * 4096;
     const size_t at = rng.Below(2) == 0 ? page + rng.Below(64) : rng.Below(bad.size());
     bad[at] = static_cast<char>(bad[at] ^ (1 << rng.Below(8)));

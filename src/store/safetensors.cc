@@ -28,13 +28,13 @@ bool IsUnsigned(const Json& value) {
   return value.is_number_unsigned();
 }
 
-// A tensor and where it lies in the data section.
+// A tensor and its place in the data section.
 struct PlacedTensor {
   TensorInfo tensor;
   uint64_t begin = 0, end = 0;
 };
 
-// One entry of the header; whether the file has those bytes is not checked yet.
+// Parses one entry of the header. CheckLayout checks that the file has the bytes.
 Result<PlacedTensor> ParseEntry(const std::string& path, const std::string& name, const Json& entry) {
   const auto bad = [&](std::string_view what) { return Corrupt("{}: tensor {}: {}", path, name, what); };
   if (!entry.is_object() || !entry.contains("dtype") || !entry.contains("shape") ||
@@ -69,7 +69,7 @@ Result<PlacedTensor> ParseEntry(const std::string& path, const std::string& name
     return bad(fmt::format("data_offsets {} and {} are out of order", place.begin, place.end));
   }
   if (place.end - place.begin != num_bytes) {
-    return bad(fmt::format("holds {} bytes, dtype and shape want {}", place.end - place.begin, num_bytes));
+    return bad(fmt::format("holds {} bytes, dtype and shape require {}", place.end - place.begin, num_bytes));
   }
   return place;
 }
@@ -85,7 +85,7 @@ Status ParseMetadata(const std::string& path, const Json& entry,
   return {};
 }
 
-// The tensors, sorted by place, must cover the data section without a gap, an overlap or a rest.
+// The tensors, sorted by place, must cover the whole data section without gap or overlap.
 Status CheckLayout(const std::string& path, std::span<const PlacedTensor> places, uint64_t num_bytes) {
   uint64_t next = 0;
   for (const PlacedTensor& place : places) {
@@ -100,7 +100,7 @@ Status CheckLayout(const std::string& path, std::span<const PlacedTensor> places
                    next, num_bytes, next - num_bytes, kCut);
   }
   if (next != num_bytes) {
-    return Corrupt("{}: {} bytes lie behind the last tensor; the file is longer than its header says", path,
+    return Corrupt("{}: {} bytes follow the last tensor; the file is longer than its header says", path,
                    num_bytes - next);
   }
   return {};
@@ -115,7 +115,7 @@ void ConvertAll(std::span<const std::byte> bytes, std::span<float> out, const Co
   }
 }
 
-// Compiles to a vector loop: a float is finite where its exponent bits are not all set.
+// A float is finite unless all of its exponent bits are set. Compiles to a vector loop.
 bool AllFinite(std::span<const float> values) {
   uint32_t any = 0;
   for (float value : values) {
@@ -158,11 +158,11 @@ Status SafetensorsReader::Parse(const std::string& path) {
   uint64_t header_bytes;
   std::memcpy(&header_bytes, file.data(), sizeof header_bytes);
   if (header_bytes > kMaxHeaderBytes) {
-    return Corrupt("{}: claims a header of {} bytes, the format allows {}; this is no safetensors file", path,
-                   header_bytes, kMaxHeaderBytes);
+    return Corrupt("{}: claims a header of {} bytes, the format allows {}; this is not a safetensors file",
+                   path, header_bytes, kMaxHeaderBytes);
   }
   if (header_bytes > file.size() - kLengthBytes) {
-    return Corrupt("{}: claims a header of {} bytes, the file has only {} behind the length; {}", path,
+    return Corrupt("{}: claims a header of {} bytes, the file has only {} after the length; {}", path,
                    header_bytes, file.size() - kLengthBytes, kCut);
   }
   const std::string_view header_text(reinterpret_cast<const char*>(file.data()) + kLengthBytes, header_bytes);
@@ -175,7 +175,7 @@ Status SafetensorsReader::Parse(const std::string& path) {
                                          places.push_back(std::move(place));
                                          return {};
                                        }));
-  // An empty tensor lies in front of the one that starts at the same byte.
+  // Empty tensors sort before the tensor that starts at the same byte.
   std::ranges::stable_sort(places, {},
                            [](const PlacedTensor& place) { return std::pair(place.begin, place.end); });
   const std::span<const std::byte> data = file.subspan(kLengthBytes + header_bytes);
@@ -199,7 +199,7 @@ Result<CheckpointReader> CheckpointReader::Open(const std::filesystem::path& dir
   const std::filesystem::path index = directory / "model.safetensors.index.json";
   std::vector<std::string> files;
   Json weight_map = Json::object();
-  std::error_code ignored;  // of a folder that cannot be read: then opening the file says why
+  std::error_code ignored;  // if the folder cannot be read, opening a file gives the reason
   if (std::filesystem::exists(single, ignored)) {
     files.push_back(single.filename());
   } else if (std::filesystem::exists(index, ignored)) {
@@ -239,7 +239,7 @@ Result<CheckpointReader> CheckpointReader::Open(const std::filesystem::path& dir
       const TensorInfo& other = checkpoint.tensors_[place->second];
       if (other.dtype == tensor.dtype && other.shape == tensor.shape &&
           std::ranges::equal(other.bytes, tensor.bytes)) {
-        continue;  // written twice: harmless
+        continue;  // the same tensor twice is harmless
       }
       return Corrupt("{}: tensor {} is in more than one shard, again and different in {}", directory.string(),
                      tensor.name, file);

@@ -1,5 +1,5 @@
-// The safetensors format: 8 bytes of header length, a JSON header {name: {dtype, shape, data_offsets}}, then
-// the bytes of the tensors, little-endian. Source: the format's description in huggingface/safetensors.
+// The safetensors format: the header's length (8 bytes), a JSON header {name: {dtype, shape, data_offsets}},
+// then the tensors' bytes; little-endian. Source: the format's description in huggingface/safetensors.
 #pragma once
 
 #include <cstdint>
@@ -25,13 +25,14 @@ struct TensorInfo {
   uint64_t NumElements() const { return bytes.size() / DTypeSize(dtype); }
 };
 
-// One file, mapped, with a checked header: every tensor lies inside the file, none overlaps another, and
-// sizes agree with shapes.
+// One mapped file with a checked header: the tensors fill the data section without gap or overlap, and sizes
+// agree with shapes.
 class SafetensorsReader {
  public:
+  // kCorrupt, kUnsupported (unknown dtype), or an error of reading.
   static Result<SafetensorsReader> Open(const std::filesystem::path& path);
 
-  // Null when there is none of that name.
+  // Null if there is none of that name.
   const TensorInfo* Find(std::string_view name) const;
   // By ascending offset in the file.
   const std::vector<TensorInfo>& tensors() const { return tensors_; }
@@ -47,16 +48,18 @@ class SafetensorsReader {
   std::map<std::string, std::string> metadata_;
 };
 
-// The weights of a Hugging Face folder: model.safetensors, or the shards that model.safetensors.index.json
-// names.
+// The weights in a Hugging Face folder: model.safetensors, or the shards named by
+// model.safetensors.index.json.
 class CheckpointReader {
  public:
+  // Errors as SafetensorsReader::Open; kNotFound if the folder has neither file, kUnsupported if it has only
+  // pytorch_model.bin.
   static Result<CheckpointReader> Open(const std::filesystem::path& directory);
 
   const TensorInfo* Find(std::string_view name) const;
   const std::vector<TensorInfo>& tensors() const { return tensors_; }
-  // The file in which the index places a tensor that no file holds; empty if it names none. Readers that do
-  // not need the tensor may go on.
+  // For a tensor that no file holds: the file that should hold it according to the index, or empty. A missing
+  // tensor is an error only for readers that need it.
   std::string_view MissingFrom(std::string_view name) const;
 
  private:
@@ -66,11 +69,13 @@ class CheckpointReader {
   std::map<std::string, size_t, std::less<>> by_name_;
 };
 
-// Converts float32, float16, bfloat16 or float64 numbers, out.size() of them from number `first` on. With
-// `check_finite` a NaN or infinity is kCorrupt and named by its place; another dtype is kUnsupported.
+// Converts out.size() numbers of a float32, float16, bfloat16 or float64 tensor, beginning with number
+// `first`. kUnsupported for another dtype; with `check_finite`, kCorrupt, naming the place, for a NaN or an
+// infinity.
 Status CopyToFloat(const TensorInfo& tensor, uint64_t first, std::span<float> out, bool check_finite);
 
-// A tensor to be written: float32 numbers in memory, stored as `dtype` (kF32, kF16 or kBF16), or raw bytes.
+// A tensor to write: float32 numbers, which are stored as `dtype` (kF32, kF16 or kBF16), or raw bytes of any
+// dtype.
 struct TensorToWrite {
   std::string name;
   DType dtype = DType::kF32;
@@ -88,7 +93,8 @@ struct TensorToWrite {
   }
 };
 
-// Replaces `path` atomically. Tensors are written in the given order, the first one 64-byte aligned.
+// Writes a file, atomically replacing `path`. Tensors are written in the given order; the data section begins
+// at a multiple of 64 bytes.
 Status WriteSafetensors(const std::filesystem::path& path, std::span<const TensorToWrite> tensors,
                         const std::map<std::string, std::string>& metadata = {});
 

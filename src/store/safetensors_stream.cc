@@ -59,7 +59,7 @@ Status SafetensorsStream::Commit(const std::map<std::string, std::string>& metad
     return ResourceExhausted("the header of a safetensors file needs {} bytes, {} were left for it",
                              header.size(), header_bytes_);
   }
-  const uint64_t length = header_bytes_;  // behind the header proper there are spaces, as the format allows
+  const uint64_t length = header_bytes_;  // the JSON is followed by spaces, as the format allows
   QWEN25_RETURN_IF_ERROR(file_.WriteAt(0, std::as_bytes(std::span(&length, 1))));
   QWEN25_RETURN_IF_ERROR(file_.WriteAt(kLengthBytes, std::as_bytes(std::span(header))));
   return file_.Commit();

@@ -1,4 +1,5 @@
-// Safetensors files that are written piece by piece: larger than RAM, or of a size that the end decides.
+// Writes safetensors files piece by piece: files that are larger than RAM, or whose size is not known in
+// advance.
 #pragma once
 
 #include <cstdint>
@@ -14,20 +15,20 @@
 
 namespace qwen25 {
 
-// Tensors come one after the other, each row by row; the number of rows is known when the last one is there.
-// Room for the header stays free at the start of the file, and is filled by Commit, which gives the file its
-// name: before that, and where Commit is never called, `path` is as it was.
+// Tensors are written in sequence, each row by row; the number of rows need not be known in advance. Open
+// leaves room for the header at the start of the file. Commit fills it and replaces `path`, which does not
+// change before.
 class SafetensorsStream {
  public:
-  // `header_bytes` is the most that the header may need: about 120 for each tensor, and the metadata.
+  // `header_bytes` is the room for the JSON header: about 120 bytes for each tensor, plus the metadata.
   static Result<SafetensorsStream> Open(const std::filesystem::path& path, size_t header_bytes);
 
-  // Ends the tensor before and begins one of shape [rows, row_shape...].
+  // Ends the current tensor and begins one of shape [rows, row_shape...], with sizes > 0 and a new name.
   void Begin(std::string name, DType dtype, std::vector<uint64_t> row_shape);
-  // Bytes of its rows, little-endian; a row may come in parts.
+  // Appends bytes of the tensor's rows, little-endian; a row may come in parts.
   Status Append(std::span<const std::byte> bytes);
 
-  // Names and metadata must be UTF-8. kResourceExhausted where they need more than `header_bytes`.
+  // Names and metadata must be UTF-8. kResourceExhausted if the header needs more than `header_bytes`.
   Status Commit(const std::map<std::string, std::string>& metadata);
 
  private:

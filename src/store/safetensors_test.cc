@@ -12,7 +12,7 @@
 namespace qwen25 {
 namespace {
 
-// A file from a header text and data bytes, as a hostile writer would make it.
+// Assembles a file from header text and data bytes without any checks, as a hostile writer would.
 std::string FileOf(const std::string& header, size_t num_data_bytes) {
   const uint64_t length = header.size();
   return std::string(reinterpret_cast<const char*>(&length), 8) + header + std::string(num_data_bytes, '\1');
@@ -21,7 +21,7 @@ std::string FileOf(const std::string& header, size_t num_data_bytes) {
 class SafetensorsTest : public testing::Test {
  protected:
   Result<SafetensorsReader> OpenBytes(const std::string& bytes) {
-    std::ofstream(path_, std::ios::binary) << bytes;  // thousands of files: without flushing each to disk
+    std::ofstream(path_, std::ios::binary) << bytes;  // without a flush: there are thousands of files
     return SafetensorsReader::Open(path_);
   }
   TemporaryDirectory directory_;
@@ -64,8 +64,7 @@ TEST_F(SafetensorsTest, EveryCutIsRefusedAndNoFlippedHeaderByteCrashes) {
   for (size_t bit = 0; bit < 8 * (good.size() - 12); ++bit) {
     std::string bad = good;
     bad[bit / 8] = static_cast<char>(bad[bit / 8] ^ (1 << bit % 8));
-    const auto reader =
-        OpenBytes(bad);  // a changed name is still a good file; memory errors are what ASan looks for
+    const auto reader = OpenBytes(bad);  // a changed name is still a valid file; ASan looks for memory errors
     if (!reader.ok()) {
       EXPECT_NE(reader.status().message().find(path_), std::string::npos);
     }
@@ -78,12 +77,12 @@ TEST_F(SafetensorsTest, SaysWhatIsWrong) {
       {"12", "2 bytes are too few for a safetensors file"},
       {FileOf("{}", 0).replace(0, 8, "\xff\xff\xff\xff\xff\xff\xff\x7f"), "the format allows 100000000"},
       {std::string("\x40\0\0\0\0\0\0\0{}", 10),
-       "claims a header of 64 bytes, the file has only 2 behind the length"},
+       "claims a header of 64 bytes, the file has only 2 after the length"},
       {"", "0 bytes are too few for a safetensors file"},
       {"version https://git-lfs.github.com/spec/v1\noid sha256:0123\nsize 988097824\n",
        "is the pointer of a Git LFS file, not the file itself; `git lfs pull`"},
-      {"<!DOCTYPE html><html><head><title>404</title></head></html>", "this is no safetensors file"},
-      {std::string("PK\x03\x04\x14\0\0\x08\x08\0", 10), "this is no safetensors file"},
+      {"<!DOCTYPE html><html><head><title>404</title></head></html>", "this is not a safetensors file"},
+      {std::string("PK\x03\x04\x14\0\0\x08\x08\0", 10), "this is not a safetensors file"},
       {FileOf(std::string(5000, '['), 0), "not valid JSON"},
       {FileOf(entry(R"({"dtype":7,"shape":[1],"data_offsets":[0,4]})"), 4), "dtype"},
       {FileOf(entry(R"({"shape":[1],"data_offsets":[0,4]})"), 4), "dtype"},
@@ -104,11 +103,11 @@ TEST_F(SafetensorsTest, SaysWhatIsWrong) {
       {FileOf(entry(R"({"dtype":"F32","shape":[1],"data_offsets":[4,0]})"), 4), "out of order"},
       {FileOf(entry(R"({"dtype":"F32","shape":[2],"data_offsets":[0,8]})"), 4), "4 bytes are missing"},
       {FileOf(entry(R"({"dtype":"F32","shape":[2],"data_offsets":[0,4]})"), 4),
-       "holds 4 bytes, dtype and shape want 8"},
+       "holds 4 bytes, dtype and shape require 8"},
       {FileOf(entry(R"({"dtype":"F32","shape":[1],"data_offsets":[0]})"), 4), "not two offsets"},
       {FileOf(entry(R"({"dtype":"F32","shape":[1],"data_offsets":[4,8]})"), 8), "starts at byte 4"},
       {FileOf(entry(R"({"dtype":"F32","shape":[1],"data_offsets":[0,4]})"), 8),
-       "4 bytes lie behind the last tensor"},
+       "4 bytes follow the last tensor"},
       {FileOf(R"({"__metadata__": 1})", 0), "__metadata__ is not an object"},
       {FileOf(
            R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})",
@@ -203,7 +202,7 @@ TEST(CheckpointReaderTest, ReadsShardsAndNamesWhatIsMissing) {
     EXPECT_ERROR_CONTAINS(index(fmt::format("{{\"weight_map\": {{\"a\": {}}}}}", file)),
                           "tensor a names no file of this folder");
   }
-  // A tensor that two shards hold alike is one tensor.
+  // A tensor that is equal in two shards is one tensor.
   write("model-00002-of-00002.safetensors", "a");
   ASSERT_OK_AND_ASSIGN(const auto twice, index(both));
   EXPECT_EQ(twice.tensors().size(), 1u);
@@ -229,7 +228,7 @@ TEST(DTypeTest, HalfFloatsRoundAsIeeeSays) {
       ASSERT_EQ(FloatToBFloat16(brain), half);
     }
   }
-  // Between two neighbours: to the nearer one, and at the middle to the even one.
+  // Numbers between two neighbours go to the nearer one, or from the middle to the even one.
   EXPECT_TRUE(rc::check("rounding is to the nearest", [] {
     const float value =
         std::ldexp(static_cast<float>(*rc::gen::inRange(-65000, 65000)), -*rc::gen::inRange(0, 40));
