@@ -149,7 +149,7 @@ TEST(LmdbTest, TransactionsAreFewerThanTheirCountCanHold) {
   for (size_t i = 0; i < 8; ++i) bad[kCountAt + i] = static_cast<char>(0xff);
   const Status status = CheckLmdbFile(Bytes(bad), "bad.mdb");
   EXPECT_EQ(status.code(), StatusCode::kCorrupt);
-  EXPECT_ERROR_CONTAINS(status, "counts more transactions than there can be");
+  EXPECT_ERROR_CONTAINS(status, "has an impossible number of transactions");
 }
 
 // A damaged file is refused, or can be used without a crash.
