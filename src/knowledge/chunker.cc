@@ -29,7 +29,8 @@ struct Sentence {
   bool ends_paragraph = false;
 };
 
-// Cuts an overlong sentence at spaces, or between characters where there are none.
+// Appends a sentence in pieces of at most max_quarters, cut after white space, or between characters if there
+// is none.
 void AddPieces(std::string_view text, TextRange range, size_t max_quarters, std::vector<Sentence>& out) {
   size_t begin = range.begin, quarters = 0, last_space = 0;
   for (size_t i = range.begin; i < range.end;) {
@@ -54,8 +55,7 @@ bool EndsParagraph(std::string_view sentence) {
   return std::ranges::count(tail, '\n') >= 2;
 }
 
-// Sentence ends by ICU's rules for all languages; blank lines end sentences, too. A text that ICU refuses is
-// one sentence, which is then cut at spaces.
+// The ends of all sentences, ascending. If ICU fails, only blank lines end sentences.
 std::vector<size_t> SentenceEnds(std::string_view text) {
   std::vector<size_t> ends;
   UErrorCode error = U_ZERO_ERROR;
@@ -79,7 +79,7 @@ std::vector<size_t> SentenceEnds(std::string_view text) {
     ends.push_back(i);
   }
   ends.push_back(text.size());
-  // White space belongs to what stands before it.
+  // White space belongs to the sentence before it.
   for (size_t& end : ends) end = std::min(text.find_first_not_of(" \t\r\n", end), text.size());
   std::ranges::sort(ends);
   const auto repeated = std::ranges::unique(ends);
@@ -120,7 +120,7 @@ std::vector<TextRange> ChunkText(std::string_view text, const ChunkOptions& opti
   const size_t room = std::max<size_t>(options.max_tokens, 4) * 4;
   const size_t overlap = std::min(options.overlap_tokens * 4, room / 2);
   if (QuarterTokens(text) <= room) return {{0, text.size()}};
-  // Sentences longer than what an overlap leaves would make no progress behind it.
+  // Every sentence must fit after an overlap, or a piece might hold nothing new.
   const std::vector<Sentence> sentences = ShortSentencesOf(text, room - overlap);
   for (size_t first = 0, fresh = 0; fresh < sentences.size();) {
     size_t end = first, quarters = 0, paragraph_end = 0;
@@ -132,7 +132,8 @@ std::vector<TextRange> ChunkText(std::string_view text, const ChunkOptions& opti
     chunks.push_back({sentences[first].range.begin, sentences[end - 1].range.end});
     fresh = end;
     first = end;
-    // A paragraph's end is a clean cut; elsewhere the next piece starts with the last sentences of this one.
+    // After a paragraph's end the next piece starts afresh; elsewhere it repeats the last sentences of this
+    // one.
     if (end < sentences.size() && !sentences[end - 1].ends_paragraph) {
       for (size_t repeated = sentences[first - 1].quarters; first > 1 && repeated <= overlap;
            repeated += sentences[first - 1].quarters) {

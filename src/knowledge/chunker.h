@@ -1,4 +1,4 @@
-// Documents in pieces that an embedding can stand for and a prompt can hold.
+// Cuts documents into chunks, small enough for one embedding and for a prompt.
 #pragma once
 
 #include <cstddef>
@@ -9,7 +9,7 @@ namespace qwen25 {
 
 struct ChunkOptions {
   size_t max_tokens = 300;     // by EstimateTokens
-  size_t overlap_tokens = 40;  // whole sentences of the piece before that the next one repeats, at most
+  size_t overlap_tokens = 40;  // longest end of a piece, in whole sentences, that the next one repeats
 };
 
 // Bytes [begin, end) of the text.
@@ -20,17 +20,18 @@ struct TextRange {
   friend bool operator==(const TextRange&, const TextRange&) = default;
 };
 
-// About as many tokens as a byte-level BPE makes of it: four bytes of Latin script a token, one and a half
-// characters of Han, Kana or Thai.
+// Estimates how many tokens a byte-level BPE makes of `text`, rounded up: 1/4 token for a character of one
+// byte, 1/2 for one of two bytes (Greek, Cyrillic), 3/4 for a longer one (Han, Kana, Thai).
 size_t EstimateTokens(std::string_view text);
 
-// The sentences, by ICU's rules for all languages, and blank lines end them, too. They cover the text; white
-// space belongs to the sentence before it.
+// The sentences of `text`, in order and without gaps. ICU's rules for all languages and blank lines end them;
+// white space belongs to the sentence before it.
 std::vector<TextRange> SentencesOf(std::string_view text);
 
-// Pieces of at most max_tokens that cover the whole text, in order; neighbours may overlap. A piece ends at
-// the end of a paragraph if one is near (after half of its room), else of a sentence, else of a word;
-// never inside a character. A text that fits is one piece; an empty one none.
+// Pieces of at most max_tokens (or 4, if that is more) that cover the whole text, in order; neighbours may
+// overlap. A piece ends at the last paragraph end in its second half, else at a sentence end. Longer
+// sentences are cut after white space, or between characters if they have none. A text that fits is one
+// piece; an empty text gives none.
 std::vector<TextRange> ChunkText(std::string_view text, const ChunkOptions& options = {});
 
 }  // namespace qwen25

@@ -18,7 +18,7 @@ extern char** environ;
 namespace qwen25 {
 namespace {
 
-// Longer lines are no answers.
+// The longest line that is accepted as an answer.
 constexpr size_t kMaxLineBytes = size_t{1} << 30;
 
 }  // namespace
@@ -60,7 +60,7 @@ Result<std::unique_ptr<CommandEmbedder>> CommandEmbedder::Start(const std::strin
   QWEN25_RETURN_IF_ERROR(ReadField(hello, "dimension", command, made->id_.dimension));
   if (name.empty() || made->id_.dimension == 0 || made->id_.dimension > 65536) {
     return InvalidArgument(
-        "embedder `{}`: its first line gives name \"{}\" and dimension {}; wanted a name and 1 to 65536",
+        "embedder `{}`: its first line gives name \"{}\" and dimension {}; expected a name and 1 to 65536",
         command, name, made->id_.dimension);
   }
   made->id_.name = "command";
@@ -69,7 +69,7 @@ Result<std::unique_ptr<CommandEmbedder>> CommandEmbedder::Start(const std::strin
 }
 
 CommandEmbedder::~CommandEmbedder() {
-  if (socket_ >= 0) ::close(socket_);  // its input ends, which is what it waits for
+  if (socket_ >= 0) ::close(socket_);  // ends its input, which tells it to leave
   if (process_ > 0) {
     // Half a second to leave by itself.
     for (int i = 0; i < 50; ++i) {
@@ -104,8 +104,8 @@ Result<std::string> CommandEmbedder::ReadLine() {
     searched = received_.size();
     const double left = deadline - NowSeconds();
     if (left <= 0 || received_.size() > kMaxLineBytes) {
-      return Status(StatusCode::kIo,
-                    fmt::format("embedder `{}`: no answer within {} seconds", command_, timeout_seconds_));
+      return Status(StatusCode::kIo, fmt::format("embedder `{}`: no complete answer within {} seconds",
+                                                 command_, timeout_seconds_));
     }
     struct pollfd waiting = {.fd = socket_, .events = POLLIN, .revents = 0};
     if (::poll(&waiting, 1, static_cast<int>(std::ceil(std::min(left, 1000.0) * 1000))) < 0) {
@@ -145,12 +145,14 @@ Status CommandEmbedder::Embed(EmbedKind kind, std::span<const std::string> texts
     const Json& vector = answer["embeddings"][i];
     const std::span<float> row = out.subspan(i * id_.dimension, id_.dimension);
     if (!vector.is_array() || vector.size() != row.size()) {
-      return InvalidArgument("embedder `{}`: vector {} has not the {} numbers it promised", command_, i,
-                             row.size());
+      return InvalidArgument(
+          "embedder `{}`: vector {} does not have the {} numbers that its first line promised", command_, i,
+          row.size());
     }
     for (size_t d = 0; d < row.size(); ++d) {
       if (!vector[d].is_number() || !std::isfinite(vector[d].get<float>())) {
-        return InvalidArgument("embedder `{}`: number {} of vector {} is no finite number", command_, d, i);
+        return InvalidArgument("embedder `{}`: number {} of vector {} is not a finite number", command_, d,
+                               i);
       }
       row[d] = vector[d].get<float>();
     }

@@ -9,15 +9,15 @@
 
 namespace qwen25 {
 
-// A program that runs as long as this object and speaks JSON lines over its standard input and output:
+// A program that runs as long as this object lives, and speaks JSON lines over its standard input and output:
 //   at the start it writes   {"name": "...", "dimension": 384}
 //   it reads                 {"kind": "query" | "passage", "texts": ["...", ...]}
 //   and answers              {"embeddings": [[...], ...]}      or {"error": "..."}
-// Its standard error is ours.
+// Its standard error is this process's own.
 class CommandEmbedder : public Embedder {
  public:
-  // `command` is a shell command. Fails when it does not start, or does not introduce itself within
-  // `timeout_seconds`; an answer may take as long.
+  // Runs `command` with sh. kIo if it does not start, ends, or writes no line within `timeout_seconds` (the
+  // limit of each answer, too); kInvalidArgument if its first line is not as above.
   static Result<std::unique_ptr<CommandEmbedder>> Start(const std::string& command,
                                                         double timeout_seconds = 300);
   ~CommandEmbedder() override;

@@ -7,7 +7,7 @@
 namespace qwen25 {
 namespace {
 
-// Of different subjects, lengths and scripts, without a word in common.
+// Texts of different subjects, lengths and scripts, without a word in common.
 const std::vector<std::string> kUnrelated = {
     "My sister plays the cello.",
     "Heat milk slowly until small bubbles rise, then whisk in sugar, flour and three egg yolks.",

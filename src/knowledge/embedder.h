@@ -1,5 +1,4 @@
-// Where embeddings come from. Every source gives vectors of length one, so that their dot product is the
-// cosine.
+// Sources of embeddings. All give vectors of length one, so that the dot product of two is their cosine.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +9,7 @@
 
 namespace qwen25 {
 
-// What made a vector. Vectors of different embedders are never compared.
+// Identifies the embedder of a vector. Vectors of different embedders are never compared.
 struct EmbedderId {
   std::string name;  // "hashed", "model", "command"
   uint32_t dimension = 0;
@@ -21,8 +20,8 @@ struct EmbedderId {
 };
 
 enum class EmbedKind {
-  kPassage,  // what is found
-  kQuery,    // what is asked
+  kPassage,  // a text to be found
+  kQuery,    // a text to search with
 };
 
 // One source of embeddings. Used by one thread at a time.
@@ -31,24 +30,24 @@ class Embedder {
   virtual ~Embedder() = default;
 
   virtual const EmbedderId& id() const = 0;
-  // Whether a store makes its vectors again without being told to when this embedder's rules have changed:
-  // for those that need no model, and no more than moments.
+  // Whether a store recomputes its vectors when it is opened and this embedder's rules have changed since.
+  // True only if that takes moments and no model.
   virtual bool is_renewed_by_itself() const { return false; }
-  // What a rank among its vectors counts in a hybrid search, where a rank among words counts 1.
+  // The weight of a rank among its vectors in a hybrid search; a rank among words has weight 1.
   virtual double fusion_weight() const { return 1; }
-  // Fills out [texts.size() * dimension] with one vector of length one per text; a text with nothing in it
-  // (empty, punctuation alone) gives zeros.
+  // Writes to out [texts.size() * dimension] one vector of length one per text. A text in which the embedder
+  // finds nothing (empty; for words, punctuation alone) gives zeros.
   virtual Status Embed(EmbedKind kind, std::span<const std::string> texts, std::span<float> out) = 0;
 };
 
-// The highest cosine between questions and passages of fixed texts that have nothing to do with each other:
-// what a cosine of this embedder has to exceed before it says anything. Near 0 where directions are spread
-// well, 0.7 and more for many models.
+// The highest cosine (at least 0) that this embedder gives to fixed pairs of unrelated texts. Only a higher
+// one says that two texts are related. It is near 0 if vectors are spread well, and 0.7 or more for many
+// models. Errors of Embed.
 Result<double> UnrelatedCosine(Embedder& embedder);
 
 // Scales `vector` to length one; zeros stay zeros.
 void NormalizeVector(std::span<float> vector);
-// Both of one size.
+// `a` and `b` have the same size.
 float DotProduct(std::span<const float> a, std::span<const float> b);
 
 }  // namespace qwen25

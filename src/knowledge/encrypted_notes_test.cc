@@ -1,5 +1,5 @@
-// Notes that are encrypted: what is on disk, and what is refused. That they behave as plain ones is tested
-// with those (note_store_test.cc).
+// Encrypted notes: what is on disk, and what is refused. note_store_test.cc tests that they behave as plain
+// ones.
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -32,7 +32,7 @@ Cipher PageCipher(char letter = 'k') {
   return std::move(cipher).value();
 }
 
-// All that the notes below would show in the clear, with what SQLite and FTS5 add.
+// Everything that the notes below would show in the clear, and what SQLite and FTS5 add.
 constexpr std::array kSecrets = {"Zanzibar7",    "zanzibar7",      "anzibar",      "Xylophonist",
                                  "Wolframite",   "lighthouse.txt", "ada-lovelace", "hashed",
                                  "CREATE TABLE", "SQLite format"};
@@ -92,7 +92,7 @@ TEST(EncryptedNotes, TheCacheOfVectorsIsReadAgain) {
     EXPECT_EQ(NotesFound(*store, {.query = "topic 3", .mode = SearchMode::kVectors}).size(), 10u);
   }
   EXPECT_EQ(std::filesystem::last_write_time(cache), written) << "the graph was built again";
-  // One that was changed is built again.
+  // A cache that was changed is built again.
   ASSERT_OK_AND_ASSIGN(std::string bytes, ReadFile(cache));
   bytes[bytes.size() / 2] ^= 1;
   ASSERT_OK(WriteFileAtomically(cache, bytes));
@@ -133,10 +133,10 @@ TEST(EncryptedNotes, KeysAreChecked) {
   ASSERT_OK(WriteFileAtomically(encrypted / "notes.sqlite", bytes));
   EXPECT_ERROR_CONTAINS(open(encrypted, WithKey()), "has version 2 of the encrypted format");
   ASSERT_OK(WriteFileAtomically(encrypted / "notes.sqlite", std::string(5000, 'x')));
-  EXPECT_ERROR_CONTAINS(open(encrypted, WithKey()), "is no database of encrypted notes");
+  EXPECT_ERROR_CONTAINS(open(encrypted, WithKey()), "is not a database of encrypted notes");
 }
 
-// All pages in the clear, one after the other.
+// All pages, decrypted, in order.
 std::string Decrypted(const std::string& path) {
   auto bytes = ReadFile(path);
   EXPECT_OK(bytes);
@@ -186,7 +186,7 @@ void FlipBit(std::string& bytes, size_t bit) {
   bytes[bit / 8] = static_cast<char>(bytes[bit / 8] ^ (1 << (bit % 8)));
 }
 
-// Not through rename and flush: there are many.
+// Without rename and flush, since there are many.
 void WriteQuickly(const std::string& path, const std::string& bytes) {
   std::filesystem::remove(path);
   std::ofstream(path, std::ios::binary) << bytes;
@@ -212,7 +212,7 @@ TEST(EncryptedNotes, AFlippedBitOfTheFileIsNoticed) {
   EXPECT_ERROR_CONTAINS(AllTexts(directory.path()), "page 3 cannot be decrypted");
   WriteQuickly(directory / "notes.sqlite", good.substr(0, good.size() - 100));
   EXPECT_FALSE(AllTexts(directory.path()).ok()) << "a file that was cut";
-  // Pages that change places are whole, and yet not the right ones.
+  // Pages that change places are whole, but not the right ones.
   std::string swapped = good;
   std::swap_ranges(swapped.begin() + kPageBytes, swapped.begin() + 2 * kPageBytes,
                    swapped.begin() + 2 * kPageBytes);
@@ -262,8 +262,8 @@ TEST(EncryptedNotes, AFlippedBitOfTheLogIsNoticed) {
       const auto texts = read_with(bad);
       ++num_flips;
       refused += texts.ok() ? 0 : 1;
-      // Where SQLite cannot tell it from a kill in the middle of the last transactions, these are gone;
-      // nothing is ever wrong.
+      // If SQLite cannot tell the damage from a kill during the last transactions, these are lost; nothing is
+      // ever wrong.
       if (!texts.ok()) continue;
       ASSERT_LT(texts->size(), kNotes) << "frame " << frame << ", byte " << byte;
       EXPECT_TRUE(std::equal(texts->begin(), texts->end(), all.begin()));
@@ -273,7 +273,7 @@ TEST(EncryptedNotes, AFlippedBitOfTheLogIsNoticed) {
   std::string bad = log;
   FlipBit(bad, 8 * (kLogHeadBytes + kFrameBytes + 100));
   EXPECT_ERROR_CONTAINS(read_with(bad), "frame 2 of its log cannot be decrypted");
-  // A log that is cut anywhere holds what came before.
+  // A log that is cut anywhere holds what came before the cut.
   for (size_t bytes = kLogHeadBytes; bytes < log.size(); bytes += kFrameBytes + 777) {
     ASSERT_OK_AND_ASSIGN(const auto texts, read_with(log.substr(0, bytes)));
     EXPECT_TRUE(texts.size() <= all.size() && std::equal(texts.begin(), texts.end(), all.begin()));
@@ -309,7 +309,7 @@ TEST(EncryptedNotes, ABitThatFlipsWhileTheLogIsInUseIsNoticed) {
   EXPECT_ERROR_CONTAINS(AllTexts(directory.path()), "of its log cannot be decrypted");
 }
 
-// A rollback journal that somebody puts there would be played back into the file.
+// SQLite would play back into the file a rollback journal that somebody has put there.
 TEST(EncryptedNotes, AForeignJournalIsNotRead) {
   const TemporaryDirectory directory, plain;
   { AddSecrets(*MustOpen(directory.path(), nullptr, WithKey())); }
@@ -400,7 +400,7 @@ TEST(EncryptedDatabase, KeepsWhatRollbacksAndVacuumsLeave) {
   Decrypted(directory / "d");
 }
 
-// Its pages are in the log already, some of them written twice, and its checksums are not.
+// Its pages are in the log already, some of them twice, but its checksums are not.
 TEST(EncryptedDatabase, ATransactionThatWasCutLeavesWhatWasBefore) {
   const TemporaryDirectory directory;
   const Cipher cipher = PageCipher();

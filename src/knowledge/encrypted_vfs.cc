@@ -18,7 +18,7 @@ namespace {
 constexpr std::string_view kPlainMagic("SQLite format 3\0", kPageMagicBytes);
 constexpr size_t kVersionOffset = 7;  // of the digit in the magic
 
-// What SQLite reads when it opens a file, to learn the size of pages, before it looks at the log.
+// The header that SQLite reads first, to learn the size of pages, before it looks at the log.
 constexpr size_t kHeaderBytes = 100;
 std::array<std::byte, kHeaderBytes> KnownHeader() {
   std::array<std::byte, kHeaderBytes> header = {};
@@ -39,7 +39,7 @@ sqlite3_int64 FrameOffset(uint64_t frame) {
   return static_cast<sqlite3_int64>(kLogHeadBytes + (frame - 1) * kFrameBytes);
 }
 
-// A file that SQLite asks for and does not need: what is written is gone, and there is nothing to read.
+// A file that SQLite opens but does not need: writes are dropped, and there is nothing to read.
 int CloseNothing(sqlite3_file*) {
   return SQLITE_OK;
 }
@@ -96,34 +96,33 @@ Status CheckDatabaseKey(const std::filesystem::path& path, const Cipher* cipher)
   if (!is_encrypted && cipher == nullptr) return {};  // SQLite says what is wrong with it
   if (!is_encrypted && text == kPlainMagic) {
     return InvalidArgument(
-        "{}: these notes are not encrypted; open them without a key (`qwen25 memory export` there, and "
-        "`import` "
-        "into another folder with --memory-key, encrypts them)",
+        "{}: these notes are not encrypted; open them without a key, or encrypt them: `qwen25 memory export` "
+        "here, `qwen25 memory import` into another folder with --memory-key",
         path.string());
   }
   if (!is_encrypted) {
     return Corrupt(
-        "{}: is no database of encrypted notes; restore it from a backup, or move it away to start anew",
+        "{}: is not a database of encrypted notes; restore it from a backup, or move it away to start anew",
         path.string());
   }
   if (text[kVersionOffset] != '1') {
-    return Unsupported(
-        "{}: has version {} of the encrypted format, this program knows 1; use a newer program",
-        path.string(), text[kVersionOffset]);
+    return Unsupported("{}: has version {} of the encrypted format, expected 1; use a newer program",
+                       path.string(), text[kVersionOffset]);
   }
   if (cipher == nullptr) {
     return InvalidArgument(
-        "{}: these notes are encrypted; give the key that they were made with "
-        "(--memory-key FILE)",
+        "{}: these notes are encrypted; give the key that they were made with (--memory-key FILE)",
         path.string());
   }
   if (start != PageMagic(*cipher)) {
-    return InvalidArgument("{}: the key is not the one that these notes were made with", path.string());
+    return InvalidArgument(
+        "{}: the key is not the one that these notes were made with; give that one (--memory-key FILE)",
+        path.string());
   }
   return {};
 }
 
-// The database or its log. SQLite allocates it, with room for the system's file behind it.
+// The database or its log. SQLite allocates it, with room for the system's file after it.
 class EncryptedVfs::File : public sqlite3_file {
  public:
   File(EncryptedVfs& owner, bool is_log) : sqlite3_file{}, owner_(owner), is_log_(is_log) {}
@@ -141,7 +140,7 @@ class EncryptedVfs::File : public sqlite3_file {
   static const sqlite3_io_methods kMethods;
 
  private:
-  // What the system's file does is right for the encrypted one, too.
+  // Calls the system's method, which is right for an encrypted file, too.
   template <auto kMethod, typename... Arguments>
   static auto Pass(sqlite3_file* file, Arguments... arguments) {
     sqlite3_file* base = Of(file).base();
@@ -171,7 +170,7 @@ class EncryptedVfs::File : public sqlite3_file {
   const bool is_log_;
 };
 
-// SQLite reads whole pages, and now and then a part of one.
+// SQLite reads whole pages, and sometimes a part of one.
 int EncryptedVfs::File::ReadDatabase(std::span<std::byte> out, sqlite3_int64 offset) {
   if (offset == 0 && out.size() == kHeaderBytes) return ReadHeader(out);
   std::array<std::byte, kPageBytes> page;
@@ -187,8 +186,8 @@ int EncryptedVfs::File::ReadDatabase(std::span<std::byte> out, sqlite3_int64 off
   return SQLITE_OK;
 }
 
-// The sizes are always these. The first page itself may not be whole: another process may be writing it
-// (there is no lock yet), or was stopped while it did, and then the log has it.
+// Gives constants, since these sizes never change, and the first page on disk may be incomplete: another
+// process may be writing it (there is no lock yet), or was killed while it did; then the log has it.
 int EncryptedVfs::File::ReadHeader(std::span<std::byte> out) {
   sqlite3_int64 bytes = 0;
   if (const int code = base()->pMethods->xFileSize(base(), &bytes); code != SQLITE_OK) return code;
@@ -203,7 +202,7 @@ int EncryptedVfs::File::ReadPage(uint64_t number, PageBytes page) {
   if (code == SQLITE_IOERR_SHORT_READ) {
     sqlite3_int64 bytes = 0;
     if (base()->pMethods->xFileSize(base(), &bytes) == SQLITE_OK && bytes <= offset) return code;
-    return Damaged(fmt::format("page {} is not whole, the file has {} bytes", number, bytes));
+    return Damaged(fmt::format("page {} is incomplete, the file has only {} bytes", number, bytes));
   }
   if (code != SQLITE_OK) return code;
   if (!OpenDatabasePage(owner_.cipher_, number, page)) {
@@ -216,7 +215,7 @@ int EncryptedVfs::File::ReadPage(uint64_t number, PageBytes page) {
 
 int EncryptedVfs::File::WriteDatabase(std::span<const std::byte> bytes, sqlite3_int64 offset) {
   if (bytes.size() % kPageBytes != 0 || static_cast<size_t>(offset) % kPageBytes != 0) {
-    return SQLITE_IOERR_WRITE;  // pages of another size: Database sets theirs
+    return SQLITE_IOERR_WRITE;  // Database sets the size of pages
   }
   std::array<std::byte, kPageBytes> page;
   for (size_t done = 0; done < bytes.size(); done += kPageBytes) {
@@ -228,8 +227,8 @@ int EncryptedVfs::File::WriteDatabase(std::span<const std::byte> bytes, sqlite3_
   return SQLITE_OK;
 }
 
-// The log's own head says nothing and is plain. Within a frame SQLite reads the page, or all of it (when it
-// makes the log's index anew), or its checksum; never more than one frame.
+// The log's header holds no content and is plain. SQLite reads a frame's page, the whole frame (to rebuild
+// the log's index) or its checksum; never more than one frame.
 int EncryptedVfs::File::ReadLog(std::span<std::byte> out, sqlite3_int64 offset) {
   const auto at = static_cast<size_t>(offset);
   if (at < kLogHeadBytes) return ReadBase(out, offset);
@@ -253,7 +252,7 @@ int EncryptedVfs::File::ReadLog(std::span<std::byte> out, sqlite3_int64 offset) 
         "frame {} of its log cannot be decrypted, its bytes are not those that were written", place.frame));
   }
   if (!is_good) {
-    // After a kill the last frame may be half written, and SQLite must see that by a wrong checksum.
+    // After a kill the last frame may be half written; a wrong checksum tells SQLite so.
     std::ranges::fill(page, std::byte{0});
     for (std::byte& byte : head.subspan<kFrameChecksumOffset>()) byte = ~byte;
   }
@@ -262,9 +261,9 @@ int EncryptedVfs::File::ReadLog(std::span<std::byte> out, sqlite3_int64 offset) 
   return SQLITE_OK;
 }
 
-// Whether a frame that cannot be decrypted belongs to a transaction that was acknowledged: each is flushed
-// before the next one begins, so that only the last can be incomplete. Plain SQLite drops what follows such a
-// frame without a word.
+// Whether a frame that cannot be decrypted belongs to an acknowledged transaction. Each transaction is
+// flushed before the next one begins, so only the last can be incomplete: the frame is damaged if a later
+// commit follows. (Plain SQLite silently drops everything after such a frame.)
 bool EncryptedVfs::File::IsFollowedByCommits(FramePlace place) {
   const uint64_t first = place.frame;
   size_t num_commits = 0;
@@ -295,26 +294,26 @@ int EncryptedVfs::File::WriteLog(std::span<const std::byte> bytes, sqlite3_int64
     return WriteBase(head, offset);
   }
   if (begin != kFrameHeadBytes || bytes.size() != kPageBytes) return SQLITE_IOERR_WRITE;
-  // The head is written before its page.
+  // SQLite writes the header before its page.
   if (const int code = ReadBase(head, FrameOffset(place.frame)); code != SQLITE_OK) return code;
   std::array<std::byte, kPageBytes> page;
   std::ranges::copy(bytes, page.begin());
   SealLogPage(owner_.cipher_, place, head, page);
-  // In SQLite's cache, as its cksumvfs does: the checksum of the page is written already, and the next one is
-  // to cover other random bytes.
+  // Changes the page in SQLite's cache, as its cksumvfs does: this write's checksum is on disk already, and
+  // the next one is to cover other random bytes.
   RenewPad(std::span(const_cast<std::byte*>(bytes.data()), bytes.size()).first<kPageBytes>());
   return WriteBase(page, offset);
 }
 
 namespace {
 
-// What SQLite may know of the device: that a write leaves its neighbours alone, on which frames of the log
-// rely to be written in one piece each. Not that it could read and write parts of pages.
+// The device's properties that SQLite may use: a write leaves neighbouring bytes alone, without which SQLite
+// would not write each frame of the log in one piece. Access to parts of pages is not among them.
 constexpr int kTraits = SQLITE_IOCAP_POWERSAFE_OVERWRITE | SQLITE_IOCAP_UNDELETABLE_WHEN_OPEN;
 
 }  // namespace
 
-// Without xFetch (version 2): a mapped page could not be decrypted.
+// Version 2 has no xFetch: a mapped page could not be decrypted.
 const sqlite3_io_methods EncryptedVfs::File::kMethods = {
     .iVersion = 2,
     .xClose =
@@ -358,12 +357,12 @@ Result<std::unique_ptr<EncryptedVfs>> EncryptedVfs::Register(const Cipher& ciphe
   std::unique_ptr<EncryptedVfs> vfs(new EncryptedVfs(cipher));
   vfs->name_ = fmt::format("qwen25-encrypted-{}", ++num_made);
   vfs->base_ = sqlite3_vfs_find(base);
-  if (vfs->base_ == nullptr) return Unsupported("SQLite knows no file system on this machine");
+  if (vfs->base_ == nullptr) return Unsupported("SQLite has no VFS for files on this machine");
   vfs->OverrideBase();
   const int code = sqlite3_vfs_register(&vfs->vfs_, /*makeDflt=*/0);
   if (code != SQLITE_OK) {
     return Status(StatusCode::kIo,
-                  fmt::format("SQLite takes no further file system: {}", sqlite3_errstr(code)));
+                  fmt::format("SQLite cannot register a VFS for encryption: {}", sqlite3_errstr(code)));
   }
   return vfs;
 }
@@ -373,7 +372,7 @@ EncryptedVfs::~EncryptedVfs() {
 }
 
 void EncryptedVfs::OverrideBase() {
-  vfs_ = *base_;  // what is not replaced below (time, randomness, sleep) looks at no file
+  vfs_ = *base_;  // methods not replaced below (time, randomness, sleep) use no file
   vfs_.pNext = nullptr;
   vfs_.zName = name_.c_str();
   vfs_.pAppData = this;
@@ -389,7 +388,7 @@ void EncryptedVfs::OverrideBase() {
     auto* opened = new (file) File(self, (flags & SQLITE_OPEN_WAL) != 0);
     opened->base()->pMethods = nullptr;
     const int code = self.base_->xOpen(self.base_, name, opened->base(), flags, out_flags);
-    // With methods, SQLite closes it even where the opening failed, as the system's file wants it.
+    // If it has methods, SQLite closes it even after a failed open, as the system's file requires.
     if (opened->base()->pMethods != nullptr) file->pMethods = &File::kMethods;
     return code;
   };

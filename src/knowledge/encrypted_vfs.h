@@ -12,19 +12,20 @@
 
 namespace qwen25 {
 
-// Whether the database at `path` may be opened with `cipher` (null: without a key). kInvalidArgument where it
-// is encrypted and there is no key, if it is not and there is one, and if the key is another. A file
-// that is missing or empty suits both.
+// Whether the database at `path` may be opened with `cipher` (null: without a key). kInvalidArgument if it is
+// encrypted and there is no key, if it is plain and there is one, and if the key is another one; with a key,
+// kCorrupt if it is no database of either kind; kUnsupported for another version of the encryption. A file
+// that is missing or empty may be opened either way.
 Status CheckDatabaseKey(const std::filesystem::path& path, const Cipher* cipher);
 
-// A VFS over the system's (sqlite.org/vfs.html), registered under a name of its own as long as it lives and
-// meant for one connection: so the key is in neither a URI nor a variable that all share. It seals what is
-// written to the database and to its write-ahead log, and opens what is read. Other files are not made: the
-// connection must keep its temporary tables in memory, and its journal must be the write-ahead log. A
-// rollback journal, which SQLite uses once, for the first page of a new file, stays empty.
+// A layer over the system's VFS (sqlite.org/vfs.html), registered under its own name while it lives. It
+// serves one connection, so that the key is in neither a URI nor a shared variable. It encrypts what is
+// written to the database and to its write-ahead log, and decrypts what is read. It creates no other file:
+// the connection must keep temporary tables in memory and use the write-ahead log. SQLite uses a rollback
+// journal once, for the first page of a new file; that one stays empty.
 class EncryptedVfs {
  public:
-  // `base`: the name of the VFS that it stands on; null: the system's default.
+  // `base`: the name of the VFS below; null: the system's default. kUnsupported if there is none.
   static Result<std::unique_ptr<EncryptedVfs>> Register(const Cipher& cipher, const char* base = nullptr);
   // The connection must be closed.
   ~EncryptedVfs();
@@ -32,7 +33,8 @@ class EncryptedVfs {
   EncryptedVfs& operator=(const EncryptedVfs&) = delete;
 
   const char* name() const { return name_.c_str(); }
-  // The last thing that could not be decrypted; empty while there is none. SQLite is told SQLITE_CORRUPT.
+  // The last thing that could not be decrypted, in words; empty if there was none. SQLite gets SQLITE_CORRUPT
+  // for it.
   const std::string& damage() const { return damage_; }
 
  private:

@@ -15,7 +15,7 @@ namespace qwen25 {
 namespace {
 
 constexpr size_t kCoordinates = 8;     // of one feature's projection
-constexpr float kGroupWeight = 0.35f;  // of one letter group; a word has about as many groups as letters
+constexpr float kGroupWeight = 0.35f;  // of letter groups: see AddTerm
 
 uint64_t HashText(std::string_view text, uint64_t seed) {
   return Hash64(std::as_bytes(std::span(text)), seed);
@@ -31,7 +31,7 @@ void AddFeature(uint64_t hash, float weight, std::span<float> out) {
 
 void AddTerm(const std::string& term, float weight, std::span<float> out) {
   AddFeature(HashText(term, 1), weight, out);
-  if (term.size() < 4) return;  // its groups would be the term again
+  if (term.size() < 4) return;  // its groups would repeat the term
   const std::string framed = "<" + term + ">";
   std::vector<size_t> starts;
   for (size_t i = 0; i < framed.size();) {
@@ -40,7 +40,7 @@ void AddTerm(const std::string& term, float weight, std::span<float> out) {
   }
   starts.push_back(framed.size());
   const size_t num_letters = starts.size() - 1;
-  // All groups together weigh a fixed share of the word, however long it is.
+  // A term's groups together have 3 * kGroupWeight times the norm of the term itself, however many they are.
   size_t num_groups = 0;
   for (size_t n = 3; n <= 5 && n <= num_letters; ++n) num_groups += num_letters - n + 1;
   const float each =
@@ -64,7 +64,7 @@ Status HashedEmbedder::Embed(EmbedKind, std::span<const std::string> texts, std:
   for (size_t i = 0; i < texts.size(); ++i) {
     const std::span<float> vector = out.subspan(i * id_.dimension, id_.dimension);
     std::unordered_map<std::string, uint32_t> counts;
-    std::vector<std::string> order;  // of first appearance, so that sums have one order everywhere
+    std::vector<std::string> order;  // of first appearance: sums have a fixed order
     for (std::string& term : TermsOf(texts[i])) {
       if (++counts[term] == 1) order.push_back(std::move(term));
     }

@@ -29,7 +29,7 @@ Result<LoadedEmbedder> LoadEmbedder(const EmbedderChoice& choice) {
     loaded.embedder =
         std::make_unique<ModelEmbedder>(*loaded.model->engine, loaded.model->tokenizer, options);
   } else {
-    return InvalidArgument("--embedder is \"{}\"; there are hashed, model:FOLDER, command:PROGRAM and none",
+    return InvalidArgument("--embedder is \"{}\"; expected hashed, model:FOLDER, command:PROGRAM or none",
                            name);
   }
   return loaded;

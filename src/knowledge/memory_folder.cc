@@ -11,7 +11,7 @@ namespace {
 
 constexpr size_t kKeyBytes = 32;
 
-// 32 bytes, or the same as 64 hexadecimal digits and a line's end.
+// A key of 32 bytes, or as 64 hexadecimal digits, which line ends may follow.
 Result<std::string> ReadKey(const std::string& path) {
   QWEN25_TRY(std::string text, ReadFile(path));
   if (text.size() == kKeyBytes) return text;
@@ -34,7 +34,6 @@ Result<std::string> ReadKey(const std::string& path) {
   return key;
 }
 
-// Where KV blocks lie in a memory folder.
 std::filesystem::path BlockStoreFolder(const std::filesystem::path& memory) {
   return memory / "kv";
 }
@@ -47,8 +46,8 @@ std::string DefaultMemoryDirectory() {
     return value == nullptr ? "" : value;
   };
   if (std::string own = variable("QWEN25_MEMORY"); !own.empty()) return own;
-  // What is not an absolute path is ignored, as the specification has it: a memory must not depend on the
-  // folder that a program happens to be started in.
+  // Relative paths are ignored, as the XDG specification demands: a memory must not depend on the folder in
+  // which a program is started.
   if (const std::string data = variable("XDG_DATA_HOME"); data.starts_with('/')) {
     return data + "/qwen25/memory";
   }
@@ -107,7 +106,7 @@ Result<LoadedNotes> OpenNotes(const MemoryPlace& place, EmbedderChoice choice, b
     QWEN25_TRY(const std::string setting, store->GetSetting("embedder_flags"));
     if (stored && !EmbedderFromSetting(setting, choice)) {
       return InvalidArgument(
-          "{}: its vectors were made by {}; say with --embedder which one that is, or none",
+          "{}: its vectors were made by {}; name that embedder with --embedder, or give --embedder none",
           directory.string(), stored->ToString());
     }
   }

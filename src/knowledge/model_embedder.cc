@@ -5,7 +5,7 @@
 namespace qwen25 {
 namespace {
 
-// A hash of what decides the ids of a text: another tokenizer beside the same weights gives other vectors.
+// A hash of what decides the ids of a text: with the same weights, another tokenizer gives other vectors.
 uint64_t TokenizerFingerprint(const Tokenizer& tokenizer) {
   const TokenizerSpec& spec = tokenizer.spec();
   std::string text =

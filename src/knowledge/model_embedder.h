@@ -19,8 +19,8 @@ class ModelEmbedder : public Embedder {
   ModelEmbedder(InferenceEngine& engine, const Tokenizer& tokenizer, const ModelEmbedderOptions& options);
 
   const EmbedderId& id() const override { return id_; }
-  // A language model that was never trained to embed ranks close to random, and few of those that were are as
-  // good as words: at the weight of words they would drown them (docs/benchmarks.md).
+  // A language model that was not trained to embed ranks almost at random, and few trained ones rank as well
+  // as words. With the weight of words they would drown those (docs/benchmarks.md).
   double fusion_weight() const override { return 0.25; }
   Status Embed(EmbedKind kind, std::span<const std::string> texts, std::span<float> out) override;
 

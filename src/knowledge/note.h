@@ -1,4 +1,4 @@
-// What the semantic memory keeps, and what a search gives.
+// The notes of the semantic memory, and the requests and results of a search.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +12,7 @@
 
 namespace qwen25 {
 
-// A remembered text: one sentence that somebody wanted to be kept, or a whole document.
+// A remembered text: a sentence that somebody wanted to keep, or a whole document.
 struct Note {
   int64_t id = 0;
   std::string name_space = "default";
@@ -22,19 +22,19 @@ struct Note {
   std::vector<std::string> tags;
   int64_t created_ms = 0;  // since 1970, UTC
   int64_t updated_ms = 0;
-  std::optional<int64_t> superseded_by;  // the note that replaced it: it is no longer true
+  std::optional<int64_t> superseded_by;  // the note that replaced this one
   size_t num_chunks = 0;
 };
 
-// What is to be remembered.
+// A note to be stored.
 struct NewNote {
   std::string text;
   std::string name_space = "default";
   std::string title, source;
   std::vector<std::string> tags;
   int64_t created_ms = 0;             // 0: now
-  std::optional<int64_t> supersedes;  // the note of the same namespace that is no longer true
-  bool replaces_source = false;       // as does every older note of the same source
+  std::optional<int64_t> supersedes;  // the note of the same namespace that this one replaces
+  bool replaces_source = false;       // it replaces all older notes of its source
 };
 
 enum class SearchMode { kWords, kVectors, kHybrid };
@@ -44,7 +44,7 @@ struct NoteSearch {
   std::vector<std::string> namespaces = {"default"};  // only these are looked at
   SearchMode mode = SearchMode::kHybrid;
   size_t limit = 10;
-  size_t candidates = 100;        // of each list, before they are fused
+  size_t candidates = 100;        // taken from each ranking before fusion
   std::vector<std::string> tags;  // the note has all of these
   std::string source;             // the note's, if not empty
   bool include_superseded = false;

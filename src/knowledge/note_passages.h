@@ -1,4 +1,4 @@
-// Notes as passages that a model reads before anybody asks (infer/passages.h).
+// Notes as passages, which a model reads before any question (infer/passages.h).
 #pragma once
 
 #include <cstdint>
@@ -16,17 +16,17 @@ namespace qwen25 {
 // A chunk of a note.
 struct NotePassage {
   int64_t note = 0;
-  Hash128 name;          // another one for another note, place in it, or text
+  Hash128 name;          // a hash of the note, place in it, creation time and text
   std::string text;      // what the model reads
-  bool is_turn = false;  // as a user's turn of the chat template (EncodeTurn), not as it is
+  bool is_turn = false;  // encoded as a user's turn (EncodeTurn), not as plain text
 };
 
-// All chunks of the notes of a namespace that are true. The text is NoteLine; with `as_turns` it is read as a
-// user's turn, as in the dialogues that it is recalled for.
+// All chunks of a namespace's notes that are not superseded. Their text is NoteLine; with `as_turns` it is
+// read as a user's turn, as in the dialogues that recall it.
 Result<std::vector<NotePassage>> NotePassages(NoteStore& store, const std::string& name_space,
                                               std::span<const std::string> control_texts, bool as_turns);
 
-// Their names alone.
+// The names of these passages.
 Result<std::unordered_set<Hash128, Hash128Hasher>> NotePassageNames(NoteStore& store,
                                                                     const std::string& name_space);
 

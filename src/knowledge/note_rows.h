@@ -1,4 +1,4 @@
-// What the rows of the notes' tables hold. Included by the parts of NoteStore alone.
+// The contents of rows in the notes' tables. Only the parts of NoteStore include this.
 #pragma once
 
 #include <array>
@@ -11,21 +11,21 @@
 
 namespace qwen25 {
 
-// Texts handed to an embedder at a time.
+// Texts per call of an embedder.
 inline constexpr size_t kEmbedBatch = 64;
 
-// The options of every full-text table. Contentless: the terms are made again from the chunk. Terms come
-// ready, so that the tokenizer only splits at spaces.
+// The options of every full-text table. It is contentless, since terms can be made again from the chunk; and
+// its tokenizer only splits at spaces, since terms are prepared.
 inline constexpr const char* kWordsOptions =
     "terms, content='', tokenize=\"unicode61 remove_diacritics 0 categories 'L* M* N* P* S* Co'\"";
-// The statement that makes the full-text table of a namespace, and the view of its vocabulary.
+// The SQL that creates a namespace's full-text table and the fts5vocab table of its vocabulary.
 std::string CreateWordsTable(int64_t name_space);
-// The terms of a chunk as that table takes them.
+// The terms of a chunk, joined by spaces, as that table takes them.
 std::string JoinedTerms(std::string_view text);
 
-// float16: half the bytes, and the cosine of unit vectors keeps three digits.
+// To float16: half the bytes, and the cosine of unit vectors keeps three digits.
 std::vector<uint16_t> EncodeVector(std::span<const float> vector);
-// What `embeddings.sum` holds.
+// The checksum in `embeddings.sum`: of the vector's bytes, with the chunk's id as the seed.
 int64_t VectorSum(int64_t chunk, std::span<const std::byte> encoded);
 
 std::array<std::byte, 16> ContentHash(std::string_view text);

@@ -1,4 +1,5 @@
-// The tables of the notes: made, brought up to date, and filled again when the rules of terms have changed.
+// Creates and upgrades the tables of the notes, and refills the full-text tables when the rules of terms have
+// changed.
 #include "knowledge/note_rows.h"
 #include "knowledge/note_store.h"
 #include "knowledge/search_terms.h"
@@ -7,9 +8,9 @@ namespace qwen25 {
 namespace {
 
 constexpr int64_t kSchemaVersion = 2;
-// "q25n": `file` and other programs tell by it what the database is.
+// "q25n": tells `file` and other programs what the database is.
 constexpr int64_t kApplicationId = 0x7132356E;
-// Of version 1.
+// The tables of version 1.
 constexpr const char* kSchema = R"(
 CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE namespaces (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE);
@@ -32,7 +33,7 @@ CREATE INDEX chunks_by_namespace ON chunks (namespace);
 CREATE TABLE embeddings (
   chunk INTEGER PRIMARY KEY REFERENCES chunks (id) ON DELETE CASCADE, vector BLOB NOT NULL);
 )";
-// Of version 2: sums that Verify holds the rows to. NULL: of a row that has none.
+// Version 2 adds checksums, which Verify compares with the rows; NULL if a row has none.
 constexpr const char* kSums =
     "ALTER TABLE notes ADD COLUMN sum INTEGER; ALTER TABLE embeddings ADD COLUMN sum INTEGER";
 
@@ -73,7 +74,7 @@ Status NoteStore::CreateSchema() {
   return has_sums_ || database_.read_only() ? Status() : AddSums();
 }
 
-// Gives every row of an older store its sum.
+// Gives every row of an older store its checksum.
 Status NoteStore::AddSums() {
   QWEN25_TRY(Transaction transaction, Transaction::Begin(database_));
   QWEN25_TRY(const int64_t version, database_.QueryInt("PRAGMA user_version"));

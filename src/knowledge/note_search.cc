@@ -1,4 +1,4 @@
-// Searching, and keeping the graphs in step with the table of vectors.
+// Searches notes by words, by vectors, or by both.
 #include <algorithm>
 #include <cstring>
 
@@ -10,14 +10,12 @@ namespace qwen25 {
 namespace {
 
 constexpr double kFusionConstant = 60;  // of Cormack et al.
-// From this many chunks on, words that stand in more than this share of them are left out of a query that has
-// rarer ones: they cost the most to look up and say the least.
+// From kMinChunksToDrop chunks on, a query is searched without the words that stand in more than kMaxShare of
+// the chunks, if it has rarer ones: common words cost the most to look up and say the least.
 constexpr int64_t kMinChunksToDrop = 1000;
 constexpr double kMaxShare = 0.1;
-// A cache is written when more than one in this many of its vectors changed.
-constexpr size_t kChangesPerSave = 16;
 
-// Which chunks a search may give.
+// Tells which chunks a search may return.
 class ChunkFilter {
  public:
   static Result<ChunkFilter> Make(Database& database, const NoteSearch& search) {
@@ -53,7 +51,7 @@ constexpr std::string_view kSelectChunks =
     "SELECT c.id, n.id, s.name, n.title, n.source, c.text, c.first_byte, c.end_byte, n.created_ms, "
     "n.superseded_by FROM chunks c JOIN notes n ON n.id = c.note JOIN namespaces s ON s.id = n.namespace";
 
-// A row of it.
+// Reads a row of kSelectChunks.
 void ReadChunk(const Statement& row, NoteHit& hit) {
   hit.chunk = row.Int(0);
   hit.note = row.Int(1);
@@ -67,7 +65,7 @@ void ReadChunk(const Statement& row, NoteHit& hit) {
 }
 
 std::string Quoted(const SearchTerm& term) {
-  return "\"" + term.text + (term.prefix ? "\"*" : "\"");  // terms hold letters, marks and digits alone
+  return "\"" + term.text + (term.prefix ? "\"*" : "\"");  // no term holds a quote
 }
 
 }  // namespace
@@ -108,8 +106,7 @@ Result<std::vector<NoteStore::Candidate>> NoteStore::SearchWords(const NoteSearc
   while (found.size() < search.candidates) {
     QWEN25_TRY(const bool row, match.Step());
     if (!row) break;
-    const Candidate candidate{match.Int(0),
-                              -match.Double(1)};  // FTS5 gives the negative, so that best is least
+    const Candidate candidate{match.Int(0), -match.Double(1)};  // FTS5 gives negative scores
     QWEN25_TRY(const bool allowed, filter.Allows(candidate.chunk));
     if (allowed) found.push_back(candidate);
   }
@@ -121,7 +118,7 @@ Result<std::vector<NoteStore::Candidate>> NoteStore::SearchVectors(const NoteSea
                                                                    std::span<const float> query) {
   QWEN25_TRY(NamespaceIndex * index, IndexOf(name_space));
   QWEN25_TRY(ChunkFilter filter, ChunkFilter::Make(database_, search));
-  // Filters act on what the graph gives, so more is asked for until enough is left.
+  // Filters act on the graph's results, so more are requested until enough are left.
   for (size_t asked = search.candidates;; asked *= 4) {
     const std::vector<VectorHit> hits = index->vectors->Search(query, asked);
     std::vector<Candidate> found;
@@ -155,7 +152,7 @@ Result<std::vector<NoteHit>> NoteStore::Search(const NoteSearch& search) {
     return InvalidArgument("a search by vectors needs an embedder; the store was opened without one");
   }
   if (search.limit == 0 || search.candidates == 0)
-    return InvalidArgument("a search must be allowed one result");
+    return InvalidArgument("limit and candidates of a search must be at least 1");
   std::vector<float> query_vector;
   if (search.mode != SearchMode::kWords && embedder_ != nullptr) {
     query_vector.resize(embedder_->id().dimension);
@@ -168,7 +165,7 @@ Result<std::vector<NoteHit>> NoteStore::Search(const NoteSearch& search) {
   for (const std::string& name : search.namespaces) {
     QWEN25_RETURN_IF_ERROR(SearchNamespace(wanted, name, words, vectors, query_vector));
   }
-  // Lists of several namespaces meet by score; chunk ids break ties.
+  // The lists of several namespaces are merged by score; chunk ids break ties.
   const auto better = [](const Candidate& a, const Candidate& b) {
     return a.score != b.score ? a.score > b.score : a.chunk < b.chunk;
   };
@@ -198,7 +195,7 @@ Result<std::vector<NoteHit>> NoteStore::Search(const NoteSearch& search) {
   QWEN25_TRY(Statement place, database_.Prepare(fmt::format("{} WHERE c.id = ?", kSelectChunks)));
   for (NoteHit& hit : hits) {
     QWEN25_TRY(const bool row, place.Bind(1, hit.chunk).Step());
-    if (row) ReadChunk(place, hit);  // else removed by another process just now
+    if (row) ReadChunk(place, hit);  // else another process has just removed it
   }
   std::erase_if(hits, [](const NoteHit& hit) { return hit.note == 0; });
   return hits;

@@ -16,15 +16,15 @@ Status CheckNewNote(const NewNote& note) {
     return InvalidArgument("there is nothing to remember: the text is empty");
   }
   if (note.text.find('\0') != std::string::npos || !IsValidUtf8(note.text)) {
-    return InvalidArgument("{}: this is no text in UTF-8",
+    return InvalidArgument("{}: is not text in UTF-8",
                            note.source.empty() ? std::string("the note") : note.source);
   }
   if (note.name_space.empty() || note.name_space.size() > 200 || !IsValidUtf8(note.name_space)) {
-    return InvalidArgument("a namespace is a name of 1 to 200 bytes of UTF-8, \"{}\" is not",
+    return InvalidArgument("the namespace is \"{}\", expected a name of 1 to 200 bytes of UTF-8",
                            note.name_space);
   }
   for (const std::string& tag : note.tags) {
-    if (tag.empty() || !IsValidUtf8(tag)) return InvalidArgument("a tag must be a word in UTF-8");
+    if (tag.empty() || !IsValidUtf8(tag)) return InvalidArgument("a tag is empty or not UTF-8");
   }
   if (!IsValidUtf8(note.title) || !IsValidUtf8(note.source)) {
     return InvalidArgument("title and source must be UTF-8");
@@ -67,7 +67,7 @@ Result<std::unique_ptr<NoteStore>> NoteStore::Open(const std::filesystem::path& 
 }
 
 NoteStore::~NoteStore() {
-  // The caches are a convenience: what cannot be written is built again.
+  // A cache that cannot be written is built again.
   static_cast<void>(SaveVectorCaches());
 }
 
@@ -123,7 +123,7 @@ Status NoteStore::Supersede(int64_t old_note, int64_t new_note, int64_t name_spa
   return NotFound("there is no note {} in this namespace that could be superseded", old_note);
 }
 
-// Cuts a note, and computes its vectors unless it is there already.
+// Cuts a note into chunks, and computes their vectors unless the same note is stored already.
 Result<NoteStore::PreparedNote> NoteStore::Prepare(const NewNote& note) {
   PreparedNote prepared = {.chunks = ChunkText(note.text, chunk_options_)};
   if (embedder_ == nullptr) return prepared;
@@ -181,7 +181,7 @@ Result<int64_t> NoteStore::AddOne(const NewNote& note, PreparedNote& prepared) {
     }
     return same;
   }
-  // The same text was there a moment ago, and is gone.
+  // The same text was stored a moment ago, and has been removed.
   if (embedder_ != nullptr && prepared.vectors.empty()) QWEN25_RETURN_IF_ERROR(EmbedChunks(note, prepared));
   const int64_t now = NowMilliseconds();
   const auto hash = ContentHash(note.text);
@@ -210,7 +210,7 @@ Result<int64_t> NoteStore::AddOne(const NewNote& note, PreparedNote& prepared) {
   return id;
 }
 
-// Every older note of a source.
+// Supersedes all older notes of a source.
 Status NoteStore::SupersedeSource(const std::string& source, int64_t new_note, int64_t name_space) {
   std::vector<int64_t> older;
   {
@@ -233,8 +233,8 @@ Result<int64_t> NoteStore::Add(const NewNote& note) {
   return ids[0];
 }
 
-// Writers that wait look at the lock every few milliseconds. One that adds many notes back to back leaves it
-// free for half as long as it held it, or the others would hardly ever find it so.
+// Waiting writers look at the lock every few milliseconds. A writer that adds many notes back to back leaves
+// it free for half as long as it held it, or the others would hardly ever find it free.
 void NoteStore::LetOthersWrite() const {
   const auto pause = writing_time_ / 2 - (std::chrono::steady_clock::now() - writing_end_);
   if (pause > std::chrono::steady_clock::duration::zero()) std::this_thread::sleep_for(pause);
@@ -264,7 +264,7 @@ Result<std::vector<int64_t>> NoteStore::AddAll(std::span<const NewNote> notes) {
   QWEN25_RETURN_IF_ERROR(transaction.Commit());
   writing_end_ = std::chrono::steady_clock::now();
   writing_time_ = writing_end_ - begin;
-  // Graphs that are in memory stay up to date; the others take their vectors from the table.
+  // Graphs in memory are updated here; the others are built from the table when they are searched.
   for (const PreparedNote& note : prepared) {
     const auto found = indexes_.find(note.name_space);
     if (embedder_ == nullptr || found == indexes_.end() || !found->second.vectors) continue;
@@ -412,7 +412,7 @@ Result<size_t> NoteStore::Forget(std::span<const int64_t> ids, bool erase) {
 Status NoteStore::EraseTraces() {
   QWEN25_TRY(const std::vector<int64_t> ids, Ids("SELECT id FROM namespaces"));
   for (const int64_t id : ids) {
-    // FTS5 keeps deleted terms until its parts are merged; graphs keep removed vectors.
+    // FTS5 keeps deleted terms until its segments are merged; graphs keep removed vectors.
     QWEN25_RETURN_IF_ERROR(
         database_.Execute(fmt::format("INSERT INTO words_{0} (words_{0}) VALUES ('optimize')", id)));
     std::error_code ignored;
@@ -425,8 +425,7 @@ Status NoteStore::EraseTraces() {
   if (busy != 0) {
     return ResourceExhausted(
         "{}: the notes are gone, but another process that reads the file keeps their traces in its log; "
-        "close it "
-        "and run `qwen25 memory forget --erase` again",
+        "close it and run `qwen25 memory forget --erase` again",
         database_.path());
   }
   return {};

@@ -20,19 +20,19 @@
 namespace qwen25 {
 
 struct NoteStoreOptions {
-  int busy_milliseconds = 10000;  // how long another writer is waited for
+  int busy_milliseconds = 10000;  // the longest wait for another writer
   ChunkOptions chunks;
-  std::optional<std::string> key;  // 32 bytes; with them, all files are encrypted
+  std::optional<std::string> key;  // 32 bytes; if set, all files are encrypted
 };
 
 struct NoteStats {
   uint64_t notes = 0, superseded = 0, chunks = 0, embedded = 0;
   uint64_t file_bytes = 0;                                   // with the log, without vector caches
-  std::vector<std::pair<std::string, uint64_t>> namespaces;  // with their numbers of notes
+  std::vector<std::pair<std::string, uint64_t>> namespaces;  // and their numbers of notes
   std::string embedder;                                      // EmbedderId::ToString, or empty
 };
 
-// Which notes: all conditions that are set must hold.
+// Selects the notes for which all conditions that are set hold.
 struct NoteFilter {
   std::string name_space;  // empty: all
   std::string source;
@@ -40,74 +40,78 @@ struct NoteFilter {
   bool include_superseded = true;
 };
 
-// The store in a memory folder: notes.sqlite, and a cache of vectors per namespace. Several processes may
-// have it open; one writes at a time, the others wait. What a call has acknowledged survives a kill and a
+// The store in a memory folder: notes.sqlite, and a cached graph of vectors per namespace. Several processes
+// may have it open; one writes at a time, the others wait. What a call has acknowledged survives a kill and a
 // power loss. Used by one thread at a time.
 //
 // Namespaces are kept apart by construction: each has its own full-text index and its own graph, so that a
 // search in one neither reads nor weighs anything of another.
 class NoteStore {
  public:
-  // Opens or creates. `embedder` may be null: then notes are found by words, and new ones get no vectors. An
-  // embedder other than the one that made the vectors is kInvalidArgument (Reindex changes it), and so is a
-  // missing, superfluous or wrong key. A store that can only be read (its folder, its medium) is opened for
-  // reading; what would change it is an error then.
+  // Opens the store, or creates it. `embedder` must outlive it, or be null: then notes are found by words
+  // alone, and new ones get no vectors. kInvalidArgument for an embedder other than the one that made the
+  // vectors (Reindex changes it), and for a missing, superfluous or wrong key. A store that cannot be written
+  // to (folder, medium) is opened for reading; calls that would change it give kIo.
   static Result<std::unique_ptr<NoteStore>> Open(const std::filesystem::path& directory, Embedder* embedder,
                                                  const NoteStoreOptions& options = {});
   bool read_only() const { return database_.read_only(); }
-  // Whether there is one in the folder.
+  // Whether the folder has a store.
   static bool Exists(const std::filesystem::path& directory);
   ~NoteStore();
   NoteStore(const NoteStore&) = delete;
   NoteStore& operator=(const NoteStore&) = delete;
 
-  // What made the vectors; nothing while there are none.
+  // The embedder that made the vectors; nothing if there are none.
   Result<std::optional<EmbedderId>> StoredEmbedder();
-  // A note of the caller's beside that, e.g. where the embedder's model is; empty where it was never set.
+  // A value that the caller keeps in the store, e.g. where the embedder's model is; empty if it was never
+  // set.
   Result<std::string> GetSetting(const std::string& key);
   Status SetSetting(const std::string& key, const std::string& value);
 
-  // Remembers a text and returns its id. A text that its namespace holds already, from the same source and
-  // still true, is not stored again: its id is returned.
+  // Stores a note and returns its id. If the namespace holds the same text from the same source already, and
+  // it is not superseded, nothing is stored and its id is returned. kInvalidArgument for an empty text, and
+  // for anything that is not UTF-8.
   Result<int64_t> Add(const NewNote& note);
-  // The same for several in one transaction: all or none. Their vectors are computed before it begins, so
-  // that other processes can write meanwhile.
+  // Adds several notes in one transaction: all or none. Vectors are computed before it begins, so that other
+  // processes can write meanwhile.
   Result<std::vector<int64_t>> AddAll(std::span<const NewNote> notes);
 
-  // `old_note` is no longer true, `new_note` of the same namespace is.
+  // Records that `new_note` has replaced `old_note`. kNotFound unless both exist in one namespace.
   Status MarkSuperseded(int64_t old_note, int64_t new_note);
 
   Result<Note> Get(int64_t id);
-  // By id, without texts where `with_text` is false.
+  // By id; the notes have texts only if `with_text` is true.
   Result<std::vector<Note>> List(const NoteFilter& filter, bool with_text = false);
-  // Changes when another process has changed the store since.
+  // A number that changes when another process, not this one, changes the store.
   Result<int64_t> DataVersion() { return database_.QueryInt("PRAGMA data_version"); }
-  // The chunks of a namespace's notes that are true, in their order; ranks and scores are 0.
+  // The chunks of a namespace's notes that are not superseded, by id; ranks and scores are 0.
   Result<std::vector<NoteHit>> Chunks(const std::string& name_space);
-  // Removes notes; returns how many there were. `erase` leaves no trace of them in the files, which are
-  // written anew: it takes as long as copying the store.
+  // Removes notes, and returns how many of them there were. With `erase` the files are rewritten, so that no
+  // trace is left; that takes as long as copying the store.
   Result<size_t> Forget(std::span<const int64_t> ids, bool erase);
-  // Rewrites the files without what was removed earlier.
+  // Rewrites the files without what was removed earlier. kResourceExhausted if another process that is
+  // reading keeps traces in the log.
   Status EraseTraces();
 
+  // kInvalidArgument for a limit of 0, and for a search by vectors without an embedder.
   Result<std::vector<NoteHit>> Search(const NoteSearch& search);
   // UnrelatedCosine of this store's embedder; 1 without one. Measured at the first call.
   Result<double> UnrelatedCosine();
 
-  // Embeds every chunk again with `embedder`, whatever made the vectors that are there. Others can write
-  // until the new vectors replace the old ones, in one transaction. `progress(done, total)` may stop it by
-  // returning false; nothing is changed then.
+  // Embeds every chunk again with `embedder` (not null), whatever made the present vectors. Other processes
+  // can write until one transaction replaces these. `progress(done, total)` counts chunks; if it returns
+  // false, the result is kCancelled and nothing has changed.
   static Result<std::unique_ptr<NoteStore>> Reindex(
       const std::filesystem::path& directory, Embedder* embedder,
       const std::function<bool(uint64_t done, uint64_t total)>& progress,
       const NoteStoreOptions& options = {});
 
   Result<NoteStats> Stats();
-  // Holds the file to SQLite's own checks, every row to its sum, and every index to the notes. The error says
-  // what is wrong.
+  // Runs SQLite's own checks, and compares every row with its checksum and every index with the notes.
+  // kCorrupt says what is wrong.
   Status Verify();
-  // Writes the caches of vectors that changed much, so that the next start need not build them; a few changes
-  // are made up for faster than a cache is written.
+  // Writes the caches of graphs that have changed much, so that the next start need not build these again. A
+  // graph with few changes is left out: repeating them is faster than writing a cache.
   Status SaveVectorCaches();
 
  private:
@@ -124,7 +128,7 @@ class NoteStore {
   // A note that is about to be stored.
   struct PreparedNote {
     std::vector<TextRange> chunks;
-    std::vector<float> vectors;  // one per chunk, one after another; empty: not computed
+    std::vector<float> vectors;  // [chunks * dimension]; empty: not computed
     int64_t name_space = 0;
     std::vector<int64_t> ids;  // of its chunks, once they are stored
   };
@@ -140,7 +144,7 @@ class NoteStore {
         cache_cipher_(std::move(cache_cipher)),
         database_(std::move(database)) {}
 
-  // The first column of all rows.
+  // The first column of all rows of a query.
   Result<std::vector<int64_t>> Ids(const std::string& select);
   Result<int64_t> NamespaceId(const std::string& name, bool create);  // 0: there is none
   Result<PreparedNote> Prepare(const NewNote& note);
@@ -167,7 +171,7 @@ class NoteStore {
 
   // note_verify.cc
   Result<int64_t> SumOf(int64_t note);
-  // After every change of a note.
+  // To be called after every change of a note.
   Status UpdateSum(int64_t note);
   Status VerifyFile();
   Status VerifyNotes();
@@ -207,8 +211,8 @@ class NoteStore {
   std::map<int64_t, NamespaceIndex> indexes_;  // by namespace, made when first searched
 };
 
-// What a place in one ranking adds to the score of an item: weight / (60 + rank) (Cormack, Clarke and
-// Buettcher 2009, where every weight is 1). Ranks count from 1; 0: not in the list.
+// What one ranking adds to an item's score: weight / (60 + rank) (Cormack, Clarke and Buettcher 2009, where
+// every weight is 1). Ranks count from 1; 0 means that the item is not in the ranking, and gives 0.
 double ReciprocalRankScore(size_t rank, double weight = 1);
 
 }  // namespace qwen25

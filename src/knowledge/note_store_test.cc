@@ -259,7 +259,7 @@ TEST(NoteStore, DamagedAndForeignFilesAreRefused) {
   {
     const TemporaryDirectory directory;
     ASSERT_OK(WriteFileAtomically(directory / "notes.sqlite", std::string(5000, 'x')));
-    EXPECT_ERROR_CONTAINS(NoteStore::Open(directory.path(), &embedder), "not a sound SQLite database");
+    EXPECT_ERROR_CONTAINS(NoteStore::Open(directory.path(), &embedder), "is not a valid SQLite database");
   }
   const TemporaryDirectory directory;
   { MustAdd(*MustOpen(directory.path(), &embedder), {.text = "kept"}); }
@@ -309,7 +309,7 @@ TEST(NoteStore, ASecondWriterWaitsOrIsTold) {
   MustAdd(*store, {.text = "second"});
 }
 
-// Runs `check` in a process that may not write what its owner marked so, whoever runs the tests.
+// Runs `check` in a process that cannot write to read-only files, even if root runs the tests.
 void ExpectAsReader(const std::function<bool()>& check) {
   const pid_t child = ::fork();
   ASSERT_GE(child, 0);
@@ -330,7 +330,7 @@ TEST_P(NotesPlainAndEncrypted, AreReadWhereNothingCanBeWritten) {
   {
     const auto store = MustOpen(written.path(), &embedder, Options());
     MustAdd(*store, {.text = "the tide comes at nine"});
-    // As it is now: a part of the notes is in the log alone, and there is no index of the log.
+    // Some of the notes are in the log alone, and there is no index of the log.
     fs::create_directory(folder);
     for (const char* name : {"notes.sqlite", "notes.sqlite-wal"}) {
       fs::copy_file(written / name, folder / name);
@@ -387,7 +387,7 @@ TEST(NoteStore, RefusesWhatIsNoText) {
   EXPECT_EQ(stats.notes, 0u);
 }
 
-// Random operations, held to a plain list of texts.
+// Random operations, compared with a plain list of texts.
 TEST_P(NotesPlainAndEncrypted, BehaveLikeAListOfTexts) {
   EXPECT_TRUE(rc::check([](const std::vector<std::tuple<uint8_t, uint8_t>>& operations) {
     const TemporaryDirectory directory;
@@ -446,7 +446,7 @@ TEST_P(NotesPlainAndEncrypted, BehaveLikeAListOfTexts) {
   }));
 }
 
-// A writer that is killed at any moment loses nothing that it has acknowledged.
+// A writer that is killed at any moment loses no acknowledged note.
 TEST_P(NotesPlainAndEncrypted, SurviveAKillOnceAcknowledged) {
   const TemporaryDirectory directory;
   { MustOpen(directory.path(), nullptr, Options()); }

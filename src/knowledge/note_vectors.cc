@@ -1,4 +1,4 @@
-// Vectors of notes: where they come from, and the graphs that find them.
+// Computes the vectors of notes, and keeps the graphs that find them in step with their table.
 #include <algorithm>
 #include <cstring>
 
@@ -9,9 +9,9 @@
 namespace qwen25 {
 namespace {
 
-// A cache is written when more than one in this many of its vectors changed.
+// A cache is written if more than 1/kChangesPerSave of its vectors have changed.
 constexpr size_t kChangesPerSave = 16;
-// Of embedding what was added meanwhile; what comes still later is embedded while others wait.
+// Rounds of embedding chunks that were added meanwhile. Later ones are embedded while other writers wait.
 constexpr int kMostRounds = 16;
 
 }  // namespace
@@ -22,7 +22,8 @@ Result<std::optional<EmbedderId>> NoteStore::StoredEmbedder() {
   EmbedderId id{.name = name};
   QWEN25_TRY(const std::string dimension, GetSetting("embedder_dimension"));
   if (dimension.empty() || dimension.size() > 6 || !std::ranges::all_of(dimension, ::isdigit)) {
-    return Corrupt("{}: the embedder's dimension is \"{}\", which is no number", database_.path(), dimension);
+    return Corrupt("{}: the embedder's dimension is \"{}\", expected a number of at most 6 digits",
+                   database_.path(), dimension);
   }
   id.dimension = static_cast<uint32_t>(std::stoul(dimension));
   QWEN25_TRY(id.fingerprint, GetSetting("embedder_fingerprint"));
@@ -34,15 +35,14 @@ Status NoteStore::CheckEmbedder() {
   QWEN25_TRY(const std::optional<EmbedderId> stored, StoredEmbedder());
   const EmbedderId& id = embedder_->id();
   if (!stored || *stored == id) return {};
-  // Older vectors of the same rules, nearly: what can only be read cannot be renewed.
+  // Vectors of older rules are good enough in a store that cannot be written to.
   if (database_.read_only() && embedder_->is_renewed_by_itself() && stored->name == id.name &&
       stored->dimension == id.dimension) {
     return {};
   }
   return InvalidArgument(
-      "{}: its vectors were made by {}, and this is {}; vectors of the two cannot be compared. Use the "
-      "former, or "
-      "run `qwen25 memory reindex` with the latter",
+      "{}: its vectors were made by {}, but the embedder is {}; vectors of the two cannot be compared. Use "
+      "the first one, or run `qwen25 memory reindex` with the second",
       database_.path(), stored->ToString(), embedder_->id().ToString());
 }
 
@@ -52,7 +52,7 @@ Status NoteStore::RememberEmbedder() {
   return SetSetting("embedder_fingerprint", embedder_->id().fingerprint);
 }
 
-// New rules of an embedder that costs little: nobody should have to ask for what takes a moment.
+// Recomputes vectors of older rules if the embedder is so cheap that nobody need ask for it.
 Status NoteStore::RenewVectorsIfNeeded() {
   if (embedder_ == nullptr || !embedder_->is_renewed_by_itself()) return {};
   QWEN25_TRY(const std::optional<EmbedderId> stored, StoredEmbedder());
@@ -111,7 +111,7 @@ Status NoteStore::EmbedAgain(const std::function<bool(uint64_t done, uint64_t to
     for (size_t begin = 0; begin < chunks.size(); begin += kEmbedBatch) {
       const size_t count = std::min(kEmbedBatch, chunks.size() - begin);
       QWEN25_RETURN_IF_ERROR(embed(std::span(chunks).subspan(begin, count)));
-      if (progress && !progress(made.size(), total)) return Cancelled("stopped; the store is as it was");
+      if (progress && !progress(made.size(), total)) return Cancelled("stopped; the store has not changed");
     }
     if (chunks.empty()) break;
   }
@@ -139,7 +139,8 @@ std::string NoteStore::CachePath(int64_t name_space) const {
   return (directory_ / fmt::format("notes.vectors-{}.hnsw", name_space)).string();
 }
 
-// Of a database that is no more: their vectors would stay, and stay in the clear where this one is encrypted.
+// Removes caches of an earlier database. Their vectors would stay on disk, and in the clear even if this
+// database is encrypted.
 void NoteStore::RemoveForeignCaches() const {
   std::error_code error;
   std::vector<std::filesystem::path> caches;
@@ -165,7 +166,7 @@ Status NoteStore::UpdateIndex(int64_t name_space, NamespaceIndex& index) {
     }
     if (!index.vectors) index.vectors.emplace(dimension);
   }
-  // Ids are never used twice and vectors never change, so that the sets of ids say everything.
+  // Ids are never used twice and vectors never change, so that comparing the sets of ids is enough.
   std::unordered_set<int64_t> gone = index.vectors->ids();
   std::vector<int64_t> fresh;
   {
@@ -180,7 +181,7 @@ Status NoteStore::UpdateIndex(int64_t name_space, NamespaceIndex& index) {
     }
   }
   if (index.vectors->num_removed() + gone.size() > index.vectors->size() + fresh.size() && !gone.empty()) {
-    // More dead than alive: a new graph is smaller and faster.
+    // More removed vectors than others: a new graph is smaller and faster.
     index.vectors.emplace(dimension);
     return UpdateIndex(name_space, index);
   }
@@ -192,7 +193,7 @@ Status NoteStore::UpdateIndex(int64_t name_space, NamespaceIndex& index) {
     const std::span<const std::byte> bytes = row ? vector.Blob(0) : std::span<const std::byte>();
     if (bytes.size() != dimension * sizeof(uint16_t)) {
       return Corrupt(
-          "{}: the vector of chunk {} has {} bytes, wanted {}; `qwen25 memory reindex` makes it again",
+          "{}: the vector of chunk {} has {} bytes, expected {}; `qwen25 memory reindex` makes it again",
           database_.path(), id, bytes.size(), dimension * sizeof(uint16_t));
     }
     for (uint32_t d = 0; d < dimension; ++d) {

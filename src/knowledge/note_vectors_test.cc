@@ -13,8 +13,7 @@
 namespace qwen25 {
 namespace {
 
-// An embedder in whose place other processes write: what they could not do while it works, they could not do
-// during a long import.
+// An embedder that calls what another process would do while it works, as during a long import.
 class BusyEmbedder : public HashedEmbedder {
  public:
   Status Embed(EmbedKind kind, std::span<const std::string> texts, std::span<float> out) override {

@@ -1,4 +1,4 @@
-// What a store holds, and whether it is what was written.
+// What a store holds, and checks that it is what was written.
 #include <algorithm>
 
 #include "base/hash.h"
@@ -10,9 +10,9 @@ namespace qwen25 {
 namespace {
 
 constexpr size_t kNamed = 5;            // damaged rows that a message names
-constexpr size_t kChunksAtOnce = 1000;  // whose terms are indexed anew to be compared
+constexpr size_t kChunksAtOnce = 1000;  // indexed anew to compare their terms
 
-// Fields one after another, each with its length, so that no two rows give the same bytes.
+// Joins fields, each text after its length, so that no two rows give the same bytes.
 class RowBytes {
  public:
   void Add(int64_t number) { bytes_.append(reinterpret_cast<const char*>(&number), sizeof number); }
@@ -31,7 +31,7 @@ std::string Named(const std::vector<int64_t>& ids) {
   return fmt::format("{}{}", fmt::join(first, ", "), ids.size() > kNamed ? ", ..." : "");
 }
 
-// Of the entries of a full-text table: the same whatever their order. `table` is "schema.name".
+// Sums over the entries of a full-text table, in any order. Tables are named as "schema.name".
 struct WordEntries {
   uint64_t terms = 0, lengths = 0;
 
@@ -167,7 +167,7 @@ Status NoteStore::VerifyNotes() {
   }
   if (damaged.empty()) return {};
   return Corrupt(
-      "{}: {} of {} notes are not what was written: {}; forget them, and take them from a backup or an "
+      "{}: {} of {} notes are not what was written: {}; forget them, and restore them from a backup or an "
       "export",
       database_.path(), damaged.size(), ids.size(), Named(damaged));
 }
@@ -189,7 +189,8 @@ Status NoteStore::VerifyVectors() {
       database_.path(), damaged.size(), Named(damaged));
 }
 
-// The terms of all chunks are indexed again, some at a time, and must give the entries that are there.
+// Indexes the terms of all chunks again, kChunksAtOnce at a time, and compares the entries with the stored
+// ones.
 Status NoteStore::VerifyWords(int64_t name_space, const std::string& name) {
   const auto damaged = [&](const std::string& what) {
     return Corrupt("{}: the word index of namespace \"{}\" is damaged: {}", database_.path(), name, what);
@@ -200,7 +201,7 @@ Status NoteStore::VerifyWords(int64_t name_space, const std::string& name) {
     if (!status.ok()) return damaged(status.message());
   }
   QWEN25_TRY(const std::string version, GetSetting("terms"));
-  if (version != SearchTermsVersion()) return {};  // of another version, in a store that can only be read
+  if (version != SearchTermsVersion()) return {};  // a store of older rules that can only be read
   QWEN25_RETURN_IF_ERROR(database_.Execute(fmt::format(
       "DROP TABLE IF EXISTS temp.stored_terms; DROP TABLE IF EXISTS temp.made_terms; DROP TABLE IF EXISTS "
       "temp.made; CREATE VIRTUAL TABLE temp.stored_terms USING fts5vocab('main', 'words_{}', 'instance'); "

@@ -12,7 +12,7 @@
 namespace qwen25 {
 namespace {
 
-// Every byte that holds something of a note: flipped, it is found.
+// A flip of any byte that belongs to a note is found.
 TEST(NoteStore, FlippedBitsAreFound) {
   const TemporaryDirectory directory;
   HashedEmbedder embedder;
@@ -63,7 +63,7 @@ TEST(NoteStore, FlippedBitsOfVectorsAndTimesAreFound) {
   EXPECT_ERROR_CONTAINS(store->Verify(), "memory reindex");
 }
 
-// Of before there were sums: read, and given some.
+// Stores from before there were checksums are read, and get them.
 TEST(NoteStore, AnOlderFileIsBroughtUpToDate) {
   const TemporaryDirectory directory;
   HashedEmbedder embedder;

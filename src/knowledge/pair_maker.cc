@@ -9,7 +9,7 @@
 namespace qwen25 {
 namespace {
 
-// A passage that says less is no answer.
+// A shorter passage does not answer anything.
 constexpr size_t kMinPassageTokens = 12;
 
 std::string_view Trimmed(std::string_view text) {

@@ -1,4 +1,4 @@
-// Pairs for contrastive training out of plain text.
+// Makes pairs for contrastive training from plain text.
 #pragma once
 
 #include <cstdint>
@@ -18,13 +18,13 @@ struct PairMakerOptions {
   size_t passage_tokens = 120;  // by EstimateTokens
   size_t min_query_tokens = 6;
   size_t max_query_tokens = 48;
-  double keep_share = 0.1;  // of passages that keep the sentence: words that agree must count, too
+  double keep_share = 0.1;  // of passages that keep the sentence: equal words must count, too
   uint64_t seed = 1;
 };
 
-// The inverse cloze task (arXiv:1906.00300): of each passage one sentence, drawn at random, becomes the
-// query, and is left out of the passage but for `keep_share` of them. Passages without a sentence of fit
-// length, or with nothing left, give no pair. Depends on the text and the options alone.
+// The inverse cloze task (arXiv:1906.00300): a random sentence of each passage becomes the query, and is cut
+// out of the passage, except in a share `keep_share` of them. A passage gives no pair if no sentence has a
+// fitting length, or too little is left without it. The pairs depend on the text and the options alone.
 std::vector<TextPair> MakePairs(std::string_view text, const PairMakerOptions& options);
 
 }  // namespace qwen25

@@ -10,9 +10,9 @@
 namespace qwen25 {
 namespace {
 
-// Hits looked at for each note wanted: some of the best are not relevant.
+// Hits examined for each requested note: some of the best are not relevant.
 constexpr size_t kLookedAt = 4;
-// And of those that are not wanted, at most.
+// At most this many more, for the notes to leave out.
 constexpr size_t kMaxExcept = 1000;
 // Of FindToForget.
 constexpr size_t kMaxCandidates = 5;
@@ -57,7 +57,7 @@ double RelevanceOf(std::string_view query, const NoteHit& hit, double unrelated_
             : found.contains(term.text);
     if (there) covered += weight;
   }
-  // Common words alone ask for nothing.
+  // At least 1: a query of common words alone covers little.
   const double coverage = covered / std::max(all, 1.0);
   if (hit.vector_rank == 0 || unrelated_cosine >= 1) return coverage;
   return (coverage + std::clamp((hit.cosine - unrelated_cosine) / (1 - unrelated_cosine), 0.0, 1.0)) / 2;

@@ -10,7 +10,7 @@ namespace {
 constexpr std::string_view kSqliteMagic("SQLite format 3\0", kPageMagicBytes);
 constexpr std::string_view kMagic = "q25page1";
 constexpr std::string_view kKeyCheckText = "the key of these notes";
-// In the part of a nonce it tells frames of the log from pages of the database.
+// In a nonce's part number, this bit tells frames of the log from pages of the database.
 constexpr uint64_t kLogPart = uint64_t{1} << 63;
 constexpr size_t kNonceOffset = kSealedBytes, kTagOffset = kNonceOffset + sizeof(Cipher::Nonce);
 
@@ -32,13 +32,13 @@ bool Open(const Cipher& cipher, uint64_t part, std::span<const std::byte> contex
   Cipher::Tag tag;
   std::memcpy(nonce.data(), page.data() + kNonceOffset, nonce.size());
   std::memcpy(tag.data(), page.data() + kTagOffset, tag.size());
-  // SQLite sees zeros there, always: its checksums cover them.
+  // SQLite must always see zeros there: its checksums cover them.
   std::fill(page.begin() + kNonceOffset, page.end(), std::byte{0});
   return cipher.Decrypt(page.subspan(begin, kSealedBytes - begin), nonce, part, context, tag);
 }
 
-// Four rounds of a Feistel network (Luby and Rackoff 1988) over the two halves of the checksum, with keyed
-// BLAKE2b as its function: equal checksums in the same frame give equal bytes, which is all that is to see.
+// The round function, keyed BLAKE2b, of a Feistel network of four rounds (Luby and Rackoff 1988) over the two
+// halves of a checksum. All that shows is that equal checksums in the same frame give equal bytes.
 uint32_t Round(const Cipher& cipher, uint32_t round, const FramePlace& place, uint32_t half) {
   std::array<std::byte, 24> input;
   std::memcpy(input.data(), &place.frame, 8);

@@ -18,7 +18,7 @@
 namespace qwen25 {
 namespace {
 
-// Raised when the code below gives other terms for the same text.
+// To be raised when this code gives other terms for the same text.
 constexpr const char* kRules = "2";
 
 // As TermsOf gives them: lower case, stemmed. Sorted.
@@ -31,13 +31,13 @@ constexpr std::array kCommonWords = std::to_array<std::string_view>(
      "they", "this",  "to",    "up",   "was",   "we",    "were", "what",  "when", "where", "which", "who",
      "whom", "why",   "will",  "with", "would", "you",   "your"});
 
-// Characters of ASCII that are read aloud; the others of its signs punctuate.
+// ASCII characters that are read aloud; the other signs are punctuation.
 constexpr std::string_view kAsciiSymbols = "#$%&+<=>@^|~";
-// What Unicode calls punctuation, and people look for: section, paragraph, daggers, per mille, reference
-// mark.
+// Signs that Unicode calls punctuation, but people search for: section, paragraph, daggers, per mille,
+// reference mark.
 constexpr std::u32string_view kPunctuationSymbols = U"\u00A7\u00B6\u2020\u2021\u2030\u203B";
-constexpr char32_t kKeycap = 0x20E3;         // makes a key of the digit before it
-constexpr char32_t kFractionSlash = 0x2044;  // what NFKC makes of 1/2 as one character holds it
+constexpr char32_t kKeycap = 0x20E3;         // makes a keycap of the digit before it
+constexpr char32_t kFractionSlash = 0x2044;  // in the NFKC form of one half and its like
 
 enum class Kind { kNone, kWord, kPairs, kDictionary, kSymbol };
 
@@ -61,7 +61,7 @@ bool TakesKeycap(char32_t c) {
   return (c >= '0' && c <= '9') || c == '#' || c == '*';
 }
 
-// Signs that a spelling may leave out: vowels and the lengthening stroke of Arabic, points of Hebrew.
+// Signs that a spelling may omit: vowels and the lengthening stroke of Arabic, points of Hebrew.
 bool IsOptionalMark(char32_t c) {
   if (c == 0x640) return true;
   return ((c >= 0x610 && c <= 0x6FF) || (c >= 0x591 && c <= 0x5C7)) &&
@@ -111,7 +111,7 @@ std::string Fold(std::string_view text) {
   return folded;
 }
 
-// The letter without its accent, of Latin letters.
+// A Latin letter without its accent; any other character as it is.
 char32_t WithoutAccent(char32_t c) {
   if (c < 0xC0 || (c > 0x24F && (c < 0x1E00 || c > 0x1EFF))) return c;
   UErrorCode error = U_ZERO_ERROR;
@@ -160,7 +160,7 @@ void AddDictionaryWords(const std::string& run, std::vector<std::string>& terms)
   }
 }
 
-// `single`: also the last character of a longer run.
+// Appends a run's pairs; also its last character if `single`, or if it is the only one.
 void AddPairs(const std::string& run, std::vector<std::string>& terms, bool single) {
   std::vector<size_t> starts;
   for (size_t i = 0; i < run.size(); i += DecodeCodePoint(run.data() + i, run.data() + run.size()).bytes) {
@@ -203,7 +203,7 @@ class RunCutter {
     const Kind kind = KindOf(c);
     if (kind == Kind::kSymbol) return TakeSymbol(c);
     const uint32_t category = U_GET_GC_MASK(static_cast<UChar32>(c));
-    // A mark without anything to stand on, as what remains of a symbol.
+    // A mark without a base character, e.g. what remains of a symbol.
     if (run_.empty() || kind_ == Kind::kSymbol) {
       if ((category & (U_GC_MN_MASK | U_GC_ME_MASK)) != 0) return;
     }
@@ -249,7 +249,7 @@ void ForRuns(const std::string& folded, Visit visit) {
   RunCutter<Visit>(std::move(visit)).Cut(folded);
 }
 
-// The terms of one run. `single`: of pairs, also the last character of a longer run.
+// Appends the terms of one run. `single`: as for AddPairs.
 void AddTerms(Kind kind, std::string& run, bool single, std::vector<std::string>& terms) {
   switch (kind) {
     case Kind::kPairs:
@@ -297,7 +297,7 @@ float TermWeight(std::string_view term) {
 size_t SnippetBegin(std::string_view text, std::string_view query, size_t max_bytes) {
   const std::vector<SearchTerm> wanted = QueryTermsOf(query);
   if (text.size() <= max_bytes || wanted.empty()) return 0;
-  // Steps short enough that a term just behind the end of one stretch is inside the next.
+  // Steps are so short that a term just after the end of one stretch lies inside the next.
   const size_t step = std::max<size_t>(1, max_bytes / 8);
   size_t best = 0, best_count = 0;
   for (size_t next = 0, begin = 0; next + max_bytes / 2 < text.size(); next += step) {

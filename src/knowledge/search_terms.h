@@ -1,4 +1,4 @@
-// Text as the terms that full-text search counts, for every script.
+// Cuts text, in every script, into the terms of full-text search.
 #pragma once
 
 #include <string>
@@ -9,35 +9,35 @@ namespace qwen25 {
 
 struct SearchTerm {
   std::string text;     // never empty, no spaces
-  bool prefix = false;  // of a query: every term that begins so
+  bool prefix = false;  // in a query: matches all terms that begin with `text`
 
   friend bool operator==(const SearchTerm&, const SearchTerm&) = default;
 };
 
-// The terms of `text`, in order. The text is folded (NFKC, lower case), Latin letters lose their accents and
-// plurals their ending ("stories" is "story"; Harman 1991, the S stemmer). Words are runs of letters, marks
-// and digits, with apostrophes left out, and without the vowel signs of Arabic and the points of Hebrew,
-// which a spelling may leave out. Chinese, Japanese and Korean have no reliable spaces: each run gives its
-// overlapping pairs of characters and its last one alone, which finds every word of a query whatever its
-// neighbours. Thai, Lao, Khmer and Burmese runs are cut by ICU's dictionaries.
+// The terms of `text`, in order. The text is folded (NFKC, lower case); Latin letters lose their accents, and
+// plurals their ending ("stories" becomes "story"; the S stemmer of Harman 1991). Words are runs of letters,
+// marks and digits. Apostrophes, Arabic vowel signs and Hebrew points are dropped, since a spelling may omit
+// them. Chinese, Japanese and Korean have no reliable spaces: each run gives its overlapping pairs of
+// characters and its last character, so that a query finds a word whatever stands beside it. ICU's
+// dictionaries cut runs of Thai, Lao, Khmer and Burmese.
 //
-// Symbols are terms, each of its own: emoji (without skin tone; a flag and a keycap are one), mathematics,
-// currencies, arrows, and those of ASCII that are read aloud (#$%&+<=>@^|~; several in a row count once).
+// Each symbol is a term of its own: emoji (without skin tone; a flag or a keycap is one), mathematics,
+// currencies, arrows, and the ASCII symbols #$%&+<=>@^|~ (a run of the same one counts once).
 std::vector<std::string> TermsOf(std::string_view text);
 
-// The terms that a query looks for: distinct, without the single character after each pair; a lone CJK
-// character is a prefix.
+// The distinct terms that a query looks for. CJK runs give their pairs without the last character alone; a
+// run of one character is a prefix.
 std::vector<SearchTerm> QueryTermsOf(std::string_view query);
 
-// How much a term says without knowing any corpus: 0.1 for common words of English and symbols of ASCII, 0.5
-// for what is shorter than three bytes, else 1.
+// The weight of a term, without the statistics of a corpus: 0.1 for common English words and ASCII symbols,
+// 0.5 for other terms of less than three bytes, else 1.
 float TermWeight(std::string_view term);
 
-// Where in `text` a query's terms are densest: the first byte, at a word, of the stretch of at most
-// `max_bytes` with the most different terms; the earliest of equals.
+// Where to begin a snippet of `text`: the first byte, at white space if there is some near, of the stretch of
+// at most `max_bytes` that holds the most different terms of the query; the earliest of equals.
 size_t SnippetBegin(std::string_view text, std::string_view query, size_t max_bytes);
 
-// The version of what decides terms beyond this code: an index made by another one is made again.
+// The version of the rules and of ICU, which decide the terms: an index of another version is rebuilt.
 std::string SearchTermsVersion();
 
 }  // namespace qwen25

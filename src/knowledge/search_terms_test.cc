@@ -34,7 +34,7 @@ TEST(SearchTerms, ThaiIsCutIntoWords) {
   EXPECT_GE(terms.size(), 2u);
 }
 
-// Every symbol is a term of its own, however often it comes and whatever stands beside it.
+// Every symbol is a term of its own, however often it occurs and whatever stands beside it.
 TEST(SearchTerms, SymbolsAreTerms) {
   EXPECT_EQ(TermsOf("release party 🎉 on Friday"), (Terms{"release", "party", "🎉", "on", "friday"}));
   EXPECT_EQ(TermsOf("🎉🎉"), (Terms{"🎉", "🎉"}));
@@ -48,7 +48,7 @@ TEST(SearchTerms, SymbolsAreTerms) {
   EXPECT_EQ(TermsOf("\U0001FAFF"), (Terms{"\U0001FAFF"})) << "an emoji that this ICU does not know yet";
 }
 
-// What is drawn as one emoji is found by it, whatever its presentation, its skin or its company.
+// An emoji is found whatever its presentation, its skin tone and its neighbours.
 TEST(SearchTerms, EmojiOfSeveralCharacters) {
   EXPECT_EQ(TermsOf("❤️"), TermsOf("❤"));
   EXPECT_EQ(TermsOf("👍🏽"), (Terms{"👍"}));
@@ -80,7 +80,7 @@ TEST(SearchTerms, SnippetsStartWhereTheTermsAre) {
   EXPECT_NE(chinese.substr(SnippetBegin(chinese, "会议", 60), 60).find("会议"), std::string::npos);
 }
 
-// Every word of a text, asked for alone, is among the text's terms, or begins one where it is a prefix.
+// Every word of a text, searched for alone, is among the text's terms, or begins one if it is a prefix.
 TEST(SearchTerms, QueriesFindTheirText) {
   EXPECT_TRUE(rc::check([](const std::vector<uint8_t>& choices) {
     const std::vector<std::string> parts = {

@@ -9,7 +9,7 @@
 namespace qwen25 {
 namespace {
 
-// What SQLite says about `connection`, in this project's codes.
+// SQLite's error on `connection` as a Status.
 Status SqliteStatus(sqlite3* connection, int code, const DatabaseSource& source, std::string_view action) {
   const char* message = connection != nullptr ? sqlite3_errmsg(connection) : sqlite3_errstr(code);
   if ((code & 0xFF) == SQLITE_CORRUPT && source.vfs && !source.vfs->damage().empty()) {
@@ -20,9 +20,8 @@ Status SqliteStatus(sqlite3* connection, int code, const DatabaseSource& source,
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
       return Corrupt(
-          "{}: {} found that this is not a sound SQLite database ({}); restore the file from a backup or "
-          "from "
-          "`qwen25 memory export`, or move it away to start anew",
+          "{}: is not a valid SQLite database ({}: {}); restore it from a backup or an export (`qwen25 "
+          "memory export`), or move it away to start anew",
           path, action, message);
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
@@ -47,7 +46,7 @@ bool CanOnlyBeRead(const std::filesystem::path& path) {
          (::access(path.c_str(), W_OK) != 0 || ::access(folder.c_str(), W_OK | X_OK) != 0);
 }
 
-// How SQLite is told of a file that nobody changes (https://www.sqlite.org/uri.html).
+// Tells SQLite that nobody changes the file (https://www.sqlite.org/uri.html).
 std::string FixedFileUri(const std::filesystem::path& path) {
   std::string uri = "file:";
   for (const char c : std::filesystem::absolute(path).string()) {
@@ -126,11 +125,11 @@ Result<Database> Database::Open(const std::filesystem::path& path, int busy_mill
                                 const Cipher* cipher) {
   QWEN25_RETURN_IF_ERROR(CheckDatabaseKey(path, cipher));
   if (!CanOnlyBeRead(path)) return OpenAs(Access::kWrite, path, busy_milliseconds, cipher);
-  // A process that may write keeps the log's index in a file, which can be read. Without one SQLite would
-  // have to make it; alone it keeps the index in memory.
+  // While a process that may write has the database open, the log's index is in a file that can be read.
+  // Otherwise SQLite would have to create that file; in exclusive mode it keeps the index in memory.
   Result<Database> shared = OpenAs(Access::kRead, path, busy_milliseconds, cipher);
   if (shared.ok() || shared.status().code() == StatusCode::kCorrupt) return shared;
-  // Whoever closed the file last has taken the log along, as a rule. SQLite would make a new one.
+  // Usually, the last process to close the database removed the log. SQLite would create a new one.
   std::filesystem::path log = path;
   log += "-wal";
   std::error_code ignored;
@@ -178,12 +177,12 @@ Status Database::PrepareForWriting(const Cipher* cipher) {
   QWEN25_TRY(const bool row, journal.Step());
   if (row && journal.Text(0) == "wal") return {};
   return Unsupported(
-      "{}: encrypted notes need a write-ahead log, which SQLite cannot keep in this folder; put "
-      "the memory on a local disk",
+      "{}: encrypted notes need a write-ahead log, which SQLite cannot keep in this folder; put the memory "
+      "on a local disk",
       path());
 }
 
-// What EncryptedVfs asks of its connection.
+// The settings that EncryptedVfs requires.
 Status Database::PrepareEncryption() {
   int reserved = kReservedPageBytes;
   const int code = sqlite3_file_control(connection_.get(), "main", SQLITE_FCNTL_RESERVE_BYTES, &reserved);
@@ -227,7 +226,7 @@ Result<Transaction> Transaction::Begin(Database& database) {
 }
 
 Transaction::~Transaction() {
-  // After some errors SQLite has rolled back by itself, and says so; either way nothing is left.
+  // After some errors SQLite has rolled back by itself, and ROLLBACK fails; nothing is left in either case.
   if (database_ != nullptr) static_cast<void>(database_->Execute("ROLLBACK"));
 }
 

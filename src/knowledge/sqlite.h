@@ -1,4 +1,4 @@
-// SQLite behind Status: a connection, prepared statements, transactions.
+// SQLite with Status for errors: a connection, prepared statements, transactions.
 #pragma once
 
 #include <sqlite3.h>
@@ -16,24 +16,24 @@
 
 namespace qwen25 {
 
-// Where a connection's bytes come from, for its messages.
+// The file of a connection, which messages name.
 struct DatabaseSource {
   std::string path;
   std::unique_ptr<EncryptedVfs> vfs;  // null: the file is not encrypted
   bool read_only = false;
 };
 
-// One prepared statement. Parameters count from 1, columns from 0, as in SQLite. Binding a parameter of one
-// that still had rows to give starts it anew.
+// One prepared statement. Parameters count from 1, columns from 0, as in SQLite. Binding a parameter resets a
+// statement that has rows left.
 class Statement {
  public:
   Statement& Bind(int index, int64_t value);
-  // The memory must stay until the statement has run.
+  // `text` (below: `bytes`) must stay valid until the statement has run.
   Statement& Bind(int index, std::string_view text);
   Statement& BindBlob(int index, std::span<const std::byte> bytes);
   Statement& BindNull(int index);
 
-  // True: there is a row to read. False: the statement is done, and ready for new parameters.
+  // True if there is a row to read; false if the statement is done, and ready for new parameters.
   Result<bool> Step();
   // Runs a statement that gives no rows.
   Status Run();
@@ -58,31 +58,30 @@ class Statement {
   const DatabaseSource* source_;
 };
 
-// One connection; movable, used by one thread at a time. Outlives its statements.
+// One connection; movable, used by one thread at a time. It must outlive its statements.
 class Database {
  public:
-  // Opens the file, or creates it where it is missing. A second process that writes is waited for at most
-  // `busy_milliseconds`. What is committed is on disk: write-ahead log, synchronous=FULL. Deleted content is
-  // overwritten (secure_delete). With a cipher, nothing that is written can be read without it, and a file
-  // that is not encrypted, or not with this key, is refused (CheckDatabaseKey).
+  // Opens the file, or creates it. Waits at most `busy_milliseconds` for another writer. What is committed is
+  // on disk (write-ahead log, synchronous=FULL), and deleted content is overwritten (secure_delete). With a
+  // cipher, everything is written encrypted. Errors of CheckDatabaseKey; kIo, kCorrupt.
   //
-  // A file that exists and cannot be written (its permissions, its folder's, its medium) is opened for
-  // reading, with what its log holds, whether or not another process has it open.
+  // A file that exists and cannot be written to (permissions of file or folder, medium) is opened for
+  // reading, with the content of its log, whether or not another process has it open.
   static Result<Database> Open(const std::filesystem::path& path, int busy_milliseconds,
                                const Cipher* cipher = nullptr);
   Database(Database&&) noexcept = default;
-  Database& operator=(Database&&) = delete;  // would give up the source before the connection
+  Database& operator=(Database&&) = delete;  // would release the source before the connection
 
   // One or more statements without parameters.
   Status Execute(const std::string& sql);
   Result<Statement> Prepare(const std::string& sql);
   int64_t last_insert_id() const { return sqlite3_last_insert_rowid(connection_.get()); }
   int64_t num_changes() const { return sqlite3_changes64(connection_.get()); }
-  // The first column of the first row; `fallback` where there is none.
+  // The first column of the first row; `fallback` if there is none or it is NULL.
   Result<int64_t> QueryInt(const std::string& sql, int64_t fallback = 0);
   const std::string& path() const { return source_->path; }
   bool read_only() const { return source_->read_only; }
-  // Of an encrypted file: what could not be decrypted. Empty while there is nothing.
+  // What could not be decrypted in an encrypted file; empty if there was nothing.
   std::string damage() const { return source_->vfs ? source_->vfs->damage() : std::string(); }
 
  private:
@@ -90,7 +89,7 @@ class Database {
     kWrite,
     kRead,
     kReadAlone,  // without locks and shared memory, which need files in the folder
-    kReadFixed,  // the file alone, as what nobody changes: there is no log
+    kReadFixed,  // the file alone, taken as immutable: there is no log
   };
   static Result<Database> OpenAs(Access access, const std::filesystem::path& path, int busy_milliseconds,
                                  const Cipher* cipher);
@@ -107,7 +106,8 @@ class Database {
   std::unique_ptr<sqlite3, Close> connection_;
 };
 
-// All or nothing: rolled back unless committed. Takes the write lock at its start.
+// All or nothing: rolled back unless committed. Takes the write lock when it begins. kIo if the database can
+// only be read.
 class Transaction {
  public:
   static Result<Transaction> Begin(Database& database);

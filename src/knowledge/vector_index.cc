@@ -1,7 +1,7 @@
 #include "knowledge/vector_index.h"
 
-// hnswlib's hand-written SSE loops read one link behind a full list, to prefetch what it names: its portable
-// ones do not, and the distance here is our own.
+// hnswlib's hand-written SSE loops read one link past the end of a full list, to prefetch its vector. The
+// portable loops do not; the distance function below is our own in any case.
 #define NO_MANUAL_VECTORIZATION
 #include <hnswlib/hnswlib.h>
 
@@ -27,7 +27,7 @@ constexpr size_t kBuildCandidates = 128;
 constexpr size_t kSearchCandidates = 128;
 constexpr size_t kFirstCapacity = 1024;
 
-// 1 - a . b. Independent sums side by side, which the compiler turns into vectors; always in the same order.
+// 1 - a . b, by independent sums that the compiler vectorises; the order of additions is fixed.
 float CosineDistance(const void* a, const void* b, const void* dimension) {
   constexpr size_t kSums = 16;
   const auto *x = static_cast<const float*>(a), *y = static_cast<const float*>(b);
@@ -52,8 +52,8 @@ class CosineSpace : public hnswlib::SpaceInterface<float> {
   size_t dimension_;
 };
 
-// A file that has a name only inside this process, in RAM: hnswlib writes and reads files, and what is to be
-// sealed must not lie in one.
+// A file in RAM whose name exists only inside this process: hnswlib writes and reads files only, and plain
+// vectors must not reach the disk.
 class MemoryFile {
  public:
   static Result<MemoryFile> Make() {
@@ -87,7 +87,7 @@ std::span<const std::byte> BytesOf(std::string_view text) {
   return std::as_bytes(std::span(text));
 }
 
-// The name is bound to the content, so that caches cannot change places.
+// Binds a cache to its file name, so that caches cannot be swapped.
 std::string CacheContext(const std::string& path) {
   return std::filesystem::path(path).filename().string();
 }
@@ -97,7 +97,7 @@ std::string CacheContext(const std::string& path) {
 struct VectorIndex::Graph {
   explicit Graph(uint32_t dimension)
       : space(dimension), hnsw(&space, kFirstCapacity, kLinks, kBuildCandidates) {}
-  // With no capacity given, hnswlib gives a graph without vectors none, and it could never grow.
+  // Without a capacity, hnswlib would load an empty graph with capacity 0, which could never grow.
   Graph(uint32_t dimension, const std::string& path)
       : space(dimension), hnsw(&space, path, /*nmslib=*/false, kFirstCapacity) {}
 
@@ -118,8 +118,8 @@ Status VectorIndex::Add(int64_t id, std::span<const float> vector) {
     if (hnsw.cur_element_count == hnsw.max_elements_) hnsw.resizeIndex(hnsw.max_elements_ * 2);
     hnsw.addPoint(vector.data(), static_cast<hnswlib::labeltype>(id));
   } catch (const std::exception& error) {
-    return ResourceExhausted("the index of {} vectors of {} numbers cannot grow: {}", ids_.size(), dimension_,
-                             error.what());
+    return ResourceExhausted("no memory to add to an index of {} vectors of {} numbers: {}", ids_.size(),
+                             dimension_, error.what());
   }
   ids_.insert(id);
   return {};
@@ -191,7 +191,7 @@ Result<VectorIndex> VectorIndex::Load(const std::string& path, uint32_t dimensio
     const auto opened =
         cipher == nullptr ? std::nullopt : cipher->Unseal(BytesOf(content), BytesOf(CacheContext(path)));
     if (Hash64(BytesOf(content)) != hash || (cipher != nullptr && !opened)) {
-      return Corrupt("{}: is not the index that was written here", path);
+      return Corrupt("{}: is not the cache of vectors that was written here", path);
     }
     if (opened) {
       QWEN25_TRY(MemoryFile made, MemoryFile::Make());
@@ -203,7 +203,7 @@ Result<VectorIndex> VectorIndex::Load(const std::string& path, uint32_t dimensio
   try {
     index.graph_ = std::make_unique<Graph>(dimension, graph_path);
   } catch (const std::exception& error) {
-    return Corrupt("{}: cannot read the index: {}", path, error.what());
+    return Corrupt("{}: cannot read the cache of vectors: {}", path, error.what());
   }
   const auto& hnsw = index.graph_->hnsw;
   for (size_t i = 0; i < hnsw.cur_element_count; ++i) {

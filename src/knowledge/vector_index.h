@@ -18,8 +18,8 @@ struct VectorHit {
   float score = 0;  // cosine
 };
 
-// Vectors of length one under ids. Used by one thread at a time. The same operations in the same order give
-// the same graph.
+// Vectors of length one, by id. Used by one thread at a time. The same operations in the same order give the
+// same graph.
 class VectorIndex {
  public:
   explicit VectorIndex(uint32_t dimension);
@@ -27,23 +27,23 @@ class VectorIndex {
   VectorIndex(VectorIndex&&) noexcept;
   VectorIndex& operator=(VectorIndex&&) noexcept;
 
-  // kResourceExhausted when there is no memory. The id must be new.
+  // `vector` [dimension]; the id must be new. kResourceExhausted if memory runs out.
   Status Add(int64_t id, std::span<const float> vector);
   // An unknown id is not an error.
   void Remove(int64_t id);
   bool Contains(int64_t id) const { return ids_.contains(id); }
   size_t size() const { return ids_.size(); }
   const std::unordered_set<int64_t>& ids() const { return ids_; }
-  // Removed vectors that the graph still walks through.
+  // Removed vectors that are still nodes of the graph.
   size_t num_removed() const { return num_removed_; }
   uint32_t dimension() const { return dimension_; }
 
-  // The `count` nearest, best first; equal scores by id. Fewer where there are fewer.
+  // The `count` nearest that the graph finds, best first, equal scores by id; fewer if the index holds fewer.
   std::vector<VectorHit> Search(std::span<const float> query, size_t count) const;
 
-  // A cache of the graph, replaced atomically; returns the hash of its content, which Load is to be given
-  // from a trustworthy place: hnswlib follows whatever links a file holds. kCorrupt: the file is not it. With
-  // a cipher (null: none) the file is sealed as a whole.
+  // Save writes a cache of the graph atomically, and returns a hash of the file. Keep the hash in a trusted
+  // place for Load, since hnswlib follows whatever links a file holds; Load gives kCorrupt for any other
+  // file. With a cipher (null: none) the file is encrypted as a whole.
   Result<uint64_t> Save(const std::string& path, const Cipher* cipher = nullptr) const;
   static Result<VectorIndex> Load(const std::string& path, uint32_t dimension, uint64_t hash,
                                   const Cipher* cipher = nullptr);

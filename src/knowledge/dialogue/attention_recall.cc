@@ -6,8 +6,8 @@
 namespace qwen25 {
 namespace {
 
-constexpr size_t kShown = 5;       // of TakeReads
-constexpr int64_t kDialogues = 0;  // in the place of a note
+constexpr size_t kShown = 5;       // shares of TakeReads
+constexpr int64_t kDialogues = 0;  // in place of a note's id
 
 }  // namespace
 
@@ -18,8 +18,8 @@ Result<AttentionRecall> AttentionRecall::Load(const LoadedModel& model, BlockSto
   InferenceEngine& engine = *model.engine;
   if (engine.recall_window() == 0) {
     return InvalidArgument(
-        "--recall-dialogues and --notes-as blocks need --recall-window: how far back the model sees as it "
-        "is");
+        "--recall-dialogues and --notes-as blocks need --recall-window N, the number of last tokens that the "
+        "model sees as they are");
   }
   AttentionRecall recall(store, options);
   if (options.notes && !store.IsEncrypted()) {

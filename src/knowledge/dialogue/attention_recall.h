@@ -1,5 +1,4 @@
-// What attention of a conversation reads beside the conversation itself: keys and values of earlier dialogues
-// and of notes.
+// What attention reads beside the conversation itself: keys and values of earlier dialogues and of notes.
 #pragma once
 
 #include <cstdint>
@@ -21,23 +20,25 @@ class AttentionRecall {
   struct Options {
     std::string name_space;
     bool dialogues = false, notes = false;
-    // Of storing notes as blocks (StoreNotesAsBlocks).
+    // As for StoreNotesAsBlocks; may be null.
     std::function<bool(size_t done, size_t total)> progress = nullptr;
   };
-  // Stores the passages as blocks first, if notes are wanted. Tells `on_event` what can be recalled.
-  // kInvalidArgument without a recall window; errors of RecalledBlocks::Load. `store` must outlive the
-  // result.
+  // Stores the passages as blocks first, if options.notes and `store` is not encrypted. Reports to `on_event`
+  // what can be recalled. kInvalidArgument without a recall window; errors of StoreNotesAsBlocks and
+  // RecalledBlocks::Load. `store` must outlive the result.
   static Result<AttentionRecall> Load(const LoadedModel& model, BlockStore& store, const Options& options,
                                       const std::vector<NotePassage>& passages,
                                       const ConversationEventSink& on_event);
 
-  // Null: there is nothing to recall.
+  // Null if there is nothing to recall.
   const RecalledBlocks* blocks() const { return blocks_.get(); }
-  // Notes that attention finds by itself.
+  // Notes that are stored whole, so that attention finds them by itself.
   const std::set<int64_t>& HeldNotes() const { return notes_.whole; }
-  // After notes were forgotten or replaced: attention no longer finds them, and their blocks are removed.
+  // To be called after notes were forgotten or replaced. Removes their blocks, with `erase` without a trace,
+  // so that attention no longer finds them.
   Status NotesChanged(NoteStore& notes, bool erase);
-  // What attention has read since the last call. Empty: nothing of what is recalled.
+  // What attention has read since the last call: the greatest shares, at most 5. Empty if it read no recalled
+  // block.
   AttentionRead TakeReads();
 
  private:

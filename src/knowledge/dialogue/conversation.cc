@@ -14,7 +14,8 @@ std::optional<ChatMessage> SystemMessage(const std::optional<std::string>& text)
   return ChatMessage{.role = "system", .content = *text};
 }
 
-// Where the last question is; `messages.size()` if there is none. Calls and their results may follow it.
+// The index of the last question; `messages.size()` if there is none. Tool calls and their results may follow
+// it.
 size_t LastQuestion(const std::vector<ChatMessage>& messages) {
   for (size_t i = messages.size(); i > 0; --i) {
     if (messages[i - 1].role == "user") return i - 1;
@@ -56,8 +57,7 @@ Result<std::unique_ptr<Conversation>> Conversation::Start(LoadedModel& model, Bl
   return conversation;
 }
 
-// From now on attention reads what the namespace's notes and dialogues left behind; the latter are for a new
-// one.
+// From now on attention reads the namespace's stored notes and dialogues, as the options say.
 Status Conversation::RecallByAttention(BlockStore& blocks) {
   std::vector<NotePassage> passages;
   if (options_.notes.as_blocks) {
@@ -75,7 +75,7 @@ Status Conversation::RecallByAttention(BlockStore& blocks) {
   return session_->Recall(*recall_->blocks());
 }
 
-// Goes on with the newest dialogue on disk, or begins another one after it.
+// Opens the log, and continues its newest dialogue unless the options ask for a new one.
 void Conversation::UseLog() {
   if (options_.memory.off) {
     why_no_log_ = InvalidArgument("this chat keeps no dialogues (--no-memory)");
@@ -158,7 +158,7 @@ Status Conversation::Resume(uint32_t number) {
   QWEN25_TRY(Dialogue dialogue, log_->Load(number, &place));
   QWEN25_RETURN_IF_ERROR(Use(std::move(dialogue)));
   place_ = place;
-  // A system text of one's own wins, and is not put into somebody else's dialogue.
+  // A system text that was set wins, and begins a new dialogue: it is not put into the old one.
   if (system && system != system_) {
     system_ = system;
     StartNew();
@@ -172,7 +172,7 @@ Status Conversation::Resume(uint32_t number) {
   return {};
 }
 
-// A model without a chat template only continues text: the conversation is then plain paragraphs.
+// A model without a chat template only continues text: it reads the conversation as plain paragraphs.
 std::vector<int32_t> Conversation::Prompt() const {
   if (model_.default_system) {
     ChatTemplateOptions options;
@@ -195,7 +195,7 @@ Status Conversation::Ask(const std::string& question, const TextCallback& on_tex
   messages_.push_back({.role = "user", .content = notes_.WithNotes(question, messages_)});
   const auto result = Generate(*session_, model_.tokenizer, Prompt(), generate_, on_text);
   if (!result.ok()) {
-    messages_.pop_back();  // the question was not answered: the conversation is as it was
+    messages_.pop_back();  // as before the question
     return result.status();
   }
   messages_.push_back({.role = "assistant", .content = result->text});
@@ -216,7 +216,7 @@ Status Conversation::Keep() {
   return {};
 }
 
-// What the answer leaves behind: the dialogue, and the keys and values that it was computed with.
+// Stores what the answer leaves behind: the dialogue, and the keys and values that it was computed with.
 void Conversation::Remember() {
   const Status kept = Keep();
   if (!kept.ok()) Tell(ConversationProblem{What::kNotRemembered, kept});
@@ -233,7 +233,7 @@ void Conversation::Remember() {
 Status Conversation::SwitchMemory(bool on) {
   notes_.Switch(on);
   if (!recall_ || recall_->blocks() == nullptr || reads_recalled_ == on) return {};
-  // A session cannot give up what its tokens were computed with.
+  // A session cannot drop recalled blocks that its tokens were computed with.
   session_.emplace(*model_.engine, options_.memory.name_space);
   said_not_stored_ = false;
   if (on) QWEN25_RETURN_IF_ERROR(session_->Recall(*recall_->blocks()));

@@ -1,4 +1,4 @@
-// A conversation with a model: questions, answers, what the memory adds to them, and what is kept of them.
+// A conversation with a model: questions, answers, what the memory adds to them, and what it keeps of them.
 #pragma once
 
 #include <functional>
@@ -26,46 +26,47 @@ class Conversation {
     ConversationNotes::Options notes;
     std::optional<std::string> system;  // none: that of the dialogue, else the chat template's
     bool parse_special = false;         // ChatTemplateOptions::parse_special
-    bool start_new = false;             // instead of going on with the newest dialogue
-    bool recall_dialogues = false;      // in a new one, attention reads earlier ones
-    // While notes are computed as blocks; false stops.
+    bool start_new = false;             // instead of continuing the newest dialogue
+    bool recall_dialogues = false;      // begin a new one whose attention reads earlier ones
+    // Called while notes are computed as blocks; false stops that. May be null.
     std::function<bool(size_t done, size_t total)> progress = nullptr;
   };
-  // `blocks`: the store of the model's engine, or null. Both must outlive the conversation, as must what
-  // `options.generate` points to. Dialogues are kept even if there is no store, and if they cannot be, the
-  // conversation goes on without (why_no_log). Errors: memory flags that contradict each other, and those of
-  // AttentionRecall::Load. `on_event` is called by the methods below, in order.
+  // `blocks`: the store of the model's engine, or null. It, `model` and what `options.generate` points to
+  // must outlive the conversation. Dialogues are kept even without a store. If they cannot be kept,
+  // `on_event` is told and the conversation goes on. kInvalidArgument for memory options that contradict each
+  // other; errors of AttentionRecall::Load. This and the methods below call `on_event`.
   static Result<std::unique_ptr<Conversation>> Start(LoadedModel& model, BlockStore* blocks,
                                                      const Options& options, ConversationEventSink on_event);
 
-  // Answers; `on_text` gets the answer in pieces, and stops it by returning false. After an error the
-  // conversation is as it was before the question.
+  // Answers a question. `on_text` gets the answer in pieces, and stops it by returning false. After an error
+  // the conversation is as it was before the question.
   Status Ask(const std::string& question, const TextCallback& on_text);
 
-  // The system text that the model reads; none: the model has no chat template.
+  // The system text that the model reads; nothing if none is set and the model has no chat template.
   std::optional<std::string> SystemText() const;
   // Begins a new conversation with this system text.
   void SetSystem(const std::string& text);
   // Begins a new conversation; the old one stays on disk.
   void StartNew();
-  // Takes back the last question and all that followed.
+  // Takes back the last question and all that followed. kInvalidArgument if there is none.
   Status Undo();
 
   const std::vector<ChatMessage>& messages() const { return messages_; }  // without the system message
-  // All of it, as a file holds it.
+  // The whole conversation, as a file holds it.
   Dialogue ToDialogue() const;
-  // Goes on with it instead. kInvalidArgument for tools that are none.
+  // Continues with `dialogue` instead. kInvalidArgument if its tools are malformed.
   Status Use(Dialogue dialogue);
 
-  // The dialogues on disk, and the number of this one (0: not kept yet).
+  // The dialogues on disk, and the number of this one (0: not saved yet).
   Result<std::vector<DialogueLog::Entry>> Dialogues() const;
   uint32_t number() const { return place_.number; }
-  // Goes on with one of them.
+  // Continues one of them. If another system text was set, it stays, and a new dialogue begins. Errors of
+  // DialogueLog::Load.
   Status Resume(uint32_t number);
 
   ConversationNotes& notes() { return notes_; }
-  // Off: no notes are used or made, and attention reads nothing that is recalled. What has been said is read
-  // again without it.
+  // If off, no notes are used or made, and attention reads no recalled blocks. Each switch of recall makes
+  // the model read the conversation again.
   Status SwitchMemory(bool on);
 
   size_t num_tokens() const { return session_->tokens().size(); }
@@ -77,7 +78,7 @@ class Conversation {
   void UseLog();
   std::vector<ChatMessage> WithSystem() const;
   std::vector<int32_t> Prompt() const;
-  // The dialogue on disk is as it is here.
+  // Saves the dialogue, if dialogues are kept.
   Status Keep();
   void Remember();
   void Tell(const ConversationEvent& event) const { on_event_(event); }

@@ -1,4 +1,4 @@
-// What happens in a conversation beside its questions and answers, for whoever shows it.
+// Events of a conversation beside its questions and answers, for whoever shows it.
 #pragma once
 
 #include <cstdint>
@@ -32,15 +32,15 @@ struct NotesRecalled {
   struct Note {
     int64_t note;
     double relevance;
-    bool is_above;  // it stands in the conversation already
+    bool is_above;  // it is in the conversation already
   };
   std::vector<Note> notes;
 };
-// What a user should know of the model that embeds notes.
+// What a user should know about the model that embeds notes.
 struct EmbedderRemark {
   std::string text;
 };
-// The memory cannot be used, and the conversation goes on without it.
+// The memory cannot be used; the conversation goes on without it.
 struct MemoryTurnedOff {
   Status why;
 };
@@ -70,36 +70,36 @@ struct DialogueResumed {
   size_t num_messages;                 // without the system message
   std::vector<ChatMessage> last_turn;  // its last question, and what followed
 };
-// The newest dialogue is damaged, and another one begins.
+// The newest dialogue cannot be read, and a new one begins.
 struct DialogueUnreadable {
   Status why;
 };
-// Another process has gone on with the dialogue `from`; this one is kept as `to` now.
+// Another process has continued the dialogue `from`; this conversation is now kept as `to`.
 struct DialogueMoved {
   uint32_t from, to;
 };
 
-// An answer is complete, or stopped; valid during the call.
+// An answer is complete, or was stopped. `result` is valid during the call.
 struct Answered {
   const GenerateResult* result;
 };
 
-// Keys and values from here on are not stored, since what attention recalls has changed in the middle of the
-// conversation. Told once.
+// Blocks are not stored from here on, since what attention recalls has changed in the middle of the
+// conversation. Reported once.
 struct BlocksNotStored {
   size_t num_blocks;
 };
 
-// Something did not work, and the conversation goes on.
+// Something failed; the conversation goes on.
 struct ConversationProblem {
   enum class What {
-    kDialoguesNotKept,  // none of this conversation
+    kDialoguesNotKept,  // this conversation is not kept
     kNotRemembered,     // a note, a dialogue, or the keys and values of an answer
     kNothingRecalled,   // the notes cannot be searched
-    kNothingForgotten,  // what a question requested
-    kNotesAsBlocks,     // attention still knows notes as they were
-    kStoredBlocks,      // the store could not give what an answer could have used
-    kForgottenLater,    // what was computed of forgotten notes goes when its user starts again
+    kNothingForgotten,  // a request to forget failed
+    kNotesAsBlocks,     // attention may still read notes that have changed
+    kStoredBlocks,      // the store could not give blocks that the answer could have used
+    kForgottenLater,    // blocks of forgotten notes go when the process that uses them restarts
   };
   What what;
   Status why;

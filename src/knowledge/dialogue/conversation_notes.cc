@@ -11,7 +11,7 @@ namespace {
 
 using What = ConversationProblem::What;
 
-// Another writer is waited for so long: nobody wants to wait longer for an answer.
+// The longest wait for another writer: nobody wants to wait longer for an answer.
 constexpr int kBusyMilliseconds = 2000;
 constexpr size_t kLookedUp = 5;  // notes of Recall
 
@@ -35,7 +35,7 @@ ConversationNotes::ConversationNotes(const Options& options, const MemoryPlace& 
   for (const AddedToken& token : tokenizer.spec().added_tokens) {
     if (token.content.find_first_of(" \t\n") == std::string::npos) control_texts_.push_back(token.content);
   }
-  Store(/*create=*/false);  // tells at once if it cannot be opened
+  Store(/*create=*/false);  // reports at once if it cannot be opened
 }
 
 NoteStore* ConversationNotes::Store(bool create) {

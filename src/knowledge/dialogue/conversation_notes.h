@@ -16,61 +16,61 @@
 
 namespace qwen25 {
 
-// Opens the notes when the folder holds some, or when something is to be remembered: a conversation that
-// remembers nothing makes no folder. If the memory fails, it tells so and is off, and the conversation goes
-// on.
+// Opens the notes if the folder holds some, or when something is to be remembered: a conversation that
+// remembers nothing makes no folder. If the notes cannot be opened, that is reported, the memory is off, and
+// the conversation goes on.
 class ConversationNotes {
  public:
   struct Options {
-    size_t recall = 3;       // most notes for a question
+    size_t recall = 3;       // the most notes for a question
     bool as_blocks = false;  // recalled by attention instead
     std::string embedder;    // of EmbedderChoice
   };
-  // Of the tokenizer only the added tokens count: notes never become any of them.
+  // Of the tokenizer only the added tokens are used: no note becomes one of them. Notes take at most a
+  // quarter of `max_context_tokens`.
   ConversationNotes(const Options& options, const MemoryPlace& place, const Tokenizer& tokenizer,
                     size_t max_context_tokens, ConversationEventSink on_event);
 
-  // The notes of this namespace as the model may read them before a question asks for them; `as_turns` as
-  // for NotePassages. Nothing if there are none, or the memory is off.
+  // NotePassages of this namespace; empty if there are no notes, or the memory is off.
   Result<std::vector<NotePassage>> Passages(bool as_turns);
-  // Where blocks of notes lie, to be removed with them; null: the folder's are looked for each time. It must
-  // outlive this.
+  // The store from which blocks of forgotten notes are removed. Null: the folder's store is opened each time.
+  // It must outlive this object.
   void SetBlockStore(BlockStore* blocks) { blocks_ = blocks; }
-  // From now on, notes that `recall` holds are not put before a question, and it learns of those forgotten.
-  // It must outlive this.
+  // From now on, notes that `recall` holds are not put before a question, and `recall` is told of forgotten
+  // notes. It must outlive this object.
   void SetRecall(AttentionRecall* recall) { recall_ = recall; }
 
   bool is_on() const { return on_; }
   void Switch(bool on) { on_ = on; }
   const MemoryPlace& place() const { return place_; }
   const Options& options() const { return options_; }
-  // Notes of this namespace.
+  // The number of notes in this namespace.
   Result<uint64_t> Count();
 
+  // Returns the note's id. kInvalidArgument if the memory is off; errors of NoteStore::Add.
   Result<int64_t> Remember(const std::string& text);
-  // `what`: the number of a note, or words that mean one. kNotFound: there is none. Tells what was forgotten,
-  // or which notes may be meant.
+  // `what`: the number of a note, or words that mean one. kNotFound if there is none. Reports what was
+  // forgotten, or which notes may be meant.
   Status Forget(const std::string& what, bool erase);
-  // The notes that say most about the words, relevant or not.
+  // The 5 best hits for the words, relevant or not.
   Result<std::vector<RecalledNote>> Recall(const std::string& words);
 
   // What the model reads in place of `question`: the notes that are relevant for it and not yet in `history`,
-  // and the question. Does what a question like "remember that ..." asks for. Tells what was recalled,
-  // remembered and forgotten. The text is to be kept in the history as it is, so that the keys and values of
-  // earlier turns stay valid.
+  // then the question. Obeys questions like "remember that ...". Reports what was recalled, remembered and
+  // forgotten. Keep the text in the history unchanged, so that keys and values of earlier turns stay valid.
   std::string WithNotes(const std::string& question, std::span<const ChatMessage> history);
 
  private:
-  // Null: there are no notes, or the memory is off. `create`: makes the store if there is none.
+  // Null if there are no notes, or the memory is off. `create`: makes the store if there is none.
   NoteStore* Store(bool create);
   Result<LoadedNotes> OpenStore() const;
   // Tells recall_ what other processes have changed.
   void CatchUp(NoteStore& store);
   Status RemoveBlocks(NoteStore& store, bool erase);
   Status ForgetNote(const Note& note, bool erase);
-  // Of this namespace; notes of others are as if they were not there.
+  // A note of this namespace; kNotFound for those of others.
   Result<Note> OwnNote(NoteStore& store, int64_t id) const;
-  // What a question asks the memory for. The note that came of it, if any.
+  // Does what a question asks of the memory. Returns the note that was made, if any.
   std::optional<int64_t> Obey(const std::string& question);
   void Tell(const ConversationEvent& event) const { on_event_(event); }
 
@@ -83,7 +83,7 @@ class ConversationNotes {
   LoadedNotes notes_;
   BlockStore* blocks_ = nullptr;
   AttentionRecall* recall_ = nullptr;
-  int64_t recall_version_ = 0;  // of the notes that recall_ knows
+  int64_t recall_version_ = 0;  // DataVersion of the notes that recall_ knows
 };
 
 }  // namespace qwen25

@@ -18,7 +18,7 @@ Tokenizer ByteTokenizer() {
   return *Tokenizer::FromByteLevelBpe(parts);
 }
 
-// A model with random weights, which answers with random bytes: enough to see what is asked of it.
+// A model with random weights, which answers with random bytes: enough to see what it is asked.
 LoadedModel TinyModel(size_t recall_window = 0) {
   ModelConfig config = TinyConfig(300);
   config.max_position_embeddings = 2048;
@@ -26,7 +26,7 @@ LoadedModel TinyModel(size_t recall_window = 0) {
   model.Initialize(3);
   InferenceEngine::Options options = {.num_threads = 2, .recall_window = recall_window};
   if (recall_window > 0) {
-    // Little of what is near, so that something is left to be recalled.
+    // Few blocks nearby are always read, so that something is left to be recalled.
     options.routing = RoutingPolicy::Parse("top_k:8,local=1,dense_below=0").value();
   }
   return {.engine = std::make_unique<InferenceEngine>(std::move(model), options),
@@ -34,7 +34,7 @@ LoadedModel TinyModel(size_t recall_window = 0) {
           .default_system = "S"};
 }
 
-// One conversation with what it told.
+// One conversation and its events.
 class Talk {
  public:
   explicit Talk(const std::filesystem::path& memory, size_t recall_window = 0)
@@ -60,7 +60,7 @@ class Talk {
   }
   Conversation* operator->() { return conversation_.get(); }
 
-  // How often it happened since the last question.
+  // How often this event occurred since the last question.
   template <typename Event>
   size_t Count() const {
     return static_cast<size_t>(std::ranges::count_if(
@@ -137,7 +137,7 @@ TEST(Conversation, WithoutAMemoryNothingIsKept) {
   EXPECT_ERROR_CONTAINS(recalls.Start(), "which --no-memory turns off");
 }
 
-// Blocks are another process's, or damaged: the dialogue is kept all the same.
+// Another process holds the blocks, or they are damaged: the dialogue is kept all the same.
 TEST(Conversation, DialoguesAreKeptWithoutBlocks) {
   const TemporaryDirectory memory;
   Talk talk(memory.path());

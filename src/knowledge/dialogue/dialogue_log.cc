@@ -21,18 +21,18 @@ namespace qwen25 {
 namespace {
 
 constexpr std::string_view kPlainExtension = ".json";
-// Of files and folders of an encrypted log; FileName gives no plain one a dot.
+// For files and folders of an encrypted log. Plain folders have no dot (FileName).
 constexpr std::string_view kSealedExtension = ".sealed";
-constexpr std::string_view kSealedMagic = "q25talk1";  // and the version
-// Beside the dialogues of a namespace whose folder does not tell it: its name. The second one is a copy,
-// since one damaged file must not hide whose the others are.
+constexpr std::string_view kSealedMagic = "q25talk1";  // the last character is the version
+// Files with the namespace's name, beside its dialogues, since the folder hides it. The second is a copy: one
+// damaged file must not hide whose dialogues the others are.
 constexpr std::array<std::string_view, 2> kSealedNames = {"name.sealed", "name2.sealed"};
 constexpr std::string_view kNameContext = "name";
 constexpr std::string_view kPlainName = "name";
-constexpr char kHashedFolder = '~';      // FileName gives none
+constexpr char kHashedFolder = '~';      // FileName never writes it
 constexpr size_t kMaxFolderBytes = 200;  // file systems take 255
 
-// How a file with a sum begins: the sum is over all bytes that follow these.
+// How a file with a checksum begins; it covers all bytes after kSumEnd.
 constexpr std::string_view kSumBegin = "{\n  \"crc32c\": \"", kSumEnd = "\",";
 constexpr size_t kSumDigits = 8;
 
@@ -53,7 +53,7 @@ std::string FileName(std::string_view name) {
   return out;
 }
 
-// The name again; none for what FileName cannot have written.
+// The name that FileName wrote as `file`; nothing if it cannot have.
 std::optional<std::string> NameOfFile(std::string_view file) {
   std::string name;
   for (size_t i = 0; i < file.size(); ++i) {
@@ -71,7 +71,7 @@ std::optional<std::string> NameOfFile(std::string_view file) {
   return name;
 }
 
-// The folder of a namespace: its name, or a hash where that is too long for a file system.
+// The folder of a namespace: its name, or a hash if that is too long for a file system.
 std::string PlainFolder(std::string_view name_space) {
   std::string name = FileName(name_space);
   if (name.size() <= kMaxFolderBytes) return name;
@@ -122,8 +122,10 @@ std::string Sealed(const Cipher& cipher, std::string_view context, std::string_v
 Result<std::string> Unsealed(std::string_view content, const std::filesystem::path& path,
                              const Cipher& cipher, std::string_view context) {
   if (!content.starts_with(kSealedMagic)) {
-    return Corrupt("{}: does not begin with {}, as this version's encrypted dialogues do", path.string(),
-                   kSealedMagic);
+    return Corrupt(
+        "{}: does not begin with {}, as this version's encrypted dialogues do; restore it from a backup, or "
+        "remove it",
+        path.string(), kSealedMagic);
   }
   const auto opened = cipher.Unseal(BytesOf(content).subspan(kSealedMagic.size()), BytesOf(context));
   if (!opened) {
@@ -147,7 +149,7 @@ Result<std::optional<Cipher>> DialogueCipher(const std::optional<std::string>& k
   return std::optional<Cipher>(std::move(cipher));
 }
 
-// The name of the namespace whose folder it is; none where it cannot be told.
+// The namespace of a folder; nothing if it is unknown.
 std::optional<std::string> NamespaceOf(const std::filesystem::path& folder,
                                        const std::optional<Cipher>& cipher) {
   const std::string file = folder.filename().string();
@@ -163,8 +165,8 @@ std::optional<std::string> NamespaceOf(const std::filesystem::path& folder,
   return name.ok() && PlainFolder(*name) == file ? std::optional(std::move(*name)) : std::nullopt;
 }
 
-// Whether the dialogues in the folder are of this key, or of none, as `cipher` says. `expected`: a namespace
-// whose folder only this key finds.
+// Checks that the dialogues were encrypted with `cipher`, or are plain if there is none. A folder whose
+// hidden name is that of the namespace `expected` proves the key by itself.
 Status CheckKey(const std::filesystem::path& dialogues, const std::optional<Cipher>& cipher,
                 std::string_view expected) {
   size_t num_sealed = 0, num_opened = 0;
@@ -179,28 +181,28 @@ Status CheckKey(const std::filesystem::path& dialogues, const std::optional<Ciph
     }
     if (!is_sealed && cipher) {
       return InvalidArgument(
-          "{}: these dialogues are not encrypted; open them without a key, or give encrypted ones another "
+          "{}: these dialogues are not encrypted; open them without a key, or keep encrypted ones in another "
           "folder",
           dialogues.string());
     }
-    if (!is_sealed || FilesIn(folder).empty()) continue;  // just being made
+    if (!is_sealed || FilesIn(folder).empty()) continue;  // it is just being created
     ++num_sealed;
     num_opened += NamespaceOf(folder, cipher) || HiddenFolder(*cipher, expected) == folder.filename() ? 1 : 0;
   }
   if (num_sealed == 0 || num_opened > 0) return {};
   return InvalidArgument(
       "{}: the key is not the one that these dialogues were made with, or the files with the names of "
-      "namespaces (name.sealed) are damaged",
+      "namespaces (name.sealed) are damaged; give that key, or restore these files from a backup",
       dialogues.string());
 }
 
-// Text with a sum of itself in front, and back to where it begins.
+// The document with a checksum of itself as its first member.
 std::string WithSum(std::string_view document) {
   const std::string_view rest = document.substr(1);  // without the brace
   return fmt::format("{}{:08x}{}{}", kSumBegin, Crc32c(BytesOf(rest)), kSumEnd, rest);
 }
 
-// False: there is no sum. kCorrupt: it is wrong.
+// False if there is no checksum; kCorrupt if it is wrong.
 Result<bool> CheckSum(std::string_view text, const std::string& origin) {
   if (!text.starts_with(kSumBegin)) return false;
   const std::string_view rest = text.substr(kSumBegin.size());
@@ -208,23 +210,23 @@ Result<bool> CheckSum(std::string_view text, const std::string& origin) {
   const std::string wanted = fmt::format("{:08x}{}", Crc32c(BytesOf(content)), kSumEnd);
   if (rest.starts_with(wanted)) return true;
   return Corrupt(
-      "{}: is damaged: its content is not what was written, whose sum it holds; restore it from a backup or "
-      "remove it (or, if you have changed it yourself, remove its line \"crc32c\")",
+      "{}: is damaged: its content does not match its checksum; restore it from a backup or remove it (if "
+      "you have changed it yourself, remove its line \"crc32c\")",
       origin);
 }
 
-// Files of before there were sums begin with their messages; anything else in a log is damaged.
+// Files from before there were checksums begin with their messages; any other file of a log is damaged.
 Result<Dialogue> ParseKept(std::string_view text, const std::string& origin) {
   QWEN25_TRY(const bool has_sum, CheckSum(text, origin));
   QWEN25_TRY(Dialogue dialogue, ParseDialogue(text, origin));
   const size_t first = text.find('"');
   if (!has_sum && !text.substr(std::min(first, text.size())).starts_with("\"messages\"")) {
-    return Corrupt("{}: is damaged: it begins neither with a sum nor with \"messages\"", origin);
+    return Corrupt("{}: is damaged: it begins neither with a checksum nor with \"messages\"", origin);
   }
   return dialogue;
 }
 
-// Keeps other processes from saving to a folder. One that cannot be locked is used without.
+// Keeps other processes from saving to a folder. If it cannot be locked, it is used without a lock.
 class SavingLock {
  public:
   explicit SavingLock(const std::filesystem::path& folder)
@@ -253,7 +255,7 @@ Result<DialogueLog> DialogueLog::Open(const std::filesystem::path& memory, std::
   QWEN25_TRY(std::optional<Cipher> cipher, DialogueCipher(key));
   QWEN25_RETURN_IF_ERROR(CheckKey(DialoguesIn(memory), cipher, name_space));
   const std::string folder = cipher ? HiddenFolder(*cipher, name_space) : PlainFolder(name_space);
-  // What chats were writing when they were killed, in all namespaces: text that nobody looks for there.
+  // Files that killed chats were writing, in all namespaces: nobody would look for text in them.
   RemoveLeftovers(DialoguesIn(memory));
   for (const std::filesystem::path& path : FilesIn(DialoguesIn(memory))) RemoveLeftovers(path);
   return DialogueLog(DialoguesIn(memory) / folder, name_space, std::move(cipher));
@@ -263,7 +265,7 @@ std::filesystem::path DialogueLog::PathOf(uint32_t number) const {
   return directory_ / fmt::format("{:06}{}", number, cipher_ ? kSealedExtension : kPlainExtension);
 }
 
-// Binds a file to its place.
+// Binds an encrypted file to its place.
 std::string DialogueLog::ContextOf(uint32_t number) const {
   return fmt::format("dialogue {} of {}", number, name_space_);
 }
@@ -329,7 +331,7 @@ Status DialogueLog::Save(const Dialogue& dialogue, Place& place) const {
   uint32_t number = place.number;
   if (number != 0) {
     const Result<std::string> now = ReadFile(PathOf(number));
-    if (now.ok() && Hash64(BytesOf(*now)) != place.content) number = 0;  // somebody else's by now
+    if (now.ok() && Hash64(BytesOf(*now)) != place.content) number = 0;  // another process has changed it
   }
   if (number == 0) number = Latest() + 1;
   const std::string document = RenderDialogue(dialogue);
@@ -377,9 +379,8 @@ Result<std::vector<std::string>> DialogueLog::Namespaces(const std::filesystem::
       names.emplace_back("default");
     } else if (damaged != nullptr) {
       damaged->push_back(
-          fmt::format("{}: whose dialogues these are cannot be told, the file with the name is missing or "
-                      "damaged; a chat "
-                      "in that namespace writes it again",
+          fmt::format("{}: the namespace of these dialogues is unknown, since the file with its name is "
+                      "missing or damaged; a chat in that namespace writes it again",
                       path.string()));
     }
   }
@@ -401,7 +402,7 @@ Result<Dialogue> ParseDialogue(std::string_view text, const std::string& origin)
     return InvalidArgument("{}: expected an object with \"messages\", as /save writes it", origin);
   }
   Dialogue dialogue;
-  // All of it may have been taken back.
+  // All messages may have been taken back.
   const bool is_empty = document["messages"].is_array() && document["messages"].empty();
   Result<std::vector<ChatMessage>> messages =
       is_empty ? std::vector<ChatMessage>() : ParseMessages(document["messages"]);

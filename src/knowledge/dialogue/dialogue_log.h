@@ -1,4 +1,4 @@
-// Dialogues that go on after a restart: one file each.
+// Dialogues that continue after a restart, one file each.
 #pragma once
 
 #include <cstdint>
@@ -22,20 +22,20 @@ struct Dialogue {
   Json other = Json::object();  // the other members of the object ("tools", "model", ...), kept as they are
 };
 
-// The dialogues of one namespace in a memory folder: <folder>/dialogues/<namespace>/<number>.json. A file is
-// replaced as a whole, so that a killed process leaves the dialogue as it was after its last complete answer,
-// and holds a sum over its content. The folder appears with the first dialogue.
+// The dialogues of one namespace in a memory folder: <folder>/dialogues/<namespace>/<number>.json. A file
+// holds a checksum of its content, and is replaced as a whole: a killed process leaves the dialogue as it was
+// after its last complete answer. The folder is created with the first dialogue.
 //
-// With a key, files and the names of namespaces are sealed (docs/formats/encrypted_notes.md).
+// With a key, files and the names of namespaces are encrypted (docs/formats/encrypted_notes.md).
 class DialogueLog {
  public:
-  // The key has 32 bytes. kInvalidArgument if the folder's dialogues are encrypted and there is no key,
-  // are not and there is one, or were made with another.
+  // `key` has 32 bytes. kInvalidArgument if the folder's dialogues are encrypted and there is no key, are
+  // plain and there is one, or were made with another key.
   static Result<DialogueLog> Open(const std::filesystem::path& memory, std::string_view name_space,
                                   const std::optional<std::string>& key = {});
 
-  // A dialogue that is open here: its number (0: it has none yet), and a hash of what its file held when it
-  // was last read or written here.
+  // Where an open dialogue is kept: its number (0: it has none yet), and a hash of its file as it was last
+  // read or written here.
   struct Place {
     uint32_t number = 0;
     uint64_t content = 0;
@@ -49,7 +49,7 @@ class DialogueLog {
   std::vector<Entry> List() const;
   // The number of the newest; 0: there is none.
   uint32_t Latest() const;
-  // `place`: where it is, to be saved to; may be null. kCorrupt: it is not what was written.
+  // Sets `place`, unless null, for a later Save. kCorrupt if the file is not what was written.
   Result<Dialogue> Load(uint32_t number, Place* place = nullptr) const;
   // Writes the dialogue to its place. A place without a number gets the next one. So does a place whose file
   // another process has changed meanwhile: both dialogues are kept.
@@ -57,9 +57,9 @@ class DialogueLog {
 
   struct Report {
     size_t num_dialogues = 0;
-    std::vector<std::string> damaged;  // a message for each file that is
+    std::vector<std::string> damaged;  // one message per damaged file
   };
-  // Reads all.
+  // Reads all files.
   Report Verify() const;
   // Removes all files. Returns how many dialogues there were.
   Result<size_t> Erase() const;
@@ -67,7 +67,7 @@ class DialogueLog {
   const std::filesystem::path& directory() const { return directory_; }
 
   // The namespaces that have dialogues in a memory folder, sorted. Errors as those of Open. `damaged`, if not
-  // null, gets a message for each folder whose namespace cannot be told.
+  // null, gets a message for each folder whose namespace is unknown.
   static Result<std::vector<std::string>> Namespaces(const std::filesystem::path& memory,
                                                      const std::optional<std::string>& key = {},
                                                      std::vector<std::string>* damaged = nullptr);
@@ -86,8 +86,8 @@ class DialogueLog {
   std::optional<Cipher> cipher_;
 };
 
-// The document that /save writes, and back: kInvalidArgument with `origin` for anything else, kCorrupt for a
-// file of a DialogueLog whose sum is wrong. What is read and rendered again has all that was there.
+// Writes and reads the document of /save. kInvalidArgument, naming `origin`, for anything else; kCorrupt for
+// a file of a DialogueLog with a wrong checksum. A document that is read and rendered again loses nothing.
 std::string RenderDialogue(const Dialogue& dialogue);
 Result<Dialogue> ParseDialogue(std::string_view text, const std::string& origin);
 Result<Dialogue> ReadDialogueFile(const std::filesystem::path& path);

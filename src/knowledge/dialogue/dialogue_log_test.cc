@@ -20,7 +20,7 @@ Dialogue Talk(const std::string& question) {
                        {.role = "assistant", .content = "No \"idea\"\n\xe2\x9c\x93"}}};
 }
 
-// Replaces the dialogue of this number, or makes it.
+// Replaces the dialogue of this number, or creates it.
 Status SaveAs(const DialogueLog& log, uint32_t number, const Dialogue& dialogue) {
   DialogueLog::Place place;
   static_cast<void>(log.Load(number, &place));
@@ -179,7 +179,7 @@ TEST(DialogueLog, EveryFlipOfAPlainOneIsNoticed) {
   EXPECT_EQ(log.List().size(), 1u) << "the other one is there";
 }
 
-// Files of before there were sums; and those that somebody has changed, without the sum.
+// Files from before there were checksums, and files that somebody has changed and whose checksum was removed.
 TEST(DialogueLog, FilesWithoutASumAreRead) {
   TemporaryDirectory memory;
   const DialogueLog log = MustOpen(memory, "work");
@@ -216,7 +216,7 @@ TEST(DialogueLog, AnEmptyOneIsRead) {
   EXPECT_TRUE(dialogue.messages.empty());
 }
 
-// Two chats in one namespace: neither writes over what the other has said.
+// Two chats in one namespace: neither overwrites what the other has said.
 TEST(DialogueLog, TwoWritersKeepBothDialogues) {
   TemporaryDirectory memory;
   const DialogueLog log = MustOpen(memory, "work");
@@ -268,7 +268,7 @@ TEST(DialogueLog, ADamagedNameIsNotAWrongKey) {
   damage("name2.sealed");
   EXPECT_OK(MustOpen(memory, "work", kKey).Load(1));
   EXPECT_ERROR_CONTAINS(DialogueLog::Namespaces(memory.path(), kKey), "name.sealed) are damaged");
-  // With another namespace that can be told, the key is known to be right.
+  // A second namespace with a readable name proves that the key is right.
   TemporaryDirectory both;
   ASSERT_OK(SaveAs(MustOpen(both, "other", kKey), 1, Talk("two")));
   std::filesystem::copy(memory / "dialogues", both / "dialogues", std::filesystem::copy_options::recursive);
@@ -279,7 +279,7 @@ TEST(DialogueLog, ADamagedNameIsNotAWrongKey) {
   EXPECT_TRUE(log.Verify().damaged.empty()) << "written again";
 }
 
-// A process that is killed in the middle of a Save leaves what the last complete one wrote.
+// A process that is killed during a Save leaves what the last complete one wrote.
 TEST(DialogueLog, EncryptedOnesSurviveAKillOnceAcknowledged) {
   TemporaryDirectory memory;
   for (int round = 0; round < 10; ++round) {

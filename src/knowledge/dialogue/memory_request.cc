@@ -17,8 +17,8 @@ struct Phrase {
   Kind kind;
   const char* text;  // lower case
 };
-// A space stands for any white space, a comma may be missing or followed by spaces, a colon may have spaces
-// before it or be the wide one, and an apostrophe may be the typographic one.
+// In a phrase, a space matches any white space; a comma may be missing or full-width; a colon may be
+// full-width, or follow spaces; an apostrophe may be typographic.
 constexpr Phrase kPhrases[] = {
     {Kind::kRemember, "remember that"},
     {Kind::kRemember, "remember:"},
@@ -136,12 +136,13 @@ class Reader {
 bool IsWord(char32_t c) {
   return (U_GET_GC_MASK(static_cast<UChar32>(c)) & (U_GC_L_MASK | U_GC_M_MASK | U_GC_N_MASK)) != 0;
 }
-bool HasSpaces(char32_t c) {  // of the script of a phrase's last letter: words end at spaces
+bool HasSpaces(char32_t c) {  // whether words of this letter's script end at spaces
   return IsWord(c) && u_hasBinaryProperty(static_cast<UChar32>(c), UCHAR_IDEOGRAPHIC) == 0 &&
          !(c >= 0x3040 && c <= 0x30FF);
 }
 
-// The number of bytes of `line` that `phrase` covers, with the spaces behind it.
+// The number of bytes at the start of `line` that match `phrase`, with the spaces after it; nothing if none
+// do.
 std::optional<size_t> Match(std::string_view line, std::string_view phrase) {
   Reader text(line), wanted(phrase);
   char32_t last = 0;
@@ -150,7 +151,7 @@ std::optional<size_t> Match(std::string_view line, std::string_view phrase) {
     if (last == ' ') {
       const size_t before = text.position();
       text.SkipSpaces();
-      // Behind a comma that was left out with its spaces there is nothing more to skip.
+      // The spaces may have been skipped already.
       if (text.position() == before && (before == 0 || line[before - 1] != ' ')) return std::nullopt;
     } else if (last == ',') {
       if (text.Peek() == ',' || text.Peek() == 0xFF0C) text.Skip();
@@ -166,7 +167,7 @@ std::optional<size_t> Match(std::string_view line, std::string_view phrase) {
   if (HasSpaces(last) && IsWord(text.Peek())) return std::nullopt;  // "remember thatched roofs"
   const bool spaces = last != ':' && last != ',';
   text.SkipSpaces();
-  // A word of the phrase goes on with words, perhaps in quotes: "forget that, please" is about nothing.
+  // After a phrase that ends in a word come words, perhaps in quotes: "forget that, please" is about nothing.
   if (spaces && !IsWord(text.Peek()) &&
       std::u32string_view(U"\"'`“”„«「『($€£#+-").find(text.Peek()) == std::u32string_view::npos) {
     return std::nullopt;
@@ -179,7 +180,7 @@ bool IsQuestion(std::string_view sentence) {
     for (const std::string_view mark : {"?", "？", "؟"}) {
       if (sentence.ends_with(mark)) return true;
     }
-    // Quotes and brackets may stand behind the mark.
+    // Quotes and brackets may follow the mark.
     const std::string_view closing = " \t\r\n\"')]";
     if (closing.find(sentence.back()) == std::string_view::npos) return false;
     sentence.remove_suffix(1);
@@ -187,7 +188,7 @@ bool IsQuestion(std::string_view sentence) {
   return false;
 }
 
-// Without questions at the end and white space around; empty where it begins with a question.
+// `text` without questions and white space at its end; empty if it begins with a question.
 std::string Statements(std::string_view text) {
   std::vector<TextRange> sentences = SentencesOf(text);
   const auto is_question = [&](const TextRange& range) {

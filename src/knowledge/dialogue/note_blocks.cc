@@ -49,11 +49,10 @@ Status RemoveForgottenNotes(const MemoryPlace& place, NoteStore& notes, bool era
   if (!HasBlockStore(place)) return {};
   const auto blocks = OpenBlockStore(place);
   if (!blocks.ok() && erase) {
-    return Status(
-        blocks.status().code(),
-        fmt::format("the notes are gone, but not what a chat may have computed of them: {}; then run "
-                    "`qwen25 memory forget --erase` again",
-                    blocks.status().message()));
+    return Status(blocks.status().code(),
+                  fmt::format("the notes are gone, but not the blocks that a chat may have computed from "
+                              "them: {}; then run `qwen25 memory forget --erase` again",
+                              blocks.status().message()));
   }
   if (!blocks.ok()) {
     later = blocks.status();
