@@ -1,5 +1,5 @@
-// Cuts added tokens ("<|im_end|>") out of text: at each place the longest one that begins there, leftmost
-// first, as Hugging Face `tokenizers` does.
+// Cuts added tokens ("<|im_end|>") out of text: always the leftmost one, and of those that begin there the
+// longest, as Hugging Face `tokenizers` does.
 #pragma once
 
 #include <algorithm>
@@ -16,7 +16,7 @@ namespace qwen25 {
 class AddedTokenFinder {
  public:
   struct Pattern {
-    std::string text;  // what is searched: the content, or its normalised form; not empty
+    std::string text;  // what is searched for: the content, or its normalised form; not empty
     int32_t id;
     bool control;  // IsControlToken
     bool lstrip;
@@ -50,7 +50,7 @@ class AddedTokenFinder {
  private:
   struct Match {
     size_t begin;
-    const Pattern* pattern;  // null = there is none
+    const Pattern* pattern;  // null: there is none
   };
 
   template <typename Allow>
@@ -64,12 +64,12 @@ class AddedTokenFinder {
     }
     return {0, nullptr};
   }
-  // The next byte with which some token begins.
+  // The next place at which a byte begins some token; npos if there is none.
   size_t NextFirstByte(std::string_view text, size_t from) const {
     if (first_bytes_.size() == 1) return text.find(first_bytes_[0], from);  // the usual case; a vector loop
     return text.find_first_of(first_bytes_, from);
   }
-  // Where the white space that ends before `end` begins, and where the one that begins at `begin` ends.
+  // The begin of the white space right before `end`, and the end of the white space at `begin`.
   static size_t SpacesBefore(std::string_view text, size_t end);
   static size_t SpacesAfter(std::string_view text, size_t begin);
 

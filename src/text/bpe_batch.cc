@@ -1,8 +1,8 @@
 // Encoding of byte-level text, 16 pieces at a time.
 //
 // The tables of a large vocabulary (some 10 MB) do not fit into the nearer caches, and every step of encoding
-// a piece depends on one look-up in them. So the pieces of a batch go through each step together: the memory
-// that the step needs is asked for in one loop and used in the next.
+// a piece depends on one look-up in them. So the pieces of a batch go through each step together: one loop
+// prefetches the memory that the step needs, and the next loop uses it.
 #include <climits>
 
 #include "text/bpe_encoder.h"
@@ -30,7 +30,7 @@ struct Piece {
 
 }  // namespace
 
-// One piece while it is merged; the same method as ShortRow. One byte is left for the position in a key.
+// One piece while it is merged, by the method of ShortRow. The position takes one byte of a key.
 struct BpeEncoder::BatchRow {
   alignas(16) int32_t keys[kRowSymbols];
   int32_t symbols[kRowSymbols];
@@ -45,8 +45,8 @@ struct BpeEncoder::BatchRow {
   }
 };
 
-// Fills the symbols of `row` and the keys of pairs of bytes; the other keys are kPending and their memory is
-// on its way. False where the piece has too many symbols.
+// Fills the symbols of `row` and the keys of pairs of bytes. The other keys become kPending, and their memory
+// is prefetched. False if the piece has too many symbols.
 bool BpeEncoder::StartRow(std::string_view piece, BatchRow& row) const {
   if (piece.size() > 3 * kRowSymbols) return false;
   size_t size = 0;
@@ -83,7 +83,7 @@ bool BpeEncoder::StartRow(std::string_view piece, BatchRow& row) const {
   return true;
 }
 
-// Does the merges of all rows: in every round one merge of each row that still has one.
+// Does the merges of all rows: each round does one merge in every row that still has one.
 void BpeEncoder::MergeRows(BatchRow* rows, size_t num_rows) const {
   BatchRow* active[kBatch];
   size_t num_active = num_rows;
@@ -128,8 +128,8 @@ void BpeEncoder::MergeRows(BatchRow* rows, size_t num_rows) const {
   }
 }
 
-// By id: whether a piece that reads like the token becomes the token. Most do; the vocabulary of Qwen2.5 has
-// some that no sequence of merges leads to.
+// By id: whether a piece with the token's text becomes the token. Most do; the vocabulary of Qwen2.5 has some
+// that no sequence of merges makes.
 std::vector<uint8_t> BpeEncoder::FindReachable(const TokenizerSpec& spec) const {
   const size_t size = spec.tokens.size();
   if (model_ == BpeModel::kSentencePiece) return std::vector<uint8_t>(size, 0);
@@ -160,8 +160,8 @@ std::vector<uint8_t> BpeEncoder::FindReachable(const TokenizerSpec& spec) const 
   return reachable;
 }
 
-// Long: passes over one batch, whose pieces and rows they all share; each pass waits for the memory that the
-// one before has asked for.
+// Long, since all passes over a batch share its pieces and rows. Each pass uses the memory that the one
+// before prefetched.
 void BpeEncoder::EncodeByteLevel(std::string_view text, Scratch& scratch, std::vector<int32_t>& ids) const {
   const char* readable_end = text.data() + text.size();
   Piece pieces[kBatch];

@@ -1,16 +1,14 @@
-// Which characters of two or three bytes may be taken as their token from the start, instead of being merged
-// byte by byte in every piece. It saves most merges of Chinese text, and half of those of Russian.
+// Which characters of two or three bytes may start as their token, instead of being merged byte by byte in
+// every piece. That saves most merges of Chinese text, and half of those of Russian.
 //
-// Let the bytes of a character c, merged alone, become one token T by merges of rank at most R. In a text,
-// taking c as T from the start changes nothing if
+// Let the bytes of a character c, merged alone, become one token T by merges of rank at most R. Starting with
+// T in place of the bytes of c changes nothing if
 //   1. no merge joins a part of c with something outside while c is incomplete. Such a merge has a token x on
-//   the
-//      left of one of c's boundaries and y on the right, and either y is an incomplete beginning of a
-//      character or x is an incomplete end of one. Vocabularies have few of these, so both neighbours are
-//      simply asked whether any fits the bytes on the two sides; and
-//   2. no merge that has T as a part is of rank below R. For then, whatever happens first in the text of
-//   bytes, an
-//      inner merge of c or one elsewhere, happens first in the text with T as well, or is done there already.
+//      the left of one of c's boundaries and a token y on its right, and either y is an incomplete beginning
+//      of a character or x is an incomplete end of one. Vocabularies have few of these merges, so the encoder
+//      checks whether any of them fits the bytes on both sides of either boundary; and
+//   2. no merge that has T as a part has a rank below R. Then every merge that comes first in the text of
+//      bytes, be it inside c or elsewhere, comes first in the text with T as well, or is already done there.
 #include <algorithm>
 
 #include "text/bpe_encoder.h"

@@ -12,7 +12,7 @@ namespace {
 constexpr size_t kMaxShort = 256;  // symbols; positions fit in 8 bits of a key
 constexpr uint32_t kNoRank = MergeTable::kNoRank;
 
-// Whether all of "\u2581" in `token` stand before its other characters ("\u2581\u2581the", "the").
+// Whether every "\u2581" in `token` stands before all other characters ("\u2581\u2581the", "the").
 bool MarksOnlyInFront(std::string_view token) {
   while (token.starts_with(kSpaceMark)) token.remove_prefix(kSpaceMark.size());
   return token.find(kSpaceMark) == std::string_view::npos;
@@ -21,7 +21,7 @@ bool MarksOnlyInFront(std::string_view token) {
 }  // namespace
 
 // Up to kMaxShort symbols and their pairs. keys[i] = rank of (symbol i, the next one) << 8 | i, so that the
-// smallest key is the most urgent merge at its leftmost place, and finding it is a vector loop.
+// smallest key is the merge of lowest rank at its leftmost place, and finding it is a vector loop.
 struct BpeEncoder::ShortRow {
   static constexpr int32_t kNoKey = INT_MAX;
   static constexpr size_t kStep = 8;  // keys are padded to a multiple, so that the loop needs no remainder
@@ -121,14 +121,14 @@ void BpeEncoder::EncodeText(std::string_view text, Scratch& scratch, std::vector
   }
 }
 
-// End of the word at `begin`: the next "\u2581" behind another character.
+// End of the word at `begin`: the next "\u2581" after another character.
 size_t BpeEncoder::NextSentencePieceWord(std::string_view text, size_t begin) const {
   size_t end = begin;
   while (text.substr(end).starts_with(kSpaceMark)) end += kSpaceMark.size();
   return std::min(text.find(kSpaceMark, end), text.size());
 }
 
-// A piece of a sentencepiece text: remembered, or merged and then remembered.
+// Encodes a piece of sentencepiece text: from memory, or by merging and remembering it.
 void BpeEncoder::EncodePiece(std::string_view piece, const char* readable_end, Scratch& scratch,
                              std::vector<int32_t>& ids) const {
   if (piece.size() > 32) return EncodeAsSymbols(piece, scratch, ids);
@@ -190,7 +190,7 @@ void BpeEncoder::SplitIntoSymbols(std::string_view piece, std::vector<int32_t>& 
   }
 }
 
-// Merges row.symbols[0..n), whose keys [0..n-1) are set, and appends what is left.
+// Merges row.symbols[0..n), whose keys [0..n-1) are set, and appends the ids that remain.
 void BpeEncoder::MergeShort(ShortRow& row, size_t n, std::vector<int32_t>& ids) const {
   constexpr int32_t kNoKey = ShortRow::kNoKey;
   uint16_t next[kMaxShort], previous[kMaxShort];
@@ -223,8 +223,8 @@ void BpeEncoder::MergeShort(ShortRow& row, size_t n, std::vector<int32_t>& ids) 
   for (size_t i = 0; i < n; i = next[i]) ids.push_back(row.symbols[i]);
 }
 
-// Any number of symbols, in scratch.symbols, in O(n log n). heap holds rank << 42 | position; an entry is
-// stale where ranks[position] has changed since.
+// Merges any number of symbols, in scratch.symbols, in O(n log n). The heap holds rank << 42 | position; an
+// entry is stale if ranks[position] has changed since.
 void BpeEncoder::MergeLong(Scratch& scratch, std::vector<int32_t>& ids) const {
   std::vector<int32_t>& symbols = scratch.symbols;
   const size_t n = symbols.size();

@@ -1,6 +1,5 @@
-// Text to ids by byte-pair merges. The result is that of applying, again and again, the most urgent merge
-// that fits anywhere in a piece, at its leftmost place: the definition, and what Hugging Face `tokenizers`
-// does.
+// Text to ids by byte-pair merges. While any merge fits in a piece, the one of lowest rank is applied at its
+// leftmost place: that is the definition, and what Hugging Face `tokenizers` does.
 #pragma once
 
 #include <algorithm>
@@ -22,7 +21,7 @@ class BpeEncoder {
  public:
   // The working memory of one call at a time, kept between calls.
   struct Scratch {
-    // Remembers what short pieces that are no token became. One cache line per entry.
+    // Remembers the ids of short pieces that are not a token. One cache line per entry.
     struct alignas(64) Word {
       ShortKey head;
       ShortKey tail;      // bytes 16..31
@@ -54,8 +53,8 @@ class BpeEncoder {
     std::vector<uint64_t> heap;
   };
 
-  // `spec` has been checked (CheckSpec). It is not referred to afterwards. kCorrupt, naming `origin`, where
-  // two ids have the same text.
+  // `spec` has been checked (CheckSpec), and is not needed afterwards. kCorrupt, naming `origin`, if two ids
+  // have the same text.
   static Result<BpeEncoder> Create(const TokenizerSpec& spec, std::string_view origin);
 
   // Appends the ids of `text`: well-formed, normalised, free of added tokens.
@@ -85,7 +84,7 @@ class BpeEncoder {
   void FindWholeCharacters(const TokenizerSpec& spec);
   int32_t TokenOfCharacter(std::string_view text, const std::vector<uint32_t>& first_rank) const;
   void FindBoundaries(const TokenizerSpec& spec);
-  // The token that the bytes of the character `c` at `p` become in the text [begin, end), where
+  // The token that the bytes of the character `c` at `p` become in the text [begin, end), if
   // bpe_characters.cc can tell; else -1.
   int32_t WholeCharacter(const char* begin, const char* p, const DecodedCodePoint& c, const char* end) const {
     if (c.bytes < 2 || c.bytes > 3) return -1;
@@ -110,13 +109,12 @@ class BpeEncoder {
   PieceTable pieces_;             // text of a token -> id << 1 | (a piece with this text is this token)
   MergeTable merges_;             // pair -> rank
   std::vector<int32_t> results_;  // by rank
-  int32_t result_offset_ = -1;    // results_[rank] - rank where it is the same for all, else -1
-  std::vector<uint32_t>
-      byte_pair_ranks_;  // of kByteLevel, by first byte << 8 | second byte; near, unlike merges_
-  // Of kByteLevel (bpe_characters.cc): by code point below U+10000, its token, or -1; by last byte of a
-  // character
-  // << 6 | low bits of the next one's first byte, a bit for the low bits of its second; by last byte, before
-  // ASCII.
+  int32_t result_offset_ = -1;    // results_[rank] - rank if it is the same for all, else -1
+  // Of kByteLevel, by first byte << 8 | second byte: ranks in a small table, which stays in the caches.
+  std::vector<uint32_t> byte_pair_ranks_;
+  // Of kByteLevel (bpe_characters.cc). character_ids_: by code point below U+10000, its token, or -1.
+  // MergesAcross, by the last byte of a character: boundaries_ at that byte << 6 | low bits of the next lead
+  // byte, with a bit for each value of the low bits of the second byte; ascii_boundaries_ before ASCII.
   std::vector<int32_t> character_ids_;
   std::vector<uint64_t> boundaries_;
   std::array<bool, 256> ascii_boundaries_{};

@@ -15,8 +15,8 @@ namespace {
 // A pair of neighbouring symbols, wherever it occurs.
 struct Pair {
   uint64_t key = 0;                 // left symbol << 32 | right symbol
-  uint64_t count = 0;               // occurrences, each as often as its piece occurs
-  std::vector<uint32_t> positions;  // of left symbols in the text; some may be gone by now
+  uint64_t count = 0;               // occurrences, weighted by how often their pieces occur
+  std::vector<uint32_t> positions;  // of left symbols in the text; some may be outdated
   uint32_t last_grown_by = 0;       // the merge (1, 2, ...) that last added to it
 };
 
@@ -30,7 +30,7 @@ uint32_t RightOf(uint64_t key) {
   return static_cast<uint32_t>(key);
 }
 
-// All pairs, found by key. Pairs are numbered as they appear and stay.
+// All pairs, found by key and numbered as they appear. No pair is ever removed.
 class PairTable {
  public:
   PairTable() : slots_(1 << 16, kEmpty) {}
@@ -85,7 +85,7 @@ class Merger {
   static constexpr uint32_t kInside = kBoundary - 1;  // a byte that is neither first nor last of its symbol
 
   struct Candidate {
-    uint64_t count;  // of the pair when it was put in; the pair's own count may have fallen since
+    uint64_t count;  // of the pair when it was pushed; the pair's own count may have fallen since
     uint32_t pair;
   };
 
@@ -127,8 +127,8 @@ class Merger {
   LearnedMerges learned_;
   std::unordered_map<std::string, uint32_t> ids_;
 
-  // All pieces end to end, a boundary before, between and behind them. A symbol's id stands at its first and
-  // at its last byte, so that both neighbours of a symbol are found by one look and their lengths.
+  // All pieces end to end, with boundaries before, between and after them. A symbol's id stands at its first
+  // and last byte, so that one look finds either neighbour, and its length the neighbour's other end.
   std::vector<uint32_t> text_;
   std::vector<uint32_t> piece_of_;  // by position
   std::vector<uint64_t> weight_of_piece_;
@@ -136,7 +136,7 @@ class Merger {
   PairTable pairs_;
   std::vector<Candidate>
       candidates_;               // a heap; every pair that may be merged is in it with a count >= its own
-  std::vector<uint32_t> grown_;  // pairs that the merge at hand added to
+  std::vector<uint32_t> grown_;  // pairs that the current merge added to
   uint32_t merged_symbol_ = 0;
 };
 
@@ -145,9 +145,8 @@ Status Merger::LoadPieces(const PieceCounter& pieces) {
   pieces.ForEach([&](std::string_view piece, uint64_t) { num_positions += piece.size() + 1; });
   if (num_positions > std::numeric_limits<uint32_t>::max()) {
     return ResourceExhausted(
-        "BPE training: the different pieces of the corpus are {} bytes together, at most 4 GiB are handled. "
-        "Train on "
-        "a sample of the corpus",
+        "BPE training: the distinct pieces of the corpus have {} bytes together, expected at most 4 GiB; "
+        "train on a sample of the corpus",
         num_positions);
   }
   std::array<uint32_t, 256> symbol_of_byte;
@@ -177,7 +176,7 @@ Status Merger::LoadPieces(const PieceCounter& pieces) {
   return {};
 }
 
-// The best pair of all, which leaves the heap; false when there is none.
+// Takes the best pair off the heap; false if there is none.
 bool Merger::PopBest(uint32_t& pair) {
   while (!candidates_.empty()) {
     std::pop_heap(candidates_.begin(), candidates_.end(), [this](auto& a, auto& b) { return Less(a, b); });
@@ -185,7 +184,7 @@ bool Merger::PopBest(uint32_t& pair) {
     candidates_.pop_back();
     pair = best.pair;
     if (pairs_[pair].count == best.count) return true;
-    if (pairs_[pair].count < best.count) Push(pair);  // it fell: back to where it belongs now
+    if (pairs_[pair].count < best.count) Push(pair);  // it fell: push the pair with its new count
   }
   return false;
 }
@@ -204,7 +203,7 @@ void Merger::MergeEverywhere(uint32_t pair) {
   const uint32_t left_length = Length(left), length = left_length + Length(right);
   std::vector<uint32_t> positions = std::move(pairs_[pair].positions);
   pairs_[pair].positions = {};
-  // Of overlapping occurrences ("aaa") the first is merged. The order is right already unless one token was
+  // Of overlapping occurrences ("aaa") the first is merged. Positions are in order unless one token was
   // learned twice.
   if (left == right) std::sort(positions.begin(), positions.end());
   grown_.clear();

@@ -1,6 +1,5 @@
-// The two hash tables that encoding lives in: piece -> token and pair of tokens -> merge. Open addressing
-// with linear probing, built once, read without locks. Keys are stored in the slots, so that a hit costs one
-// cache line.
+// The two hash tables of encoding: piece -> token, and pair of tokens -> merge. Open addressing with linear
+// probing; built once, read without locks. Keys are stored in the slots, so that a hit costs one cache line.
 #pragma once
 
 #include <bit>
@@ -52,8 +51,8 @@ class PieceTable {
  public:
   static constexpr int32_t kNone = -1;
 
-  // keys[i], not empty, maps to values[i] >= 0. Returns the number of a key that was there before, and stops
-  // there; keys.size() where all are distinct.
+  // Maps keys[i], not empty, to values[i] >= 0. Returns keys.size() if all keys are distinct; else stops at
+  // the first repeated key and returns its index.
   size_t Build(const std::vector<std::string_view>& keys, const std::vector<int32_t>& values) {
     size_t counts[3] = {};
     for (const std::string_view key : keys) ++counts[SizeClass(key.size())];
@@ -61,7 +60,7 @@ class PieceTable {
     slots16_.assign(SlotCount(counts[1]), {});
     slots_long_.assign(SlotCount(counts[2]), {});
     long_bytes_.clear();
-    constexpr size_t kAhead = 16;  // the table is larger than the caches: ask for its lines early
+    constexpr size_t kAhead = 16;  // the table is larger than the caches: prefetch its lines
     size_t i = 0;
     for (; i < keys.size(); ++i) {
       if (i + kAhead < keys.size() && keys[i + kAhead].size() <= 16) {
@@ -81,7 +80,8 @@ class PieceTable {
   }
   int32_t Find(std::string_view piece) const { return Find(piece, piece.data() + piece.size()); }
 
-  // The same in two steps for pieces of 1..16 bytes, so that the memory of several can be on its way at once.
+  // Find in two steps, for pieces of 1..16 bytes, so that the memory of several pieces can be fetched at
+  // once.
   void PrefetchShort(size_t size, uint64_t hash) const {
     if (size <= 8) {
       __builtin_prefetch(&slots8_[Home(hash, slots8_.size())]);
@@ -108,7 +108,7 @@ class PieceTable {
   struct Slot8 {
     uint64_t low = 0;
     int32_t value = kNone;
-    uint32_t size = 0;  // 0 = free
+    uint32_t size = 0;  // 0: free
   };
   struct Slot16 {
     uint64_t low = 0;
@@ -131,7 +131,7 @@ class PieceTable {
     return static_cast<size_t>(hash >> (64 - std::countr_zero(slots)));
   }
 
-  // False where the piece is there already.
+  // False if the piece is there already.
   bool Insert(std::string_view piece, int32_t value) {
     QWEN25_CHECK(!piece.empty() && value >= 0);
     const auto size = static_cast<uint32_t>(piece.size());

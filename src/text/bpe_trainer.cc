@@ -18,8 +18,8 @@ bool IsPrintableAscii(char c) {
   return c > 0x20 && c < 0x7f;
 }
 
-// The first position from `begin` on where the pre-tokenizers and the normaliser never look across: behind a
-// newline that stands alone between two printable ASCII characters. The size of `text` where there is none.
+// The first position from `begin` on across which no pre-tokenizer or normaliser ever looks: after a newline
+// between two printable ASCII characters. text.size() if there is none.
 size_t SafeCut(std::string_view text, size_t begin) {
   for (size_t at = begin; (at = text.find('\n', at)) != std::string_view::npos; ++at) {
     if (at > 0 && at + 1 < text.size() && IsPrintableAscii(text[at - 1]) && IsPrintableAscii(text[at + 1])) {
@@ -101,7 +101,7 @@ void BpeTrainer::Add(std::string_view text) {
   AddPlain(text.substr(plain));
 }
 
-// The length of the special token at `at`, the longest where several match; 0 where none does.
+// The length of the longest special token at `at`; 0 if there is none.
 size_t BpeTrainer::SpecialTokenAt(std::string_view text, size_t at) const {
   if (!starts_special_[static_cast<unsigned char>(text[at])]) return 0;
   for (const std::string& token : special_by_length_) {
@@ -117,7 +117,7 @@ void BpeTrainer::AddPlain(std::string_view text) {
     pending_ += text.substr(0, end);
     chunk_ends_.push_back(pending_.size());
     text.remove_prefix(end);
-    // Enough for a few tasks per thread, so that the last to finish keeps the others waiting little.
+    // Enough for a few tasks per thread, so that threads wait little for the last task.
     if (pending_.size() >= 4 * threads_.size() * options_.task_bytes) CountPending();
   }
 }

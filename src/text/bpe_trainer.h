@@ -1,7 +1,7 @@
 // Trains a byte-level BPE tokenizer: text in, vocabulary and merges out.
 //
-// The same text and options give the same tokenizer for any number of threads and however the text is cut
-// into calls at text borders. Ties: see LearnMerges (bpe_merger.h).
+// The same texts and options give the same tokenizer, for any number of threads and any order of the texts.
+// Ties: see LearnMerges (bpe_merger.h).
 #pragma once
 
 #include <array>
@@ -32,7 +32,7 @@ struct BpeTrainerOptions {
   Status Validate() const;
 };
 
-// What came out, ready for Tokenizer::FromByteLevelBpe.
+// The result of training, ready for Tokenizer::FromByteLevelBpe.
 struct TrainedBpe {
   // Ids: 256 single bytes in GPT-2's order (printable ones first), the merges in rank order, special tokens.
   ByteLevelBpe tokenizer;
@@ -40,10 +40,10 @@ struct TrainedBpe {
   uint64_t num_bytes = 0;   // of text, without special tokens
   uint64_t num_pieces = 0;  // of the pre-tokenizer
   uint64_t num_different_pieces = 0;
-  uint64_t last_count = 0;  // occurrences of the last pair that was merged; 0 where nothing was
+  uint64_t last_count = 0;  // occurrences of the last pair that was merged; 0 if none was
 
   size_t vocab_size() const { return tokenizer.tokens.size() + tokenizer.special_tokens.size(); }
-  // False where the corpus ran out of frequent pairs: the vocabulary is then smaller than requested.
+  // False if the corpus ran out of frequent pairs: the vocabulary is then smaller than requested.
   bool complete() const { return vocab_size() == requested_vocab_size; }
 };
 
@@ -53,14 +53,15 @@ std::vector<std::string> ByteAlphabet();
 // Add() the corpus, text by text; then Train().
 class BpeTrainer {
  public:
-  // `pool` stays the caller's and must outlive this object.
+  // `pool` belongs to the caller and must outlive this object.
   static Result<BpeTrainer> Create(BpeTrainerOptions options, ThreadPool* pool);
 
   // Counts the pieces of one text (a document or a file). The text is not kept. No piece spans two texts.
   // Ill-formed UTF-8 counts as its repaired form.
   void Add(std::string_view text);
 
-  // Learns the merges. kInvalidArgument where the corpus has no text. May be called again after more texts.
+  // Learns the merges. kInvalidArgument if the corpus has no text; errors of LearnMerges. May be called again
+  // after more texts.
   Result<TrainedBpe> Train();
 
  private:
@@ -87,7 +88,7 @@ class BpeTrainer {
   std::vector<size_t> chunk_ends_;  // in pending_, ascending
 };
 
-// All of `texts` at once.
+// Trains on all of `texts` at once.
 Result<TrainedBpe> TrainBpe(std::span<const std::string_view> texts, const BpeTrainerOptions& options,
                             ThreadPool& pool);
 

@@ -25,7 +25,7 @@ StringPairs MergesOf(const ByteLevelBpe& bpe) {
   return merges;
 }
 
-// The definition, as directly as it can be written: recounts all pairs of all pieces before every merge.
+// The definition, written as directly as possible: recounts all pairs of all pieces before every merge.
 struct NaiveBpe {
   Strings tokens = ByteAlphabet();
   StringPairs merges;
@@ -88,7 +88,7 @@ NaiveBpe TrainNaively(const Strings& texts, const BpeTrainerOptions& options) {
   return bpe;
 }
 
-// Few different parts, so that counts tie, pairs overlap and pieces repeat.
+// Few distinct parts, so that counts tie, pairs overlap and pieces repeat.
 std::string RandomText(Rng& rng, size_t max_parts) {
   static const char* const kParts[] = {"a",     "a",      "aa",      "b",    "ab",   "c",      " ",
                                        "  ",    "\n",     "'s",      "1",    "23",   "\t",     "-",
@@ -207,7 +207,7 @@ TEST(BpeTrainer, EqualsTheReferenceVocabularyOfARealCorpus) {
         << rank;
   }
   EXPECT_EQ(rank, trained.tokenizer.merges.size());
-  // The reference has its special token before the bytes, ours behind the merges.
+  // The reference has its special token before the bytes, this project after the merges.
   ASSERT_EQ(vocabulary.size(), trained.vocab_size());
   EXPECT_EQ(vocabulary["<|endoftext|>"], 0);
   for (size_t id = 0; id < trained.tokenizer.tokens.size(); ++id) {

@@ -9,7 +9,7 @@
 
 namespace qwen25 {
 
-// A function call that the model asks for. `arguments` is an object, as ParsePythonJson gives it.
+// A function call that the model requests. `arguments` is an object, as ParsePythonJson gives it.
 struct ToolCall {
   std::string name;
   Json arguments;
@@ -21,9 +21,9 @@ struct ChatMessage {
   std::string role;
   std::string content;
   std::vector<ToolCall> tool_calls = {};
-  // The object that it was read from, with all that the model does not see (names, ids, parts, members that
-  // this program does not know), so that writing it loses nothing; null: made here. It says what the members
-  // above say: change both, or neither.
+  // The object that the message was read from; null if it was made here. It keeps what the model does not see
+  // (names, ids, parts, unknown members), so that writing the message loses nothing. It must agree with the
+  // members above: change both, or neither.
   Json as_read = nullptr;
 
   // Whether the model reads the same.
@@ -34,9 +34,8 @@ struct ChatMessage {
 
 // Reads the `messages` array of an OpenAI-style request. `content` may be a string, null for an assistant, or
 // an array of {"type": "text"} parts, which are joined by newlines; "developer" means "system"; arguments of
-// tool calls may be an object, a string that holds one, or nothing ("", null), which is {}.
-// kInvalidArgument names the message and the field. Numbers of any size are kept where ParsePythonJson has
-// read them.
+// tool calls may be an object, a string that holds one, or nothing ("", null), which is {}. kInvalidArgument
+// names the message and the field. Integers of any size are kept if ParsePythonJson read them.
 Result<std::vector<ChatMessage>> ParseMessages(const Json& messages);
 
 // The object that ParseMessages reads the same message from.

@@ -35,7 +35,7 @@ TEST(PythonJson, RefusesWhatParseJsonRefuses) {
   EXPECT_EQ(PythonJson(twice), R"({"a": 3, "b": 2})");
 }
 
-// What is read and written again is the same text, with all that the model does not see.
+// A message that is read and written again is the same text, with everything that the model does not see.
 TEST(ChatMessage, NothingIsLostOnTheWay) {
   const std::string text =
       R"([{"role": "developer", "content": "", "name": "S"}, )"

@@ -21,7 +21,7 @@ constexpr std::string_view kToolsTail =
 constexpr std::string_view kToolsCall = R"({"name": <function-name>, "arguments": <args-json-object>})";
 constexpr std::string_view kToolsEnd = "\n</tool_call>";
 
-// The parts of a prompt: neighbours in which the same is recognised are one.
+// Collects the parts of a prompt. Neighbours in which the same tokens are recognised become one.
 class PartWriter {
  public:
   explicit PartWriter(bool parse_special) : parse_special_(parse_special) {}
@@ -29,7 +29,7 @@ class PartWriter {
   void Template(std::initializer_list<std::string_view> texts) {
     for (const std::string_view text : texts) Append(text, SpecialTokens::kParse);
   }
-  // What somebody of this role says.
+  // The text of a message of this role.
   void Content(std::string_view role, std::string_view text) {
     const bool trusted = role == "system" || role == "assistant";
     Append(text, trusted ? SpecialTokens::kControlAsText : SpecialTokens::kAsText);
@@ -183,7 +183,7 @@ Status CheckTools(const Json& tools) {
   return {};
 }
 
-// ---------------------------------------------------------------------------------------------------------------
+// -----------------------------------------------------------------------------------------------------------
 // The model's answer
 
 namespace {
@@ -193,9 +193,9 @@ size_t SkipSpace(std::string_view text, size_t at) {
   return found == std::string_view::npos ? text.size() : found;
 }
 
-// The end of the JSON object that starts at `begin`, by its braces; nothing if it never closes. Stops at a
-// character that no JSON has outside strings, so that an answer full of opening tags is not scanned to its
-// end once for each of them.
+// The end of the JSON object that starts at `begin`, by its braces; nothing if it never closes. Gives up at a
+// character that JSON has in strings only, so that an answer full of opening tags is not scanned to its end
+// once for each of them.
 std::optional<size_t> EndOfObject(std::string_view text, size_t begin) {
   size_t depth = 0;
   bool in_string = false;
@@ -230,7 +230,7 @@ std::optional<ToolCall> ParseCall(std::string_view object) {
   return ToolCall{.name = name->get<std::string>(), .arguments = *arguments};
 }
 
-// A call whose opening tag ends at `begin`, and where the text goes on behind it.
+// A call whose opening tag ends at `begin`, and where the text goes on after it.
 struct FoundCall {
   ToolCall call;
   size_t end;
@@ -255,7 +255,7 @@ std::optional<FoundCall> FindCall(std::string_view text, size_t begin) {
 
 ParsedReply ParseToolCalls(std::string_view reply) {
   ParsedReply parsed;
-  size_t text_begin = 0;  // what lies before it has been taken
+  size_t text_begin = 0;  // everything before it has been taken
   size_t search = 0;
   while (true) {
     const size_t tag = reply.find(kCallStart, search);

@@ -64,7 +64,7 @@ constexpr std::string_view kBody = R"JINJA(" -%}
 constexpr uint64_t kOfficialHash = 0x1a8c79a66d5a1aa5;
 constexpr std::string_view kDefaultSystem{"\x01", 1};
 
-// A Jinja string literal of `text`. Prose needs few of the escapes.
+// `text` with the escapes of a Jinja string literal that prose needs.
 std::string Escape(std::string_view text) {
   std::string literal;
   for (const char c : text) {
@@ -140,7 +140,7 @@ std::string Shown(const Json& value) {
   return text;
 }
 
-// The member `key` of an object; null where it is absent.
+// The member `key` of an object; null if it is absent.
 Json Member(const Json& object, const char* key) {
   return object.is_object() ? object.value(key, Json()) : Json();
 }
@@ -157,9 +157,9 @@ Result<ChatFormat> RecogniseChatFormat(std::string_view jinja, std::string_view 
     if (auto format = RecogniseOwn(*pieces)) return std::move(*format);
   }
   return Unsupported(
-      "{}: the chat template ({} bytes) is not Qwen2.5's, the only one that this program renders; prompts in "
-      "a wrong format would be ones that the model was not trained on. Use plain completion with this model, "
-      "or put Qwen2.5's template in its place",
+      "{}: the chat template ({} bytes) is not Qwen2.5's, the only one that this program renders; the model "
+      "was not trained on prompts in that format. Use plain completion with this model, or put Qwen2.5's "
+      "template in its place",
       origin, jinja.size());
 }
 

@@ -1,5 +1,5 @@
-// Chat templates as checkpoints carry them: Jinja source. This program renders Qwen2.5's natively
-// (chat_template.h), so here it is only told from others, and written for checkpoints that are made here.
+// Chat templates as checkpoints hold them: Jinja source. This program renders Qwen2.5's template natively
+// (chat_template.h); here it is only recognised, and written for new checkpoints.
 #pragma once
 
 #include <filesystem>
@@ -21,11 +21,11 @@ struct ChatFormat {
   bool operator==(const ChatFormat&) const = default;
 };
 
-// The format of a Jinja chat template, if the template is Qwen2.5's or ChatTemplateSource's, however it is
-// spelled (jinja_tokens.h). The error names `origin`: kUnsupported for any other template, since rendering it
-// with this format would feed the model prompts that it was not trained on.
+// The format of a Jinja chat template that is Qwen2.5's or ChatTemplateSource's, however it is spelled
+// (jinja_tokens.h). kUnsupported, naming `origin`, for any other template: this program would render prompts
+// that the model was not trained on.
 Result<ChatFormat> RecogniseChatFormat(std::string_view jinja, std::string_view origin);
-// The default system text of it: all that matters to a caller without tools.
+// The default system text of the format: all that matters without tools.
 Result<std::string> RecogniseChatTemplate(std::string_view jinja, std::string_view origin);
 
 // RecogniseChatTemplate for a checkpoint folder: chat_template.jinja, else `chat_template` in

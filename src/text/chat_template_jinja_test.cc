@@ -11,8 +11,8 @@ namespace qwen25 {
 namespace {
 
 // Leaves out each character in turn. A template that is still recognised lacks white space or a mark that
-// strips white space; and one that lacks a character of its texts never is.
-// `free` stands once and may be any text.
+// strips it; one that lacks a character of its texts is never recognised. `free` occurs once and may be any
+// text.
 void ExpectOnlySpellingMayChange(const std::string& source, const std::string& free = "") {
   ASSERT_OK_AND_ASSIGN(const ChatFormat format, RecogniseChatFormat(source, "t"));
   size_t accepted = 0;
@@ -30,7 +30,7 @@ void ExpectOnlySpellingMayChange(const std::string& source, const std::string& f
   EXPECT_LT(accepted, source.size() / 2);
 }
 
-// make_chat_fixtures.py renders every fixture from this file too and refuses to write them where it differs.
+// make_chat_fixtures.py renders every fixture from this file, too, and writes none if one differs.
 TEST(ChatTemplateSource, IsTheFileThatTransformersRendersLikeTheOfficialOne) {
   ASSERT_OK_AND_ASSIGN(const std::string file,
                        ReadFile(SourcePath("tests/reference/fixtures/chat_template.jinja")));

@@ -52,8 +52,7 @@ Tokenizer ChatTokenizer() {
   return Tokenizer::FromSpec(std::move(spec), "test").value();
 }
 
-// Nobody's tokens change if nobody types a control token: they are those of the text that transformers
-// renders.
+// If nobody types a control token, the tokens are those of the text that transformers renders.
 TEST(ChatTemplate, OrdinaryConversationsHaveTheTokensOfTheirText) {
   ASSERT_OK_AND_ASSIGN(const Json fixtures,
                        ReadJsonFile(SourcePath("tests/reference/fixtures/chat_template.json")));
@@ -273,7 +272,7 @@ TEST(ParseToolCalls, MalformedCallsStayText) {
     EXPECT_EQ(reply.content, text);
     EXPECT_TRUE(reply.tool_calls.empty()) << text;
   }
-  // A good call behind a bad one is still found.
+  // A good call after a bad one is still found.
   const ParsedReply reply =
       ParseToolCalls("<tool_call>{oops<tool_call>{\"name\": \"f\", \"arguments\": {}}</tool_call>");
   EXPECT_EQ(reply.content, "<tool_call>{oops");

@@ -32,11 +32,11 @@ Status CheckParts(const GgufTokenizer& parts, std::string_view origin) {
                    kMaxTokenId + 1);
   }
   if (!parts.token_types.empty() && parts.token_types.size() != size) {
-    return Corrupt("{}: tokenizer.ggml.token_type has {} entries and tokenizer.ggml.tokens {}", origin,
-                   parts.token_types.size(), size);
+    return Corrupt("{}: tokenizer.ggml.token_type has {} entries, but tokenizer.ggml.tokens has {}", origin,
+has {} entries, but tokenizer.ggml.tokens has {}", origin, parts.token_types.size(), size);
   }
   if (!parts.scores.empty() && parts.scores.size() != size) {
-    return Corrupt("{}: tokenizer.ggml.scores has {} entries and tokenizer.ggml.tokens {}", origin,
+    return Corrupt("{}: tokenizer.ggml.scores has {} entries, but tokenizer.ggml.tokens has {}", origin,
                    parts.scores.size(), size);
   }
   const auto bad = std::ranges::find_if(parts.scores, [](float score) { return !std::isfinite(score); });
@@ -54,7 +54,7 @@ Status CheckParts(const GgufTokenizer& parts, std::string_view origin) {
   return {};
 }
 
-// The kind of token `id`. Files without types have control tokens only where a role names one.
+// The type of token `id`. In a file without types, the tokens with a role are control tokens.
 int32_t TypeOf(const GgufTokenizer& parts, size_t id) {
   if (!parts.token_types.empty()) return parts.token_types[id];
   const auto is = [id](const std::optional<int32_t>& role) {
@@ -63,7 +63,7 @@ int32_t TypeOf(const GgufTokenizer& parts, size_t id) {
   return is(parts.bos_id) || is(parts.eos_id) || is(parts.pad_id) ? kControl : kNormal;
 }
 
-// Tokens and added tokens; byte-level texts are left in the alphabet's form.
+// Fills in tokens (of byte-level vocabularies their bytes) and added tokens.
 Status FillTokens(const GgufTokenizer& parts, std::string_view origin, TokenizerSpec& spec) {
   spec.tokens.resize(parts.tokens.size());
   for (size_t id = 0; id < parts.tokens.size(); ++id) {
@@ -93,7 +93,7 @@ Status FillTokens(const GgufTokenizer& parts, std::string_view origin, Tokenizer
   return {};
 }
 
-// Texts of the vocabulary to ids.
+// A table from the texts of the vocabulary to ids.
 Result<PieceTable> TableOf(const GgufTokenizer& parts, std::string_view origin, const TokenizerSpec& spec) {
   std::vector<std::string_view> texts;
   std::vector<int32_t> ids;
@@ -175,8 +175,8 @@ Status FillSentencePiece(const GgufTokenizer& parts, std::string_view origin, To
   return {};
 }
 
-// Merges as scores: the later a merge comes, the lower the score of what it makes. The merges into one token
-// must stand together.
+// Scores that express the merges: the later a merge, the lower the score of its result. All merges into one
+// token must be adjacent.
 Result<std::vector<float>> ScoresOf(const TokenizerSpec& spec, std::string_view origin) {
   std::vector<float> scores(spec.tokens.size());
   int32_t last = -1, rank = 0;
@@ -186,8 +186,8 @@ Result<std::vector<float>> ScoresOf(const TokenizerSpec& spec, std::string_view 
     float& score = scores[static_cast<size_t>(last)];
     if (score != 0) {
       return Unsupported(
-          "{}: the merges into the token \"{}\" are apart from each other; GGUF has one score per token and "
-          "cannot say so",
+          "{}: the merges into the token \"{}\" are not adjacent; GGUF has one score per token and cannot "
+          "express that",
           origin, Shown(spec.tokens[static_cast<size_t>(last)]));
     }
     score = static_cast<float>(-++rank);
@@ -229,11 +229,11 @@ Result<GgufTokenizer> GgufTokenizerOf(const Tokenizer& tokenizer, size_t vocab_s
   const TokenizerSpec& spec = tokenizer.spec();
   const bool byte_level = spec.model == BpeModel::kByteLevel;
   if (tokenizer.vocab_size() > vocab_size) {
-    return InvalidArgument("{}: the tokenizer has {} entries and the model {} rows of embeddings", origin,
-                           tokenizer.vocab_size(), vocab_size);
+    return InvalidArgument("{}: the tokenizer has {} entries, but the model only {} rows of embeddings",
+                           origin, tokenizer.vocab_size(), vocab_size);
   }
   if (spec.ignore_merges) {
-    return Unsupported("{}: the tokenizer ignores merges for whole words, which GGUF cannot say", origin);
+    return Unsupported("{}: the tokenizer ignores merges for whole words, which GGUF cannot express", origin);
   }
   GgufTokenizer parts;
   parts.model = byte_level ? "gpt2" : "llama";

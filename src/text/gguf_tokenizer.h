@@ -11,7 +11,7 @@
 
 namespace qwen25 {
 
-// The keys under "tokenizer."; a vector or text that the file does not have is empty.
+// The keys under "tokenizer."; vectors and texts that are missing in the file are empty.
 struct GgufTokenizer {
   std::string model;  // ggml.model: "gpt2" (byte-level BPE), "llama" (sentencepiece with scores)
   std::string pre;    // ggml.pre: which pre-tokenizer, of "gpt2"
@@ -28,9 +28,9 @@ struct GgufTokenizer {
 // not have; the message names `origin` and the key.
 Result<Tokenizer> TokenizerFromGguf(const GgufTokenizer& parts, std::string_view origin);
 
-// The opposite. A model may have more rows of embeddings than there are tokens: the rest, up to vocab_size,
-// gets names of its own. How added tokens treat white space around them is not said in the format.
-// kUnsupported for what the format cannot say; `origin` is named.
+// The reverse. Ids up to vocab_size, the rows of the model's embedding, that have no token get names of their
+// own. The format does not hold how added tokens treat white space around them. kInvalidArgument if there are
+// more tokens than rows, kUnsupported for what the format cannot express; the message names `origin`.
 Result<GgufTokenizer> GgufTokenizerOf(const Tokenizer& tokenizer, size_t vocab_size, std::string_view origin);
 
 }  // namespace qwen25

@@ -15,7 +15,7 @@ const std::string kFixtures = SourcePath("tests/reference/fixtures/");
 TEST(GgufTokenizerTest, WhatIsWrittenIsTheSameTokenizer) {
   for (const char* name : {"tokenizer_qwen2", "tokenizer_gpt2"}) {
     ASSERT_OK_AND_ASSIGN(const Tokenizer loaded, Tokenizer::Load(kFixtures + name));
-    // How added tokens treat what stands around them is not in the format.
+    // The format does not hold how added tokens treat white space around them.
     TokenizerSpec spec = loaded.spec();
     for (AddedToken& added : spec.added_tokens) added.lstrip = added.rstrip = added.normalized = false;
     ASSERT_OK_AND_ASSIGN(const Tokenizer tokenizer, Tokenizer::FromSpec(spec, name));

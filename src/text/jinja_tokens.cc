@@ -139,8 +139,8 @@ Status Lexer::SkipComment() {
   return {};
 }
 
-// What follows a tag: "-" takes all white space, otherwise trim_blocks takes one line end after statements
-// and comments.
+// Skips white space after a tag: all of it after "-", else one line end after statements and comments
+// (trim_blocks).
 void Lexer::TrimAfter(Tag tag, char mark) {
   if (mark == '-') {
     at_ = std::min(source_.find_first_not_of(kSpace, at_), source_.size());
@@ -149,7 +149,7 @@ void Lexer::TrimAfter(Tag tag, char mark) {
   }
 }
 
-// Whether the tag ends here; it is then left behind.
+// Whether the tag ends here; its end is then skipped.
 bool Lexer::TakeClosing(Tag tag, size_t depth) {
   const std::string_view closing = tag == Tag::kPrint ? "}}" : "%}";
   const std::string_view rest = source_.substr(at_);
@@ -194,7 +194,7 @@ Result<Tokens> Lexer::ReadTokens(Tag tag) {
   }
 }
 
-// The code point of `digits` hexadecimal digits; none if they are not.
+// The value of the first `count` hexadecimal digits; nothing if there are fewer.
 std::optional<uint32_t> ReadHex(std::string_view digits, size_t count) {
   if (digits.size() < count) return std::nullopt;
   uint32_t value = 0;

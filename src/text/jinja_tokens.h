@@ -1,6 +1,6 @@
-// The pieces of a Jinja template, in a form in which two templates that are spelled differently and render
-// the same have the same pieces: line ends, a byte order mark, comments, white space between and inside tags,
-// the marks that strip it, quotes, and how output is spread over literals do not matter.
+// Cuts Jinja templates into pieces in a canonical form. Two templates have the same pieces if they differ
+// only in line ends, a byte order mark, comments, white space between and inside tags, the marks that strip
+// it, quotes, or in how output is spread over literals.
 //
 // Source of the rules: the manual of Jinja 3.1, "Whitespace Control" and "Escaping", with the settings that
 // Hugging Face transformers uses (trim_blocks and lstrip_blocks on).
@@ -21,12 +21,12 @@ struct JinjaPiece {
     kStatement,  // {% a statement %}
   };
   Kind kind;
-  std::string content;  // the text; or the tokens of the tag, spelled in one way
+  std::string content;  // the text; or the tokens of the tag in canonical spelling
   bool operator==(const JinjaPiece&) const = default;
 };
 
-// kInvalidArgument, without a place, for text that no Jinja template has (an unclosed tag or string), and for
-// `raw` blocks, which are not handled.
+// kInvalidArgument, without a place, for an unclosed tag, comment or string, and for `raw` blocks, which are
+// not handled.
 Result<std::vector<JinjaPiece>> JinjaPieces(std::string_view source);
 
 }  // namespace qwen25

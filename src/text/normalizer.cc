@@ -28,7 +28,7 @@ const icu::Normalizer2& Nfc() {
     assigned->applyPattern(icu::UnicodeString::fromUTF8(pattern), error);
     QWEN25_CHECK(U_SUCCESS(error));
     assigned->freeze();
-    // Both live as long as the program: worker threads may still tokenise while it ends.
+    // Neither is ever freed: worker threads may still tokenise while the program ends.
     return *new icu::FilteredNormalizer2(*nfc, *assigned.release());
   }();
   return filtered;
@@ -69,8 +69,8 @@ void NormalizeNfc(std::string_view text, std::string& out) {
   out.reserve(text.size());
   UErrorCode error = U_ZERO_ERROR;
   icu::StringByteSink<std::string> sink(&out);
-  // ICU's lengths are int32: longer text goes in parts, cut before an ASCII character, which never combines
-  // with what stands before it.
+  // ICU's lengths are int32: longer text is normalised in parts, cut before an ASCII character, which never
+  // combines with what is before it.
   constexpr size_t kPart = size_t{1} << 30;
   while (!text.empty()) {
     size_t size = std::min(text.size(), kPart);

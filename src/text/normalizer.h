@@ -6,7 +6,7 @@
 
 namespace qwen25 {
 
-// Whether NFC can change `text`. False for most text after one pass that is nearly free on ASCII.
+// Whether NFC can change `text`: false for most text, and nearly free on ASCII.
 bool NeedsNfc(std::string_view text);
 
 // Sets `out` to the NFC of `text`, which is well-formed UTF-8.

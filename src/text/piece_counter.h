@@ -1,5 +1,5 @@
-// Counts how often each piece of text occurs: the first half of training a BPE, and nearly all of its time on
-// a large corpus, so pieces of up to 15 bytes are counted without touching any memory but one table slot.
+// Counts how often each piece of text occurs. On a large corpus, that takes nearly all the time of training a
+// BPE; so to count a piece of up to 15 bytes touches one table slot and no other memory.
 #pragma once
 
 #include <bit>
@@ -28,10 +28,10 @@ class PieceCounter {
   // Adds everything that `other` holds.
   void Add(const PieceCounter& other);
 
-  // How many different pieces there are.
+  // How many distinct pieces there are.
   size_t size() const { return num_short_ + num_long_; }
 
-  // Calls visit(std::string_view piece, uint64_t count) once per different piece, in no particular order.
+  // Calls visit(std::string_view piece, uint64_t count) once per distinct piece, in no particular order.
   template <typename Visit>
   void ForEach(Visit&& visit) const {
     for (const ShortSlot& slot : short_) {

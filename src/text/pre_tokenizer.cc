@@ -72,7 +72,7 @@ class Scanner {
   const char* end_;
 };
 
-// Length of the contraction after an apostrophe at [p, end): s, t, re, ve, m, ll, d; 0 where there is none.
+// Length of the contraction after an apostrophe at [p, end): s, t, re, ve, m, ll, d; 0 if there is none.
 // Without case, "s" has a third form, the long s (U+017F).
 size_t ContractionLength(const char* p, const char* end, bool ignore_case) {
   const size_t size = static_cast<size_t>(end - p);
@@ -110,7 +110,7 @@ const char* NextGpt2(const Scanner& scan, const char* p) {
   if (*p == '\'') {
     if (const size_t length = ContractionLength(p + 1, scan.end(), false)) return p + 1 + length;
   }
-  const char* run = *p == ' ' && p + 1 < scan.end() ? p + 1 : p;  // " ?" takes the space where a run follows
+  const char* run = *p == ' ' && p + 1 < scan.end() ? p + 1 : p;  // " ?" takes the space if a run follows
   const Character c = scan.At(run);
   if (c.bits & kClassLetter) return scan.SkipRun(run + c.bytes, kClassLetter);
   if (c.bits & kClassNumber) return scan.SkipRun(run + c.bytes, kClassNumber);

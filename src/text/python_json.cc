@@ -46,7 +46,7 @@ void AppendString(std::string_view text, std::string& out) {
 }
 
 // Python's repr(): fixed notation for decimal exponents -4..15, scientific with at least two exponent digits
-// elsewhere, and always a sign that it is a float (".0", "e", or a name).
+// elsewhere, and always something that marks a float (".0", "e", or a name).
 void AppendFloat(double value, std::string& out) {
   if (std::isnan(value)) {
     out += "NaN";
@@ -69,7 +69,7 @@ void AppendFloat(double value, std::string& out) {
 
 // The subtype of a binary value that holds the digits of an integer beyond 64 bits.
 constexpr uint64_t kBigInteger = 0x71323562;
-constexpr size_t kMaxDepth = 64;  // as of ParseJson
+constexpr size_t kMaxDepth = 64;  // as in ParseJson
 
 bool IsInteger(std::string_view number) {
   return number.find_first_of(".eE") == std::string_view::npos;
@@ -174,7 +174,7 @@ class Reader : public nlohmann::json_sax<Json> {
     }
     Json& parent = *open_.back();
     if (parent.is_array()) return &parent.emplace_back(std::move(value));
-    Json& member = parent[key_];  // of a key that comes twice the last value counts
+    Json& member = parent[key_];  // the last value of a repeated key counts
     member = std::move(value);
     return &member;
   }

@@ -1,6 +1,6 @@
-// JSON text exactly as Python's json.dumps(value, ensure_ascii=False) writes it, and read as json.loads reads
-// it. Chat templates put tool signatures into the prompt through it, so models have seen this spacing and
-// this number format and no other.
+// Writes JSON exactly as Python's json.dumps(value, ensure_ascii=False) does, and reads it as json.loads
+// does. Chat templates put tool signatures into prompts in this form, so models have seen no other spacing
+// and number format.
 #pragma once
 
 #include <string>

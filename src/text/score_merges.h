@@ -1,4 +1,4 @@
-// Sentencepiece vocabularies with scores, as merges.
+// Derives merges from the scores of a sentencepiece vocabulary.
 #pragma once
 
 #include <span>
@@ -9,7 +9,7 @@ namespace qwen25 {
 
 // Fills spec.merges from spec.tokens: every pair of pieces whose concatenation is a piece, the best score of
 // the concatenation first; pairs of equal score by the ids of the result, the left and the right part. scores
-// and is_piece [spec.tokens.size()]; tokens that are no pieces (control tokens, bytes) take no part.
+// and is_piece [spec.tokens.size()]; tokens that are not pieces (control tokens, bytes) take no part.
 void DeriveMerges(std::span<const float> scores, const std::vector<bool>& is_piece, TokenizerSpec& spec);
 
 }  // namespace qwen25

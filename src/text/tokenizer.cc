@@ -12,14 +12,14 @@
 namespace qwen25 {
 namespace {
 
-// What one call of Encode works in.
+// The buffers of one call of Encode.
 struct EncodeBuffers {
   BpeEncoder::Scratch bpe;
   std::string repaired;
   std::string normalized;
 };
 
-// Buffers that outlive a call, so that a word is remembered from one call to the next; as many as there have
+// Keeps buffers between calls, so that words are remembered from one call to the next: as many as there have
 // been calls at the same time.
 class BufferPool {
  public:
@@ -53,7 +53,7 @@ class BufferPool {
   std::vector<std::unique_ptr<EncodeBuffers>> free_;
 };
 
-// Which added tokens are recognised where in a text: a token has to lie in one part, as a whole.
+// Which added tokens are recognised at each place of a text. A token must lie in one part as a whole.
 class PartModes {
  public:
   // Appends a part of `bytes` bytes.
@@ -61,7 +61,7 @@ class PartModes {
     if (bytes == 0) return;
     const size_t end = this->bytes() + bytes;
     if (!parts_.empty() && parts_.back().special == special) {
-      parts_.back().end = end;  // parts of one kind are one: what typed text makes together is found in it
+      parts_.back().end = end;  // joined: a token may cross parts of one kind
     } else {
       parts_.push_back({end, special});
     }
@@ -78,8 +78,8 @@ class PartModes {
                                 (part->special == SpecialTokens::kControlAsText && !control));
   }
 
-  // The modes of text[begin, end) after normalisation: size_of(n) is how long the normalised form of its
-  // first n bytes is.
+  // The modes of text[begin, end) after normalisation. size_of(n) is the length of its first n bytes in
+  // normalised form.
   template <typename SizeOf>
   PartModes Normalized(size_t begin, size_t end, SizeOf&& size_of) const {
     PartModes modes;
@@ -102,7 +102,7 @@ class PartModes {
   std::vector<Part> parts_;
 };
 
-// Sets `out` to what pieces are cut from, or returns `text` itself where it is that already.
+// The normalised text, from which pieces are cut: in `out`, or `text` itself if nothing changes.
 std::string_view Normalize(const TokenizerSpec& spec, std::string_view text, std::string& out) {
   if (spec.model == BpeModel::kByteLevel) {
     if (!spec.nfc || !NeedsNfc(text)) return text;
@@ -196,8 +196,8 @@ void Tokenizer::State::BuildAddedTokens() {
   normalized_finder = AddedTokenFinder(std::move(normalized));
 }
 
-// A role's token need not be in the vocabulary: transformers gives it an id that no model knows, so no text
-// has it. Padding tokens are often such.
+// A role's token need not be in the vocabulary (padding tokens often are not). It then gets no id here;
+// transformers gives it a new one, which no model knows.
 void Tokenizer::State::ResolveRoles() {
   const auto resolve = [&](const std::string& token) { return token.empty() ? std::nullopt : Find(token); };
   bos_id = resolve(spec.bos_token);
@@ -250,7 +250,7 @@ Result<Tokenizer> Tokenizer::FromByteLevelBpe(ByteLevelBpe parts) {
     const auto joined =
         id_of.find(spec.tokens[static_cast<size_t>(left)] + spec.tokens[static_cast<size_t>(right)]);
     if (joined == id_of.end()) {
-      return InvalidArgument("{}: what merge {} gives is no token of the vocabulary", kOrigin,
+      return InvalidArgument("{}: the result of merge {} is not in the vocabulary", kOrigin,
                              spec.merges.size());
     }
     spec.merges.push_back({left, right, joined->second});
@@ -268,8 +268,8 @@ Result<Tokenizer> Tokenizer::FromByteLevelBpe(ByteLevelBpe parts) {
   return built;
 }
 
-// `text` is well-formed and begins at `begin` in the text whose modes are given; it has no added token left
-// of those that are searched before normalisation.
+// `text` is well-formed and begins at `begin` in the text whose modes are given. The added tokens that are
+// searched for before normalisation have been cut out of it.
 void Tokenizer::State::EncodeStretch(std::string_view text, size_t begin, const PartModes& modes,
                                      EncodeBuffers& buffers, std::vector<int32_t>& ids) const {
   const std::string_view given = text;

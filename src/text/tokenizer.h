@@ -40,7 +40,7 @@ struct EncodeOptions {
 // The parts of a tokenizer that a training run made.
 struct ByteLevelBpe {
   std::vector<std::string> tokens;                  // bytes of each id; every single byte must be among them
-  std::vector<std::pair<int32_t, int32_t>> merges;  // most urgent first; the concatenation must be a token
+  std::vector<std::pair<int32_t, int32_t>> merges;  // lowest rank first; each concatenation must be a token
   std::vector<std::string> special_tokens;          // get the ids after `tokens`, in this order
   PreTokenizerKind pre_tokenizer = PreTokenizerKind::kQwen2;
   bool nfc = true;
@@ -51,19 +51,19 @@ struct ByteLevelBpe {
 // Immutable, cheap to copy (copies share the tables), safe to use from many threads at once.
 class Tokenizer {
  public:
-  // Reads a Hugging Face folder (tokenizer.json, else vocab.json + merges.txt; with tokenizer_config.json,
-  // special_tokens_map.json, added_tokens.json where they are there), or a tokenizer.json itself.
-  // kCorrupt for content that no writer can have meant, kUnsupported for kinds of tokenizers that this
+  // Reads a Hugging Face folder (tokenizer.json, else vocab.json + merges.txt; tokenizer_config.json,
+  // special_tokens_map.json, added_tokens.json and chat_template.jinja if present), or a tokenizer.json
+  // itself. kCorrupt for contradictory or malformed content, kUnsupported for kinds of tokenizers that this
   // program does not have; the message names file, field, what was found and what is handled.
   static Result<Tokenizer> Load(const std::filesystem::path& path);
-  // kInvalidArgument where the parts do not fit together.
+  // kInvalidArgument if the parts do not fit together.
   static Result<Tokenizer> FromByteLevelBpe(ByteLevelBpe parts);
   // Checks the spec (kCorrupt, naming `origin`) and builds the tables.
   static Result<Tokenizer> FromSpec(TokenizerSpec spec, std::string_view origin);
 
   // Writes tokenizer.json and tokenizer_config.json (with the chat template), and for byte-level vocabularies
   // vocab.json and merges.txt. Each file is replaced atomically; Load, Hugging Face tokenizers and
-  // transformers read the folder. The folder is created where missing.
+  // transformers read the folder. The folder is created if it is missing.
   Status Save(const std::filesystem::path& directory) const;
 
   // Appends the ids of `text` to `ids`. Ill-formed UTF-8 is encoded as its repaired form (utf8.h).
@@ -77,12 +77,12 @@ class Tokenizer {
   void Encode(std::span<const TextPart> parts, std::vector<int32_t>& ids, EncodeOptions options = {}) const;
 
   // The text of `ids`, ill-formed bytes repaired: Decode(Encode(t)) is the normalised, repaired t. Ids
-  // outside the vocabulary give nothing. Sentencepiece: one space at the beginning is the dummy prefix and
-  // goes.
+  // outside the vocabulary give nothing. Sentencepiece: one space at the beginning is the dummy prefix, and
+  // is removed.
   std::string Decode(std::span<const int32_t> ids, bool skip_special = false) const;
 
-  // The bytes that `id` stands for, not necessarily whole characters: " the", "\xE4\xBD". Empty for ids of
-  // nothing. Sentencepiece: "\u2581" is a space here and <0x0A> a newline.
+  // The bytes that `id` stands for, not necessarily whole characters: " the", "\xE4\xBD". Empty for unused
+  // ids. Sentencepiece: "\u2581" is a space here and <0x0A> a newline.
   std::string_view TokenBytes(int32_t id) const;
   // The id of exactly these bytes (an added token's content, else TokenBytes of a vocabulary entry).
   std::optional<int32_t> TokenId(std::string_view token) const;
@@ -111,7 +111,7 @@ class StreamDecoder {
 
   // The text that `id` completes; often empty inside a character.
   std::string Next(int32_t id);
-  // What is left of an incomplete character, repaired. The decoder is then as new.
+  // What is left of an incomplete character, repaired. Resets the decoder.
   std::string Finish();
 
  private:

@@ -15,7 +15,7 @@ namespace qwen25 {
 Result<TokenizerSpec> ParseTokenizerJson(std::string_view json, std::string_view origin);
 
 // vocab.json's and merges.txt's contents: a byte-level vocabulary with the pre-tokenizer and the
-// normalisation that go with `config`'s tokenizer_class (Qwen2's where it states none).
+// normalisation that go with `config`'s tokenizer_class (Qwen2's if it states none).
 Result<TokenizerSpec> ParseVocabAndMerges(std::string_view vocab, std::string_view vocab_origin,
                                           std::string_view merges, std::string_view merges_origin,
                                           const Json& config, std::string_view config_origin);
@@ -35,8 +35,8 @@ TokenizerPipeline MakePipeline(const TokenizerSpec& spec);
 Result<AddedToken> ParseAddedToken(const Json& object, std::string_view origin);
 Json AddedTokenJson(const AddedToken& token, bool with_id);
 
-// Adds roles, chat template and the rest of tokenizer_config.json to `spec`; special_tokens_map.json's
-// content (or null) stands in for roles that the first does not have.
+// Adds roles, chat template and the rest of tokenizer_config.json to `spec`. Roles that it does not state are
+// taken from special_tokens_map.json's content (or null).
 Status ApplyTokenizerConfig(const Json& config, std::string_view config_origin,
                             const Json& special_tokens_map, TokenizerSpec& spec);
 

@@ -1,5 +1,5 @@
-// Damaged and foreign tokenizer files: each is refused with a message that says what is wrong, and none
-// crashes.
+// Damaged and foreign tokenizer files: each is refused with a message that says what is wrong; none crashes
+// the reader.
 #include <gtest/gtest.h>
 
 #include "base/file.h"
@@ -57,7 +57,7 @@ TEST_F(TokenizerJsonTest, RefusesBrokenVocabularies) {
   Corrupted("has id \"7\"", [](Json& j) { j["model"]["vocab"]["zz"] = "7"; });
   Corrupted("two tokens have the id 7", [](Json& j) { j["model"]["vocab"]["zz"] = 7; });
   Corrupted("token with id 999 has no text", [](Json& j) { j["model"]["vocab"][""] = 999; });
-  Corrupted("the vocabulary is no JSON object", [](Json& j) { j["model"]["vocab"] = Json::array({1}); });
+  Corrupted("the vocabulary is not a JSON object", [](Json& j) { j["model"]["vocab"] = Json::array({1}); });
   Corrupted("no token for the byte 0x41", [](Json& j) { j["model"]["vocab"].erase("A"); });
   Corrupted("model has no \"vocab\"", [](Json& j) { j["model"].erase("vocab"); });
   const std::string text = good_.dump();
@@ -75,13 +75,13 @@ TEST_F(TokenizerJsonTest, RefusesBrokenMerges) {
   Corrupted(where + " is \"a b c\"", push("a b c"));
   Corrupted(where + " is [\"a\"]", push(Json::array({"a"})));
   Corrupted(where + " is 5", push(5));
-  Corrupted("model.merges is no list", [](Json& j) { j["model"]["merges"] = 5; });
+  Corrupted("model.merges is not a list", [](Json& j) { j["model"]["merges"] = 5; });
   Corrupted("model has no \"merges\"", [](Json& j) { j["model"].erase("merges"); });
 }
 
 TEST_F(TokenizerJsonTest, RefusesBrokenAddedTokens) {
-  Corrupted("added_tokens is no list", [](Json& j) { j["added_tokens"] = 5; });
-  Corrupted("an added token is no object", [](Json& j) { j["added_tokens"].push_back(5); });
+  Corrupted("added_tokens is not a list", [](Json& j) { j["added_tokens"] = 5; });
+  Corrupted("an added token is not an object", [](Json& j) { j["added_tokens"].push_back(5); });
   Corrupted("has no content", [](Json& j) { j["added_tokens"][0]["content"] = ""; });
   Corrupted("repeats the content or the id", [](Json& j) { j["added_tokens"][0]["id"] = 401; });
   Corrupted("id 5 is the added token \"<|end|>\" and the vocabulary entry \"&\"",
@@ -118,7 +118,7 @@ TEST_F(TokenizerJsonTest, RefusesOtherKindsByName) {
 
 TEST_F(TokenizerJsonTest, RefusesWhatIsNoDocument) {
   EXPECT_ERROR_CONTAINS(Build(""), "tokenizer.json: not valid JSON");
-  EXPECT_ERROR_CONTAINS(Build("[1]"), "no JSON object");
+  EXPECT_ERROR_CONTAINS(Build("[1]"), "not a JSON object");
   EXPECT_ERROR_CONTAINS(Build("{}"), "no pre_tokenizer");
   EXPECT_ERROR_CONTAINS(Build(std::string(5000, '[')), "tokenizer.json: not valid JSON");
   EXPECT_ERROR_CONTAINS(Build("{\"model\": \"\xFF\"}"), "tokenizer.json: not valid JSON");
@@ -129,7 +129,7 @@ TEST_F(TokenizerJsonTest, EveryCutIsRefused) {
   for (size_t size = 0; size < text.size(); size += 3) ASSERT_FALSE(Build(text.substr(0, size)).ok()) << size;
 }
 
-// A damaged byte may leave a tokenizer that is merely another one; what it must not do is crash.
+// A damaged byte may give another valid tokenizer, but never a crash.
 TEST_F(TokenizerJsonTest, DamagedBytesNeverCrash) {
   for (const Json& document : {good_, sentence_piece_}) {
     std::string text = document.dump();
@@ -173,7 +173,7 @@ TEST_F(TokenizerFolderTest, AnAddedTokenThatIsListedTwiceIsOne) {
   EXPECT_EQ(twice.spec().added_tokens.size(), once.spec().added_tokens.size());
 }
 
-// transformers gives such a token a new id, which no model knows: nothing needs it, and it is kept.
+// transformers gives such a token a new id, which no model knows. Nothing needs it, but it is kept.
 TEST_F(TokenizerFolderTest, RolesOfTokensOutsideTheVocabularyArePlayedByNobody) {
   for (const char* role : {"pad_token", "bos_token", "eos_token"}) {
     Write("tokenizer_config.json", fmt::format(R"({{"{}": "[NOTHING]"}})", role));
@@ -189,7 +189,7 @@ TEST_F(TokenizerFolderTest, ErrorsNameTheFile) {
   Write("tokenizer_config.json", R"({"eos_token": 5})");
   EXPECT_ERROR_CONTAINS(Load(), "tokenizer_config.json: \"eos_token\"");
   Write("tokenizer_config.json", R"([])");
-  EXPECT_ERROR_CONTAINS(Load(), "tokenizer_config.json: the document is no JSON object");
+  EXPECT_ERROR_CONTAINS(Load(), "tokenizer_config.json: the document is not a JSON object");
   Write("tokenizer_config.json", R"({"eos_token": )");
   EXPECT_ERROR_CONTAINS(Load(), "tokenizer_config.json: not valid JSON");
   Write("tokenizer_config.json", R"({"eos_token": {"content": "<|end|>"}, "pad_token": null})");

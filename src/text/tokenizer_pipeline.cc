@@ -1,5 +1,5 @@
-// What stands around the model in tokenizer.json: normalizer, pre_tokenizer, post_processor, decoder. Each is
-// recognised as one of the forms that this program has, or refused by name.
+// The components around the model in tokenizer.json: normalizer, pre_tokenizer, post_processor, decoder. Each
+// is recognised as one of the forms that this program handles, or refused by name.
 #include <fmt/ranges.h>
 
 #include <algorithm>
@@ -54,7 +54,7 @@ Status ParseByteLevel(const TokenizerPipeline& pipeline, std::string_view origin
   const std::vector<Json> steps = Steps(pipeline.pre_tokenizer, "pretokenizers");
   const Json& last = steps.back();
   if (TypeOf(last) != "ByteLevel" || steps.size() > 2 || (steps.size() == 2 && TypeOf(steps[0]) != "Split")) {
-    return Unsupported("{}: pre_tokenizer is {}; handled are ByteLevel, and Split with ByteLevel behind it",
+    return Unsupported("{}: pre_tokenizer is {}; handled are ByteLevel, and Split with ByteLevel after it",
                        origin, Types(steps));
   }
   if (Flag(last, "add_prefix_space", true)) {
@@ -178,8 +178,8 @@ Status ParsePipeline(const TokenizerPipeline& pipeline, std::string_view origin,
     if (normalizer.size() != 2 || TypeOf(normalizer[0]) != "Prepend" ||
         Text(normalizer[0], "prepend") != kSpaceMark || !IsReplace(normalizer[1], " ", kSpaceMark)) {
       return Unsupported(
-          "{}: no pre_tokenizer, and normalizer is {}; handled without a pre_tokenizer is Prepend "
-          "\"{}\" with Replace \" \" by \"{}\" behind it",
+          "{}: no pre_tokenizer, and normalizer is {}; handled without a pre_tokenizer is Prepend \"{}\", "
+          "then Replace \" \" by \"{}\"",
           origin, Types(normalizer), kSpaceMark, kSpaceMark);
     }
   } else {

@@ -29,7 +29,7 @@ struct FileVocabulary {
   PieceTable table;  // text -> id
 
   int32_t Find(std::string_view text) const { return text.empty() ? -1 : table.Find(text); }
-  // The text of `id` where the file lists the tokens by id; else empty.
+  // The text of `id` if the file lists the tokens in order of id; else empty.
   std::string_view TextOf(int32_t id) const {
     const auto i = static_cast<size_t>(id);
     return id >= 0 && i < ids.size() && ids[i] == id ? texts[i] : std::string_view();
@@ -38,7 +38,7 @@ struct FileVocabulary {
 
 Result<FileVocabulary> ParseVocabulary(dom::element element, std::string_view origin) {
   dom::object object;
-  if (element.get_object().get(object)) return Corrupt("{}: the vocabulary is no JSON object", origin);
+  if (element.get_object().get(object)) return Corrupt("{}: the vocabulary is not a JSON object", origin);
   FileVocabulary vocabulary;
   std::vector<bool> taken;
   for (const auto [text, value] : object) {
@@ -113,7 +113,7 @@ Status AppendMerge(const FileVocabulary& vocabulary, std::string_view left, std:
   return {};
 }
 
-// Splits "left right"; false where there is not exactly one space with something on both sides.
+// Splits "left right"; false unless there is exactly one space, with text on both sides.
 bool SplitMerge(std::string_view line, std::string_view& left, std::string_view& right) {
   const size_t space = line.find(' ');
   if (space == std::string_view::npos || line.find(' ', space + 1) != std::string_view::npos) return false;
@@ -126,7 +126,7 @@ bool SplitMerge(std::string_view line, std::string_view& left, std::string_view&
 Status ParseMergeList(dom::element element, const FileVocabulary& vocabulary, std::string_view origin,
                       TokenizerSpec& spec) {
   dom::array list;
-  if (element.get_array().get(list)) return Corrupt("{}: model.merges is no list", origin);
+  if (element.get_array().get(list)) return Corrupt("{}: model.merges is not a list", origin);
   std::string joined;
   size_t rank = 0;
   for (const dom::element item : list) {
@@ -150,7 +150,7 @@ Status ParseMergeList(dom::element element, const FileVocabulary& vocabulary, st
   return {};
 }
 
-// A bool, number or string of the model object; null and absent leave `out`.
+// Checks the model object's fields, and reads ignore_merges, fuse_unk and unk_token.
 Status CheckModelFields(const Json& model, std::string_view origin, TokenizerSpec& spec,
                         std::string& unk_token) {
   std::string type = "BPE", prefix, suffix;
@@ -192,7 +192,7 @@ struct Document {
 
 Result<Document> TakeApart(dom::element root, std::string_view origin) {
   dom::object object;
-  if (root.get_object().get(object)) return Corrupt("{}: the document is no JSON object", origin);
+  if (root.get_object().get(object)) return Corrupt("{}: the document is not a JSON object", origin);
   Document document;
   for (const auto [key, value] : object) {
     dom::object model;
@@ -221,10 +221,10 @@ Json Member(const Json& object, const char* key) {
 
 Status AppendAddedTokens(const Json& list, std::string_view origin, TokenizerSpec& spec) {
   if (list.is_null()) return {};
-  if (!list.is_array()) return Corrupt("{}: added_tokens is no list", origin);
+  if (!list.is_array()) return Corrupt("{}: added_tokens is not a list", origin);
   for (const Json& item : list) {
     QWEN25_TRY(AddedToken token, ParseAddedToken(item, origin));
-    // Listed twice is listed, as for Hugging Face tokenizers.
+    // A token listed twice counts once, as in Hugging Face tokenizers.
     const bool again = std::ranges::any_of(spec.added_tokens, [&](const AddedToken& other) {
       return other.id == token.id && other.content == token.content;
     });
@@ -236,7 +236,7 @@ Status AppendAddedTokens(const Json& list, std::string_view origin, TokenizerSpe
 }  // namespace
 
 Result<AddedToken> ParseAddedToken(const Json& object, std::string_view origin) {
-  if (!object.is_object()) return Corrupt("{}: an added token is no object", origin);
+  if (!object.is_object()) return Corrupt("{}: an added token is not an object", origin);
   AddedToken token;
   int64_t id = token.id;
   bool single_word = false;
@@ -355,7 +355,7 @@ Status AppendFolderAddedTokens(const Json& config, std::string_view config_origi
                                std::string_view added_origin, TokenizerSpec& spec) {
   const Json decoder = Member(config, "added_tokens_decoder");
   if (!decoder.is_null() && !decoder.is_object()) {
-    return Corrupt("{}: added_tokens_decoder is no object", config_origin);
+    return Corrupt("{}: added_tokens_decoder is not an object", config_origin);
   }
   for (const auto& [key, value] : decoder.items()) {
     QWEN25_TRY(AddedToken token, ParseAddedToken(value, config_origin));
@@ -364,7 +364,8 @@ Status AppendFolderAddedTokens(const Json& config, std::string_view config_origi
     token.id = static_cast<int32_t>(std::stol(key));
     spec.added_tokens.push_back(std::move(token));
   }
-  if (!added.is_null() && !added.is_object()) return Corrupt("{}: the document is no object", added_origin);
+  if (!added.is_null() && !added.is_object())
+    return Corrupt("{}: the document is not an object", added_origin);
   for (const auto& [content, value] : added.items()) {
     if (!value.is_number_integer() || value < 0 || value > kMaxTokenId) {
       return Corrupt("{}: \"{}\" has id {}, expected 0 to {}", added_origin, Shown(content),
@@ -385,12 +386,12 @@ Status AppendFolderAddedTokens(const Json& config, std::string_view config_origi
   return {};
 }
 
-// The document in folder/name, or null where there is no such file.
+// The document in `file`, or null if there is no such file.
 Result<Json> ReadOptionalJson(const std::filesystem::path& file) {
   std::error_code ignored;
   if (!std::filesystem::exists(file, ignored)) return Json();
   QWEN25_TRY(Json document, ReadJsonFile(file.string()));
-  if (!document.is_object()) return Corrupt("{}: the document is no JSON object", file.string());
+  if (!document.is_object()) return Corrupt("{}: the document is not a JSON object", file.string());
   return document;
 }
 

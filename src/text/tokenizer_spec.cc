@@ -17,7 +17,7 @@ std::string Shown(std::string_view token) {
 
 struct ByteAlphabet {
   std::array<std::string, 256> text;         // by byte, UTF-8
-  std::array<int, 0x144> byte_of_character;  // by code point; -1 = none
+  std::array<int, 0x144> byte_of_character;  // by code point; -1: none
 
   ByteAlphabet() {
     byte_of_character.fill(-1);
@@ -83,7 +83,7 @@ Status CheckMerges(const TokenizerSpec& spec, std::string_view origin) {
     const auto& merge = spec.merges[rank];
     for (const int32_t id : {merge.left, merge.right, merge.result}) {
       if (id < 0 || id >= size || spec.tokens[static_cast<size_t>(id)].empty()) {
-        return Corrupt("{}: merge {} names id {}, which is no token of the vocabulary", origin, rank, id);
+        return Corrupt("{}: merge {} names id {}, which is not in the vocabulary", origin, rank, id);
       }
     }
     joined = spec.tokens[static_cast<size_t>(merge.left)];

@@ -1,5 +1,5 @@
-// Everything that defines a tokenizer, as plain data: what the readers of the file formats produce, what
-// Tokenizer is built from and what Save writes.
+// Everything that defines a tokenizer, as plain data. The readers of file formats produce it, Tokenizer is
+// built from it, and Save writes it.
 #pragma once
 
 #include <cstdint>
@@ -15,8 +15,8 @@
 
 namespace qwen25 {
 
-// Limits that are refused, with a message, before memory is taken for them. The largest published
-// vocabularies have some 260,000 entries.
+// Limits. What exceeds them is refused before memory is allocated for it. The largest published vocabularies
+// have some 260,000 entries.
 inline constexpr int32_t kMaxTokenId = (1 << 21) - 2;
 inline constexpr size_t kMaxMerges = (size_t{1} << 21) - 1;
 inline constexpr size_t kMaxTokenBytes = 1 << 16;
@@ -26,14 +26,14 @@ struct AddedToken {
   int32_t id = -1;
   std::string content;
   bool special = true;      // left out by Decode(.., skip_special)
-  bool normalized = false;  // searched in the normalised text instead of the given one
-  bool lstrip = false;      // takes the white space before it along
+  bool normalized = false;  // searched for in the normalised text instead of the given one
+  bool lstrip = false;      // takes in the white space before it
   bool rstrip = false;      // and after it
 };
 
-// Whether a token steers a model, rather than being a frequent piece of text: special ones, and those written
-// "<|...|>", which some files do not mark as special (Qwen2.5's "<|fim_prefix|>"). llama.cpp calls the same
-// tokens control tokens. "<tool_call>" is none.
+// Whether a token steers a model instead of standing for text: special tokens, and those written "<|...|>",
+// which some files do not mark as special (Qwen2.5's "<|fim_prefix|>"). llama.cpp calls the same tokens
+// control tokens. "<tool_call>" is not one.
 bool IsControlToken(const AddedToken& token);
 
 enum class BpeModel {
@@ -52,7 +52,7 @@ struct TokenizerSpec {
   bool fuse_unk = true;        // of kSentencePiece: neighbouring unknown code points are one unknown token
   std::optional<int32_t> unk_id;
 
-  // The vocabulary by id; ids that only added tokens have, and ids of nothing, are empty. kByteLevel: the
+  // The vocabulary by id; empty for ids that only added tokens have, and for unused ids. kByteLevel: the
   // bytes of the token. kSentencePiece: its text as in the file ("\u2581the", "<0x0A>").
   std::vector<std::string> tokens;
   // Ids of kByteLevel whose text in the file is outside the byte alphabet: never met in text, kept for Save.
@@ -62,19 +62,19 @@ struct TokenizerSpec {
     int32_t right;
     int32_t result;
   };
-  std::vector<Merge> merges;  // most urgent first
-  std::vector<AddedToken> added_tokens;
+  std::vector<Merge> merges;  // lowest rank first
+                              // lowest rank first added_tokens;
 
   // What the post-processor's template puts around one sequence; added only on request.
   std::vector<int32_t> prefix_ids;
   std::vector<int32_t> suffix_ids;
 
-  // Roles, as contents of tokens; empty = none. From tokenizer_config.json.
+  // Roles, as contents of tokens; empty: none. From tokenizer_config.json.
   std::string bos_token;
   std::string eos_token;
   std::string pad_token;
   std::string unk_token;
-  std::string chat_template;  // Jinja source; empty = none
+  std::string chat_template;  // Jinja source; empty: none
   // tokenizer_config.json as it was read, or an empty object: keys that nothing here interprets are kept by
   // Save; the roles, the template and the added tokens are written from the fields above.
   Json config = Json::object();
@@ -93,7 +93,7 @@ inline constexpr std::string_view kGpt2Pattern =
 // Ids are below this.
 size_t VocabSize(const TokenizerSpec& spec);
 
-// kCorrupt, naming `origin`, where the parts contradict each other or leave text without an encoding. Whether
+// kCorrupt, naming `origin`, if the parts contradict each other or leave text without an encoding. Whether
 // two tokens have the same text is found when the tables are built (Tokenizer::FromSpec).
 Status CheckSpec(const TokenizerSpec& spec, std::string_view origin);
 
@@ -103,7 +103,7 @@ int ByteOfSentencePiece(std::string_view token);
 // GPT-2's byte alphabet, in which files of byte-level vocabularies are written: printable bytes of Latin-1
 // are themselves, the other 68 are U+0100.. in order. (A space is U+0120.)
 std::string BytesToAlphabet(std::string_view bytes);
-// False where `text` has a code point outside the alphabet; `bytes` is then unspecified.
+// False if `text` has a code point outside the alphabet; `bytes` is then unspecified.
 bool AlphabetToBytes(std::string_view text, std::string& bytes);
 
 }  // namespace qwen25

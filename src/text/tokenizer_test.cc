@@ -109,7 +109,7 @@ TEST(TokenizerTest, EqualsTheQwen2Vectors) {
     ++count;
   }
   EXPECT_EQ(count, 46u);
-  EXPECT_EQ(begin, input.size());  // what stands behind the last separator is empty
+  EXPECT_EQ(begin, input.size());  // nothing follows the last separator
   EXPECT_EQ(tokenizer.Encode(""), Ids{});
 }
 
@@ -127,7 +127,7 @@ TEST(TokenizerTest, SavedQwen2FilesAreTheOriginalOnes) {
   EXPECT_EQ(nlohmann::json(before), nlohmann::json(after));  // the same but for the order of keys
 }
 
-// The definition, word for word: the most urgent merge that fits anywhere, at its leftmost place.
+// The definition: the merge of lowest rank that fits anywhere, at its leftmost place.
 Ids MergeByDefinition(const ByteLevelBpe& parts, std::string_view piece) {
   std::map<std::pair<int32_t, int32_t>, size_t> rank_of;
   for (size_t i = 0; i < parts.merges.size(); ++i) rank_of[parts.merges[i]] = i;
@@ -150,8 +150,8 @@ Ids MergeByDefinition(const ByteLevelBpe& parts, std::string_view piece) {
   }
 }
 
-// Random merges in random order: urgent ones may join what only less urgent ones make, several may make the
-// same token, and tokens may be out of reach.
+// Random merges in random order: merges may join what only merges of higher rank make, several may make the
+// same token, and no merges may make a token.
 ByteLevelBpe RandomParts(Rng& rng) {
   std::vector<std::string> known = {"a", "b", "c"};
   std::vector<std::pair<std::string, std::string>> merges;
@@ -186,9 +186,9 @@ TEST(TokenizerTest, MergesAsDefined) {
   }
 }
 
-// The same over characters of one to four bytes, with merges of their bytes, of parts over the boundary
-// between two characters, and of whole characters, in an order that favours none: what bpe_characters.cc
-// decides about.
+// The same over characters of one to four bytes, for what bpe_characters.cc decides: merges of their bytes,
+// of parts across the boundary between two characters, and of whole characters, in an order that favours
+// none.
 TEST(TokenizerTest, MergesCharactersAsDefined) {
   const std::vector<std::string> characters = {"a",      " ",      "\u00e9", "\u00e8",    "\u0434",
                                                "\u4e2d", "\u4e2e", "\u6587", "\U0001f600"};
@@ -314,7 +314,7 @@ TEST(TokenizerTest, ControlTokensAreTextWhereOnlyTheyAre) {
   EXPECT_EQ(tokenizer.Decode(ids), text);
 }
 
-// What a tokenizer makes of parts is what it makes of their text, if they all recognise the same.
+// Parts that all recognise the same tokens are encoded like their joined text.
 TEST_P(FixtureTest, PartsAreEncodedAsTheirTextIs) {
   ASSERT_OK_AND_ASSIGN(const Tokenizer tokenizer, Tokenizer::Load(kFixtures + GetParam()));
   ASSERT_OK_AND_ASSIGN(const Json cases, ReadJsonFile(kFixtures + GetParam() + "/cases.json"));
@@ -370,7 +370,7 @@ TEST(TokenizerTest, TemplateTokensAreAddedOnlyWhenAskedFor) {
   framed.push_back(2);
   EXPECT_EQ(tokenizer.Encode("the", {.add_bos = true, .add_eos = true}), framed);
   EXPECT_EQ(tokenizer.Encode("", {.add_bos = true}), Ids{1});
-  EXPECT_EQ(tokenizer.TokenId("\a"), 3 + '\a');  // no token but <0x07>
+  EXPECT_EQ(tokenizer.TokenId("\a"), 3 + '\a');  // no other token than <0x07>
   EXPECT_EQ(tokenizer.TokenBytes(3 + '\a'), "\a");
 }
 

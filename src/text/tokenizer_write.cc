@@ -25,7 +25,7 @@ void AppendJsonString(std::string_view text, std::string& out) {
   out += '"';
 }
 
-// The text of every id of the model's vocabulary, in the file's form; empty where the id is none of its own.
+// The text of every id of the model's vocabulary, in the file's form; empty if the id has none of its own.
 std::vector<std::string> FileTexts(const TokenizerSpec& spec) {
   std::vector<std::string> texts;
   texts.reserve(spec.tokens.size());

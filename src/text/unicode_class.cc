@@ -20,8 +20,7 @@ struct Range {
 };
 
 // Letters and numbers of Unicode 15.1 and 16.0 that ICU 72 (Unicode 15.0, the oldest supported) does not
-// know. Found by asking both about every code point: tests/reference/compare_tokenizers.py repeats the
-// question.
+// know. Found by comparing the two for every code point: tests/reference/compare_tokenizers.py does so again.
 constexpr Range kLettersSince15[] = {
     {0x1C89, 0x1C8A},   {0xA7CB, 0xA7CD},   {0xA7DA, 0xA7DC},   {0x105C0, 0x105F3}, {0x10D4A, 0x10D65},
     {0x10D6F, 0x10D85}, {0x10EC2, 0x10EC4}, {0x11380, 0x11389}, {0x1138B, 0x1138B}, {0x1138E, 0x1138E},
@@ -94,7 +93,7 @@ UnicodeClassTable::UnicodeClassTable() {
     if (found * 256 == classes_.size()) classes_.insert(classes_.end(), wanted, wanted + 256);
     block_[block] = static_cast<uint16_t>(found);
   }
-  QWEN25_CHECK(block_[0] == 0);  // ascii() leans on it
+  QWEN25_CHECK(block_[0] == 0);  // ascii() relies on it
 }
 
 }  // namespace qwen25

@@ -1,4 +1,4 @@
-// What the pre-tokenizer and the normaliser ask about a code point, in one byte.
+// What the pre-tokenizer and the normaliser need to know about a code point, in one byte.
 //
 // Tokenisation must not depend on the machine's Unicode version, and must be what Hugging Face `tokenizers`
 // does. So the classes are those of Unicode 16.0 (the tables of its Oniguruma) and normalisation is that of

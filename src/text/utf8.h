@@ -16,8 +16,8 @@ inline constexpr char32_t kReplacementCharacter = 0xFFFD;
 inline constexpr std::string_view kUtf8ByteOrderMark = "\xEF\xBB\xBF";
 
 struct DecodedCodePoint {
-  char32_t code_point;  // kReplacementCharacter where the bytes are ill-formed
-  uint32_t bytes;       // 1..4; of a maximal subpart where they are ill-formed
+  char32_t code_point;  // kReplacementCharacter if the bytes are ill-formed
+  uint32_t bytes;       // 1..4; those of the maximal subpart if they are ill-formed
   bool valid;
 };
 
@@ -51,8 +51,8 @@ bool IsValidUtf8(std::string_view text);
 // `text` with every maximal ill-formed subpart replaced by U+FFFD: always well-formed.
 std::string RepairUtf8(std::string_view text);
 
-// Bytes at the end of `text` that are the beginning of a well-formed sequence cut short (0..3): what a
-// stream has to hold back until more bytes come.
+// The number of bytes (0..3) at the end of `text` that begin a well-formed sequence without completing it. A
+// stream must hold them back until more bytes come.
 size_t IncompleteUtf8Suffix(std::string_view text);
 
 }  // namespace qwen25
