@@ -83,7 +83,7 @@ Status Curator::FindFiles() {
     cursor.spec = &spec;
     cursor.listing = ListFiles(spec);
     if (spec.required && cursor.listing.roots.empty())
-      return NotFound("no such file or folder: {}", spec.title);
+      return NotFound("{}: there is no such file or folder", spec.title);
     SourceReport source;
     source.kind = spec.kind;
     source.title = spec.title;
@@ -103,7 +103,7 @@ bool Curator::IsFull(size_t source) const {
   return limit > 0 && KeptBytes(report_.sources[source]) >= limit;
 }
 
-// The source that has given least of its share; cursors_.size() where all are at their end.
+// The source that has given least of its share; cursors_.size() if all are at their end.
 size_t Curator::PickSource() const {
   size_t best = cursors_.size();
   double least = 0;
@@ -169,9 +169,8 @@ std::string Curator::WhereItLooked() const {
 
 Status Curator::CheckAmount() const {
   constexpr std::string_view kAdvice =
-      "install more of it (packages python3, perl, man-db, manpages, manpages-dev) or name a folder of text "
-      "with "
-      "--source DIR";
+      "install more text (packages python3, perl, man-db, manpages, manpages-dev) or name a folder of text "
+      "with --source DIR";
   if (kept_ == 0) {
     uint64_t files = 0, dropped = 0;
     for (const SourceReport& source : report_.sources) {
@@ -191,8 +190,7 @@ Status Curator::CheckAmount() const {
   if (options_.validation_fraction > 0 && report_.validation.documents == 0)
     return InvalidArgument(
         "none of the {} documents fell into the validation set at a fraction of {}: add documents or raise "
-        "the "
-        "fraction",
+        "the fraction",
         report_.train.documents, options_.validation_fraction);
   if (report_.train.documents == 0)
     return InvalidArgument(
@@ -205,7 +203,7 @@ Result<CurateReport> Curator::Run() {
   const auto start = std::chrono::steady_clock::now();
   QWEN25_RETURN_IF_ERROR(FindFiles());
   QWEN25_RETURN_IF_ERROR(CreateDirectories(options_.output));
-  // The three files belong together: of two runs into one folder, the later one fails.
+  // The three files belong together: a second run into the folder at the same time fails.
   QWEN25_TRY(const FolderLock lock, FolderLock::Acquire(options_.output));
   report_.train_path = options_.output + "/documents.train.jsonl";
   report_.validation_path = options_.output + "/documents.validation.jsonl";
@@ -224,7 +222,7 @@ Result<CurateReport> Curator::Run() {
     QWEN25_RETURN_IF_ERROR(validation.Write(validation_lines_));
   }
   QWEN25_RETURN_IF_ERROR(CheckAmount());
-  // The report comes last: where it is, the documents are whole.
+  // The report comes last: if it exists, the documents are complete.
   QWEN25_RETURN_IF_ERROR(train.Commit());
   QWEN25_RETURN_IF_ERROR(validation.Commit());
   const std::string json =

@@ -109,7 +109,8 @@ TEST_F(CurateTest, AnEmptyCorpusSaysWhereItLookedAndWhatToDo) {
   EXPECT_FALSE(fs::exists(directory_ / "out/documents.train.jsonl"));
   EXPECT_TRUE(fs::is_empty(directory_ / "out"));
   options.sources = {UserSource(directory_ / "nowhere")};
-  EXPECT_ERROR_CONTAINS(Curate(options, pool_), "no such file or folder: " + (directory_ / "nowhere"));
+  EXPECT_ERROR_CONTAINS(Curate(options, pool_),
+                        (directory_ / "nowhere") + ": there is no such file or folder");
 }
 
 TEST_F(CurateTest, ACorpusThatIsTooSmallNamesItsParts) {
@@ -239,7 +240,7 @@ TEST_F(CurateTest, StoppingLeavesNothingBehind) {
   EXPECT_TRUE(fs::is_empty(directory_ / "out"));
 }
 
-// The texts of each set; a text is told by its first bytes, so that cleaning does not matter.
+// The texts of each set; their first bytes identify them, so that cleaning does not matter.
 std::set<std::string> Texts(const std::string& path) {
   std::set<std::string> texts;
   Result<std::vector<std::string>> read = ReadTexts(path);
@@ -252,7 +253,7 @@ size_t NumShared(const std::set<std::string>& a, const std::set<std::string>& b)
   return static_cast<size_t>(std::ranges::count_if(a, [&](const auto& text) { return b.contains(text); }));
 }
 
-// Places say nothing about what is held out: every document keeps its set when lines are added before it and
+// Places do not decide what is held out: every document stays in its set when lines are added before it, and
 // when its file gets another name.
 TEST_F(CurateTest, ALineAddedInFrontMovesNoDocument) {
   std::string lines;
@@ -270,7 +271,7 @@ TEST_F(CurateTest, ALineAddedInFrontMovesNoDocument) {
             before.validation.documents);
 }
 
-// A long text is cut where its own words say so. What is added in front changes the first documents, and
+// The content of a long text decides where it is cut. Text added in front changes the first documents, and
 // those at the borders of the parts that are read at once.
 TEST_F(CurateTest, AParagraphAddedInFrontLeavesMostOfABookAsItWas) {
   for (const std::string separator : {"\n", ""}) {  // paragraphs; lines only

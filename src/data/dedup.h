@@ -1,6 +1,6 @@
 // Removes what the corpus already holds: whole documents, and paragraphs that come up again (licence texts,
-// copied introductions). Two texts are the same here when their letters and digits are, so that a licence in
-// `#` comments equals the same licence in `//` comments.
+// copied introductions). Two texts are the same here if their letters and digits are: a licence in `#`
+// comments equals the same licence in `//` comments.
 #pragma once
 
 #include <cstddef>
@@ -18,11 +18,11 @@ namespace qwen25 {
 
 struct DedupOptions {
   size_t min_paragraph_bytes = 200;  // shorter paragraphs may repeat
-  double max_repeated_share = 0.5;   // above it in bytes the document is a near-duplicate, and dropped
+  double max_repeated_share = 0.5;   // of bytes; above it a document is dropped as a near-duplicate
 };
 
-// Where one document's paragraphs stand and what they hash to: computed for many documents at once, before
-// the Deduplicator takes them in order.
+// The places and hashes of a document's paragraphs. Computed for many documents in parallel, before the
+// Deduplicator takes them in order.
 struct Fingerprint {
   struct Paragraph {
     size_t begin, end;  // bytes in the text, the blank lines after it included
@@ -37,14 +37,14 @@ Fingerprint ComputeFingerprint(const DedupOptions& options, std::string_view tex
 // Letters and digits in lower case and every byte above ASCII; all else is dropped.
 std::string NormaliseForDedup(std::string_view text);
 
-// Decides in the order in which documents come; the first stays. Memory: 16 bytes per document and per
-// counted paragraph of what was kept, plus the table.
+// Decides in the order in which documents come: the first of equals stays. Memory: 16 bytes per kept document
+// and per counted paragraph of these, plus the tables.
 class Deduplicator {
  public:
   explicit Deduplicator(const DedupOptions& options) : options_(options) {}
 
-  // Takes repeated paragraphs out of `text` and counts their bytes; or says that the document has to go, and
-  // then remembers nothing of it.
+  // Takes repeated paragraphs out of `text`, and adds their bytes to `repairs`. Or returns why the document
+  // is dropped, and remembers nothing of it.
   std::optional<DropReason> Admit(const Fingerprint& fingerprint, std::string& text, RepairBytes& repairs);
 
  private:

@@ -71,8 +71,8 @@ void AppendWithoutControls(std::string_view line, std::string& out, RepairBytes&
   BytesOf(repairs, Repair::kControl) += line.size() - std::min(line.size(), out.size() - begin);
 }
 
-// The length of a leading comment that holds a licence, 0 where there is none: a block comment or a run of
-// lines with one line-comment marker.
+// The length of a leading comment that holds a licence (a block comment, or a run of lines with one
+// line-comment marker); 0 if there is none.
 size_t LicenseHeaderBytes(std::string_view text) {
   size_t end = 0;
   if (text.starts_with("#!"))

@@ -15,7 +15,7 @@ namespace qwen25 {
 enum class DropReason {
   kUnreadable,     // the operating system refused
   kTooLarge,       // the file, or what its archive unpacks to, is over the limit
-  kBadArchive,     // damaged gzip
+  kBadArchive,     // damaged compressed data
   kBadJson,        // a line of JSONL without a "text"
   kBinary,         // NUL bytes, UTF-16, or mostly control characters
   kBadEncoding,    // neither UTF-8 nor Latin-1, beyond repair
@@ -51,30 +51,31 @@ struct FilterOptions {
   bool strip_license_headers = false;  // drop a leading comment that holds a licence
   double max_invalid_share = 0.005;    // ill-formed bytes of the raw text that are repaired, not refused
   double max_control_share = 0.02;     // control characters of the raw text, before it counts as binary
-  size_t max_line_bytes = 1000;        // a line above it is long
+  size_t max_line_bytes = 1000;        // longer lines count as long
   double max_long_line_share = 0.2;    // in long lines
   double max_table_share = 0.5;        // in lines that are mostly numbers
   double min_letter_share = 0.4;       // letters among the characters that are not spaces
-  // Gopher's duplicate-line rule (arXiv:2112.11446, table A1) takes all lines; source code repeats short ones
-  // (`}`, `else:`) by nature, so here only lines of at least 20 characters count, and the limits are on
-  // those.
+  // Gopher's duplicate-line rule (arXiv:2112.11446, table A1) counts all lines. Source code repeats short
+  // ones (`}`, `else:`) by nature, so here only lines of at least repeated_line_bytes, without indentation,
+  // count, and the limit is a share of those.
   size_t repeated_line_bytes = 20;
-  double max_repeated_line_share = 0.3;  // in lines that an earlier line of the document equals
+  double max_repeated_line_share = 0.3;  // in lines that repeat an earlier line
 };
 
 // Bytes taken away, or replaced, by each repair; 0: it was not needed.
 using RepairBytes = std::array<uint64_t, kNumRepairs>;
 
-// Makes `text` well-formed UTF-8: as it is, decoded from Latin-1 (where no byte above 0x7F is part of a
-// UTF-8 sequence), or with the few ill-formed bytes replaced. Leaves `text` alone where it gives a reason.
+// Makes `text` well-formed UTF-8. If it is not yet, it is decoded from Latin-1 (if no byte above 0x7F belongs
+// to a UTF-8 sequence or is a control character of Latin-1), or a few ill-formed bytes are replaced. Leaves
+// `text` alone if it returns a reason.
 std::optional<DropReason> DecodeText(const FilterOptions& options, std::string& text, RepairBytes& repairs);
 
-// Line ends, control characters (tab and new-line stay, a form feed becomes a new-line), overstrikes
-// (letter, backspace, letter), trailing spaces; at most two blank lines in a row, none at either end, one
-// new-line at the end. `text` is well-formed UTF-8, before and after.
+// Cleans up line ends, control characters (tab and new-line stay, a form feed becomes a new-line),
+// overstrikes (letter, backspace, letter) and trailing spaces. Leaves at most two blank lines in a row, none
+// at either end, and one new-line at the end. `text` is well-formed UTF-8, before and after.
 void CleanText(const FilterOptions& options, std::string& text, RepairBytes& repairs);
 
-// Whether a cleaned text is good enough; the first rule that it breaks.
+// The first rule that a cleaned text breaks; nothing if it is good enough.
 std::optional<DropReason> JudgeText(const FilterOptions& options, std::string_view text);
 
 }  // namespace qwen25

@@ -54,7 +54,7 @@ class FileDescriptor {
   int descriptor_;
 };
 
-// Appends bytes [offset, offset + size) of the file, fewer where it ends before.
+// Appends bytes [offset, offset + size) of the file, fewer if it ends before.
 Status AppendRange(int descriptor, const std::string& path, uint64_t offset, uint64_t size,
                    std::string& out) {
   const size_t begin = out.size();
@@ -96,7 +96,7 @@ Result<std::string> ReadLines(const Split& split) {
       out.resize(line_end + 1);
     if (out.size() == before) break;
     if (out.size() > kMaxJsonLineBytes + (split.end - split.begin))
-      return ResourceExhausted("{}: a line behind byte {} is longer than {} bytes", split.path, split.end,
+      return ResourceExhausted("{}: a line after byte {} is longer than {} bytes", split.path, split.end,
                                kMaxJsonLineBytes);
   }
   return out;
@@ -146,16 +146,16 @@ std::vector<PreparedDocument> ReadJsonLines(const Split& split, std::string_view
   return documents;
 }
 
-// Whether a text is cut after these bytes. They alone decide, by a hash and with a chance in proportion to
-// their number, so that text which is added elsewhere moves no cut.
+// Whether a text is cut after `unit`. Its hash alone decides, with a probability in proportion to its size,
+// so that text added elsewhere moves no cut.
 bool IsCutAfter(std::string_view unit) {
   const double chance = static_cast<double>(unit.size()) / kMeanCutDistance;
   return static_cast<double>(Hash64(std::as_bytes(std::span(unit)), kCutSeed) >> 11) * 0x1p-53 < chance;
 }
 
 // Where the document that begins at `at` ends, if units of the text end in `delimiter`: after the first unit
-// beyond the least size that is one to cut after, or else after the last one below the most. npos if there is
-// none such.
+// past kMinTextDocumentBytes that IsCutAfter chooses, else after the last one below kMaxTextDocumentBytes.
+// npos if there is neither.
 size_t FindCut(std::string_view text, size_t at, std::string_view delimiter) {
   size_t last = std::string_view::npos;
   for (size_t begin = at; begin < text.size();) {

@@ -1,5 +1,5 @@
-// From files to documents that are ready for the corpus: read, decompressed, rendered, cleaned, judged and
-// fingerprinted. Independent of each other, so they run in parallel.
+// Prepares the documents of files for the corpus: reads, decompresses, renders, cleans, judges and
+// fingerprints them. Calls are independent of each other and may run in parallel.
 #pragma once
 
 #include <cstdint>
@@ -24,21 +24,22 @@ struct Split {
   uint64_t end = 0;
 };
 
-// A document on its way into the corpus, or a file or line that is not a document, and the reason.
+// A document on its way into the corpus, or a dropped file, line or document and the reason.
 struct PreparedDocument {
   Document document;
   std::optional<DropReason> drop;
-  std::string detail;      // of a drop: what exactly was wrong, with the place
+  std::string detail;      // of a drop: what was wrong, and where
   uint64_t raw_bytes = 0;  // read for it: decompressed, before rendering
   RepairBytes repairs = {};
   Fingerprint fingerprint;
 };
 
-// The parts of one file, of about `split_bytes`: one, unless the file is plain text or JSONL without limit.
+// Cuts a file into parts of about `split_bytes`. It stays one part unless it is uncompressed plain text or
+// JSONL of a source without a size limit.
 std::vector<Split> SplitFile(const SourceSpec& spec, const SourceFile& file, uint64_t split_bytes);
 
-// The reader for `path`, where the specification says kAuto. `content` decides whether a name like "ls.1" is
-// a manual page.
+// The reader for `path`: the specification's, or with kAuto the one that its name and `content` suggest. Only
+// its content makes a file like "ls.1" a manual page.
 Reader ReaderFor(const SourceSpec& spec, std::string_view path, std::string_view content);
 
 // Everything up to deduplication, for one part of a file. Never fails: what cannot be read comes back as

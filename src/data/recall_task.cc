@@ -20,7 +20,7 @@ int32_t RecallTask::NextFiller() {
     next_ = (next_ + 1) % text_.size();
     return V::kFirstFiller + byte;
   }
-  constexpr uint64_t kSurprises = 20;  // one token in so many does not follow from the one before
+  constexpr uint64_t kSurprises = 20;  // one token in 20 is random
   filler_ = rng_.Below(kSurprises) == 0 ? static_cast<int32_t>(rng_.Below(V::kNumFillers))
                                         : (filler_ + 1) % V::kNumFillers;
   return V::kFirstFiller + filler_;
@@ -37,7 +37,7 @@ std::vector<int32_t> RecallTask::Document(size_t length, size_t fact_every) {
   QWEN25_CHECK(length >= 16 && fact_every >= kFactTokens);
   const size_t num_facts = std::clamp<size_t>((length - 1) / (fact_every + kFactTokens), 1, V::kNumKeys);
   const size_t history_length = length - 1 - kFactTokens * num_facts;
-  // Facts among as many single tokens as there are besides them.
+  // A fact takes one of `places`, like every filler token.
   const size_t places = history_length - (kFactTokens - 1) * num_facts;
   std::vector<size_t> positions;
   for (size_t place = 0; place < places; ++place) {

@@ -1,5 +1,5 @@
-// Synthetic histories in which facts are stated and later asked about: associative recall, the task that
-// shows whether attention finds what lies far back. Tokens are numbers of a vocabulary of their own.
+// Synthetic histories in which facts are stated and later asked for: associative recall, the task that shows
+// whether attention finds what is far back. Tokens are ids of a vocabulary of their own.
 //
 //   0             end of text
 //   1 value key   states a fact, as in "Paris is the capital of France"
@@ -7,9 +7,9 @@
 //   filler        256 tokens: the bytes of a text, or numbers that mostly count upwards
 // Between facts and questions there is filler. Each key is stated once in a history, so that there is one
 // right answer. The value comes first because small models learn that far sooner (docs/benchmarks.md, "Recall
-// of long histories"): what stands at the key then looks like the question, and the value is one of the few
-// tokens before it. The other way round, the model has to find what follows a match, for which heads of two
-// layers must form together.
+// of long histories"): the question then matches at the key, and the value is one of the few tokens before
+// it. With the key first, the model has to find what follows a match, for which heads of two layers must form
+// together.
 #pragma once
 
 #include <cstddef>
@@ -41,23 +41,23 @@ class RecallTask {
  public:
   static constexpr size_t kFactTokens = 3;
 
-  // Filler is `text`, from a random byte of it on and over again, or counts where it is empty. The text must
+  // Filler is `text`, repeated from a random byte on, or counting numbers if it is empty. The text must
   // outlive the task.
   RecallTask(uint64_t seed, uint64_t stream, std::string_view text = {}) : rng_(seed, stream), text_(text) {
     if (!text_.empty()) next_ = rng_.Below(text_.size());
   }
 
-  // A training document of `length` tokens (at least 16), the last of which is kEnd: a history with a fact to
-  // `fact_every` tokens (at least 3; at most kNumKeys facts) at random places, then a question for each, in
-  // random order.
+  // A training document of `length` tokens (at least 16), the last of which is kEnd: a history with about one
+  // fact per `fact_every` tokens (at least 3) at random places, at most kNumKeys facts; then a question for
+  // each, in random order.
   std::vector<int32_t> Document(size_t length, size_t fact_every = 48);
 
   // The loss mask of a document (data/shards/loader.h): 1 for the answers, 0 elsewhere. The other tokens are
   // random; learning which of them are likely takes the capacity and the steps that recall needs.
   static std::vector<int32_t> LossMask(std::span<const int32_t> document);
 
-  // `length` tokens of filler with facts of different keys at `positions` (ascending, 3 apart and more, at
-  // most kNumKeys of them, 3 before the end and earlier).
+  // `length` tokens of filler with facts of distinct keys at `positions`: ascending, at least 3 apart and 3
+  // before the end, at most kNumKeys. `facts` is set to these facts.
   std::vector<int32_t> History(size_t length, const std::vector<size_t>& positions,
                                std::vector<RecallFact>& facts);
 

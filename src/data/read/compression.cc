@@ -28,7 +28,7 @@ struct Decompressor::State {
   ZSTD_DStream* zstd = nullptr;
   size_t consumed = 0;    // in all
   bool between = false;   // the last member or frame is complete
-  bool ignoring = false;  // what follows is padding
+  bool ignoring = false;  // the rest is padding
 };
 
 Result<Decompressor::Step> Decompressor::State::RunGzip(std::string_view input, std::span<char> output) {

@@ -31,10 +31,10 @@ class Decompressor {
     size_t consumed = 0;  // bytes of the input
     size_t produced = 0;  // bytes of the output
   };
-  // Neither has to be used up: call again with what is left. Nothing consumed and nothing produced: more
-  // input is needed. kCorrupt if the bytes are damaged or of another kind.
+  // Neither input nor output has to be used up: call again with what is left. If nothing is consumed and
+  // nothing produced, more input is needed. kCorrupt if the bytes are damaged or of another kind.
   Result<Step> Run(std::string_view input, std::span<char> output);
-  // kCorrupt if the input may not end where it has ended.
+  // To be called after the last input. kCorrupt if the data is cut short.
   Status Finish() const;
 
  private:

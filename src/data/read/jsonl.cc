@@ -52,7 +52,7 @@ Status ReadString(simdjson::dom::object object, const char* key, bool required, 
     return {};
   }
   std::string_view value;
-  if (element.get(value) != simdjson::SUCCESS) return Corrupt("\"{}\" is no string", key);
+  if (element.get(value) != simdjson::SUCCESS) return Corrupt("\"{}\" is not a string", key);
   out = value;
   return {};
 }

@@ -16,9 +16,9 @@ namespace qwen25 {
 // Appends `document` and a new-line. The fields are well-formed UTF-8.
 void AppendJsonLine(const Document& document, std::string& out);
 
-// Reads one line. "text" has to be a string; "id" and "source" may be missing. A byte order mark before it is
-// skipped: files that are put together have them inside. kCorrupt with the reason, and without a place: the
-// caller knows it.
+// Reads one line. "text" has to be a string; "id" and "source" may be missing. A byte order mark before the
+// line is skipped: concatenated files have them inside. kCorrupt gives the reason without the place, which
+// the caller knows.
 Result<Document> ParseJsonLine(std::string_view line);
 
 // Reads a file of documents one line at a time, in memory bounded by the longest line. Blank lines are

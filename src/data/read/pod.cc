@@ -48,7 +48,7 @@ std::string Entity(std::string_view name) {
   return out;
 }
 
-// L<text|target>: the text where there is one, else the target as words.
+// L<text|target>: the text if there is one, else the target as words.
 std::string LinkText(std::string_view link) {
   if (const size_t bar = link.find('|'); bar != std::string_view::npos)
     return std::string(link.substr(0, bar));
@@ -92,7 +92,7 @@ class CodeExpander {
   }
 
  private:
-  // How many `<` stand at `at`; several count only with a space behind them.
+  // How many `<` stand at `at`; several count only with a space after them.
   size_t BracketsAfter(size_t at) const {
     size_t count = 0;
     while (at + count < text_.size() && text_[at + count] == '<') ++count;

@@ -49,7 +49,7 @@ class Walker {
     Visit(root, /*follow=*/true);
   }
 
-  // Links come last, so that a file is known by its own name wherever that is below some root.
+  // Links come last, so that a file is known by its own name if that is below some root.
   void FollowLinks() {
     while (!links_.empty()) {
       std::vector<std::pair<std::string, std::string>> links = std::exchange(links_, {});
@@ -93,7 +93,7 @@ class Walker {
   }
 
   void VisitFile(const std::string& path, const struct stat& info) {
-    // A file that the user names himself is taken whatever it is called.
+    // A file that the user names is taken whatever it is called.
     if (path != root_ && !spec_.names.empty() && !MatchesAny(spec_.names, fs::path(path).filename().string()))
       return;
     if (!seen_.insert({info.st_dev, info.st_ino}).second) {

@@ -1,4 +1,4 @@
-// Where text comes from: a list of kinds of source, and the files that are there for each.
+// Where text comes from: a list of kinds of sources, and the files of each.
 #pragma once
 
 #include <cstddef>
@@ -12,7 +12,7 @@
 
 namespace qwen25 {
 
-// Files that have to be read whole (compressed or rendered ones) and what they unpack to.
+// The most that files which are read whole (compressed or rendered ones) may have, and unpack to.
 inline constexpr uint64_t kMaxWholeFileBytes = uint64_t{64} << 20;
 
 // How the bytes of a file become text. A file whose name ends in .gz or .zst is decompressed first, whatever
@@ -35,11 +35,11 @@ struct SourceSpec {
   std::vector<std::string> names = {};  // patterns of file names to take; empty: every file
   std::vector<std::string> excluded = {};  // patterns of paths below the root ("/a/b.txt"); `*` spans slashes
   Reader reader = Reader::kAuto;
-  double share = 1;  // of the corpus, relative to the other kinds; what one lacks the others fill
-  // Larger files are dropped: in a system's folders they are generated. 0: no limit; text and JSONL are then
-  // read in pieces, everything else up to kMaxWholeFileBytes.
+  double share = 1;  // of the corpus, relative to the other kinds, which fill up what one lacks
+  // Larger files are dropped: in a system's folders they are mostly generated. 0: no limit; text and JSONL
+  // are then read in pieces, everything else up to kMaxWholeFileBytes.
   uint64_t max_file_bytes = 512 << 10;
-  bool required = false;   // an error where no root exists
+  bool required = false;   // an error if no root exists
   uint64_t max_bytes = 0;  // of text taken from this kind; 0: as much as its share and the others leave
 };
 
@@ -64,16 +64,16 @@ struct SourceListing {
   uint64_t unreadable = 0;  // folders and links that the operating system refuses
 };
 
-// Walks the roots. Each file is listed once, under its own name where it has one: links are followed after
-// everything else, and never into a folder already seen. Sockets and devices are left out.
+// Walks the roots. Each file is listed once, under its own name if that is below a root: links are followed
+// after everything else, and never into a folder already seen. Sockets and devices are left out.
 //
-// Files come in the order of a hash of their path, not by name: a corpus that stops at its size limit then
-// holds a sample of the whole source and not its first letters, a file that is added moves no other file,
-// and the order is the same on every run.
+// Files come in the order of a hash of their path, not by name. So a corpus that stops at its size limit
+// holds a sample of the whole source instead of its first names, an added file moves no other, and the order
+// is the same on every run.
 SourceListing ListFiles(const SourceSpec& spec);
 
 // The library folder of the `python3` that stands first in `path` (as in $PATH): for .../bin/python3 that is
-// .../lib/python3.*. Follows links, runs nothing. Empty where there is none.
+// .../lib/python3.*. Follows links, runs nothing. Empty if there is none.
 std::string PythonLibraryPattern(std::string_view path);
 
 const char* ReaderName(Reader reader);

@@ -171,7 +171,7 @@ TEST(ReadersTest, EachKindByItsName) {
   Put(directory / "c.1", ".TH C 1\n.SH NAME\n" + Prose(12));
   Put(directory / "d.pm", "=head1 D\n\n" + Prose(13) + "\n=cut\n\n" + Prose(14));
   Put(directory / "e.jsonl", "{\"text\":\"" + std::string(300, 'e') + "\",\"id\":\"one\"}\nbroken\n");
-  Put(directory / "f.7", Prose(15));  // named like a page, and none
+  Put(directory / "f.7", Prose(15));  // named like a manual page, but not one
   EXPECT_EQ(ReadAll(spec, directory / "a.txt")[0].document.text, Prose(10));
   EXPECT_EQ(ReadAll(spec, directory / "b.md.gz")[0].document.text, Prose(11));
   EXPECT_TRUE(ReadAll(spec, directory / "c.1")[0].document.text.starts_with("C(1)\n\nNAME\n    Line 0"));

@@ -1,4 +1,4 @@
-// The texts that users give to verbs: of one file, or of a folder.
+// Reads the texts that users give to commands: of one file, or of a folder.
 #pragma once
 
 #include <filesystem>
@@ -18,9 +18,8 @@ bool IsJsonLinesPath(std::string_view path);
 // Whether a text is JSON lines whatever its file is called: its first line is an object with a "text".
 bool IsJsonLinesText(std::string_view text);
 
-// The documents of a file: those of JSON lines one after the other, in memory bounded by the longest line;
-// any other text is one document. "-" is standard input. Compressed files and what is not text:
-// text_stream.h.
+// The documents of a file. JSON lines are read one at a time, in memory bounded by the longest line; any
+// other text is one document. "-" is standard input. Compressed files and what is not text: text_stream.h.
 class DocumentReader {
  public:
   static Result<DocumentReader> Open(const std::string& path);
@@ -35,7 +34,7 @@ class DocumentReader {
   std::optional<Document> whole_;  // not yet handed out
 };
 
-// Their texts.
+// The texts of these documents.
 Result<std::vector<std::string>> ReadTexts(const std::string& path);
 
 // The files that `path` names: itself, or the text files (.txt, .md, .rst, .org, .tex, compressed or not) of

@@ -1,4 +1,4 @@
-// How every verb reads text: marks, compressed files, JSON lines, and what is not text.
+// How every command reads text: byte order marks, compressed files, JSON lines, and what is not text.
 #include "data/read/text_files.h"
 
 #include <rapidcheck.h>

@@ -16,7 +16,7 @@ struct Magic {
   std::string_view bytes;
   std::string_view name;
 };
-// Sources: the specifications of the formats. Those that are plain letters count only if a NUL byte follows.
+// Sources: the specifications of the formats. Marks of plain letters count only if there is a NUL byte, too.
 constexpr Magic kMagics[] = {
     {0, "\x1F\x8B"sv, kGzip},
     {0, "\x28\xB5\x2F\xFD"sv, kZstd},
@@ -72,7 +72,7 @@ bool IsSafetensors(std::string_view bytes) {
   return bytes.size() > 9 && bytes.substr(4, 4) == "\0\0\0\0"sv && bytes.substr(8, 2) == "{\""sv;
 }
 
-// UTF-16 of mostly Latin letters: every second byte is NUL, and no other one.
+// UTF-16 of mostly Latin letters: most bytes at even or at odd places are NUL, and no other one.
 bool IsUnmarkedUtf16(std::string_view bytes) {
   size_t nuls[2] = {};
   for (size_t i = 0; i < bytes.size(); ++i) nuls[i % 2] += bytes[i] == '\0';

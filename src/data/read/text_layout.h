@@ -18,13 +18,13 @@ class TextLayout {
   void JoinNext() { join_next_ = true; }
   // Ends the line and adds `line` as it is after the indent. An empty line stays empty.
   void Verbatim(std::string_view line);
-  // Ends the line, where one has been begun.
+  // Ends the line, if one has been begun.
   void Break();
   // Ends the paragraph: one blank line stands before what comes next, never at the start.
   void Paragraph();
   // A line of its own after a blank line; what follows stands right below it.
   void Heading(std::string_view title, size_t heading_indent);
-  // `tag` stands at `tag_indent`; text after it starts at indent(), on the same line where the tag is short.
+  // `tag` stands at `tag_indent`; text after it starts at indent(), on the same line if the tag is short.
   void Tag(std::string_view tag, size_t tag_indent);
 
   size_t indent() const { return indent_; }

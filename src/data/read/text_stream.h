@@ -1,5 +1,5 @@
-// The text of a file from outside, as every verb reads it: decompressed if its name ends in .gz or .zst,
-// without a byte order mark, and refused by its kind if it is not text.
+// The text of a file from outside, as every command reads it: decompressed if its name ends in .gz or .zst,
+// without a byte order mark, and refused if it is not text.
 #pragma once
 
 #include <cstdint>

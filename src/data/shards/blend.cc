@@ -73,7 +73,7 @@ Status BlendedLoader::SetState(const Json& state) {
     }
     if (status.ok() && !source.contains("place")) status = InvalidArgument("{} has no place", origin);
     if (status.ok()) status = loaders_[i].SetState(source["place"]);
-    if (!status.ok() && i > 0) {  // the ones before go back to where they were
+    if (!status.ok() && i > 0) {  // the sources before go back to where they were
       for (size_t j = 0; j < i; ++j) QWEN25_CHECK(loaders_[j].SetState(before["blend"][j]["place"]).ok());
     }
   }

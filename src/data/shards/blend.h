@@ -16,9 +16,9 @@ struct BlendSource {
 };
 
 // Loaders that take turns, batch by batch. Batch i comes from the source that is furthest below its share:
-// the one with the greatest weight * (i + 1) / sum - (batches it gave), the first of equals. So after any n
-// batches each source is less than one batch per other source away from its share; Megatron-LM blends alike.
-// Each source runs through its own epochs at its own pace.
+// the one with the greatest weight * (i + 1) / sum - (batches it gave), the first of equals. So after any
+// number of batches, each source is less than one batch per other source away from its share. Megatron-LM
+// blends in the same way. Each source runs through its own epochs at its own pace.
 class BlendedLoader {
  public:
   // kInvalidArgument for no source, a weight that is not a positive number, and as Loader::Open.
@@ -27,7 +27,7 @@ class BlendedLoader {
   // The next batch; valid until the next call. No heap allocation. Errors as Loader::Next.
   Result<LoaderBatch> Next();
 
-  // The places of all sources, and what tells this blend from another.
+  // The places of all sources, and what identifies the blend.
   Json State() const;
   // Continues where State() was taken, bit for bit. kInvalidArgument for a state of another blend: other
   // weights, data, seed or streams; the place is kept then.

@@ -10,7 +10,7 @@ namespace {
 
 constexpr uint64_t kMaxStreams = uint64_t{1} << 20;
 constexpr uint64_t kMaxBatchTokens = uint64_t{1} << 30;  // positions and starts are int32
-constexpr uint32_t kEveryId = uint32_t{1} << 31;         // a vocabulary that only negative ids are outside of
+constexpr uint32_t kEveryId = uint32_t{1} << 31;         // only negative ids are outside
 
 Status CheckOptions(const LoaderOptions& options) {
   if (options.num_streams == 0 || options.num_streams > kMaxStreams) {
@@ -78,9 +78,8 @@ Result<std::optional<IndexedDataset>> OpenLossMask(const IndexedDataset& shard) 
   }
   if (!same) {
     return Corrupt(
-        "{}.idx: the loss mask has not the documents of {}, so it belongs to another shard; write both "
-        "again, "
-        "or remove the mask to predict every token",
+        "{}.idx: the documents of the loss mask are not those of {}, so it belongs to another shard; write "
+        "both again, or remove the mask to predict every token",
         prefix, shard.prefix());
   }
   return std::optional(std::move(mask));
@@ -146,9 +145,8 @@ Status Corpus::CheckSums(const Json& sums) const {
     const bool same_tokens = sum == sums_[i];
     if (same_tokens && mask_sum == loss_mask_sums_[i]) continue;
     return InvalidArgument(
-        "{} is not the shard that the run has read in this place: its {} have changed, though they may be as "
-        "many; "
-        "give the data of the run that is continued, or start another run",
+        "{} is not the shard that the run has read in this place: its {} have changed, though not "
+        "necessarily in number; give the data of the run that is continued, or start another run",
         same_tokens ? LossMaskPrefix(shards_[i].prefix()) : shards_[i].prefix(),
         same_tokens ? "marks" : "tokens or documents");
   }
@@ -343,7 +341,7 @@ Result<ValidationBatches> ValidationBatches::Open(std::vector<std::string> prefi
 }
 
 Status ValidationBatches::CheckState(const Json& state) const {
-  if (!state.is_object() || !state.contains("shards")) return {};  // of before there were sums
+  if (!state.is_object() || !state.contains("shards")) return {};  // from before there were sums
   return corpus_.CheckSums(state["shards"]);
 }
 

@@ -19,7 +19,7 @@
 
 namespace qwen25 {
 
-// Where the loss mask of a shard lies.
+// The prefix of a shard's loss mask.
 inline std::string LossMaskPrefix(const std::string& prefix) {
   return prefix + ".loss_mask";
 }
@@ -42,11 +42,11 @@ struct LoaderBatch {
   std::span<const int32_t> sequence_starts;  // [S + 1] the last entry is T
 };
 
-// The documents of several shards, numbered through in the order of the prefixes.
+// The documents of several shards, numbered consecutively in the order of the prefixes.
 class Corpus {
  public:
-  // kInvalidArgument if there is no prefix or no token, kCorrupt if a loss mask is not of its shard or a
-  // shard does not fit its .sum. Reads every shard once.
+  // Reads every shard once. kInvalidArgument if there is no prefix or no token; kCorrupt if a loss mask does
+  // not belong to its shard, or a shard does not match its .sum.
   static Result<Corpus> Open(const std::vector<std::string>& prefixes);
 
   struct Document {
@@ -59,14 +59,14 @@ class Corpus {
 
   uint64_t num_documents() const { return first_document_.back(); }
   uint64_t num_tokens() const { return num_tokens_; }
-  // Shards that have one.
+  // The number of shards that have one.
   uint64_t num_loss_masks() const {
     return static_cast<uint64_t>(
         std::ranges::count_if(loss_masks_, [](const auto& mask) { return mask.has_value(); }));
   }
-  // What tells this content from another's: the sum of each shard, and of its loss mask if it has one.
+  // Identifies the content: the sum of each shard, and of its loss mask if it has one.
   Json Sums() const;
-  // kInvalidArgument if `sums`, taken by Sums(), are of other content; it names the shard.
+  // kInvalidArgument, naming the shard, if `sums`, taken by Sums(), are of other content.
   Status CheckSums(const Json& sums) const;
   // The prefixes, for messages.
   std::string Names() const;
@@ -98,11 +98,12 @@ class Loader {
   // lost its place.
   Result<LoaderBatch> Next();
 
-  // The place of every stream, and what tells this corpus from another.
+  // The place of every stream, and what identifies the corpus.
   Json State() const;
   // Continues where State() was taken, bit for bit. kInvalidArgument for a state of other data (by the sums
   // of all shards, in their order), another seed or another number of streams; the loader then keeps its
-  // place. States of before there were sums are only held to the numbers of documents and tokens.
+  // place. Of states from before there were sums, only the numbers of documents, tokens and loss masks are
+  // compared.
   Status SetState(const Json& state);
   // Back to the first batch.
   void Rewind();
@@ -131,7 +132,7 @@ class Loader {
   std::vector<int32_t> sequence_starts_;               // room for T + 1
 };
 
-// One ordered pass in which every token is predicted once, but for the first of each document, which nothing
+// One ordered pass in which every token is predicted once, except the first of each document, which nothing
 // precedes. A document is cut into windows of sequence_length, each a sequence of its own; so the sum of the
 // losses depends on sequence_length alone, not on how windows meet in batches.
 class ValidationBatches {
@@ -145,7 +146,7 @@ class ValidationBatches {
   Result<LoaderBatch> Next();
   // Back to the first batch.
   void Reset() { document_ = offset_ = 0; }
-  // What tells this corpus from another.
+  // What identifies the corpus.
   Json State() const { return {{"shards", corpus_.Sums()}}; }
   // kInvalidArgument for a state of other data.
   Status CheckState(const Json& state) const;

@@ -48,7 +48,7 @@ TEST(PermutationTest, AllOrdersAreEquallyLikely) {
   EXPECT_LT(chi_square, 49.7);
 }
 
-// Shards whose token ids count up from 0 over the whole corpus: an id tells its place.
+// Shards whose token ids count up from 0 over the whole corpus, so that an id tells its place.
 class LoaderTest : public testing::Test {
  protected:
   // Hundreds of shards: written without flushing each to disk, and with the empty documents that
@@ -137,7 +137,7 @@ CopiedBatch Take(Loader& loader) {
   return CopiedBatch(*batch);
 }
 
-// What every batch promises: sequences fill it, positions count from 0 in each.
+// What holds for every batch: sequences fill it, and positions count from 0 in each.
 void CheckShape(const CopiedBatch& batch) {
   const size_t num_tokens = batch.tokens.size();
   RC_ASSERT(batch.targets.size() == num_tokens);
@@ -159,7 +159,7 @@ TEST_F(LoaderTest, EachStreamGivesEachOfItsTokensOncePerEpoch) {
     auto loader = Loader::Open(prefixes_, options);
     RC_ASSERT(loader.ok());
     const size_t num_streams = std::min<size_t>(options.num_streams, loader->num_documents());
-    // What each stream gives in its first epochs: long enough for the largest to end its second one.
+    // What each stream gives, for so long that the largest ends its second epoch.
     std::vector<std::vector<int32_t>> streams(num_streams);
     for (size_t row = 0;
          std::ranges::any_of(streams, [&](auto& s) { return s.size() < 2 * num_tokens(); });) {

@@ -1,5 +1,5 @@
-// A random order of n things that takes no memory: a Feistel network over the next power of four, walked
-// until it lands below n (Black and Rogaway, "Ciphers with Arbitrary Finite Domains", 2002).
+// A random order of n things that takes no memory: a Feistel network over the next power of four, applied
+// until the result is below n (Black and Rogaway, "Ciphers with Arbitrary Finite Domains", 2002).
 #pragma once
 
 #include <array>

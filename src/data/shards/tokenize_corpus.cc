@@ -31,7 +31,7 @@ Result<std::vector<std::string>> ReadBatch(DocumentReader& reader) {
 Status AddInPieces(std::span<const int32_t> ids, size_t cut_tokens, IndexedDatasetWriter& writer) {
   if (cut_tokens == 0) return writer.AddDocument(ids);
   while (!ids.empty()) {
-    // A rest too short to learn from goes with the piece before it.
+    // A remainder that is too short to learn from goes with the piece before it.
     const size_t count = ids.size() < cut_tokens + cut_tokens / 2 ? ids.size() : cut_tokens;
     QWEN25_RETURN_IF_ERROR(writer.AddDocument(ids.first(count)));
     ids = ids.subspan(count);

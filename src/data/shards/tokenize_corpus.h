@@ -1,4 +1,4 @@
-// From documents (text_files.h) to token shards (store/indexed_dataset.h).
+// Turns documents (text_files.h) into token shards (store/indexed_dataset.h).
 #pragma once
 
 #include <cstdint>
@@ -23,8 +23,8 @@ struct TokenizeReport {
 // number of threads, and memory is bounded by one batch of documents.
 //
 // `cut_tokens` not 0: longer documents are stored as pieces of about that many tokens, which a loader
-// shuffles like documents. A stream that reads one long document for many rows in a row makes neighbouring
-// batches alike, and a short run then learns that document instead of the language.
+// shuffles like documents. A stream that reads one long document for many rows makes neighbouring batches
+// alike, and a short run then learns that document instead of the language.
 //
 // kCorrupt names the file and line that cannot be read, kInvalidArgument a file without documents or a
 // tokenizer without an end of text; nothing is written then.

@@ -11,7 +11,7 @@
 namespace qwen25 {
 namespace {
 
-// Bytes, three merges, and an end of text behind them.
+// Bytes, three merges, and an end of text after them.
 Tokenizer SmallTokenizer(std::vector<std::string> special = {"<|endoftext|>"}) {
   ByteLevelBpe parts;
   for (int byte = 0; byte < 256; ++byte) parts.tokens.push_back(std::string(1, static_cast<char>(byte)));

@@ -8,8 +8,8 @@
 
 namespace qwen25 {
 
-// The text of one page; well-formed UTF-8 in gives well-formed UTF-8 out. Any input is accepted: what is no
-// macro is text, unknown macros vanish. A page that only names another (`.so`) has no text.
+// The text of one page; well-formed UTF-8 in gives well-formed UTF-8 out. Any input is accepted: a line that
+// is not a macro is text, and unknown macros vanish. A page that only names another (`.so`) has no text.
 std::string RenderRoff(std::string_view source);
 
 }  // namespace qwen25

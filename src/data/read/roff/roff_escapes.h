@@ -1,5 +1,5 @@
-// The escapes of roff (`\fB`, `\(co`, `\*(lq`, `\-`, ...) as plain text. Which ones exist and how far each
-// reaches: groff(7) and groff_char(7).
+// Expands the escapes of roff (`\fB`, `\(co`, `\*(lq`, `\-`, ...) to plain text. groff(7) and groff_char(7)
+// define them.
 #pragma once
 
 #include <map>
@@ -8,8 +8,8 @@
 
 namespace qwen25 {
 
-// The strings and number registers that one source defines, and the text of its escapes under them. Any input
-// is accepted: an unknown or cut escape disappears.
+// The strings and number registers that one source defines, which its escapes are expanded with. Any input is
+// accepted: an unknown or cut escape disappears.
 class RoffEscapes {
  public:
   RoffEscapes();
@@ -23,7 +23,7 @@ class RoffEscapes {
   void SetString(std::string_view name, std::string value);
   void AppendString(std::string_view name, std::string_view value);
   void SetRegister(std::string_view name, int value);
-  int Register(std::string_view name) const;  // 0 where it was never set, as in roff
+  int Register(std::string_view name) const;  // 0 if it was never set, as in roff
 
  private:
   struct Cursor {
@@ -42,7 +42,7 @@ class RoffEscapes {
   size_t work_ = 0;  // bytes looked at for the current line, nested strings included
 };
 
-// The character `\[name]`, empty where the name is unknown.
+// The character `\[name]`; empty if the name is unknown.
 std::string RoffCharacter(std::string_view name);
 
 // `line` without its comment: everything from an unescaped `\"` or `\#` on.

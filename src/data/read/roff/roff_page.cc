@@ -178,7 +178,7 @@ void RoffPage::EndTable() {
   table_.clear();
 }
 
-// Side by side where the row fits the line, else the first cell with the others filled below it.
+// Side by side if the row fits the line, else the first cell with the others filled below it.
 void RoffPage::TableRow(const std::vector<std::string>& cells, const std::vector<size_t>& widths) {
   std::string line;
   for (size_t i = 0; i < cells.size(); ++i) {

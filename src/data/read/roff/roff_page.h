@@ -18,9 +18,9 @@ class RoffPage {
  protected:
   RoffPage(std::string_view source, std::span<const std::string_view> reserved) : source_(source, reserved) {}
 
-  // A macro of the package; false where it is none.
+  // Sets a macro of the package; false if it is not one.
   virtual bool Macro(const RoffLine& line) = 0;
-  // A line of text, also of macros that only change the font.
+  // Sets a line of text, also that of a macro which only changes the font.
   virtual void Text(std::string_view text);
 
   void BeginSection(std::string_view title, size_t title_indent);
@@ -28,7 +28,7 @@ class RoffPage {
                             size_t first = 0);
   // "ls(1)" from the arguments `ls 1`.
   static std::string PageName(const std::vector<RoffArgument>& arguments);
-  // A width argument ("8n", "2", "0.5i") in columns, `fallback` where there is none or it makes no sense.
+  // A width argument ("8n", "2", "0.5i") in columns; `fallback` if there is none or it makes no sense.
   static size_t Columns(const std::vector<RoffArgument>& arguments, size_t index, size_t fallback);
 
   static constexpr size_t kIndent = 4;      // columns of body text, and of each level below it
@@ -50,7 +50,7 @@ class RoffPage {
   std::vector<std::string> table_;
 };
 
-// Renders a page written in man(7); in mdoc(7).
+// Render a page written in man(7), and one in mdoc(7).
 std::string RenderManPage(std::string_view source);
 std::string RenderMdocPage(std::string_view source);
 

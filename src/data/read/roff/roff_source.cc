@@ -47,8 +47,8 @@ int Occurrences(std::string_view text, std::string_view what) {
   return count;
 }
 
-// Whether `line` ends a definition or an ignored part: `..`, or `.word` where a word is given; spaces may
-// stand behind the first dot.
+// Whether `line` ends a definition or an ignored part: `..`, or `.word` if a word is given; spaces may follow
+// the first dot.
 bool IsEndMacro(std::string_view line, std::string_view word) {
   if (!line.starts_with('.')) return false;
   line = WithoutRoffComment(line.substr(1));
@@ -65,7 +65,7 @@ std::string CopyMode(std::string_view line) {
   return out;
 }
 
-// Puts a macro's arguments where its body says `\$1` ... `\$9`, `\$*`, `\$@`.
+// Puts a macro's arguments in the place of `\$1` ... `\$9`, `\$*`, `\$@` in its body.
 std::string WithArguments(std::string_view line, const std::vector<std::string>& arguments) {
   std::string out;
   for (size_t i = 0; i < line.size(); ++i) {
@@ -293,8 +293,8 @@ void RoffSource::SetRegister(std::string_view rest) {
   escapes_.SetRegister(name, static_cast<int>(std::clamp(number, -kLimit, kLimit)));
 }
 
-// Returns whether the request is one of the language; `again` is set where `line` holds what remains to be
-// read in its place.
+// Returns whether the request is one of the language; `again` is set if `line` holds what remains to be read
+// in its place.
 bool RoffSource::HandleRequest(std::string_view name, std::string_view rest, std::string& line, bool& again) {
   again = false;
   if (name == "if" || name == "ie" || name == "while" || name == "el") {

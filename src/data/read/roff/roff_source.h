@@ -68,7 +68,7 @@ class RoffSource {
 // quote, `\ ` for a space inside. Escapes stay as they are.
 std::vector<std::string> SplitRoffArguments(std::string_view rest);
 
-// The value of a numeric expression (left to right, no precedence, units ignored, as roff does); 0 where it
+// The value of a numeric expression (left to right, no precedence, units ignored, as roff does); 0 if it
 // cannot be read.
 int EvaluateRoffExpression(std::string_view expression);
 
