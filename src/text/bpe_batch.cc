@@ -160,7 +160,7 @@ std::vector<uint8_t> BpeEncoder::FindReachable(const TokenizerSpec& spec) const 
   return reachable;
 }
 
-// Long, since all passes over a batch share its pieces and rows. Each pass uses the memory that the one
+// Long: all passes over a batch share its pieces and rows. Each pass uses the memory that the one
 // before prefetched.
 void BpeEncoder::EncodeByteLevel(std::string_view text, Scratch& scratch, std::vector<int32_t>& ids) const {
   const char* readable_end = text.data() + text.size();
