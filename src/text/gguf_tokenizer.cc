@@ -33,7 +33,7 @@ Status CheckParts(const GgufTokenizer& parts, std::string_view origin) {
   }
   if (!parts.token_types.empty() && parts.token_types.size() != size) {
     return Corrupt("{}: tokenizer.ggml.token_type has {} entries, but tokenizer.ggml.tokens has {}", origin,
-has {} entries, but tokenizer.ggml.tokens has {}", origin, parts.token_types.size(), size);
+                   parts.token_types.size(), size);
   }
   if (!parts.scores.empty() && parts.scores.size() != size) {
     return Corrupt("{}: tokenizer.ggml.scores has {} entries, but tokenizer.ggml.tokens has {}", origin,

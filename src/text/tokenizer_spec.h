@@ -63,7 +63,7 @@ struct TokenizerSpec {
     int32_t result;
   };
   std::vector<Merge> merges;  // lowest rank first
-                              // lowest rank first added_tokens;
+  std::vector<AddedToken> added_tokens;
 
   // What the post-processor's template puts around one sequence; added only on request.
   std::vector<int32_t> prefix_ids;
