@@ -25,15 +25,15 @@ std::string_view FinishReasonName(FinishReason reason) {
 
 Status AnswerOptions::Validate() const {
   for (const std::string& text : stop) {
-    if (text.empty()) return InvalidArgument("a stop text is empty; leave it out instead");
+    if (text.empty()) return InvalidArgument("a stop text is empty; leave it out");
   }
   return {};
 }
 
 bool StopMatcher::Feed(std::string_view piece, std::string& out) {
   held_ += piece;
-  // The stop text that is complete first wins, as if the text came letter by letter; of two that end
-  // together, the longer.
+  // The stop text that ends first wins, as if the text came letter by letter. Of two that end together, the
+  // longer one wins.
   size_t stop_at = std::string::npos, stop_end = std::string::npos;
   for (const std::string& stop : stops_) {
     const size_t at = held_.find(stop);
@@ -48,7 +48,7 @@ bool StopMatcher::Feed(std::string_view piece, std::string& out) {
     held_.clear();
     return true;
   }
-  // The longest end of the text that begins a stop text has to wait.
+  // Hold back the longest suffix of the text that is a prefix of a stop text.
   size_t keep = 0;
   for (const std::string& stop : stops_) {
     for (size_t length = std::min(stop.size() - 1, held_.size()); length > keep; --length) {

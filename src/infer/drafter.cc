@@ -5,14 +5,14 @@
 namespace qwen25 {
 namespace {
 
-// What verification costs in decode steps on the processors measured (docs/benchmarks.md), between 8-bit
-// weights (0.2 and 0.1) and 4-bit ones (0.1 and 0.2): reading the weights for several rows instead of one,
-// and the work of each row.
+// The cost of verification in decode steps: reading the weights for several rows instead of one, and the work
+// per row. Compromises between the measurements (docs/benchmarks.md) with 8-bit weights (0.2 and 0.1) and
+// 4-bit weights (0.1 and 0.2).
 constexpr double kPassCost = 0.15;
 constexpr double kRowCost = 0.12;
 // Weight of the newest observation in a running mean.
 constexpr double kLearningRate = 0.1;
-// Calls without a proposal after which a draft model is tried again.
+// After this many calls without a proposal, the draft model proposes one token again.
 constexpr size_t kIdleCalls = 32;
 
 void Learn(bool accepted, double& acceptance) {
@@ -52,8 +52,8 @@ void LookupDrafter::Propose(std::span<const int32_t> context, size_t limit, Draf
   match_length_ = length;
   if (length == 0) return;
   const size_t count = BestDraftLength(acceptance_[length], kPassCost, kRowCost, limit);
-  // One token is predicted in any case, to see whether it would have been right. Behind the end of the
-  // context the repetition goes on.
+  // At least one token is predicted, so that acceptance_ is updated even if nothing is proposed. At the end
+  // of the context the repetition continues with the predicted tokens.
   for (size_t i = 0; i < std::max<size_t>(1, count); ++i) {
     const size_t at = end + i;
     predicted_.push_back(at < context.size() ? context[at] : predicted_[at - context.size()]);
@@ -75,7 +75,7 @@ ModelDrafter::ModelDrafter(InferenceEngine& engine, const SamplingOptions& sampl
       sampler_(
           [&] {
             SamplingOptions options = sampling;
-            options.seed = ~sampling.seed;  // its draws must not be those that verify them
+            options.seed = ~sampling.seed;  // its draws must be independent of the verifying ones
             return options;
           }(),
           engine.model().config().vocab_size),
@@ -96,7 +96,7 @@ std::span<const TokenProbability> ModelDrafter::NextDistribution(std::vector<Tok
 
 Status ModelDrafter::Start(std::span<const int32_t> context, const Session::Progress& progress) {
   const Status status = session_.HoldExactly(context, progress).status();
-  // A context that does not fit is Propose's business.
+  // Propose deals with a context that does not fit.
   return status.code() == StatusCode::kCancelled ? status : Status();
 }
 
@@ -106,7 +106,7 @@ void ModelDrafter::Propose(std::span<const int32_t> context, size_t limit, Draft
   proposed_.clear();
   size_t count = BestDraftLength(acceptance_, kPassCost, kRowCost + relative_cost_, limit);
   if (count == 0 && ++num_idle_ >= kIdleCalls) count = std::min<size_t>(1, limit);
-  // With an error, such as less room than the target has, a draft model only stops helping.
+  // An error, such as a shorter context than the target's, only means that there is no proposal.
   if (count == 0 || !session_.HoldExactly(context).ok()) return;
   num_idle_ = 0;
   if (draft.distributions.size() < count) draft.distributions.resize(count);

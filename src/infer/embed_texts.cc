@@ -10,7 +10,7 @@
 namespace qwen25 {
 namespace {
 
-// Tokens of one forward pass, unless a single window is longer: enough rows for the products to run at full
+// Most tokens of one forward pass, unless a single window is longer: enough rows for matrix products at full
 // speed.
 constexpr size_t kBatchTokens = 2048;
 
@@ -43,7 +43,7 @@ std::vector<Window> WindowsOf(std::span<const std::vector<int32_t>> sequences, s
   return windows;
 }
 
-// Adds the vectors of some windows, weighted by their tokens, to their sequences' rows of `out`.
+// Adds each window's unit vector, times its number of tokens, to its sequence's row of `out`.
 Status AddWindows(InferenceEngine& engine, EmbedPooling pooling, std::span<const Window> windows,
                   std::span<float> out) {
   std::vector<int32_t> tokens, positions, starts;
@@ -92,7 +92,7 @@ std::string_view EmbedPoolingName(EmbedPooling pooling) {
 Result<EmbedPooling> ParseEmbedPooling(std::string_view name) {
   const auto found = std::ranges::find(kPoolings, name, &PoolingName::name);
   if (found != kPoolings.end()) return found->pooling;
-  return InvalidArgument("\"{}\" is no pooling; there are bidirectional-mean, causal-mean and causal-last",
+  return InvalidArgument("\"{}\" is not a pooling; expected bidirectional-mean, causal-mean or causal-last",
                          name);
 }
 
@@ -124,7 +124,7 @@ Status EmbedTokens(InferenceEngine& engine, EmbedPooling pooling, size_t max_tok
 }
 
 uint64_t WeightsFingerprint(const Model& model) {
-  // The settings that decide hidden states. Ends of texts, the output and what only training needs do not.
+  // Clear the settings that do not affect hidden states: end tokens, the output, training settings.
   ModelConfig settings = model.config();
   settings.bos_token_id.reset();
   settings.eos_token_ids.clear();

@@ -1,4 +1,4 @@
-// Vectors for texts from a decoder's final hidden states.
+// Embedding vectors of texts, from a decoder's final hidden states.
 #pragma once
 
 #include <cstdint>
@@ -14,24 +14,23 @@ namespace qwen25 {
 
 // How a sequence of tokens becomes one vector.
 enum class EmbedPooling {
-  kBidirectionalMean,  // every token sees every other; mean of the final hidden states
-  kCausalMean,         // as the model was trained to read; mean
-  kCausalLast,         // the last token's state, which has seen everything
+  kBidirectionalMean,  // mean of the final hidden states; every token attends to every other
+  kCausalMean,         // mean of the final hidden states, with causal attention
+  kCausalLast,         // the last token's final hidden state, with causal attention
 };
 std::string_view EmbedPoolingName(EmbedPooling pooling);
-// "bidirectional-mean", "causal-mean", "causal-last"; kInvalidArgument lists them.
+// Accepts "bidirectional-mean", "causal-mean" and "causal-last"; kInvalidArgument lists them.
 Result<EmbedPooling> ParseEmbedPooling(std::string_view name);
 
-// Fills out [sequences, hidden] with one vector of length one per token sequence; an empty sequence gives
-// zeros. Sequences of any length: a longer one than `max_tokens` is read in equal windows, whose vectors are
-// averaged by their tokens. Several sequences share a forward pass, ragged, never padded; a vector does not
-// depend on which. Ids outside the vocabulary are kInvalidArgument; numbers of the model that are not finite
-// are kCorrupt.
+// Fills `out` [sequences, hidden] with one unit vector per token sequence; an empty sequence gives zeros. A
+// sequence of more than `max_tokens` (at least 1) tokens, or of more than the model has positions, is read in
+// windows of nearly equal size, whose vectors are averaged with weights proportional to their tokens. Several
+// sequences share a forward pass without padding; a vector does not depend on which ones. kInvalidArgument if
+// an id is outside the vocabulary, kCorrupt if a number of the model is not finite.
 Status EmbedTokens(InferenceEngine& engine, EmbedPooling pooling, size_t max_tokens,
                    std::span<const std::vector<int32_t>> sequences, std::span<float> out);
 
-// A hash of everything in `model` that decides its hidden states: the settings of its configuration, weights
-// and their formats.
+// A hash of everything in `model` that affects its hidden states: settings, weights and weight formats.
 uint64_t WeightsFingerprint(const Model& model);
 
 }  // namespace qwen25

@@ -13,7 +13,7 @@ size_t DivideUp(size_t a, size_t b) {
   return (a + b - 1) / b;
 }
 
-// Tokens that a session may hold.
+// The most tokens that a session may hold.
 size_t ContextLimit(const ModelConfig& config, const InferenceEngine::Options& options) {
   size_t limit = config.MaxContext();
   if (options.recall_window > 0) {
@@ -45,8 +45,9 @@ Status InferenceEngine::Check(const ModelConfig& config, const Options& options)
   const size_t window = options.recall_window;
   if (window == 0) return {};
   if (window % kBlockTokens != 0 || window > config.MaxContext()) {
-    return InvalidArgument("the recall window is {} tokens, expected a multiple of {} up to the model's {}",
-                           window, kBlockTokens, config.MaxContext());
+    return InvalidArgument(
+        "the recall window is {} tokens, expected a multiple of {} up to the model's {} positions", window,
+        kBlockTokens, config.MaxContext());
   }
   const RoutingPolicy routing = RoutingOf(config, options);
   if (routing.dense_layers > 0 || routing.dense_below > window ||
@@ -78,7 +79,7 @@ InferenceEngine::InferenceEngine(Model model, const Options& options)
   QWEN25_CHECK(Check(model_.config(), options).ok());
   model_.PackForInference(*threads_);
   if (routing_.kind == RoutingPolicy::Kind::kDense && !options.keep_summaries) return;
-  // A session has at most one panel per block.
+  // A session needs at most one panel per block.
   const size_t panel_bytes = block_shape().BytesPerPanel();
   summaries_.emplace(panel_bytes, model_.layers.size(), blocks_.max_blocks(),
                      SpillDirectory(options).value());
@@ -126,8 +127,8 @@ void InferenceEngine::Forward(std::span<SequenceRows> sequences) {
     if (sequence.recalled == nullptr || !sequence.error.ok()) continue;
     sequence.error =
         Status(StatusCode::kIo,
-               "a recalled block could not be read from the disk; it is left out from now on: try "
-               "again, and `qwen25 memory verify` tells which");
+               "a recalled block could not be read from the disk and is left out from now on; try again "
+               "(`qwen25 memory verify` names the block)");
   }
 }
 
@@ -187,7 +188,7 @@ DecoderOptions InferenceEngine::OptionsOfPass() const {
 void InferenceEngine::FindErrors(const Tensor& hidden, std::span<SequenceRows> sequences) {
   Status lost = blocks_.status();
   if (lost.ok() && summaries_) lost = summaries_->status();
-  if (!lost.ok()) {  // what was read of the file is not what was written
+  if (!lost.ok()) {  // spilled blocks could not be read back: every result may be wrong
     for (SequenceRows& sequence : sequences) sequence.error = lost;
     return;
   }

@@ -1,4 +1,4 @@
-// A model ready to answer: with the threads and the memory that its sessions share.
+// A model ready for inference, with the threads and the memory that its sessions share.
 #pragma once
 
 #include <cstdint>
@@ -22,93 +22,95 @@
 
 namespace qwen25 {
 
-// What one sequence brings to a forward pass.
+// The part of one sequence in a forward pass.
 struct SequenceRows {
   std::span<const int32_t> tokens;  // at least one
-  size_t first_position = 0;        // of these, where recalled blocks come first
-  std::span<const SequenceKv> kv;   // [layers], with room for the tokens, which num_tokens counts already
-  std::span<const LayerRouting> routing = {};  // [layers]; empty, as for all others of the pass: all is read
-  std::span<float> logits = {};                // set: [n, vocab_size] of the last n tokens; empty: of none
-  const RecalledBlocks* recalled = nullptr;    // what `kv` begins with; in a pass, all of one store
-  // Set: kCorrupt, with the place, if numbers are not finite; kIo if keys and values cannot be read from the
-  // disk, spilled or recalled ones.
+  size_t first_position = 0;        // position of tokens[0], counted from the first recalled block
+  std::span<const SequenceKv> kv;   // [layers], with room for the tokens, which num_tokens already includes
+  std::span<const LayerRouting> routing = {};  // [layers]; in all sequences of a pass or in none (dense)
+  std::span<float> logits = {};                // out: [n, vocab_size] of the last n tokens; may be empty
+  const RecalledBlocks* recalled = nullptr;    // the first blocks of `kv`; of the same store in all of a pass
+  // Out: kCorrupt, with the layer, if a number is not finite; kIo if spilled or recalled keys and values
+  // cannot be read from the disk.
   Status error = {};
 };
 
-// A model with the threads and memory that its sessions share. One thread at a time uses it.
+// Runs the forward passes of its sessions. One thread at a time may use the engine and its sessions.
 class InferenceEngine {
  public:
   struct Options {
     size_t num_threads = 0;                         // 0: DefaultNumThreads()
-    std::shared_ptr<ThreadPool> threads = nullptr;  // those of another engine, instead
-    size_t max_context_tokens = 0;  // of one session; 0, or more than the model has positions: these
-    size_t max_total_tokens = 0;    // of all sessions together; 0: max_context_tokens
+    std::shared_ptr<ThreadPool> threads = nullptr;  // used instead, e.g. those of another engine
+    // Of one session; 0: as many as the model has positions, or, with a recall window, as history_bytes hold.
+    // These are also the upper limit.
+    size_t max_context_tokens = 0;
+    size_t max_total_tokens = 0;  // of all sessions together; raised to max_context_tokens
     KvFormat kv_format = KvFormat::kFloat32;
-    std::optional<RoutingPolicy> routing = {};  // of sessions that choose none; none: the model's own
-    // Keeps the summaries of blocks that routing needs also if `routing` is dense, for Session::SetRouting.
+    std::optional<RoutingPolicy> routing = {};  // default for sessions; none: the model's own
+    // Keep block summaries even if `routing` is dense, so that Session::SetRouting can switch routing on.
     bool keep_summaries = false;
-    // Contextual memory expansion: a multiple of 64 tokens, at most as many as the model has positions. Keys
-    // so far back are seen at their true distance; what is older is recalled by the router and seen at this
-    // one, so that a session may grow to history_bytes of keys and values. They lie in a file of
-    // `spill_directory`, and about working_bytes of them in RAM. Every layer must be routed. 0: off.
+    // Contextual memory expansion: keys up to `recall_window` tokens back are seen at their true distance.
+    // The router recalls older blocks, which are seen at distance recall_window, so that a session may grow
+    // to history_bytes of keys and values. They lie in a file in `spill_directory`, about working_bytes of
+    // them in RAM. A multiple of 64, at most the model's positions; every layer must be routed. 0: off.
     size_t recall_window = 0;
     std::filesystem::path spill_directory = {};  // empty: as ChooseSpillFolder chooses
     uint64_t history_bytes = uint64_t{16} << 30;
     size_t working_bytes = size_t{256} << 20;
   };
-  // What a recall window asks of model and options: kInvalidArgument names the option and the rule. Errors of
-  // ChooseSpillFolder (memory/spill_folder.h).
+  // Checks that the options of a recall window fit the model: kInvalidArgument names the option and the rule.
+  // Also errors of ChooseSpillFolder (memory/spill_folder.h).
   static Status Check(const ModelConfig& config, const Options& options);
 
-  // Options must pass Check.
+  // `options` must pass Check.
   InferenceEngine(Model model, const Options& options);
 
   const Model& model() const { return model_; }
   Execution& execution() { return execution_; }
   BlockPool& blocks() { return blocks_; }
-  // Panels of block summaries, each a block of this pool, and panels of summaries of their parts
-  // (ops/routing/tile_choice.h); null where none are kept.
+  // Pools of panels of block summaries, and of panels of summaries of groups of blocks
+  // (ops/routing/tile_choice.h). A panel is one block of its pool. Null if the engine keeps none.
   BlockPool* summaries() { return summaries_ ? &*summaries_ : nullptr; }
   BlockPool* super_summaries() { return super_summaries_ ? &*super_summaries_ : nullptr; }
 
-  // Of sessions that choose none.
+  // The default of sessions.
   const RoutingPolicy& routing() const { return routing_; }
-  // kInvalidArgument for a policy that is not valid, or that is not dense while no summaries are kept.
+  // kInvalidArgument if the policy is not valid, or if it is not dense and the engine keeps no summaries.
   Status CheckRouting(const RoutingPolicy& policy) const;
   const std::shared_ptr<ThreadPool>& shared_threads() const { return threads_; }
 
-  // Where sessions that begin from now on keep their keys and values for later ones, of this process and of
-  // those to come; null: nowhere. It must outlive the engine, which writes to it to its end. Reads all
-  // weights once, to tell models apart.
+  // Sets the store in which sessions created from now on keep their keys and values for later sessions, of
+  // this and later processes; null: none. It must outlive the engine, whose destructor still writes to it.
+  // Reads all weights once to compute the model's fingerprint.
   void SetStore(BlockStore* store);
   BlockStore* store() const { return store_; }
-  // What writes blocks of sessions to the store, on a thread of its own; null without a store.
+  // Writes blocks of sessions to the store on a thread of its own; null without a store.
   BlockWriter* writer() const { return writer_.get(); }
-  // How often a namespace was erased from the store. What was published of it before is not shared from now
-  // on.
+  // Returns how often the namespace was erased from the store. If that has changed since the last call,
+  // blocks published by `owner`, the hash of its name, are no longer shared.
   uint64_t NoteErasures(const std::string& name_space, const Hash128& owner);
-  // Of the blocks in the store: of this model, with its rotary settings and formats.
+  // The format of blocks in the store: identifies this model, its rotary settings and formats.
   const BlockFormat& block_format() const { return block_format_; }
-  // Of the blocks of sessions.
+  // The shape of sessions' blocks.
   AttentionShape block_shape() const;
-  // Everything but model and tokens that the keys and values of a sequence with this policy depend on; a part
-  // of what the names of blocks begin with (memory/block_id.h).
+  // A hash of everything but model and tokens that affects the keys and values of a sequence with this
+  // policy. It enters the names of blocks (memory/block_id.h).
   Hash128 SettingsName(const RoutingPolicy& policy) const;
-  // One forward pass: appends keys and values of all sequences, and sets their logits and errors. Every
-  // sequence gets the bits that it would get alone.
+  // Runs one forward pass: appends keys and values of all sequences, and sets their logits and errors. The
+  // results are bit-identical to those of a pass for each sequence alone.
   void Forward(std::span<SequenceRows> sequences);
-  // Tokens; 0: none.
+  // In tokens; 0: none.
   size_t recall_window() const { return recall_window_; }
-  // The most tokens one session can hold.
+  // The most tokens that one session can hold.
   size_t max_context_tokens() const { return max_context_tokens_; }
-  // ops' SummarizeBlocks of one layer.
+  // Writes the summaries of blocks [first, end) of one layer of a sequence.
   void SummarizeBlocks(const SequenceKv& kv, size_t first, size_t end);
 
  private:
   void ReleaseRamWhereTooMuch();
   void Run(std::span<SequenceRows> sequences);
   DecoderOptions OptionsOfPass() const;
-  // Sets the errors of sequences after a pass.
+  // Sets the sequences' errors after a pass.
   void FindErrors(const Tensor& hidden, std::span<SequenceRows> sequences);
 
   Model model_;
@@ -120,17 +122,17 @@ class InferenceEngine {
   KvFormat kv_format_;
   BlockPool blocks_;
   std::optional<BlockPool> summaries_, super_summaries_;
-  std::optional<RotaryTable> clamped_rotary_;  // with a recall window
+  std::optional<RotaryTable> clamped_rotary_;  // set with a recall window
   size_t working_bytes_, recall_window_;
   BlockStore* store_ = nullptr;
   BlockFormat block_format_;
   RoutingPolicy routing_;
-  // The batch of the current pass.
+  // The batch of the current pass; members keep their memory.
   std::vector<int32_t> tokens_, positions_, sequence_starts_, logit_rows_;
   std::vector<SequenceKv> kv_;                 // [layers][sequences]
-  std::vector<LayerRouting> routing_of_pass_;  // the same, or empty
-  std::map<std::string, uint64_t> erasures_;   // of namespaces, as far as the pool knows
-  std::unique_ptr<BlockWriter> writer_;        // the first to go: it holds blocks of the pool
+  std::vector<LayerRouting> routing_of_pass_;  // [layers][sequences], or empty
+  std::map<std::string, uint64_t> erasures_;   // by namespace, as of the last NoteErasures
+  std::unique_ptr<BlockWriter> writer_;  // last, so that it is destroyed first: it holds blocks of the pool
 };
 
 }  // namespace qwen25

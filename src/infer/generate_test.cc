@@ -155,8 +155,9 @@ TEST_F(GenerateTest, NumbersThatAreNotFiniteEndTheAnswerWithTheirPlace) {
 TEST_F(GenerateTest, ContextOverflowIsRefusedOrEndsTheAnswer) {
   Session session(engine_);
   const std::vector<int32_t> too_long(257, 5);
-  EXPECT_ERROR_CONTAINS(Generate(session, tokenizer_, too_long, options_),
-                        "the context would overflow: 0 tokens are there, 257 come, and the limit is 256");
+  EXPECT_ERROR_CONTAINS(
+      Generate(session, tokenizer_, too_long, options_),
+      "the context would overflow: it holds 0 tokens, 257 more are to be added, and the limit is 256");
   EXPECT_ERROR_CONTAINS(Generate(session, tokenizer_, {}, options_), "the text is empty");
   const std::vector<int32_t> foreign = {299, 300};
   EXPECT_ERROR_CONTAINS(Generate(session, tokenizer_, foreign, options_),

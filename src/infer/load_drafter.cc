@@ -17,13 +17,13 @@ Result<LoadedDrafter> LoadDrafter(const DraftChoice& choice, const ModelSource& 
   QWEN25_TRY(LoadedModel draft, LoadModel(draft_source, target.engine->shared_threads()));
   if (const auto id = FirstDifferentToken(target.tokenizer, draft.tokenizer)) {
     return InvalidArgument(
-        "{}: a draft model must have the model's own tokens, and token {} is \"{}\" there and \"{}\" here; "
-        "use a smaller model of the same family, or --speculate lookup",
+        "{}: a draft model must have the model's own tokens, and token {} is \"{}\" in the draft model but "
+        "\"{}\" in the model; use a smaller model of the same family, or --speculate lookup",
         choice.source, *id, draft.tokenizer.TokenBytes(*id), target.tokenizer.TokenBytes(*id));
   }
   loaded.engine = std::move(draft.engine);
   loaded.remarks = std::move(draft.remarks);
-  // A decode step reads every weight once.
+  // A decode step is bound by reading every weight once.
   const double relative_cost = static_cast<double>(loaded.engine->model().packed_bytes()) /
                                static_cast<double>(target.engine->model().packed_bytes());
   loaded.drafter = std::make_unique<ModelDrafter>(*loaded.engine, sampling,

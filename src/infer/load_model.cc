@@ -11,12 +11,12 @@ Result<std::unique_ptr<InferenceEngine>> LoadEngine(const ModelSource& source,
                                                     std::shared_ptr<ThreadPool> threads) {
   if (!IsGgufPath(source.path) && !std::filesystem::is_directory(source.path)) {
     return NotFound(
-        "{}: there is no such model folder; give one that holds config.json, model.safetensors and "
+        "{}: there is no such model folder; expected a folder with config.json, model.safetensors and "
         "tokenizer.json, or a .gguf file",
         source.path.string());
   }
   RemoveLeftovers(IsGgufPath(source.path) ? source.path.parent_path() : source.path);
-  SpillFolder spill;  // of a recall window
+  SpillFolder spill;  // used by a recall window only
   if (source.recall_window > 0) {
     QWEN25_TRY(spill, ChooseSpillFolder(source.spill_directory));
     if (!spill.remark.empty()) remarks.push_back(spill.remark);

@@ -1,4 +1,4 @@
-// A model folder or file, made ready to generate.
+// Loads a model folder or file for generation.
 #pragma once
 
 #include <filesystem>
@@ -16,10 +16,10 @@ namespace qwen25 {
 struct ModelSource {
   std::filesystem::path path;          // a folder, or a .gguf file
   std::optional<WeightFormat> format;  // none: as stored
-  bool cache_weights = false;  // map packed weights beside the model, or write them there (packed_cache.h)
-  uint32_t num_threads = 0;    // 0: every core that this process may use
-  std::optional<KvFormat> kv;  // none: float16 unless the weights are float32
-  // The rest is InferenceEngine::Options'.
+  bool cache_weights = false;  // map the packed weights kept beside the model, or write them (packed_cache.h)
+  uint32_t num_threads = 0;    // 0: all cores that this process may use
+  std::optional<KvFormat> kv;  // none: float32 if the weights are float32, otherwise float16
+  // As in InferenceEngine::Options.
   uint32_t max_context_tokens = 0;
   std::optional<RoutingPolicy> routing;
   bool keep_summaries = false;
@@ -29,19 +29,19 @@ struct ModelSource {
   std::string spill_directory;
 };
 
-// A model with what stands beside its weights (companions.h says what each field is).
+// A model with the files beside its weights; companions.h describes the fields.
 struct LoadedModel {
   std::unique_ptr<InferenceEngine> engine;
   Tokenizer tokenizer;
   std::optional<std::string> default_system;
   SamplingOptions sampling;
   std::vector<int32_t> stop_tokens;
-  std::vector<std::string> remarks;  // what a user should know, a sentence each
+  std::vector<std::string> remarks;  // for the user, one sentence each
 };
-// Errors name the file and what to do. `threads`: those of another engine, for a draft model; null: its own.
+// Errors name the file and say what to do. `threads`: those of another engine; null: threads of its own.
 Result<LoadedModel> LoadModel(const ModelSource& source, std::shared_ptr<ThreadPool> threads = nullptr);
 
-// The same without a tokenizer. Remarks are added to `remarks`.
+// Loads the engine alone, without a tokenizer. Adds to `remarks`.
 Result<std::unique_ptr<InferenceEngine>> LoadEngine(const ModelSource& source,
                                                     std::vector<std::string>& remarks,
                                                     std::shared_ptr<ThreadPool> threads = nullptr);

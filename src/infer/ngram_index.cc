@@ -15,8 +15,7 @@ NgramIndex::NgramIndex(size_t max_length, size_t reserved_tokens) : max_length_(
 void NgramIndex::Grow(size_t num_tokens) {
   QWEN25_CHECK(num_tokens < UINT32_MAX);
   tokens_.reserve(num_tokens);
-  slots_per_length_ =
-      std::bit_ceil(num_tokens + num_tokens / 4);  // at most 4/5 full: short ways to a free one
+  slots_per_length_ = std::bit_ceil(num_tokens + num_tokens / 4);  // at most 4/5 full: short probe sequences
   slots_.assign(max_length_ * slots_per_length_, 0);
   num_indexed_ = 0;
 }
@@ -31,7 +30,7 @@ void NgramIndex::Hold(std::span<const int32_t> tokens) {
   }
   if (tokens.size() > tokens_.capacity()) Grow(2 * tokens.size());
   tokens_.insert(tokens_.end(), tokens.begin() + static_cast<std::ptrdiff_t>(tokens_.size()), tokens.end());
-  // Not those that end where the text ends: LongestMatch must not find the end itself.
+  // Runs at the very end are left out: LongestMatch must not find the end itself.
   while (num_indexed_ + 1 < tokens_.size()) Index(++num_indexed_);
 }
 
@@ -66,7 +65,7 @@ NgramIndex::Match NgramIndex::LongestMatch() const {
   for (size_t length = 1; length <= std::min(max_length_, tokens_.size()); ++length) {
     hash = ExtendHash(hash, tokens_.size() - length);
     const size_t end = slots_[FindSlot(length, tokens_.size(), hash)];
-    if (end == 0) break;  // then no longer run has been there either
+    if (end == 0) break;  // then no longer run occurs earlier either
     match = {length, end};
   }
   return match;

@@ -11,16 +11,16 @@
 namespace qwen25 {
 namespace {
 
-// Of a piece, and of the pieces that share a forward pass.
+// Most tokens of a piece, and of the pieces that share a forward pass.
 constexpr size_t kMaxTokens = 512;
 
-// A part of a passage that is a sequence of its own.
+// A part of a passage, computed as a sequence of its own.
 struct Piece {
-  size_t passage;               // of those wanted
-  size_t position;              // of its first block in the passage
-  size_t num_tokens;            // of the passage
-  std::vector<int32_t> tokens;  // these, and what fills whole blocks
-  std::vector<Hash128> ids;     // of these
+  size_t passage;               // index in `wanted`
+  size_t position;              // of its first block, in blocks of the passage
+  size_t num_tokens;            // without the repetition that fills the last block
+  std::vector<int32_t> tokens;  // whole blocks
+  std::vector<Hash128> ids;     // of these blocks
 };
 
 class PassageSync {
@@ -33,14 +33,14 @@ class PassageSync {
 
   Result<PassageReport> Run(const std::function<bool(size_t done, size_t total)>& progress) {
     if (max_tokens_ == 0) {
-      return InvalidArgument("a context of {} tokens holds no block of {}", engine_.max_context_tokens(),
-                             kBlockTokens);
+      return InvalidArgument("a context of {} tokens is too short for passages, expected at least {}",
+                             engine_.max_context_tokens(), kBlockTokens);
     }
     for (size_t i = 0; i < wanted_.size(); ++i) {
       names_.insert(wanted_[i].name);
       CutUp(i);
     }
-    // Other models keep theirs of what is wanted.
+    // Blocks of other formats stay as long as their passage is wanted.
     const auto unwanted = [&](const BlockFormat& format, const Hash128& passage, const Hash128& id) {
       return format == engine_.block_format() ? !ids_.contains(id) : !names_.contains(passage);
     };
@@ -50,7 +50,7 @@ class PassageSync {
     report.num_known = static_cast<size_t>(std::ranges::count(known, true));
     report.status = ComputeAll(known, progress);
     if (report.status.code() == StatusCode::kInvalidArgument) return report.status;
-    // What had to make room for others is not stored, even where it was known.
+    // Asked again, since a known passage may have been evicted to make room for others.
     report.is_stored = WhollyStored();
     for (size_t i = 0; i < known.size(); ++i) report.num_computed += report.is_stored[i] && !known[i];
     return report;
@@ -80,7 +80,7 @@ class PassageSync {
     }
   }
 
-  // For each passage, whether all its pieces are in the store.
+  // For each passage, whether all its blocks are in the store.
   std::vector<bool> WhollyStored() const {
     std::vector<bool> stored(wanted_.size(), true);
     for (const Piece& piece : pieces_) {
@@ -101,7 +101,7 @@ class PassageSync {
     }
     for (size_t first = 0, done = 0; first < missing.size();) {
       if (progress && !progress(done, total)) {
-        return Cancelled("stopped after {} of {} passages; they are stored", done, total);
+        return Cancelled("stopped after {} of {} passages, which are stored", done, total);
       }
       size_t end = first, tokens = 0;
       for (; end < missing.size() && tokens + missing[end]->tokens.size() <= kMaxTokens; ++end) {
@@ -115,11 +115,11 @@ class PassageSync {
     return {};
   }
 
-  // In one forward pass and one transaction.
+  // Computes pieces in one forward pass and stores them in one transaction.
   Status Compute(std::span<const Piece* const> pieces) {
     std::deque<Session> sessions;
     std::vector<SessionTokens> parts;
-    // Pieces read all of themselves.
+    // Dense attention within a piece.
     RoutingPolicy policy = engine_.routing();
     policy.dense_below = std::max(policy.dense_below, static_cast<uint32_t>(max_tokens_));
     for (const Piece* piece : pieces) {
@@ -142,7 +142,7 @@ class PassageSync {
       }
     }
     const BlockWriter::Written written = engine_.writer()->Add(name_space_, blocks, num_erasures_);
-    // As sequences of tokens they are nobody's: a note that is forgotten must not stay in the pool.
+    // Dropped before they get names: a note that is forgotten must not stay in the pool.
     for (Session& session : sessions) session.Truncate(0);
     return written.get();
   }
@@ -154,8 +154,7 @@ class PassageSync {
   const uint64_t num_erasures_ = store_.NumErasures(name_space_);
   size_t max_tokens_;
   std::vector<Piece> pieces_;
-  std::unordered_set<Hash128, Hash128Hasher> names_,
-      ids_;  // of all passages that are wanted, and their blocks
+  std::unordered_set<Hash128, Hash128Hasher> names_, ids_;  // of the wanted passages and of their blocks
 };
 
 }  // namespace

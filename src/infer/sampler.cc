@@ -18,7 +18,7 @@ void Sampler::Penalize(std::span<float> logits, std::span<const int32_t> history
   const float penalty = options_.repetition_penalty;
   if (penalty == 1.0f) return;
   for (int32_t id : history) {
-    if (penalized_[static_cast<size_t>(id)]) continue;  // once, however often the token stands there
+    if (penalized_[static_cast<size_t>(id)]) continue;  // penalise a token once, however often it occurs
     penalized_[static_cast<size_t>(id)] = 1;
     float& logit = logits[static_cast<size_t>(id)];
     logit = logit > 0 ? logit / penalty : logit * penalty;
@@ -45,7 +45,7 @@ void Sampler::Sort(size_t count) {
   if (count <= num_sorted_) return;
   const auto place = [&](size_t i) { return candidates_.begin() + static_cast<std::ptrdiff_t>(i); };
   const size_t first = num_sorted_;
-  // Eight times as many as before: to sort all of them step by step costs little more than to sort once.
+  // Eight times as many as before: sorting everything in such steps costs little more than sorting it once.
   num_sorted_ = std::min(std::max(count, 8 * first), candidates_.size());
   if (first == 0) {
     std::partial_sort(place(0), place(num_sorted_), candidates_.end(), Before);
@@ -58,7 +58,7 @@ void Sampler::Sort(size_t count) {
 }
 
 double Sampler::Weight(const Candidate& candidate) const {
-  if (candidate.logit == max_) return 1;  // infinities, too, which have no difference
+  if (candidate.logit == max_) return 1;  // also if both are infinite: their difference is NaN
   return std::exp((double{candidate.logit} - double{max_}) / options_.temperature);
 }
 
@@ -73,11 +73,10 @@ bool Sampler::KeepsAll() const {
          options_.min_p == 0;
 }
 
-// Every token that is kept is more likely than every one that is not, so the steps need the sorted ones only
-// as far as they reach.
+// Every step keeps the most likely tokens, so that only these need to be sorted.
 void Sampler::KeepSome() {
   size_t count = candidates_.size();
-  double total = 0;  // what top_p is a share of
+  double total = 0;  // top_p is a share of it
   if (options_.top_k != 0 && options_.top_k < count) {
     count = options_.top_k;
     Sort(count);
@@ -111,7 +110,7 @@ void Sampler::KeepAll(std::span<const float> logits) {
 
 int32_t Sampler::Sample(std::span<float> logits, std::span<const int32_t> history) {
   if (options_.temperature == 0 || !KeepsAll()) return Draw(Distribution(logits, history));
-  // The same draw without the whole distribution.
+  // Draws from the sorted distribution of all tokens without building it.
   Penalize(logits, history);
   Load(logits);
   const double total = SumOfWeights();

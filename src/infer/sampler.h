@@ -1,4 +1,4 @@
-// From logits to a token.
+// Draws tokens from logits.
 #pragma once
 
 #include <cstdint>
@@ -11,31 +11,31 @@
 
 namespace qwen25 {
 
-// A token and its chance.
 struct TokenProbability {
   int32_t id;
   double probability;
 };
 
-// Draws tokens. The same seed, options and logits give the same tokens. Equal logits rank by lower id, and
-// NaN ranks as minus infinity does. Only as many tokens are sorted as the steps and the draw reach. Allocates
+// Draws tokens. The same seed, options and logits give the same tokens. Of equal logits the lower id ranks
+// first; NaN ranks as minus infinity. Only the tokens that the steps and the draw reach are sorted. Allocates
 // only when constructed.
 class Sampler {
  public:
+  // Tokens that are sorted at once, at least.
   static constexpr size_t kSorted = 256;
 
   Sampler(const SamplingOptions& options, size_t vocabulary);
 
-  // `logits` [vocabulary] are overwritten; `history` are the tokens that the repetition penalty counts.
+  // Draws a token. Overwrites `logits` [vocabulary]. The repetition penalty counts `history`.
   int32_t Sample(std::span<float> logits, std::span<const int32_t> history);
 
-  // The distribution that Sample draws from: the tokens that are left after all steps, most likely first; one
-  // token when greedy. If the steps keep every token, those after the first kSorted come by id instead. Valid
-  // until the next call.
+  // The distribution that Sample draws from: the tokens left after all steps, most likely first; a single
+  // token when greedy. If the steps keep every token, those after the first kSorted are in the order of ids.
+  // Valid until the next call. Overwrites `logits`.
   std::span<const TokenProbability> Distribution(std::span<float> logits, std::span<const int32_t> history);
-  // One token of `distribution`, whose probabilities need not add up to 1.
+  // Draws a token of `distribution`, which must not be empty; its probabilities need not add up to 1.
   int32_t Draw(std::span<const TokenProbability> distribution);
-  // A number of the same random stream, in [0, 1).
+  // The next number of the same random stream, in [0, 1).
   double Uniform() { return rng_.Uniform(); }
 
   // The natural logarithm of the drawn token's probability after all steps; 0 when greedy.
@@ -52,12 +52,13 @@ class Sampler {
   }
   void Penalize(std::span<float> logits, std::span<const int32_t> history);
   static Candidate FromLogits(std::span<const float> logits, size_t id);
-  // Takes over all logits, by id.
+  // Fills candidates_ with all logits, in the order of ids.
   void Load(std::span<const float> logits);
-  // Sorts at least the `count` most likely candidates to the front.
+  // Moves at least the `count` most likely candidates to the front, sorted.
   void Sort(size_t count);
-  // A candidate's chance, in that of the most likely one; and the sum of all, while they are as loaded.
+  // A candidate's probability relative to the most likely one.
   double Weight(const Candidate& candidate) const;
+  // Must be called before Sort, whose order would change the rounding.
   double SumOfWeights() const;
   bool KeepsAll() const;
   void KeepSome();
@@ -66,8 +67,8 @@ class Sampler {
   SamplingOptions options_;
   Rng rng_;
   std::vector<Candidate> candidates_;  // [vocabulary]
-  size_t num_sorted_ = 0;              // of these
-  float max_ = 0;                      // logit
+  size_t num_sorted_ = 0;              // candidates
+  float max_ = 0;                      // greatest logit
   std::vector<TokenProbability> distribution_;
   std::vector<uint8_t> penalized_;  // [vocabulary]
   double last_log_probability_ = 0;

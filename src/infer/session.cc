@@ -7,8 +7,8 @@
 namespace qwen25 {
 namespace {
 
-// Tokens of a prompt per forward pass: enough rows for the matrix products to run at full speed, few enough
-// that activations stay small and Ctrl-C is heard.
+// Prompt tokens per forward pass: enough rows for matrix products at full speed, few enough for small
+// activations and a quick reaction to Ctrl-C.
 constexpr size_t kPrefillChunk = 512;
 static_assert(kPrefillChunk >= Session::kMaxLogitRows);
 
@@ -19,7 +19,7 @@ size_t DivideUp(size_t a, size_t b) {
 }  // namespace
 
 Session::Session(InferenceEngine& engine, std::string name_space)
-    // Room for the whole context now, so that no later step allocates.
+    // Reserves room for the whole context, so that no later step allocates.
     : engine_(engine),
       name_space_(std::move(name_space)),
       name_space_hash_(HashBytes128(std::as_bytes(std::span(name_space_)))),
@@ -66,7 +66,7 @@ Session::~Session() {
 }
 
 Status Session::Reserve(size_t num_tokens) {
-  // What is behind the last token of a block will be written to.
+  // The rows after the last token are about to be written.
   if (tokens_.size() % kBlockTokens != 0) QWEN25_RETURN_IF_ERROR(blocks_.MakeLastWritable());
   const size_t num_blocks = DivideUp(num_tokens, kBlockTokens),
                num_panels = DivideUp(num_blocks, kPanelBlocks);
@@ -96,8 +96,8 @@ Status Session::Prepare(std::span<const int32_t> tokens) {
   if (tokens.empty()) return InvalidArgument("there are no tokens to append: the text is empty");
   if (old_count + tokens.size() > engine_.max_context_tokens()) {
     return InvalidArgument(
-        "the context would overflow: {} tokens are there, {} come, and the limit is {}; shorten the "
-        "text, start a new conversation or use a model with a longer context",
+        "the context would overflow: it holds {} tokens, {} more are to be added, and the limit is {}; "
+        "shorten the text, start a new conversation or use a model with a longer context",
         old_count, tokens.size(), engine_.max_context_tokens());
   }
   const auto vocabulary = static_cast<int64_t>(engine_.model().config().vocab_size);
@@ -144,7 +144,7 @@ Status Session::Append(std::span<const int32_t> tokens, const Progress& progress
       RollBack(old_count);
       return Cancelled("stopped after {} of {} tokens of the prompt", done, tokens.size());
     }
-    // The rows whose logits are wanted come in one chunk, the last.
+    // The last chunk must hold all rows whose logits are kept.
     const size_t left = tokens.size() - done;
     const size_t count = left <= kPrefillChunk ? left : std::min(kPrefillChunk, left - num_logit_rows);
     SequenceRows rows = TakeTokens(tokens.subspan(done, count));
@@ -169,18 +169,18 @@ Status AppendTogether(InferenceEngine& engine, std::span<const SessionTokens> pa
     const auto earlier = parts.first(i);
     const bool twice = std::ranges::find(earlier, session, &SessionTokens::session) != earlier.end();
     const Status status = twice ? InvalidArgument(
-                                      "part {} of {} is of the same session as an earlier one; "
-                                      "one pass appends to a session once",
+                                      "part {} of {} is of the same session as an earlier one, expected a "
+                                      "session once per pass",
                                       i + 1, parts.size())
                                 : session->Prepare(tokens);
-    if (!status.ok()) {  // blocks that the earlier ones reserved go back
+    if (!status.ok()) {  // give back the blocks that the earlier parts reserved
       for (const SessionTokens& part : earlier) part.session->ReleaseUnusedBlocks();
       return status;
     }
     QWEN25_CHECK(num_logit_rows <= std::min(tokens.size(), Session::kMaxLogitRows));
   }
   if (parts.empty()) return {};
-  // No heap for as many sequences as are usual.
+  // On the stack for the usual number of sequences.
   std::array<std::byte, 64 * sizeof(SequenceRows)> memory;
   std::pmr::monotonic_buffer_resource resource(memory.data(), memory.size());
   std::pmr::vector<SequenceRows> rows(&resource);

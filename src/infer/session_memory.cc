@@ -1,4 +1,4 @@
-// Sessions and blocks that others computed: of the same engine, or of a process long gone.
+// Reuse of blocks that other sessions computed, in this engine or in earlier processes.
 #include <algorithm>
 #include <chrono>
 
@@ -8,9 +8,9 @@
 namespace qwen25 {
 namespace {
 
-// Tokens of a long prompt between two writings to the store: a few seconds of work may be lost.
+// A long prompt is stored each time this many tokens were read: stopping loses a few seconds of work.
 constexpr size_t kStoreEvery = 4096;
-// Blocks in one transaction, so that what it holds in memory and what a killed process loses stay small.
+// Most blocks of one transaction; bounds its memory and the loss when the process is killed.
 constexpr size_t kBlocksPerWrite = 64;
 
 }  // namespace
@@ -25,11 +25,11 @@ Hash128 Session::NamesBegin() const {
 Result<PrefixReuse> Session::HoldExactly(std::span<const int32_t> tokens, const Progress& progress) {
   PrefixReuse reuse;
   const auto agree = std::mismatch(tokens_.begin(), tokens_.end(), tokens.begin(), tokens.end());
-  // At least one token must run, for its logits.
+  // At least one token must be computed, for its logits.
   reuse.held =
       std::min(static_cast<size_t>(agree.second - tokens.begin()), tokens.empty() ? 0 : tokens.size() - 1);
   Truncate(reuse.held);
-  // A few tokens are computed sooner than looked for.
+  // A few tokens are computed faster than they are looked up.
   const bool is_long = tokens.size() > reuse.held + kBlockTokens;
   if (is_long) QWEN25_RETURN_IF_ERROR(Adopt(tokens, reuse));
   while (true) {
@@ -39,7 +39,7 @@ Result<PrefixReuse> Session::HoldExactly(std::span<const int32_t> tokens, const 
     QWEN25_RETURN_IF_ERROR(
         Append(tokens.subspan(done, count), progress ? Progress(show) : Progress(nullptr)));
     if (count == left) break;
-    // A store that cannot take more must not stop a prompt: whoever remembers the whole is told.
+    // A store that cannot take more must not stop a prompt; the caller gets its error with the result.
     if (const Status status = RememberLater(); !status.ok()) reuse.store = status;
   }
   if (is_long) Publish();
@@ -79,9 +79,9 @@ Status Session::Adopt(std::span<const int32_t> tokens, PrefixReuse& reuse) {
     const std::span<const int32_t> block_tokens = tokens.subspan(block * kBlockTokens, kBlockTokens);
     const Hash128 name = BlockIdOf(block == 0 ? names_begin_ : names_.back(), block_tokens);
     const auto found = FindBlock(name, block_tokens, reuse);
-    // Without room for more blocks the prompt itself will say so.
+    // If there is no room for more blocks, Append reports it.
     if (!found.ok() || !*found) break;
-    if (block == first) {  // a whole block takes the place of the part that was held
+    if (block == first) {  // the whole block replaces a partly filled one
       Truncate(first * kBlockTokens);
       reuse.held = tokens_.size();
     }
@@ -96,7 +96,7 @@ Status Session::Adopt(std::span<const int32_t> tokens, PrefixReuse& reuse) {
 
 Status Session::Summarize(size_t first_block, size_t end_block) {
   if (first_block >= end_block) return {};
-  // Room for panels; the blocks are there.
+  // Only adds panels: the blocks exist.
   QWEN25_RETURN_IF_ERROR(Reserve(tokens_.size()));
   for (size_t layer = 0; layer < engine_.model().layers.size(); ++layer) {
     engine_.SummarizeBlocks(Kv(layer), num_recalled() + first_block, num_recalled() + end_block);
@@ -138,7 +138,7 @@ void Session::NoteNames() {
     num_erasures_ = num_erasures;
     has_names_ = true;
   } else if (num_erasures != num_erasures_) {
-    // Nothing that was computed of what was erased is to be found again.
+    // Blocks computed before the erasure must not be found again.
     has_names_ = false;
     names_.clear();
     queued_.clear();

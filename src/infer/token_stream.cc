@@ -22,7 +22,7 @@ int32_t DraftVerifier::Verify(Sampler& sampler, std::span<const TokenProbability
   for (const TokenProbability& candidate : q) proposed_[static_cast<size_t>(candidate.id)] = 0;
   proposed_[draft_index] = 0;
   if (accepted) return draft;
-  // Nothing is left only where p and q agree but for rounding.
+  // Nothing is left only if p and q are equal up to rounding.
   return sampler.Draw(rest_.empty() ? p : rest_);
 }
 
@@ -41,7 +41,7 @@ TokenStream::TokenStream(Session& session, const SamplingOptions& sampling, Draf
 Result<std::span<const int32_t>> TokenStream::Take() {
   QWEN25_RETURN_IF_ERROR(session_.error());
   QWEN25_CHECK(session_.tokens().size() == first_position_ + batch_.size() || taken_.empty());
-  if (taken_.empty()) {  // the session's own logits
+  if (taken_.empty()) {  // the first call: nothing was proposed
     taken_.push_back(sampler_.Sample(session_.logits(), session_.tokens()));
   } else {
     Verify();
@@ -97,7 +97,7 @@ Status AppendProposal(TokenStream& stream, size_t num_wanted) {
   const SessionTokens proposal = stream.Propose(num_wanted);
   const size_t num_tokens = proposal.tokens.size();
   const Status status = append(proposal);
-  // Other sessions hold the memory: without proposals it may do.
+  // Other sessions hold the memory; the last token alone may still fit.
   if (status.code() == StatusCode::kResourceExhausted && num_tokens > 1) return append(stream.Propose(1));
   return status;
 }

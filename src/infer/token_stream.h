@@ -1,12 +1,11 @@
-// The tokens of an answer, several per forward pass where they could be foreseen. Lossless: without chance
-// the tokens are those of plain decoding, with chance their distribution is.
+// Draws the tokens of an answer, several per forward pass by speculative decoding. Lossless: greedy decoding
+// gives the tokens of plain decoding, and sampling gives their distribution.
 //
-// A drafter proposes tokens d1..dk; one forward pass over the last token and these gives the model's
-// distributions p1..p(k+1) of what follows each. A proposal drawn from q is accepted with the chance
-// min(1, p(d) / q(d)); the first that is not accepted is replaced by a draw from max(0, p - q), normalised,
-// and what follows it is dropped. A token then has the distribution p exactly (Leviathan et al. 2023,
-// arXiv:2211.17192). p and q are taken after the whole sampling chain: penalty, temperature, top_k, top_p,
-// min_p.
+// A drafter proposes tokens d1..dk. One forward pass over the last token and the proposals gives the model's
+// distributions p1..p(k+1) of the token after each. A proposal d drawn from q is accepted with probability
+// min(1, p(d) / q(d)). The first rejected proposal is replaced by a draw from max(0, p - q), normalised, and
+// the proposals after it are dropped. Every token then has exactly the distribution p (Leviathan et al. 2023,
+// arXiv:2211.17192). p and q are the distributions after all sampling steps (SamplingOptions).
 #pragma once
 
 #include <cstdint>
@@ -22,7 +21,7 @@ namespace qwen25 {
 struct SpeculationStats {
   size_t num_passes = 0;    // forward passes after the prompt
   size_t num_proposed = 0;  // tokens
-  size_t num_accepted = 0;
+  size_t num_accepted = 0;  // tokens
 
   // 1 without proposals; 0 if nothing ran after the prompt.
   double TokensPerPass() const {
@@ -30,13 +29,14 @@ struct SpeculationStats {
   }
 };
 
-// Decides on one proposed token; memory for it is reused.
+// Accepts or replaces one proposed token. Reuses its memory.
 class DraftVerifier {
  public:
   explicit DraftVerifier(size_t vocabulary) : proposed_(vocabulary, 0.0) { rest_.reserve(vocabulary); }
 
-  // The token that takes the place of `draft`: itself if it is accepted. `p`: the model's distribution; `q`:
-  // the one that `draft` was drawn from, empty where it was certain. The result has the distribution p.
+  // Returns `draft` if it is accepted, otherwise its replacement. `p`: the model's distribution; `q`: the
+  // distribution that `draft` was drawn from, empty if the choice was deterministic. The result has the
+  // distribution p.
   int32_t Verify(Sampler& sampler, std::span<const TokenProbability> p, int32_t draft,
                  std::span<const TokenProbability> q);
 
@@ -45,30 +45,30 @@ class DraftVerifier {
   std::vector<TokenProbability> rest_;
 };
 
-// The tokens that continue what `session` holds, step by step: Take draws tokens, Propose says what must be
-// appended to the session before more can be drawn. Whoever calls decides how that runs: alone, or in one
-// forward pass with the steps of other streams.
+// Continues a session step by step: Take draws tokens, and Propose says which tokens the caller must append
+// to the session before the next Take, alone or in one forward pass with the tokens of other streams.
 //
 //   TokenStream stream(session, ...);
-//   stream.Take()                                   the first tokens
-//   stream.Propose(n), append that, stream.Take()   more, as often as wanted
+//   stream.Take()                                       the first token
+//   stream.Propose(n), append these, stream.Take()      more tokens, repeated
 class TokenStream {
  public:
-  // `session` has logits of its last token. `drafter` may be null; at most `max_draft_tokens` are verified at
-  // once (no more than Session::kMaxLogitRows - 1). All must outlive this object, and nobody else may touch
-  // the session.
+  // `session` must have the logits of its last token. `drafter` may be null. At most `max_draft_tokens` are
+  // verified at once, and no more than Session::kMaxLogitRows - 1. All must outlive this object. Only
+  // Propose's tokens may be appended to the session.
   TokenStream(Session& session, const SamplingOptions& sampling, Drafter* drafter, size_t max_draft_tokens);
   TokenStream(const TokenStream&) = delete;
   TokenStream& operator=(const TokenStream&) = delete;
 
-  // Draws from the logits that the session has. Returns at least one token, the last of which the session
-  // does not hold yet; valid until the next call. Fails, with what the session says, if it has no logits.
+  // Draws from the session's logits. Returns at least one token; the session holds all but the last of them.
+  // Valid until the next call. Fails with Session::error() if the last forward pass failed.
   Result<std::span<const int32_t>> Take();
-  // What to append, with how many rows of logits, before the next Take: the last token, and proposals of what
-  // follows it. `num_wanted`: tokens that the next Take may return, at least 1. If appending fails, the call
-  // may be repeated; with 1 it proposes nothing and needs the least room. Valid until the next call.
+  // The tokens to append before the next Take, with their rows of logits: the last token drawn, then
+  // proposals. `num_wanted`: the most tokens that the next Take may return, at least 1; with 1 nothing is
+  // proposed, which needs the least room. If appending fails, Propose may be called again. Valid until the
+  // next call.
   SessionTokens Propose(size_t num_wanted);
-  // Ends the stream without the last `count` tokens of the last Take: the session forgets them, too.
+  // Ends the stream and takes back the last `count` tokens of the last Take, from the session too.
   void DropLast(size_t count);
 
   const SpeculationStats& stats() const { return stats_; }
@@ -81,17 +81,17 @@ class TokenStream {
   Drafter* const drafter_;
   const size_t max_draft_tokens_;
   DraftVerifier verifier_;
-  std::vector<int32_t> context_;  // the session's tokens at the start, then all that Take gave
-  std::vector<int32_t> taken_;    // by the last Take
-  size_t first_position_ = 0;     // of what Propose said, in the session
-  bool asked_drafter_ = false;    // it learns from the next Take
+  std::vector<int32_t> context_;  // the session's tokens at the start, then all tokens drawn
+  std::vector<int32_t> taken_;    // tokens of the last Take
+  size_t first_position_ = 0;     // position of batch_[0] in the session
+  bool asked_drafter_ = false;    // the drafter is to be told the tokens of the next Take
   Draft draft_;
-  std::vector<int32_t> batch_;  // what Propose said
+  std::vector<int32_t> batch_;  // the tokens of the last Propose
   SpeculationStats stats_;
 };
 
-// One step of a stream that runs alone: appends what it proposes, or, if there is no room for that, its
-// last token alone. Errors of Session::Append.
+// One step of a stream that runs alone: appends the tokens of Propose, or only the last token drawn if there
+// is no room for proposals. Errors of Session::Append.
 Status AppendProposal(TokenStream& stream, size_t num_wanted);
 
 }  // namespace qwen25
