@@ -14,7 +14,7 @@
 
 namespace qwen25 {
 
-// Predictions of one model.
+// Computes the predictions of one model.
 class ModelComparison::Predictor {
  public:
   Predictor(Model model, ThreadPool& threads)
@@ -28,7 +28,7 @@ class ModelComparison::Predictor {
            static_cast<double>(model_.config().NumParameters());
   }
 
-  // Reads a window of text, which must stay until the last LogProbabilities of it.
+  // Reads a window of text. `tokens` must stay valid until the last LogProbabilities of the window.
   Status Start(std::span<const int32_t> tokens) {
     tokens_ = tokens;
     positions_.resize(tokens.size());
@@ -42,7 +42,7 @@ class ModelComparison::Predictor {
     return {};
   }
 
-  // [end - begin, vocab] logarithms of the chances of every token after tokens [begin, end) of the window.
+  // [end - begin, vocab] Log probabilities of the next token after each of tokens [begin, end) of the window.
   Result<Tensor> LogProbabilities(size_t begin, size_t end) {
     rows_.resize(end - begin);
     std::iota(rows_.begin(), rows_.end(), static_cast<int32_t>(begin));
@@ -76,13 +76,13 @@ class ModelComparison::Predictor {
   std::vector<int32_t> positions_, starts_, rows_;
 };
 
-// Of one model over the tokens so far.
+// Sums for one model over the tokens so far.
 struct ModelComparison::Sums {
   std::string name;
   double bits_per_weight = 0;
-  double nats = 0;                 // of the text
-  std::vector<float> divergences;  // of each token
-  uint64_t same_top = 0;           // tokens
+  double nats = 0;                 // sum of -log p of the text's tokens
+  std::vector<float> divergences;  // KL(reference || model) of each token
+  uint64_t same_top = 0;           // tokens whose most likely prediction is the reference's
 
   void Add(const Tensor& reference, const Tensor& other, std::span<const int32_t> targets,
            ThreadPool& threads) {
@@ -109,15 +109,16 @@ ModelComparison::~ModelComparison() = default;
 Status ModelComparison::AddModel(std::string name, Model model, const Tokenizer& tokenizer) {
   if (const auto id = FirstDifferentToken(tokenizer_, tokenizer)) {
     return InvalidArgument(
-        "{}: token {} is \"{}\" there and \"{}\" in the reference; their predictions cannot be compared",
+        "{}: token {} is \"{}\" in this model and \"{}\" in the reference; their predictions cannot be "
+        "compared",
         name, *id, tokenizer.TokenBytes(*id), tokenizer_.TokenBytes(*id));
   }
   const uint32_t rows = model.config().vocab_size;
   const uint32_t wanted = predictors_.empty() ? rows : predictors_[0]->model().config().vocab_size;
   if (rows != wanted || rows < tokenizer.vocab_size()) {
     return InvalidArgument(
-        "{}: the model has {} rows of embeddings, the reference {}, and the tokenizer {} tokens; their "
-        "predictions cannot be compared",
+        "{}: the model has {} embedding rows, the reference {}, and the tokenizer {} tokens, expected equal "
+        "numbers of rows and no more tokens than rows; their predictions cannot be compared",
         name, rows, wanted, tokenizer.vocab_size());
   }
   max_window_ = std::min(max_window_, model.config().MaxContext());
@@ -160,7 +161,7 @@ Status ModelComparison::AddWindow(std::span<const int32_t> window, const Progres
   for (size_t i = 0; i < predictors_.size(); ++i) {
     if (const Status started = predictors_[i]->Start(window); !started.ok()) return named(i, started);
   }
-  constexpr size_t kRows = 64;  // of log-probabilities at a time: 39 MB each for Qwen2.5's vocabulary
+  constexpr size_t kRows = 64;  // at a time: 39 MB of log probabilities per model with Qwen2.5's vocabulary
   for (size_t row = 0; row + 1 < window.size(); row += kRows) {
     const size_t end = std::min(window.size() - 1, row + kRows);
     const auto targets = window.subspan(row + 1, end - row);

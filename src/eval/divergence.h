@@ -1,5 +1,4 @@
-// What a weight format, or another model, costs: how far its predictions of texts are from those of a
-// reference.
+// Compares models, such as one model in several weight formats, by their predictions of texts.
 #pragma once
 
 #include <cstdint>
@@ -17,56 +16,55 @@
 
 namespace qwen25 {
 
-// One model beside the reference, on the same texts.
+// One model compared with the reference on the same texts.
 struct ModelDivergence {
   std::string name;
   double bits_per_weight = 0;
   double perplexity = 0;
-  double perplexity_change = 0;  // as a share of the reference's
-  // Of the Kullback-Leibler divergence of the model's predictions from the reference's, in nats, over tokens:
-  // the mean, and what 99 % of them do not exceed.
+  double perplexity_change = 0;  // relative to the reference: 0.01 is 1 % more
+  // Mean and 99th percentile over tokens of the Kullback-Leibler divergence KL(reference || model), in nats.
   double mean_divergence = 0;
   double divergence_99 = 0;
-  double same_top = 0;  // share of the tokens where both hold the same token most likely
+  double same_top = 0;  // share of tokens for which both predict the same most likely token
 };
 
-// Several models, all in memory together, that predict the same texts.
+// Several models, all in memory at once, predict the same texts.
 class ModelComparison {
  public:
-  // Called after some tokens with the number of those predicted so far; returning false stops (kCancelled).
+  // Called now and then with the number of tokens predicted so far; returning false stops (kCancelled).
   using Progress = std::function<bool(uint64_t num_tokens)>;
 
-  // The reference's tokenizer encodes the texts. It must outlive the comparison.
+  // `tokenizer` is the reference's and encodes the texts. It must outlive the comparison.
   explicit ModelComparison(const Tokenizer& tokenizer);
   ~ModelComparison();
   ModelComparison(const ModelComparison&) = delete;
   ModelComparison& operator=(const ModelComparison&) = delete;
 
   ThreadPool& threads() { return threads_; }
-  // The first model is the reference. kInvalidArgument if the tokens of model and tokenizer are not those of
-  // the reference.
+  // The first model added is the reference. kInvalidArgument if `tokenizer` or the number of embedding rows
+  // differs from the reference's.
   Status AddModel(std::string name, Model model, const Tokenizer& tokenizer);
   // The longest window that every model can read.
   size_t max_window() const { return max_window_; }
 
-  // Predicts the texts of some files (data/read/text_files.h), in windows of up to `window` tokens (2 to
-  // max_window()) that are read on their own; `max_tokens` at most, or all for 0. Errors of reading, and of
-  // AddText.
+  // Predicts the texts of `files` (data/read/text_files.h) in independent windows of up to `window` tokens (2
+  // to max_window()), until `max_tokens` tokens are predicted in all calls together; 0: no limit. Errors of
+  // reading and of AddText.
   Status AddFiles(std::span<const std::string> files, size_t window, uint64_t max_tokens,
                   const Progress& progress = nullptr);
-  // kCorrupt, with the name of the model and its layer, if a model's numbers are not finite.
+  // The same for one text. kCorrupt, with model and layer, if a number is not finite.
   Status AddText(std::string_view text, size_t window, uint64_t max_tokens,
                  const Progress& progress = nullptr);
 
   uint64_t num_tokens() const { return num_tokens_; }
-  // An entry for each model, the reference first. At least one token must have been predicted.
+  // One entry per model, the reference first. At least one token must have been predicted.
   std::vector<ModelDivergence> Summarize() const;
 
  private:
   class Predictor;
   struct Sums;
 
-  // Predicts every token of the window but the first.
+  // Predicts every token of the window except the first.
   Status AddWindow(std::span<const int32_t> window, const Progress& progress);
 
   const Tokenizer& tokenizer_;

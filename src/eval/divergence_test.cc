@@ -36,7 +36,7 @@ TEST(ModelComparisonTest, AModelDoesNotDivergeFromItself) {
   EXPECT_EQ(rows[1].name, "same");
 }
 
-// [tokens, vocab] logarithms of chances, in double.
+// [tokens, vocab] Log probabilities, in double.
 std::vector<std::vector<double>> LogProbabilities(const Model& model, const std::vector<int32_t>& tokens) {
   ThreadPool threads(1);
   TensorPool tensors;
@@ -122,7 +122,7 @@ TEST(ModelComparisonTest, ModelsThatCannotBeComparedAreRefused) {
   EXPECT_ERROR_CONTAINS(comparison.AddModel("other", ByteModel(1), ByteTokenizer("<end>")), "token 256");
   ModelConfig config = ByteModelConfig();
   config.vocab_size = 300;
-  EXPECT_ERROR_CONTAINS(comparison.AddModel("wide", ByteModel(1, config), tokenizer), "300 rows");
+  EXPECT_ERROR_CONTAINS(comparison.AddModel("wide", ByteModel(1, config), tokenizer), "300 embedding rows");
 }
 
 TEST(ModelComparisonTest, NumbersThatAreNotFiniteAreAnErrorOfTheirModel) {

@@ -1,4 +1,4 @@
-// A model and a tokenizer of single bytes, small enough to score texts in tests.
+// A tiny model and a tokenizer of single bytes, for scoring texts in tests.
 #pragma once
 
 #include <string>

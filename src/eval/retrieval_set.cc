@@ -36,7 +36,9 @@ Result<RelevantPlace> ParsePlace(const Json& json, const std::string& origin) {
     uint64_t begin = 0, end = 0;
     QWEN25_RETURN_IF_ERROR(ReadField(json, "begin", origin, begin));
     QWEN25_RETURN_IF_ERROR(ReadField(json, "end", origin, end));
-    if (end <= begin) return InvalidArgument("{}: \"relevant\" has bytes {} to {}", origin, begin, end);
+    if (end <= begin)
+      return InvalidArgument("{}: \"relevant\" has bytes {} to {}, expected an end after the beginning",
+                             origin, begin, end);
     place.range = TextRange{begin, end};
   }
   return place;
@@ -58,10 +60,10 @@ Result<RetrievalSet> RetrievalSet::Load(const std::filesystem::path& folder) {
         QWEN25_RETURN_IF_ERROR(ReadField(json, "created_ms", origin, note.created_ms));
         if (note.text.empty()) return InvalidArgument("{}: \"text\" is missing or empty", origin);
         if (note.id.empty() || !ids.insert(note.id).second) {
-          return InvalidArgument("{}: \"id\" is missing or was there before", origin);
+          return InvalidArgument("{}: \"id\" is missing or occurred before", origin);
         }
         if (!note.supersedes.empty() && !ids.contains(note.supersedes)) {
-          return InvalidArgument("{}: \"supersedes\" names no note before this one", origin);
+          return InvalidArgument("{}: \"supersedes\" does not name an earlier note", origin);
         }
         set.notes.push_back(std::move(note));
         return {};
@@ -74,12 +76,13 @@ Result<RetrievalSet> RetrievalSet::Load(const std::filesystem::path& folder) {
         QWEN25_RETURN_IF_ERROR(ReadField(json, "namespace", origin, question.name_space));
         if (question.query.empty()) return InvalidArgument("{}: \"query\" is missing or empty", origin);
         if (!json.contains("relevant") || !json["relevant"].is_array()) {
-          return InvalidArgument("{}: \"relevant\" is missing or no list", origin);
+          return InvalidArgument("{}: \"relevant\" is missing or is not a list", origin);
         }
         for (const Json& entry : json["relevant"]) {
           QWEN25_TRY(RelevantPlace place, ParsePlace(entry, origin));
           if (!ids.contains(place.note)) {
-            return InvalidArgument("{}: there is no note \"{}\"", origin, place.note);
+            return InvalidArgument("{}: \"relevant\" names note \"{}\", which is not in notes.jsonl", origin,
+                                   place.note);
           }
           question.relevant.push_back(std::move(place));
         }
@@ -87,8 +90,8 @@ Result<RetrievalSet> RetrievalSet::Load(const std::filesystem::path& folder) {
         return {};
       }));
   if (set.notes.empty() || set.questions.empty()) {
-    return InvalidArgument("{}: {} notes and {} questions, wanted at least one of each", folder.string(),
-                           set.notes.size(), set.questions.size());
+    return InvalidArgument("{}: holds {} notes and {} questions, expected at least one of each",
+                           folder.string(), set.notes.size(), set.questions.size());
   }
   return set;
 }

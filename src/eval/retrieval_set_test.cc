@@ -55,10 +55,11 @@ TEST(RetrievalSet, FilesAreReadAndMistakesNamed) {
   const auto set = write(note + "\n\n", question);
   ASSERT_TRUE(set.ok()) << MessageOf(set);
   EXPECT_EQ(set->questions[0].relevant[0].range, (TextRange{2, 4}));
-  EXPECT_ERROR_CONTAINS(write(note + "\n" + note, question), "line 2: \"id\" is missing or was there before");
+  EXPECT_ERROR_CONTAINS(write(note + "\n" + note, question), "line 2: \"id\" is missing or occurred before");
   EXPECT_ERROR_CONTAINS(write(R"({"id": "n"})", question), "\"text\" is missing");
   EXPECT_ERROR_CONTAINS(write(R"({"id": "n", "text": "t", "supersedes": "o"})", question), "\"supersedes\"");
-  EXPECT_ERROR_CONTAINS(write(note, R"({"query": "q", "relevant": [{"note": "x"}]})"), "no note \"x\"");
+  EXPECT_ERROR_CONTAINS(write(note, R"({"query": "q", "relevant": [{"note": "x"}]})"),
+                        "note \"x\", which is not in notes.jsonl");
   EXPECT_ERROR_CONTAINS(write(note, R"({"query": "q"})"), "\"relevant\"");
   EXPECT_ERROR_CONTAINS(write(note, R"({"query": "q", "relevant": [{"note": "n", "begin": 4, "end": 4}]})"),
                         "bytes 4 to 4");

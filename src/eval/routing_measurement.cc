@@ -10,7 +10,7 @@ namespace {
 
 std::vector<RoutingMapLayer> Layers(const ModelConfig& config, const RoutingPolicy& policy,
                                     std::span<const RoutingCounts> all_counts) {
-  // One block for one token: 64 keys and values times D for each head of the group, 2 operations each.
+  // One block for one token: 64 keys and values of D numbers, 2 operations each, per query head of the group.
   const double block_flops =
       4.0 * kBlockTokens * config.head_dim * (config.num_attention_heads / config.num_key_value_heads);
   std::vector<RoutingMapLayer> layers;
@@ -35,7 +35,7 @@ std::vector<RoutingMapLayer> Layers(const ModelConfig& config, const RoutingPoli
   return layers;
 }
 
-// One pass over the text. `trace` may be null. `policy` is that of the map, `pass_policy` that of the pass.
+// One pass with `pass_policy`. `policy` decides which layers count as routed. `trace` may be null.
 Result<std::vector<RoutingMapLayer>> ReadText(InferenceEngine& engine, std::span<const int32_t> tokens,
                                               const RoutingPolicy& policy, const RoutingPolicy& pass_policy,
                                               RoutingTrace* trace, std::string_view pass,
@@ -48,7 +48,7 @@ Result<std::vector<RoutingMapLayer>> ReadText(InferenceEngine& engine, std::span
   return Layers(engine.model().config(), policy, session.routing_counts());
 }
 
-// The text of each token; one that ends within a character leaves it to the next.
+// The text of each token. The bytes of an incomplete character go to the token that completes it.
 std::vector<std::string> Texts(const Tokenizer& tokenizer, std::span<const int32_t> tokens) {
   StreamDecoder decoder(tokenizer, /*skip_special=*/false);
   std::vector<std::string> texts;
@@ -61,14 +61,15 @@ std::vector<std::string> Texts(const Tokenizer& tokenizer, std::span<const int32
 
 Result<RoutingMap> MeasureRouting(InferenceEngine& engine, const Tokenizer& tokenizer,
                                   std::span<const int32_t> tokens, const RoutingProgress& progress) {
-  if (tokens.empty()) return InvalidArgument("the text is empty");
+  if (tokens.empty()) return InvalidArgument("the text is empty, expected at least one token");
   if (tokens.size() > engine.max_context_tokens()) {
-    return InvalidArgument("the text has {} tokens, the model's context {}; cut it with --max-tokens",
-                           tokens.size(), engine.max_context_tokens());
+    return InvalidArgument(
+        "the text has {} tokens, but the context holds only {}; shorten it with --max-tokens", tokens.size(),
+        engine.max_context_tokens());
   }
   const RoutingPolicy policy = engine.routing();
   const ModelConfig& config = engine.model().config();
-  // Times first, without anything that is only for the picture.
+  // The timed passes come first and record no trace, which would cost time.
   QWEN25_TRY(const std::vector<RoutingMapLayer> dense,
              ReadText(engine, tokens, policy, RoutingPolicy(), nullptr, "dense", progress));
   QWEN25_TRY(const std::vector<RoutingMapLayer> timed,

@@ -1,4 +1,4 @@
-// What attention routing does with a text, layer by layer and token by token, beside dense attention.
+// Measures attention routing on a text, by layer and by token, beside dense attention.
 #pragma once
 
 #include <cstddef>
@@ -17,19 +17,21 @@
 
 namespace qwen25 {
 
-// Called with the pass ("dense", "routed", "tracing") and the tokens that it has read; returning false stops.
+// Called with the name of the pass ("dense", "routed", "tracing") and the number of tokens that it has read;
+// returning false stops.
 using RoutingProgress = std::function<bool(std::string_view pass, size_t num_tokens)>;
 
-// Reads a text three times: densely and routed, which gives the times, and once more with a trace of every
-// choice. The engine must keep summaries, and its routing() must not be dense. kInvalidArgument if there are
-// no tokens, or more than its context holds.
+// Reads a text three times: with dense and with routed attention for the times, then routed with a trace of
+// all choices. The engine must keep summaries, and its routing() must not be dense. kInvalidArgument if there
+// are no tokens or more than its context holds; errors of Session::Append.
 Result<RoutingMap> MeasureRouting(InferenceEngine& engine, const Tokenizer& tokenizer,
                                   std::span<const int32_t> tokens, const RoutingProgress& progress = nullptr);
 
-// Blocks that each token read, averaged over kv heads and over the layers from `first_layer` on [tokens].
+// [tokens] The number of blocks that each token read, averaged over kv heads and over the layers from
+// `first_layer` on.
 std::vector<double> BlocksReadPerToken(const RoutingTrace& trace, size_t first_layer);
 
-// RoutingMapLayer::cells of a layer [side, side].
+// [side, side] RoutingMapLayer::cells of a layer.
 std::vector<double> RoutingCells(const RoutingTrace& trace, size_t layer, size_t side);
 
 }  // namespace qwen25

@@ -16,8 +16,8 @@ TEST(RoutingMeasurementTest, CellsAndBudgetsCountWhatTheTraceSays) {
   for (size_t layer = 0; layer < 2; ++layer) {
     for (size_t kv_head = 0; kv_head < 2; ++kv_head) {
       for (size_t t = 0; t < 128; ++t) {
-        // All tokens read their own block; in layer 1, the first kv head of the second block the first one,
-        // too.
+        // All tokens read their own block. In layer 1, tokens of the second block also read the first one
+        // with the first kv head.
         trace.Row(layer, kv_head, t)[0] = t < 64 ? 1 : layer == 1 && kv_head == 0 ? 3 : 2;
       }
     }

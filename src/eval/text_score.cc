@@ -38,8 +38,8 @@ Status TextScoreOptions::Complete(const ModelConfig& config) {
   if (stride == 0) stride = std::max(1u, window / 2);
   if (window < 2 || window > max_window || stride > window - 1) {
     return InvalidArgument(
-        "--window is {} and --stride {}, expected a window of 2 to {} (the model's positions) and a "
-        "smaller stride",
+        "--window is {} and --stride {}, expected a window of 2 to {} (the model's positions) and a smaller "
+        "stride",
         window, stride, max_window);
   }
   return {};
@@ -119,7 +119,7 @@ Status TextScorer::AddWindow(std::span<const int32_t> tokens, size_t begin, size
     QWEN25_TRY(decoder_options_.kv, blocks_->Kv(end - begin));
   }
   const TokenBatch batch = {tokens.subspan(begin, end - begin), positions_, starts};
-  // DecoderLoss in two steps, to look at what is between them.
+  // DecoderLoss in two steps, to check the hidden states between them.
   const Tensor hidden = DecoderForward(execution_, model_, batch, decoder_options_);
   const LossSum loss = CrossEntropy(execution_, hidden, model_.lm_head, targets_, 0);
   const bool is_finite = std::isfinite(loss.sum);

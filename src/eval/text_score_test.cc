@@ -38,7 +38,7 @@ TEST(TextScoreTest, AModelThatKnowsNothingPaysForEveryToken) {
   }
 }
 
-// -log of the chance of `tokens`.back() after the tokens before it.
+// -log of the probability of `tokens`.back() after the tokens before it.
 double NatsOfLast(const Model& model, const std::vector<int32_t>& tokens) {
   ThreadPool threads(1);
   TensorPool tensors;

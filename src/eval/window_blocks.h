@@ -1,4 +1,4 @@
-// Blocks in which a window of text keeps its keys and values, as a session would, and their summaries.
+// KV blocks and their summaries for a window of text, laid out as in a session.
 #pragma once
 
 #include <cstddef>
@@ -15,11 +15,11 @@ namespace qwen25 {
 
 class WindowBlocks {
  public:
-  // Room for windows of up to `max_tokens`.
+  // For windows of up to `max_tokens` tokens.
   WindowBlocks(const Model& model, KvFormat format, size_t max_tokens);
 
-  // [layers] for a window of `num_tokens`, which overwrites the window before. Valid until the next call.
-  // Errors of the pools.
+  // [layers] The blocks for a window of `num_tokens` tokens, which overwrites the window before. Valid until
+  // the next call. Errors of the pools.
   Result<std::span<const SequenceKv>> Kv(size_t num_tokens);
 
  private:

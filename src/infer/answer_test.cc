@@ -18,8 +18,8 @@ TEST(StopMatcherTest, AnyCutGivesTheTextUpToTheFirstStop) {
     const auto letters = rc::gen::container<std::string>(rc::gen::elementOf(std::string("abc")));
     const auto text = *letters;
     const auto stops = *rc::gen::container<std::vector<std::string>>(rc::gen::nonEmpty(letters));
-    // The definition, letter by letter: the first prefix of the text that ends in a stop text, without the
-    // longest such.
+    // The definition, letter by letter: the shortest prefix of the text that ends in a stop text, without the
+    // longest stop text at its end.
     size_t expected = std::string::npos;
     for (size_t end = 0; end <= text.size() && expected == std::string::npos; ++end) {
       for (const auto& stop : stops) {
@@ -61,7 +61,7 @@ TEST(AnswerTest, TokensAfterItsEndAreNotPartOfIt) {
   run("abc!def", 4, FinishReason::kStopToken, "abc");
   run("abstain", 4, FinishReason::kStopText, "ab");
   run("abcdefghij", 8, FinishReason::kLength, "abcdefgh");
-  run("abcdefgs", 8, FinishReason::kLength, "abcdefgs");  // what was held back was no stop text
+  run("abcdefgs", 8, FinishReason::kLength, "abcdefgs");  // the text held back was not a stop text
   options.max_new_tokens = 0;
   run("abc", 0, FinishReason::kLength, "");
   options.stop = {"a", ""};

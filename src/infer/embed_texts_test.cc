@@ -70,7 +70,7 @@ INSTANTIATE_TEST_SUITE_P(All, EmbedPoolings,
                          testing::Values(EmbedPooling::kBidirectionalMean, EmbedPooling::kCausalMean,
                                          EmbedPooling::kCausalLast));
 
-// A change of the first token reaches the last one's state in both directions only where the mask lets it.
+// A change of one token reaches the state of another only if the mask allows it.
 TEST(EmbedTexts, MasksDecideWhatATokenSees) {
   const auto engine = TinyEngine();
   std::vector<int32_t> tokens = RandomTokens(20, 5);
@@ -102,8 +102,7 @@ TEST(EmbedTexts, FingerprintsTellWeightsApart) {
   EXPECT_NE(WeightsFingerprint(a->model()), WeightsFingerprint(b->model()));
 }
 
-// Settings of config.json that change hidden states change the fingerprint, although no weight does; others
-// leave it.
+// Settings of config.json that affect hidden states change the fingerprint; other settings do not.
 TEST(EmbedTexts, FingerprintsTellConfigurationsApart) {
   const auto fingerprint = [](const std::function<void(ModelConfig&)>& change, uint64_t gate_seed = 0) {
     ModelConfig config = TinyConfig(100);

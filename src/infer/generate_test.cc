@@ -64,7 +64,7 @@ TEST_F(GenerateTest, LogitsDoNotDependOnHowTheTextWasCut) {
       ASSERT_OK(cut.Append(std::span(tokens).subspan(i, std::min(chunk, tokens.size() - i))));
     }
     EXPECT_TRUE(std::ranges::equal(whole, cut.logits())) << "chunks of " << chunk;
-    // And again behind a truncation, over blocks that hold old values.
+    // Again after a truncation, over blocks that hold old values.
     cut.Truncate(70);
     ASSERT_OK(cut.Append(std::span(tokens).subspan(70)));
     EXPECT_TRUE(std::ranges::equal(whole, cut.logits())) << "truncated";
@@ -87,7 +87,7 @@ TEST_F(GenerateTest, StopsAtTextsTokensAndWhenTold) {
   EXPECT_ERROR_CONTAINS(Generate(session, tokenizer_, prompt_, options_), "stop text is empty");
 }
 
-// Not a full context, and not the end of the answer.
+// This is neither a full context nor a regular end of the answer.
 TEST_F(GenerateTest, BlocksThatOthersHoldEndTheAnswerWithAnErrorThatSaysSo) {
   Session other(engine_), session(engine_);
   ASSERT_OK_AND_ASSIGN(const auto free, Generate(session, tokenizer_, prompt_, options_));
@@ -102,14 +102,14 @@ TEST_F(GenerateTest, BlocksThatOthersHoldEndTheAnswerWithAnErrorThatSaysSo) {
     EXPECT_EQ(FinishReasonName(result.finish_reason), "error");
     EXPECT_EQ(result.error.code(), StatusCode::kResourceExhausted);
     EXPECT_ERROR_CONTAINS(result.error, "all 4 KV blocks (256 tokens");
-    // What was drawn until then is kept, and the session holds all of it but the last.
+    // The tokens drawn so far are kept, and the session holds all but the last of them.
     EXPECT_EQ(result.tokens.size(), kBlockTokens - prompt_.size() + 1);
     EXPECT_FALSE(result.text.empty());
     EXPECT_EQ(session.tokens().size(), kBlockTokens);
   }
 }
 
-// A model of which one weight is `value`, or, with a token, the embedding of that token.
+// A model with one weight set to `value`; with a token, in the embedding of that token.
 Model ModelWith(float value, std::optional<int32_t> token = {}) {
   ModelConfig config = TinyConfig(300);
   config.tie_word_embeddings = false;

@@ -22,8 +22,8 @@ NgramIndex::Match BruteForce(std::span<const int32_t> tokens, size_t max_length)
   return best;
 }
 
-// Texts that grow, shrink and are replaced, from few tokens, so that runs return; with more than was
-// reserved.
+// Texts that grow, shrink and are replaced, beyond the reserved length. They use few tokens, so that runs
+// recur.
 TEST(NgramIndexTest, FindsTheLatestOfTheLongestMatches) {
   EXPECT_TRUE(rc::check("as a search through the text does", [] {
     const auto alphabet = *rc::gen::element(2, 5, 40);

@@ -65,7 +65,7 @@ struct Process {
 
 std::vector<Passage> SomePassages() {
   std::vector<Passage> passages;
-  // One in part of a block, whole blocks, and more than a piece holds.
+  // Passages of a part of a block, of whole blocks, and of more than a piece.
   for (const size_t count : {10, 64, 100, 300}) {
     passages.push_back({.name = {.low = count}, .tokens = RandomTokens(100, count, count)});
   }
@@ -95,7 +95,7 @@ TEST(PassagesTest, AreStoredOnceAndGoWhenTheyAreNotWanted) {
     EXPECT_OK(report.status);
     EXPECT_EQ(process.engine.routing(), kRouted);
     EXPECT_EQ(process.store->Stats().namespaces.at(0).num_passage_blocks, 9u);
-    // A dialogue that begins with the same tokens is none of them.
+    // A dialogue that begins with the same tokens does not share them.
     Session same(process.engine, "mine");
     ASSERT_OK(same.Append(passages[1].tokens));
     ASSERT_OK(same.Remember());
@@ -156,7 +156,7 @@ TEST(PassagesTest, TheirBlocksDependOnThemAlone) {
                                                                     .keep_summaries = true,
                                                                     .recall_window = 0}
                                          : kWindow);
-    // In one pass with others, or one after the other in their order.
+    // In one pass with others, or back to back in their order.
     for (size_t count = alone ? 1 : 3; count <= 3; ++count) {
       process.Sync({passages.begin(), passages.begin() + static_cast<ptrdiff_t>(count)});
     }
@@ -190,7 +190,7 @@ TEST(PassagesTest, AreRecalledWithDialoguesOrWithout) {
   }
   EXPECT_TRUE(all->TakeReads().empty());
 
-  // An export takes the dialogues alone.
+  // An export contains only the dialogues.
   const std::string file = folder / "blocks.safetensors";
   ASSERT_OK_AND_ASSIGN(const BlockExportReport report, ExportBlocks(*process.store, "mine", file, nullptr));
   EXPECT_EQ(report.num_blocks, 3u);
@@ -223,7 +223,7 @@ TEST(PassagesTest, OneThatWasRemovedIsNoLongerFound) {
   EXPECT_EQ(loaded->num_blocks(), 2u);
   EXPECT_EQ(after, process.LogitsWith(loaded.get(), question)) << "as if it had never been there";
   for (const auto& [passage, count] : recalled->TakeReads()) EXPECT_NE(passage.low, 100u);
-  // What was computed with it is not taken for what is computed without.
+  // Blocks computed with it are not reused without it.
   ASSERT_OK(session.Append(RandomTokens(100, 100, 2)));
   const size_t stored = process.List().size();
   ASSERT_OK(session.Remember());

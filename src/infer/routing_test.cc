@@ -51,7 +51,7 @@ TEST(RoutingTest, ChunksAndCompanyDoNotMatter) {
   EXPECT_GT(b.routing_counts()[1].routed_rows, 0u);
 }
 
-// Each session of a pass is routed as it wishes, and is told what it read.
+// Each session of a pass has its own policy, counts and trace.
 TEST(RoutingTest, SessionsOfOnePassHaveTheirOwnPolicies) {
   InferenceEngine engine(TinyModel(), {.num_threads = 2, .max_total_tokens = 8192, .routing = kPolicy});
   const size_t vocabulary = engine.model().config().vocab_size;
@@ -182,7 +182,7 @@ TEST(RecallWindowTest, SaysWhatDoesNotFit) {
   EXPECT_ERROR_CONTAINS(error([](auto& o) { o.routing->dense_below = 1024; }), "dense_below at most");
 }
 
-// A disk that fails, or a file that somebody cut short, must not become an answer from nonsense.
+// A failing disk or a truncated file must not lead to an answer computed from garbage.
 TEST(RecallWindowTest, BlocksThatCannotBeReadBackAreAnError) {
   const TemporaryDirectory directory;
   InferenceEngine engine(TinyModel(), RecallOptions(directory.path()));
@@ -207,7 +207,7 @@ TEST(RecallWindowTest, SaysIfItsFolderIsNotThere) {
   EXPECT_ERROR_CONTAINS(InferenceEngine::Check(model.config(), RecallOptions("/there/is/no/such/folder")),
                         "/there/is/no/such/folder");
   EXPECT_OK(InferenceEngine::Check(model.config(), RecallOptions("/tmp")));
-  // Of the system's folders for temporary files one that is not there is passed over.
+  // A folder for temporary files that does not exist is passed over.
   const char* before = std::getenv("TMPDIR");
   const std::string kept = before == nullptr ? "" : before;
   ASSERT_EQ(::setenv("TMPDIR", "/there/is/no/such/folder", 1), 0);

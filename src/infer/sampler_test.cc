@@ -112,7 +112,7 @@ TEST(SamplerTest, AnyLogitsAndOptionsGiveAToken) {
   }));
 }
 
-// What the sampler did when it sorted every token: the distribution, most likely first.
+// The distribution by sorting every token, most likely first.
 std::vector<TokenProbability> BySortingAll(const SamplingOptions& options, const std::vector<float>& logits) {
   std::vector<int32_t> ids(logits.size());
   std::iota(ids.begin(), ids.end(), 0);
@@ -181,7 +181,7 @@ TEST(SamplerTest, NumbersThatAreNotFiniteHaveAPlaceInTheOrder) {
   EXPECT_EQ(most_likely({kNan, 1, 3, kNan, 2}), 2);
   EXPECT_EQ(most_likely({kNan, -kInfinity, kNan}), 1);
   EXPECT_EQ(most_likely({kNan, kNan}), 0);
-  // As if the tokens were not there: a rule may forbid some by minus infinity.
+  // Such tokens are never drawn: a rule may forbid tokens by minus infinity.
   const auto all = Draw(kPlain, {kNan, std::log(0.5f), -kInfinity, std::log(0.5f)});
   EXPECT_EQ(all.size(), 2u);
   EXPECT_NEAR(all.at(1), 0.5, 0.015);

@@ -1,5 +1,4 @@
-// What sessions and the store do to each other when blocks are erased, a disk is slow, full or broken, or
-// blocks have no names.
+// Sessions and the store when blocks are erased, a disk is slow, full or broken, or blocks have no names.
 #include <cerrno>
 #include <filesystem>
 #include <optional>
@@ -89,13 +88,13 @@ TEST(SessionMemoryTest, WhatWasErasedIsNeitherSharedNorStoredAgain) {
   Session other(process.engine, "yours");
   ASSERT_OK_AND_ASSIGN(PrefixReuse reuse, other.HoldExactly(tokens));
   EXPECT_EQ(reuse.shared, 256u);
-  // The living session goes on, and leaves nothing.
+  // The living session goes on and leaves no blocks.
   ASSERT_OK(mine.Append(SomeTokens(100, 2)));
   ASSERT_OK_AND_ASSIGN(const Remembered remembered, mine.Remember());
   EXPECT_EQ(remembered.num_stored, 0u);
   EXPECT_EQ(remembered.num_unnamed, 6u);
   EXPECT_TRUE(process.store->List("mine", process.engine.block_format()).empty());
-  // What is said after the erasure is shared and stored as always.
+  // Tokens added after the erasure are shared and stored as always.
   Session anew(process.engine, "mine"), also(process.engine, "mine");
   ASSERT_OK_AND_ASSIGN(reuse, anew.HoldExactly(tokens));
   ASSERT_OK(anew.Remember());
@@ -187,7 +186,7 @@ TEST(SessionMemoryTest, AdoptedBlocksAreNotSummarisedAgain) {
   EXPECT_EQ(process.engine.writer()->num_written(), 2u);
 }
 
-// Deletes what a file without a name holds.
+// Deletes the contents of a file without a name.
 void CutSpillFiles(const std::filesystem::path& folder) {
   for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
     std::error_code ignored;
@@ -235,7 +234,7 @@ TEST(SessionMemoryTest, RecalledBlocksThatCannotBeReadAreLeftOut) {
   EXPECT_EQ(status.code(), StatusCode::kIo);
   EXPECT_ERROR_CONTAINS(status, "left out from now on");
   EXPECT_EQ(session.tokens().size(), 100u);
-  // Every try leaves out one block at least, and those of the window are always there.
+  // Every try leaves out at least one block; the blocks of the window remain.
   Status again = session.Append(SomeTokens(10, 3));
   for (size_t tries = 0; !again.ok() && tries < recalled->size(); ++tries) {
     EXPECT_ERROR_CONTAINS(again, "left out from now on");
@@ -248,7 +247,7 @@ TEST(SessionMemoryTest, DroppedNotesDoNotSteerTheChoice) {
   const TemporaryDirectory folder;
   Process process(folder.path(), kWindow);
   InferenceEngine& engine = process.engine;
-  // More than are scored one by one, so that groups are chosen first.
+  // More blocks than are scored one by one, so that groups are chosen first.
   constexpr uint64_t kNotes = 400;
   std::vector<Passage> notes;
   for (uint64_t i = 0; i < kNotes; ++i) {
@@ -261,7 +260,7 @@ TEST(SessionMemoryTest, DroppedNotesDoNotSteerTheChoice) {
   ASSERT_NE(recalled, nullptr);
   Session before(engine, "mine");
   ASSERT_OK(before.Recall(*recalled));
-  // Whole groups go, and single notes of others.
+  // Removes whole groups, and single notes of others.
   const auto removes = [](const BlockFormat&, const Hash128& passage, const Hash128&) {
     return passage.low % 64 < 48 || passage.low % 3 == 0;
   };

@@ -32,7 +32,7 @@ std::vector<float> Logits(Session& session) {
   return {session.logits().begin(), session.logits().end()};
 }
 
-// What a session on its own computes.
+// The logits that a session computes on its own.
 std::vector<float> LogitsOf(std::span<const int32_t> tokens, const InferenceEngine::Options& options) {
   InferenceEngine engine(TinyModel(), options);
   Session session(engine);
@@ -99,7 +99,7 @@ TEST(SharedBlocksTest, WhoeverGoesAnotherWayDoesNotDisturbTheOthers) {
   Session a(engine), b(engine);
   ASSERT_OK(a.HoldExactly(tokens));
   ASSERT_OK(b.HoldExactly(tokens));
-  // b goes back into a block that both hold, and on.
+  // b goes back into a block that both hold, and continues from there.
   b.Truncate(150);
   ASSERT_OK(b.Append(other));
   std::vector<int32_t> all(tokens.begin(), tokens.begin() + 150);
@@ -135,15 +135,15 @@ TEST(SharedBlocksTest, NamespacesAndRoutingKeepApart) {
   ASSERT_OK(dense.SetRouting({}));
   ASSERT_OK_AND_ASSIGN(reuse, dense.HoldExactly(tokens));
   EXPECT_EQ(reuse.total(), 0u);
-  // A session that went through both has a name for neither.
+  // After a change of its policy, a session has no names for further blocks.
   ASSERT_OK(mine.SetRouting({}));
   ASSERT_OK(mine.Append(SomeTokens(100, 3)));
   ASSERT_OK(mine.Remember());
   Session late(engine, "mine");
   ASSERT_OK(late.SetRouting({}));
   ASSERT_OK_AND_ASSIGN(reuse, late.HoldExactly(mine.tokens()));
-  EXPECT_EQ(reuse.total(), 256u) << "those of `dense`, and no block behind them";
-  // Nor where routing came back to what it was.
+  EXPECT_EQ(reuse.total(), 256u) << "those of `dense`, and no block after them";
+  // Not even if its routing returns to the first policy.
   Session back(engine, "back");
   ASSERT_OK(back.SetRouting({}));
   ASSERT_OK(back.Append(std::span(tokens).first(100)));
@@ -284,7 +284,7 @@ TEST(ExportedBlocksTest, ADialogueGoesOnInAnotherMemoryBitByBit) {
         ASSERT_OK(session.Remember());
         ASSERT_OK(ExportBlocks(*process.store, "default", file, nullptr));
       }
-      // What a restarted process reuses and computes, with the blocks of `name`.
+      // The reuse and the logits of a restarted process with the blocks of `name`.
       const auto go_on = [&](const char* name, const Key& of_store, PrefixReuse& reuse) {
         Process process(folder.path() / name, options, 3, 1024, of_store);
         Session session(process.engine);
@@ -316,7 +316,7 @@ TEST(ExportedBlocksTest, AreRecalledInTheSameOrder) {
   {
     Process process(folder.path() / "from", options);
     Session first(process.engine), second(process.engine);
-    // In turn, so that the order of the list is that of no sequence.
+    // In turn, so that the list does not follow the order of any one sequence.
     for (size_t i = 0; i < 4; ++i) {
       ASSERT_OK(first.Append(SomeTokens(100, 10 + i)));
       ASSERT_OK(first.Remember());
@@ -347,7 +347,7 @@ TEST(ExportedBlocksTest, AreRecalledInTheSameOrder) {
   EXPECT_EQ(logits[0], logits[1]);
 }
 
-// Attention of a session finds what another one, of an earlier process, said.
+// A session's attention finds the tokens of a session of an earlier process.
 class RecalledBlocksTest : public testing::TestWithParam<KvFormat> {};
 
 TEST_P(RecalledBlocksTest, AreReadAsTheBeginningOfTheList) {
@@ -384,12 +384,12 @@ TEST_P(RecalledBlocksTest, AreReadAsTheBeginningOfTheList) {
   EXPECT_EQ(reuse.total(), 0u) << "blocks that saw other conversations are not those that saw none";
   EXPECT_NE(Logits(with), Logits(without));
   for (const float logit : with.logits()) EXPECT_TRUE(std::isfinite(logit));
-  // In chunks the same, and after a restart, too.
+  // The same in chunks, and after a restart.
   Session chunks(engine, "mine");
   ASSERT_OK(chunks.Recall(*recalled));
   for (const int32_t token : tokens) ASSERT_OK(chunks.Append({&token, 1}));
   EXPECT_EQ(Logits(chunks), Logits(with));
-  // The last block was read by nobody if it was erased meanwhile.
+  // An erased block is not read.
   ASSERT_OK(process.store->Erase("mine"));
   Session late(engine, "mine");
   ASSERT_OK(late.Recall(*recalled));

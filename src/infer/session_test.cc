@@ -51,7 +51,7 @@ std::vector<float> LogitsOf(Session& session) {
   return {session.logits().begin(), session.logits().end()};
 }
 
-// How weights, and keys and values, are kept; and whether there are gates.
+// The formats of weights and of keys and values, and whether there are gates.
 struct Formats {
   WeightFormat weights;
   KvFormat kv;
@@ -144,7 +144,7 @@ INSTANTIATE_TEST_SUITE_P(Formats, SessionTest,
                                               KvFormatName(info.param.kv), info.param.gated ? "_gated" : "");
                          });
 
-// The numbers of one session that are not finite are nothing to the others of its pass.
+// Numbers of one session that are not finite do not affect the others in its pass.
 TEST(SessionOverflowTest, OnlyTheSessionThatOverflowsIsRefused) {
   const auto make_model = [](float value) {
     ModelConfig config = SmallConfig();

@@ -1,4 +1,4 @@
-// A model small enough for a test to run thousands of steps of.
+// A model so small that a test can run thousands of steps.
 #pragma once
 
 #include <cstddef>

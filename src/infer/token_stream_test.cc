@@ -29,8 +29,8 @@ Model RandomModel(double difference = 0, size_t vocabulary = kVocabulary) {
   return model;
 }
 
-// Proposes `count` tokens in any case: always the same one, or drawn from a distribution that is not the
-// model's: the same one with half of all chances, the first few tokens never, the others alike.
+// Always proposes `count` tokens: either the same token each time, or draws from a distribution that is not
+// the model's, in which this token has probability 1/2, the first few tokens 0, and all others the same.
 class FixedDrafter : public Drafter {
  public:
   FixedDrafter(size_t count, int32_t token, bool certain, uint64_t seed)
@@ -62,8 +62,8 @@ class FixedDrafter : public Drafter {
   std::vector<TokenProbability> distribution_;
 };
 
-// Pearson's statistic of counts against chances; about as large as the degrees of freedom, cells - 1, when
-// the counts are drawn from them.
+// Pearson's statistic of counts against probabilities: about the degrees of freedom, cells - 1, if the counts
+// are drawn from them.
 double ChiSquare(const std::vector<double>& counts, const std::vector<double>& chances) {
   double total = 0, sum = 0;
   for (const double count : counts) total += count;
@@ -94,12 +94,12 @@ TEST(BestDraftLengthTest, PaysOrIsZero) {
 TEST(LookupDrafterTest, ProposesWhatFollowedTheLongestThenTheLatestMatch) {
   LookupDrafter drafter(100);
   Draft draft;
-  // "1 2 3 4" stood there twice; only behind the first was it "9 1 2 3 4".
+  // "1 2 3 4" occurred twice, but "9 1 2 3 4" only the first time.
   drafter.Propose(std::vector<int32_t>{9, 1, 2, 3, 4, 5, 6, 0, 1, 2, 3, 4, 7, 8, 9, 1, 2, 3, 4}, 2, draft);
   EXPECT_EQ(draft.tokens, (std::vector<int32_t>{5, 6}));
   drafter.Propose(std::vector<int32_t>{0, 1, 2, 3, 4, 5, 6, 0, 1, 2, 3, 4, 7, 8, 9, 1, 2, 3, 4}, 2, draft);
   EXPECT_EQ(draft.tokens, (std::vector<int32_t>{7, 8}));
-  // A repetition goes on behind the end of the context.
+  // A repetition goes on after the end of the context.
   drafter.Propose(std::vector<int32_t>{4, 5, 6, 4, 5, 6, 4, 5, 6}, 5, draft);
   ASSERT_GE(draft.tokens.size(), 4u);
   for (size_t i = 0; i < draft.tokens.size(); ++i) EXPECT_EQ(draft.tokens[i], std::vector({4, 5, 6})[i % 3]);
@@ -129,7 +129,7 @@ TEST(LookupDrafterTest, FallsSilentWhereItIsWrongAndStartsAgain) {
   EXPECT_EQ(draft.tokens.size(), 8u);
 }
 
-// The first `count` tokens of a stream, or as many as the context takes; `more` are asked for beyond them.
+// The first `count` tokens of a stream, or as many as the context takes; requests `more` beyond them.
 std::vector<int32_t> Take(TokenStream& stream, size_t count, size_t more = 0) {
   std::vector<int32_t> tokens;
   while (true) {
@@ -189,7 +189,7 @@ TEST_F(SpeculationTest, GreedyTokensAreThoseOfPlainDecoding) {
   EXPECT_GT(accepted_by_near, 100u);
 }
 
-// Also at the end of the context, where there is no room for proposals, the last token is the same one.
+// At the end of the context there is no room for proposals; the last token is the same.
 TEST_F(SpeculationTest, TheContextFillsToItsLastToken) {
   const std::vector<int32_t> prompt = {1, 2, 3, 1, 2, 3, 1, 2};
   const std::vector<int32_t> expected = Plain(prompt, greedy_, 1000);
@@ -202,15 +202,14 @@ TEST_F(SpeculationTest, TheContextFillsToItsLastToken) {
   }
 }
 
-// Draws of one token against its distribution, for proposals that are certain, likely, unlikely and
-// impossible.
+// Draws of one token against its distribution, for certain, likely, unlikely and impossible proposals.
 TEST(DraftVerifierTest, TheResultHasTheModelsDistribution) {
   const std::vector<TokenProbability> p = {{2, 0.5}, {0, 0.3}, {3, 0.15}, {5, 0.05}};
   const std::vector<double> chances = {0.3, 0.5, 0.15, 0.05};  // of 0, 2, 3, 5
   const std::vector<std::vector<TokenProbability>> proposals = {
       {},                                          // certain
       {{0, 0.3}, {2, 0.5}, {3, 0.15}, {5, 0.05}},  // the same
-      {{5, 0.7}, {2, 0.2}, {1, 0.1}},              // much of what p hardly has, and a token that it has not
+      {{5, 0.7}, {2, 0.2}, {1, 0.1}},              // likely where p is not, and a token that p excludes
       {{4, 1.0}}};
   SamplingOptions options;
   options.seed = 9;
@@ -228,10 +227,10 @@ TEST(DraftVerifierTest, TheResultHasTheModelsDistribution) {
   }
 }
 
-// Three tokens by speculation, drawn many times, against the exact chances of all triples.
+// Three tokens by speculation, drawn many times, against the exact probabilities of all triples.
 class DistributionTest : public SpeculationTest {
  protected:
-  // Chances of each first, second and third token, by asking the sampler along every path.
+  // Probabilities of each first, second and third token, from the sampler along every path.
   std::map<std::vector<int32_t>, double> Exact(const std::vector<int32_t>& prompt,
                                                const SamplingOptions& sampling) {
     std::map<std::vector<int32_t>, double> chances = {{{}, 1.0}};
@@ -263,9 +262,9 @@ class DistributionTest : public SpeculationTest {
     return static_cast<int32_t>(std::ranges::max_element(chances) - chances.begin());
   }
 
-  // The statistic over triples, those that are expected less than five times in one cell, over its bound: the
-  // 0.999 quantile of the chi-square distribution by Wilson and Hilferty's approximation. Above 1: not the
-  // distribution.
+  // The statistic over triples (those expected less than five times share one cell), divided by its bound,
+  // the 0.999 quantile of the chi-square distribution by Wilson and Hilferty's approximation. Above 1:
+  // another distribution.
   template <typename MakeDrafter>
   double Statistic(const SamplingOptions& base, const MakeDrafter& make_drafter) {
     constexpr size_t kDraws = 4000;
@@ -345,8 +344,8 @@ TEST_F(DistributionTest, ADraftModelLeavesItUnchanged) {
   }
 }
 
-// A draft model with more rows than the target (padding differs between official sizes) proposes none of
-// them.
+// A draft model with more rows than the target (padding differs between official sizes) proposes none of the
+// extra ids.
 TEST_F(DistributionTest, IdsThatTheTargetDoesNotHaveAreNotProposed) {
   InferenceEngine wider(RandomModel(0, kVocabulary + 8), {.num_threads = 1});
   const SamplingOptions sampling = {.temperature = 1.5f, .top_k = 0, .top_p = 1};
@@ -382,9 +381,8 @@ TEST_F(SpeculationTest, AnAnswerThatStopsLeavesNothingBehindItInTheSession) {
   }
 }
 
-// A scheduler of sixteen answers: their proposals run in one pass, and each answer is the one that it would
-// be alone.
-// Long: the scheduler, and beside it the answers alone.
+// A scheduler of 16 answers: their proposals share a pass, and each answer is the same as alone.
+// Long: the scheduler, then the answers alone.
 TEST(TokenStreamsTest, SixteenTogetherGiveTheAnswersOfEachAlone) {
   constexpr size_t kStreams = 16;
   InferenceEngine engine(RandomModel(0, 300), {.num_threads = 2, .max_total_tokens = kStreams * 256}),

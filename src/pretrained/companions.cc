@@ -8,8 +8,8 @@
 namespace qwen25 {
 namespace {
 
-// A GGUF file names one end token; Qwen2.5's have two, of which generation_config.json would tell. Those that
-// the vocabulary marks as control tokens end a text, whichever of them is named.
+// A GGUF file names one end token, but Qwen2.5 models have two, which a folder states in
+// generation_config.json. So either token ends a text if the vocabulary marks it as a control token.
 void AddTurnEnds(const Tokenizer& tokenizer, std::vector<int32_t>& stop_tokens) {
   for (const char* text : {"<|im_end|>", "<|endoftext|>"}) {
     const std::optional<int32_t> id = tokenizer.TokenId(text);
@@ -17,7 +17,7 @@ void AddTurnEnds(const Tokenizer& tokenizer, std::vector<int32_t>& stop_tokens) 
   }
 }
 
-// The default system text of a model's chat template; kNotFound where it has no template.
+// The default system text of a model's chat template; kNotFound if there is no template.
 Result<std::string> ReadSystem(const std::filesystem::path& path, const Tokenizer& tokenizer) {
   if (!IsGgufPath(path)) return ReadChatTemplate(path);
   const std::string& jinja = tokenizer.spec().chat_template;

@@ -1,4 +1,4 @@
-// What stands beside a model's weights: tokenizer, chat template, and how its publisher wants it to generate.
+// The files beside a model's weights: tokenizer, chat template and generation settings.
 #pragma once
 
 #include <filesystem>
@@ -15,14 +15,14 @@ namespace qwen25 {
 
 struct Companions {
   Tokenizer tokenizer;
-  std::optional<std::string> default_system = {};  // of its chat template; none: the model has no template
-  SamplingOptions sampling = GenerationConfig().sampling;  // generation_config.json, else greedy
+  std::optional<std::string> default_system = {};  // the chat template's; none if no known template is there
+  SamplingOptions sampling = GenerationConfig().sampling;  // of generation_config.json; greedy without it
   std::vector<int32_t> stop_tokens = {};  // end-of-text tokens of config, generation config and tokenizer
-  std::vector<std::string> remarks = {};  // what a user should know, a sentence each
+  std::vector<std::string> remarks = {};  // for the user, one sentence each
 };
 
-// Of the model with this configuration at `path`, a folder or a GGUF file. Errors name the file and what to
-// do. The tokenizer must not have more entries than the model has rows.
+// Loads the companions of the model with configuration `config` at `path`, a folder or a GGUF file. Errors
+// name the file and say what to do; errors of CheckTokenizerFits. An unknown chat template is only a remark.
 Result<Companions> LoadCompanions(const std::filesystem::path& path, const ModelConfig& config);
 
 }  // namespace qwen25

@@ -11,7 +11,7 @@
 namespace qwen25 {
 namespace {
 
-// Keys that say how a file was written; the others describe the model.
+// Whether a key says how the file was written; the others describe the model.
 bool IsAboutTheFile(std::string_view key) {
   return key == "general.file_type" || key == "general.quantization_version" || key == "general.alignment" ||
          key.starts_with("split.") || key.starts_with("quantize.");
@@ -34,14 +34,14 @@ Result<GgufMetadata> MetadataOf(const WeightsReader& source, const std::string& 
   if (tokenizer.ok()) {
     QWEN25_RETURN_IF_ERROR(SetGgufTokenizer(*tokenizer, source.config(), input, metadata));
   } else if (tokenizer.status().code() == StatusCode::kNotFound) {
-    remarks.push_back(fmt::format("{}: the file holds no tokenizer", tokenizer.status().message()));
+    remarks.push_back(fmt::format("{}: the written file holds no tokenizer", tokenizer.status().message()));
   } else {
     return tokenizer.status();
   }
   return metadata;
 }
 
-// Files of a Hugging Face folder that are copied as they are.
+// Copies the files of a Hugging Face folder that need no conversion.
 Status CopySideFiles(const std::filesystem::path& from, const std::filesystem::path& to) {
   for (const char* name :
        {"tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt", "added_tokens.json",
@@ -53,7 +53,7 @@ Status CopySideFiles(const std::filesystem::path& from, const std::filesystem::p
   return {};
 }
 
-// Errors where writing `output` would replace what is read.
+// An error if writing `output` would overwrite `input`.
 Status CheckDifferent(const std::string& input, const std::string& output) {
   std::error_code ignored;
   if (!std::filesystem::equivalent(input, output, ignored)) return {};
@@ -87,7 +87,7 @@ Result<ExportRemarks> ConvertToFolder(const std::string& input, const std::strin
   if (tokenizer.ok()) {
     QWEN25_RETURN_IF_ERROR(tokenizer->Save(output));
   } else if (tokenizer.status().code() == StatusCode::kNotFound) {
-    remarks.push_back(fmt::format("{}: the folder holds no tokenizer", tokenizer.status().message()));
+    remarks.push_back(fmt::format("{}: the written folder holds no tokenizer", tokenizer.status().message()));
   } else {
     return tokenizer.status();
   }

@@ -1,4 +1,4 @@
-// Any model into a GGUF file or a Hugging Face folder: what convert and quantize share.
+// Writes any model as a GGUF file or a Hugging Face folder, for the verbs convert and quantize.
 #pragma once
 
 #include <functional>
@@ -11,19 +11,20 @@
 
 namespace qwen25 {
 
-// What a user should know about a model that was written, a sentence each.
+// Remarks about the written model for the user, one sentence each.
 using ExportRemarks = std::vector<std::string>;
 
-// Called as bytes are written.
+// Called as bytes are written, with those done and those of the whole file.
 using ExportProgress = std::function<void(uint64_t done, uint64_t total)>;
 
-// Writes the model at `input` (a Hugging Face folder or a GGUF file) with its tokenizer into the file
-// `output`, atomically. `search_scales`: gguf_model.h. A GGUF file's metadata is taken over as it is.
+// Writes the model at `input` (a Hugging Face folder or a GGUF file) with its tokenizer to the GGUF file
+// `output`, atomically. A GGUF file's metadata is copied, except for keys about the file itself.
+// `search_scales`: see WriteGgufModel. kInvalidArgument if input and output are the same file.
 Result<ExportRemarks> ExportGguf(const std::string& input, const std::string& output, GgmlType type,
                                  bool search_scales, const ExportProgress& progress = {});
 
-// The same model into the Hugging Face folder `output`: weights, config.json, tokenizer, and a folder's other
-// files as they are.
+// Writes the model at `input` to the Hugging Face folder `output`: weights as `dtype` (kF32, kBF16, kF16),
+// config.json and tokenizer. Tokenizer, template and generation files of a folder are copied unchanged.
 Result<ExportRemarks> ConvertToFolder(const std::string& input, const std::string& output, DType dtype);
 
 }  // namespace qwen25

@@ -27,7 +27,7 @@ Result<GenerationConfig> GenerationConfig::FromJson(const Json& json, std::strin
     if (!id.is_number_integer()) {
       return InvalidArgument("{}: \"eos_token_id\" holds {}, expected a token id", origin, id.dump());
     }
-    // Numbers that are no ids, such as -1, end nothing.
+    // Numbers that are not ids, such as -1, end nothing.
     const bool known = id.is_number_unsigned() ? id.get<uint64_t>() <= std::numeric_limits<int32_t>::max()
                                                : id.get<int64_t>() >= 0;
     if (known) config.eos_token_ids.push_back(id.get<int32_t>());

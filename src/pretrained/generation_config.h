@@ -1,5 +1,4 @@
-// generation_config.json of a model folder: how its publisher wants it to be sampled, and what ends an
-// answer.
+// generation_config.json of a model folder: the publisher's sampling options and end tokens.
 #pragma once
 
 #include <cstdint>
@@ -14,14 +13,14 @@
 namespace qwen25 {
 
 struct GenerationConfig {
-  // Greedy unless the file says "do_sample".
+  // Greedy unless "do_sample" is true in the file.
   SamplingOptions sampling = {.temperature = 0, .top_k = 0, .top_p = 1};
   std::vector<int32_t> eos_token_ids;
 
-  // Errors name `origin`, the field, what it holds and what was expected. Keys that are not known are
-  // ignored: they steer kinds of generation that this program does not have.
+  // Errors name `origin`, the field, its value and what was expected. Unknown keys are ignored: they control
+  // kinds of generation that this program does not have.
   static Result<GenerationConfig> FromJson(const Json& json, std::string_view origin);
-  // The file's absence is normal.
+  // The defaults if there is no such file.
   static Result<GenerationConfig> Load(const std::filesystem::path& path);
 };
 

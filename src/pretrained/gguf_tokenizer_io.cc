@@ -7,7 +7,7 @@ namespace {
 
 constexpr std::string_view kPrefix = "tokenizer.ggml.";
 
-// Reads the keys of a tokenizer; one that is absent leaves its variable.
+// Reads the keys of a tokenizer. An absent key leaves its variable unchanged.
 class Keys {
  public:
   Keys(const GgufFiles& files, const std::string& origin) : files_(files), origin_(origin) {}
@@ -45,7 +45,7 @@ class Keys {
     return Apply(key, "a token id", [&](const GgufValue& value) {
       const auto number = value.Integer();
       if (!number || *number < 0) return false;
-      if (*number < INT32_MAX) out = static_cast<int32_t>(*number);  // the greatest u32: some writers' "none"
+      if (*number < INT32_MAX) out = static_cast<int32_t>(*number);  // some writers' "none" is 2^32 - 1
       return true;
     });
   }
@@ -85,7 +85,7 @@ Result<Tokenizer> ReadGgufTokenizer(const GgufFiles& files, const std::string& o
   QWEN25_RETURN_IF_ERROR(keys.Read(name("add_eos_token"), parts.add_eos));
   QWEN25_RETURN_IF_ERROR(keys.Read(name("add_space_prefix"), parts.add_space_prefix));
   QWEN25_RETURN_IF_ERROR(keys.Read("tokenizer.chat_template", parts.chat_template));
-  // Roles of tokens that the file does not list are played by nobody.
+  // A role is left out if its token is not in the vocabulary.
   for (std::optional<int32_t>* id : {&parts.bos_id, &parts.eos_id, &parts.unk_id, &parts.pad_id}) {
     if (*id && static_cast<size_t>(**id) >= parts.tokens.size()) id->reset();
   }

@@ -1,4 +1,4 @@
-// Tokenizers between GGUF metadata (store) and Tokenizer (text), which do not know each other.
+// Converts between GGUF metadata (store) and Tokenizer (text), which do not depend on each other.
 #pragma once
 
 #include <string>
@@ -9,10 +9,10 @@
 
 namespace qwen25 {
 
-// Errors name `origin` and the key.
+// Errors name `origin` and the key; kNotFound if there is no tokenizer.
 Result<Tokenizer> ReadGgufTokenizer(const GgufFiles& files, const std::string& origin);
 
-// Adds the tokenizer's keys. The special tokens that it does not name are the configuration's.
+// Adds the tokenizer's keys to `metadata`. Begin and end tokens that it does not name come from `config`.
 Status SetGgufTokenizer(const Tokenizer& tokenizer, const ModelConfig& config, const std::string& origin,
                         GgufMetadata& metadata);
 

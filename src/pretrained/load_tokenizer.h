@@ -1,4 +1,4 @@
-// The tokenizer beside a model's weights.
+// Loads the tokenizer beside a model's weights.
 #pragma once
 
 #include <filesystem>
@@ -8,8 +8,8 @@
 
 namespace qwen25 {
 
-// The tokenizer of a GGUF file, or of what Tokenizer::Load takes: a folder, with the chat template in a file
-// of its own, if there is one; or a tokenizer.json.
+// `path` is a GGUF file, or what Tokenizer::Load takes: a folder, perhaps with the chat template in a file of
+// its own, or a tokenizer.json. Errors name the file.
 Result<Tokenizer> LoadTokenizer(const std::filesystem::path& path);
 
 }  // namespace qwen25

@@ -1,4 +1,4 @@
-// How tokens are drawn, as a user or a publisher wants it.
+// Sampling options, set by a user or by the publisher of a model.
 #pragma once
 
 #include <cstdint>
@@ -7,17 +7,18 @@
 
 namespace qwen25 {
 
-// How a token is drawn. Steps apply in this order, as transformers and llama.cpp apply them: repetition
-// penalty, temperature, top_k, top_p, min_p.
+// How a token is drawn. The steps are applied in the order of transformers and llama.cpp: repetition penalty,
+// temperature, top_k, top_p, min_p.
 struct SamplingOptions {
-  float temperature = 0.7f;  // 0: always the most likely token; otherwise logits are divided by it
+  float temperature = 0.7f;  // 0 to 100; 0: greedy; otherwise logits are divided by it
   uint32_t top_k = 20;       // keep the k most likely; 0 keeps all
-  float top_p = 0.8f;        // keep the fewest tokens whose probabilities reach p; 1 keeps all
-  float min_p = 0.0f;        // drop tokens less likely than min_p times the most likely one; 0 drops none
-  float repetition_penalty =
-      1.0f;  // divides positive and multiplies negative logits of tokens already there; 1 is off
+  float top_p = 0.8f;  // above 0, up to 1: keep the fewest tokens whose probabilities reach p; 1 keeps all
+  float min_p = 0.0f;  // 0 to 1: drop tokens less likely than min_p times the most likely one
+  // Above 0, up to 100: divides positive and multiplies negative logits of earlier tokens; 1: off.
+  float repetition_penalty = 1.0f;
   uint64_t seed = 0;
 
+  // kInvalidArgument names the option, its value and the range.
   Status Validate() const;
 };
 

@@ -8,8 +8,9 @@ Status CheckTokenizerFits(const Tokenizer& tokenizer, const ModelConfig& config,
   const size_t ordinary = tokenizer.spec().tokens.size();
   if (ordinary <= config.vocab_size) return {};
   return InvalidArgument(
-      "{}: the tokenizer has {} entries and the model only {} rows of embeddings; they do not belong "
-      "together",
+      "{}: the tokenizer has {} entries, but the model has only {} embedding rows; they do not belong "
+      "together: "
+      "use the tokenizer published with the model",
       origin, ordinary, config.vocab_size);
 }
 

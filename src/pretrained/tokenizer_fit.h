@@ -1,4 +1,4 @@
-// Whether tokenizers and models belong together.
+// Checks that tokenizers and models belong together.
 #pragma once
 
 #include <optional>
@@ -10,12 +10,13 @@
 
 namespace qwen25 {
 
-// The vocabulary must not have more entries than the model has rows of embeddings; fewer are normal. Added
-// tokens beyond the rows (padding, markers of other tasks) are harmless until a text holds one.
+// kInvalidArgument if the vocabulary has more entries than the model has embedding rows; fewer are normal.
+// Added tokens beyond the rows (padding, markers of other tasks) do not count: they are harmless unless a
+// text contains one.
 Status CheckTokenizerFits(const Tokenizer& tokenizer, const ModelConfig& config, std::string_view origin);
 
-// The first token that two tokenizers do not share. Embeddings may have more rows than tokens, in different
-// numbers.
+// The first id whose token differs between two tokenizers; none if there is no such id. Compares bytes and
+// whether a token is special. Embedding rows do not matter: models pad them differently.
 std::optional<int32_t> FirstDifferentToken(const Tokenizer& a, const Tokenizer& b);
 
 }  // namespace qwen25
