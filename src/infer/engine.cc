@@ -54,8 +54,7 @@ Status InferenceEngine::Check(const ModelConfig& config, const Options& options)
       (size_t{routing.local_blocks} + 1) * kBlockTokens > window) {
     return InvalidArgument(
         "routing {} does not fit a recall window of {} tokens: dense_layers must be 0, dense_below at most "
-        "the "
-        "window, and the local blocks must lie in it",
+        "the window, and the local blocks must lie in it",
         routing.ToString(), window);
   }
   return ChooseSpillFolder(options.spill_directory).status();

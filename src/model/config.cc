@@ -9,7 +9,7 @@
 namespace qwen25 {
 namespace {
 
-// Upper bounds that keep every size computed from a config far away from overflow.
+// These bounds keep every size computed from a configuration far from overflow.
 constexpr uint32_t kMaxLayers = 256;
 constexpr uint32_t kMaxWidth = 1u << 20;
 constexpr uint32_t kMaxVocabulary = 1u << 24;
@@ -20,13 +20,13 @@ Status CheckRange(std::string_view origin, const char* name, uint64_t value, uin
   return InvalidArgument("{}: \"{}\" is {}, expected {} to {}", origin, name, value, low, high);
 }
 
-// YaRN's attention factor where none is stated. Source: arXiv:2309.00071; `weight` as transformers reads
+// YaRN's attention factor if a file states none. Source: arXiv:2309.00071; `weight` is transformers'
 // "mscale".
 double YarnAttentionFactor(double factor, double weight = 1) {
   return factor <= 1 ? 1 : 0.1 * weight * std::log(factor) + 1;
 }
 
-// The fields that only YaRN has: other kinds ignore them.
+// Reads the fields of YaRN; other kinds ignore them.
 Status ReadYarn(const Json& json, std::string_view origin, RopeScaling& scaling) {
   double weight = 0, weight_of_all = 0;
   bool truncate = true;
@@ -39,9 +39,10 @@ Status ReadYarn(const Json& json, std::string_view origin, RopeScaling& scaling)
   QWEN25_RETURN_IF_ERROR(ReadField(json, "mscale_all_dim", origin, weight_of_all));
   QWEN25_RETURN_IF_ERROR(ReadField(json, "truncate", origin, truncate));
   if (!truncate) {
-    return Unsupported("{}: rope scaling has \"truncate\" false, which this program does not run", origin);
+    return Unsupported(
+        "{}: rope scaling has \"truncate\" false, which this program does not run; expected true", origin);
   }
-  // Either of the two alone means nothing to transformers.
+  // transformers ignores either of the two alone.
   if (scaling.attention_factor == 0 && weight != 0 && weight_of_all != 0) {
     scaling.attention_factor =
         YarnAttentionFactor(scaling.factor, weight) / YarnAttentionFactor(scaling.factor, weight_of_all);
@@ -49,8 +50,8 @@ Status ReadYarn(const Json& json, std::string_view origin, RopeScaling& scaling)
   return {};
 }
 
-// transformers 4 writes "rope_scaling" and "rope_theta"; transformers 5 writes both into "rope_parameters",
-// and those of each kind of layer apart where a model has several kinds.
+// transformers 4 writes "rope_scaling" and "rope_theta". transformers 5 writes both into "rope_parameters",
+// with an object for each kind of layer if a model has several.
 Status ReadRope(const Json& json, std::string_view origin, ModelConfig& config) {
   QWEN25_RETURN_IF_ERROR(ReadField(json, "rope_theta", origin, config.rope_theta));
   double rotated_share = 1;
@@ -77,13 +78,14 @@ Status ReadRope(const Json& json, std::string_view origin, ModelConfig& config) 
     config.rope_scaling = scaling;
   }
   if (rotated_share != 1) {
-    return Unsupported("{}: \"partial_rotary_factor\" is {}; this program turns all numbers of a head",
-                       origin, rotated_share);
+    return Unsupported(
+        "{}: \"partial_rotary_factor\" is {}, expected 1: this program rotates all dimensions of a head",
+        origin, rotated_share);
   }
   return {};
 }
 
-// Whether a layer would see a window only, as transformers decides it. Other families know no such option.
+// An error if transformers would restrict a layer to a window. Only Qwen2 has this option.
 Status CheckSlidingWindow(const Json& json, std::string_view origin, const ModelConfig& config) {
   if (config.model_type != "qwen2") return {};
   bool used = false;
@@ -114,7 +116,7 @@ Status CheckSlidingWindow(const Json& json, std::string_view origin, const Model
       origin, window);
 }
 
-// Ids outside the vocabulary, such as -1, are no tokens of this model: no text has them, so they end none.
+// Ids outside the vocabulary, such as -1, are skipped: no text contains them, so they cannot end one.
 Status ReadTokenIds(const Json& json, std::string_view origin, ModelConfig& config) {
   const auto read = [&](const char* key, std::vector<int32_t>& ids) -> Status {
     const auto found = json.find(key);
@@ -136,15 +138,15 @@ Status ReadTokenIds(const Json& json, std::string_view origin, ModelConfig& conf
   return read("eos_token_id", config.eos_token_ids);
 }
 
-// 1e-06, not its float neighbour.
+// The double with the digits of `value`: 1e-06, not 9.99999997e-07.
 double Rounded(float value) {
   return std::stod(fmt::format("{}", value));
 }
 
-// Behind the model_type of a model with head routing.
+// Ends the model_type of a model with head routing.
 constexpr std::string_view kHeadRoutingSuffix = "_head_routing";
 
-// Takes it away; whether it was there.
+// Removes the suffix; returns whether it was there.
 bool WithoutSuffix(std::string& model_type) {
   if (!model_type.ends_with(kHeadRoutingSuffix)) return false;
   model_type.resize(model_type.size() - kHeadRoutingSuffix.size());
@@ -158,7 +160,7 @@ Status ReadHeadRouting(const Json& json, std::string_view origin, HeadRouting& r
   return ReadField(json, "balance_loss", origin, routing.balance_loss);
 }
 
-// What only this program knows.
+// Reads the settings of this program alone.
 Status ReadOwn(const Json& json, std::string_view origin, ModelConfig& config) {
   const auto own = json.find("qwen25");
   if (own == json.end()) return {};
@@ -175,7 +177,7 @@ Status ReadOwn(const Json& json, std::string_view origin, ModelConfig& config) {
   return {};
 }
 
-// What the decoder here does not do is refused by name: ignoring it would run a different model.
+// Refuses by name what this decoder does not do: ignoring it would run a different model.
 Status CheckSupported(const Json& json, std::string_view origin) {
   std::string model_type, activation = "silu";
   bool mlp_bias = false;
@@ -238,7 +240,7 @@ Result<ModelConfig> ModelConfig::FromJson(const Json& json, std::string_view ori
   if (config.head_dim == 0 && config.num_attention_heads != 0) {
     if (config.hidden_size % config.num_attention_heads != 0) {
       return InvalidArgument(
-          "{}: \"hidden_size\" {} is no multiple of \"num_attention_heads\" {}, and there is no "
+          "{}: \"hidden_size\" {} is not a multiple of \"num_attention_heads\" {}, and there is no "
           "\"head_dim\"",
           origin, config.hidden_size, config.num_attention_heads);
     }
@@ -247,15 +249,14 @@ Result<ModelConfig> ModelConfig::FromJson(const Json& json, std::string_view ori
   QWEN25_RETURN_IF_ERROR(ReadField(json, "max_position_embeddings", origin, config.max_position_embeddings));
   QWEN25_RETURN_IF_ERROR(ReadField(json, "rms_norm_eps", origin, config.rms_norm_eps));
   QWEN25_RETURN_IF_ERROR(ReadField(json, "tie_word_embeddings", origin, config.tie_word_embeddings));
-  double initializer_range = 0;  // of fresh weights alone: no value of it blocks a model that has some
+  double initializer_range = 0;  // matters for new weights only, so that any value is accepted
   QWEN25_RETURN_IF_ERROR(ReadField(json, "initializer_range", origin, initializer_range));
   if (initializer_range > 0 && std::isfinite(initializer_range)) config.initializer_range = initializer_range;
   if (config.model_type == "llama") {
     QWEN25_RETURN_IF_ERROR(ReadField(json, "attention_bias", origin, config.attention_bias));
     if (config.attention_bias) {
       return Unsupported(
-          "{}: a llama model with \"attention_bias\" has a bias on o_proj, which this program does not "
-          "run",
+          "{}: a llama model with \"attention_bias\" has a bias on o_proj, which this program does not run",
           origin);
     }
   }
@@ -265,7 +266,8 @@ Result<ModelConfig> ModelConfig::FromJson(const Json& json, std::string_view ori
   QWEN25_RETURN_IF_ERROR(ReadOwn(json, origin, config));
   if (has_gates != config.head_routing.has_value()) {
     return InvalidArgument(
-        "{}: \"model_type\" ends in \"{}\" or \"qwen25\" holds \"head_routing\", expected both or neither",
+        "{}: either \"model_type\" ends in \"{}\" or \"qwen25\" holds \"head_routing\", expected both or "
+        "neither",
         origin, kHeadRoutingSuffix);
   }
   QWEN25_RETURN_IF_ERROR(config.Validate(origin));
@@ -315,7 +317,7 @@ Json ModelConfig::ToJson() const {
   return json;
 }
 
-// Long: one rule after the other, in the order of the fields.
+// Long: one rule after another, in the order of the fields.
 Status ModelConfig::Validate(std::string_view origin) const {
   QWEN25_RETURN_IF_ERROR(CheckRange(origin, "vocab_size", vocab_size, 1, kMaxVocabulary));
   QWEN25_RETURN_IF_ERROR(CheckRange(origin, "hidden_size", hidden_size, 1, kMaxWidth));
@@ -328,11 +330,11 @@ Status ModelConfig::Validate(std::string_view origin) const {
   QWEN25_RETURN_IF_ERROR(
       CheckRange(origin, "max_position_embeddings", max_position_embeddings, 1, kMaxPositions));
   if (num_attention_heads % num_key_value_heads != 0) {
-    return InvalidArgument("{}: \"num_attention_heads\" {} is no multiple of \"num_key_value_heads\" {}",
+    return InvalidArgument("{}: \"num_attention_heads\" {} is not a multiple of \"num_key_value_heads\" {}",
                            origin, num_attention_heads, num_key_value_heads);
   }
   if (head_dim % 2 != 0) {
-    return InvalidArgument("{}: \"head_dim\" is {}, expected an even number: rotary positions turn pairs",
+    return InvalidArgument("{}: \"head_dim\" is {}, expected an even number: rotary positions rotate pairs",
                            origin, head_dim);
   }
   if (!(rms_norm_eps > 0) || !std::isfinite(rms_norm_eps)) {
@@ -356,16 +358,16 @@ Status ModelConfig::Validate(std::string_view origin) const {
                              rope_scaling->factor);
     }
     if (max_position_embeddings * rope_scaling->factor > kMaxPositions) {
-      return InvalidArgument("{}: \"max_position_embeddings\" {} stretched by {} is more than {}", origin,
+      return InvalidArgument("{}: \"max_position_embeddings\" {} times \"factor\" {} is more than {}", origin,
                              max_position_embeddings, rope_scaling->factor, kMaxPositions);
     }
     if (rope_scaling->original_max_position_embeddings * rope_scaling->factor > kMaxPositions) {
-      return InvalidArgument("{}: \"original_max_position_embeddings\" {} stretched by {} is more than {}",
-                             origin, rope_scaling->original_max_position_embeddings, rope_scaling->factor,
-                             kMaxPositions);
+      return InvalidArgument(
+          "{}: \"original_max_position_embeddings\" {} times \"factor\" {} is more than {}", origin,
+          rope_scaling->original_max_position_embeddings, rope_scaling->factor, kMaxPositions);
     }
     if (!(rope_scaling->attention_factor >= 0) || rope_scaling->attention_factor > 1024) {
-      return InvalidArgument("{}: rope scaling \"attention_factor\" is {}, expected up to 1024", origin,
+      return InvalidArgument("{}: rope scaling \"attention_factor\" is {}, expected 0 to 1024", origin,
                              rope_scaling->attention_factor);
     }
     if (!(rope_scaling->beta_slow > 0) || !(rope_scaling->beta_fast > rope_scaling->beta_slow)) {
@@ -428,8 +430,8 @@ RotaryFrequencies ComputeRotaryFrequencies(const ModelConfig& config) {
     for (double& frequency : frequencies) frequency /= scaling.factor;
     return result;
   }
-  // YaRN: a dimension that turns more than beta_fast times within the trained length is kept, one that turns
-  // less than beta_slow times is slowed down by `factor`, those between are blended.
+  // YaRN: a frequency with more than beta_fast rotations within the trained length is kept, one with fewer
+  // than beta_slow is divided by `factor`, and those between are blended.
   const double trained_length = scaling.original_max_position_embeddings != 0
                                     ? scaling.original_max_position_embeddings
                                     : config.max_position_embeddings;

@@ -1,4 +1,4 @@
-// The shape of a model, as config.json states it.
+// The configuration of a model, as in config.json.
 #pragma once
 
 #include <cstdint>
@@ -16,85 +16,85 @@
 
 namespace qwen25 {
 
-// How rotary frequencies are stretched beyond the length that a model was trained for.
+// How rotary frequencies are stretched beyond the trained length.
 struct RopeScaling {
-  std::string type;                               // "default" (none), "linear", "yarn"
-  double factor = 1.0;                            // >= 1
+  std::string type;                               // "linear" or "yarn"
+  double factor = 1.0;                            // 1 to 1024
   uint32_t original_max_position_embeddings = 0;  // YaRN: the trained length; 0 = max_position_embeddings
   double attention_factor = 0;                    // YaRN: 0 = 0.1 * ln(factor) + 1
-  double beta_fast = 32;  // YaRN: rotations per trained length above which a frequency is kept
-  double beta_slow = 1;   // YaRN: and below which it is interpolated
+  double beta_fast = 32;  // YaRN: frequencies with more rotations per trained length are kept
+  double beta_slow = 1;   // YaRN: frequencies with fewer rotations are divided by `factor`
 
   bool operator==(const RopeScaling&) const = default;
 };
 
-// A decoder of the Qwen2 or Llama architecture. Field names are those of the official config.json; what only
-// this program knows lives under its key "qwen25", which other programs ignore.
+// A decoder of the Qwen2 or Llama architecture. Field names are those of the official config.json. Settings
+// of this program alone are under the key "qwen25", which other programs ignore.
 struct ModelConfig {
-  std::string model_type = "qwen2";  // "qwen2": biases on q, k and v; "llama": `attention_bias` decides
-  uint32_t vocab_size = 0;           // rows of the embedding, padding included
-  uint32_t hidden_size = 0;          // width of the residual stream
-  uint32_t intermediate_size = 0;    // width of the feed-forward layer
-  uint32_t num_hidden_layers = 0;    // 1..256
-  uint32_t num_attention_heads = 0;  // query heads
-  uint32_t num_key_value_heads = 0;  // divides num_attention_heads
-  uint32_t head_dim = 0;             // even; 0 in a file means hidden_size / num_attention_heads
-  uint32_t max_position_embeddings = 32768;  // positions that the model knows
+  std::string model_type = "qwen2";          // "qwen2" (biases on q, k and v) or "llama" (no biases)
+  uint32_t vocab_size = 0;                   // rows of the embedding, padding included
+  uint32_t hidden_size = 0;                  // width of the residual stream
+  uint32_t intermediate_size = 0;            // width of the feed-forward layer
+  uint32_t num_hidden_layers = 0;            // 1..256
+  uint32_t num_attention_heads = 0;          // query heads
+  uint32_t num_key_value_heads = 0;          // divides num_attention_heads
+  uint32_t head_dim = 0;                     // even; in a file, 0 means hidden_size / num_attention_heads
+  uint32_t max_position_embeddings = 32768;  // see MaxContext
   float rms_norm_eps = 1e-6f;
   double rope_theta = 1e6;
   std::optional<RopeScaling> rope_scaling;
   bool tie_word_embeddings = true;  // the output projection is the embedding
   bool attention_bias = true;       // on q, k and v, never on o
-  double initializer_range = 0.02;  // standard deviation of fresh matrices
+  double initializer_range = 0.02;  // standard deviation of initial matrices
   std::optional<int32_t> bos_token_id;
   std::vector<int32_t> eos_token_ids;  // generation stops at any of them
-  RoutingPolicy routing;               // that it was trained with; in files "qwen25": {"routing": ToString()}
+  RoutingPolicy routing;               // used in training; in files "qwen25": {"routing": ToString()}
   // Gates that choose query heads. In files "qwen25": {"head_routing": {"shared_groups", "top_k",
-  // "balance_loss"}}; model_type has "_head_routing" added there, so that programs which would ignore the
-  // gates refuse the file.
+  // "balance_loss"}}; model_type then ends in "_head_routing", so that other programs refuse the file.
   std::optional<HeadRouting> head_routing = {};
 
-  // Reads an official config.json. Unknown architectures, activations and rotary kinds are refused by name.
+  // Reads an official config.json. kUnsupported names an unknown architecture, activation or kind of rotary
+  // scaling; errors of Validate.
   static Result<ModelConfig> FromJson(const Json& json, std::string_view origin);
   static Result<ModelConfig> Load(const std::filesystem::path& config_json);
   Json ToJson() const;
-  // Every rule that the rest of the program relies on; the message names field, value and rule.
+  // Checks all rules that the program relies on. kInvalidArgument and kUnsupported name `origin`, field,
+  // value and rule.
   Status Validate(std::string_view origin) const;
 
-  // Positions that the model is made for: max_position_embeddings, and the trained length stretched where
-  // YaRN goes further. (The official files of 128k models state either length under max_position_embeddings.)
+  // The longest context, in tokens: the greater of max_position_embeddings and, with YaRN, the stretched
+  // trained length. (In official files of 128k models, max_position_embeddings is one or the other.)
   size_t MaxContext() const;
   size_t QueryDim() const { return size_t{num_attention_heads} * head_dim; }
   size_t KeyValueDim() const { return size_t{num_key_value_heads} * head_dim; }
   size_t QkvDim() const { return QueryDim() + 2 * KeyValueDim(); }
-  // Trained numbers, in total and without embedding and output projection.
+  // Parameters in total, and without embedding and output projection.
   uint64_t NumParameters() const;
   uint64_t NumNonEmbeddingParameters() const;
   // Floating-point operations of one token: 2 per weight of a matrix product, plus attention over `context`
   // tokens (scores and outputs). Training costs three times the forward pass (arXiv:2001.08361).
   double ForwardFlopsPerToken(double context) const;
-  // Bytes of keys and values that one token leaves behind in all layers.
+  // Bytes of the keys and values of one token in all layers.
   uint64_t KvBytesPerToken(KvFormat format) const;
 
   bool operator==(const ModelConfig&) const = default;
 };
 
-// inverse_frequencies [head_dim / 2] with rope_scaling applied, and the factor on the attention scores
-// (YaRN's attention factor squared, otherwise 1). Source: arXiv:2309.00071, as transformers computes it.
+// Source: arXiv:2309.00071, as transformers computes it.
 struct RotaryFrequencies {
-  std::vector<double> inverse_frequencies;
-  double score_factor = 1.0;
+  std::vector<double> inverse_frequencies;  // [head_dim / 2] with rope_scaling applied
+  double score_factor = 1.0;  // on attention scores: YaRN's attention factor squared, otherwise 1
 };
 RotaryFrequencies ComputeRotaryFrequencies(const ModelConfig& config);
 
-// A named shape: "nano", "small", "narrow-128", "flagship", "0.5b", ... (docs/design.md lists them).
+// A named configuration: "nano", "small", "flagship", "0.5b", ... (docs/design.md lists them).
 struct Preset {
   std::string_view name;
   std::string_view description;
   ModelConfig config;
 };
 const std::vector<Preset>& Presets();
-// kNotFound lists the names there are.
+// kNotFound lists the known names.
 Result<ModelConfig> FindPreset(std::string_view name);
 
 }  // namespace qwen25

@@ -148,8 +148,8 @@ TEST(ModelConfigTest, RefusesByNameWhatItCannotRun) {
   EXPECT_ERROR_CONTAINS(with("num_hidden_layers", 0), "\"num_hidden_layers\" is 0, expected 1 to 256");
   EXPECT_ERROR_CONTAINS(with("num_hidden_layers", 257), "expected 1 to 256");
   EXPECT_ERROR_CONTAINS(with("num_hidden_layers", -3), "\"num_hidden_layers\" is -3");
-  EXPECT_ERROR_CONTAINS(with("num_key_value_heads", 3), "is no multiple of \"num_key_value_heads\" 3");
-  EXPECT_ERROR_CONTAINS(with("num_attention_heads", 13), "no multiple of \"num_attention_heads\" 13");
+  EXPECT_ERROR_CONTAINS(with("num_key_value_heads", 3), "is not a multiple of \"num_key_value_heads\" 3");
+  EXPECT_ERROR_CONTAINS(with("num_attention_heads", 13), "not a multiple of \"num_attention_heads\" 13");
   EXPECT_ERROR_CONTAINS(with("head_dim", 63), "\"head_dim\" is 63, expected an even number");
   EXPECT_ERROR_CONTAINS(with("hidden_size", "wide"), "\"hidden_size\" is \"wide\"");
   EXPECT_ERROR_CONTAINS(with("rms_norm_eps", 0), "rms_norm_eps");
@@ -167,11 +167,11 @@ TEST(ModelConfigTest, RefusesByNameWhatItCannotRun) {
   EXPECT_ERROR_CONTAINS(
       with("rope_scaling",
            Json{{"type", "yarn"}, {"factor", 4}, {"original_max_position_embeddings", 4294967295}}),
-      "\"original_max_position_embeddings\" 4294967295 stretched by 4 is more than 16777216");
+      "\"original_max_position_embeddings\" 4294967295 times \"factor\" 4 is more than 16777216");
   EXPECT_ERROR_CONTAINS(with("rope_scaling", 4), "\"rope_scaling\" is not an object");
   EXPECT_ERROR_CONTAINS(with("rope_scaling", Json{{"type", "yarn"}, {"factor", 0.5}}), "\"factor\" is 0.5");
   EXPECT_ERROR_CONTAINS(with("rope_scaling", Json{{"type", "yarn"}, {"factor", 1000}}),
-                        "\"max_position_embeddings\" 32768 stretched by 1000 is more than 16777216");
+                        "\"max_position_embeddings\" 32768 times \"factor\" 1000 is more than 16777216");
   EXPECT_ERROR_CONTAINS(with("rope_scaling", Json{{"type", "yarn"}, {"attention_factor", -1}}),
                         "\"attention_factor\" is -1");
   EXPECT_ERROR_CONTAINS(with("rope_scaling", Json{{"type", "yarn"}, {"beta_fast", 1}, {"beta_slow", 2}}),

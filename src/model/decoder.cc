@@ -9,15 +9,15 @@
 namespace qwen25 {
 namespace {
 
-// What every layer of one forward pass is given. The tape may keep a copy of it per layer, some 250 bytes,
-// which outlives the call.
+// The input of every layer of a pass. The tape may keep a copy per layer (about 250 bytes), which outlives
+// the call.
 struct LayerInput {
   const Model* model;
   TokenBatch batch;
   DecoderOptions options;
 };
 
-// x + attention(norm(x)), then that + feed_forward(norm(that)).
+// Returns y + feed_forward(norm(y)) with y = x + attention(norm(x)).
 Tensor LayerForward(Execution& execution, const LayerInput& input, size_t index, const Tensor& x) {
   const Model& model = *input.model;
   const DecoderLayer& layer = model.layers[index];
@@ -36,7 +36,7 @@ Tensor LayerForward(Execution& execution, const LayerInput& input, size_t index,
                                     ? HeadGate(execution, *heads, Linear(execution, normed, layer.head_gate),
                                                input.options.head_balance_scale)
                                     : Tensor();
-    const size_t num_routings = input.options.routing.size() / model.layers.size();  // of a layer
+    const size_t num_routings = input.options.routing.size() / model.layers.size();  // per layer
     const auto routing = input.options.routing.subspan(index * num_routings, num_routings);
     if (input.options.kv.empty()) {
       attended = SelfAttention(execution, {.shape = shape,

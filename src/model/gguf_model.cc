@@ -11,7 +11,7 @@
 namespace qwen25 {
 namespace {
 
-// Names of a layer's tensors: here and in GGUF.
+// Names of a layer's tensors, here and in GGUF.
 constexpr std::array<std::pair<std::string_view, std::string_view>, 12> kLayerNames = {{
     {"input_layernorm.weight", "attn_norm.weight"},
     {"self_attn.q_proj.weight", "attn_q.weight"},
@@ -35,12 +35,12 @@ class Keys {
 
   const GgufValue* Find(std::string_view name) const { return files_.Find(prefix_ + std::string(name)); }
 
-  // Leaves `out` where the key is absent.
+  // Leaves `out` unchanged if the key is absent.
   Status Read(std::string_view name, uint32_t& out, bool required = false) const {
     const GgufValue* value = Find(name);
     if (value == nullptr) return required ? Missing(name) : Status();
     std::optional<int64_t> number = value->Integer();
-    // A value for each layer, which may all be the same.
+    // An array has a value for each layer; equal values count as one.
     if (const auto by_layer = value->Integers(); by_layer && !by_layer->empty()) {
       if (std::ranges::count(*by_layer, by_layer->front()) == std::ssize(*by_layer))
         number = by_layer->front();
@@ -90,7 +90,7 @@ double YarnAttentionFactor(double factor) {
   return 0.1 * std::log(factor) + 1.0;
 }
 
-// Whether every number of a tensor is `value`; of types that no such tensor has: false.
+// Whether all numbers of a tensor are `value`; false for quantised types.
 bool AllAre(const GgufTensor& tensor, float value) {
   if (IsGgufQuantized(tensor.type)) return false;
   std::vector<float> numbers(tensor.NumElements());
@@ -104,13 +104,14 @@ Status ReadRope(const Keys& keys, const GgufFiles& files, const std::string& ori
   uint32_t dimensions = config.head_dim;
   QWEN25_RETURN_IF_ERROR(keys.Read("rope.dimension_count", dimensions));
   if (dimensions != config.head_dim) {
-    return Unsupported("{}: rotary positions turn {} of {} numbers of a head; this program turns all", origin,
-                       dimensions, config.head_dim);
+    return Unsupported(
+        "{}: rope.dimension_count is {}, expected {}: this program rotates all dimensions of a head", origin,
+        dimensions, config.head_dim);
   }
   if (const GgufTensor* own = files.FindTensor("rope_freqs.weight"); own != nullptr && !AllAre(*own, 1)) {
     return Unsupported(
-        "{}: has rotary frequencies of its own (rope_freqs.weight, as Llama 3.1), which this "
-        "program does not run",
+        "{}: has rotary frequencies of its own (rope_freqs.weight, as Llama 3.1), which this program does "
+        "not run",
         origin);
   }
   RopeScaling scaling;
@@ -134,7 +135,7 @@ Status ReadRope(const Keys& keys, const GgufFiles& files, const std::string& ori
     uint32_t& trained = scaling.original_max_position_embeddings;
     if (trained == 0) trained = config.max_position_embeddings;
     if (attention_factor != 1) scaling.attention_factor = attention_factor * YarnAttentionFactor(factor);
-    // Files state the length before or after stretching; here it is the one before.
+    // Files state the length before or after stretching; this configuration states the one before.
     config.max_position_embeddings =
         std::max(trained, static_cast<uint32_t>(config.max_position_embeddings / std::max(factor, 1.0)));
   }
@@ -142,7 +143,7 @@ Status ReadRope(const Keys& keys, const GgufFiles& files, const std::string& ori
   return {};
 }
 
-// What of the architectures' keys the decoder here does not do.
+// Refuses keys of the architectures that this decoder does not support.
 Status CheckSupported(const Keys& keys, const std::string& origin) {
   for (const char* name : {"expert_count", "attention.logit_scale", "logit_scale", "residual_scale",
                            "embedding_scale", "attention.clamp_kqv"}) {
@@ -172,8 +173,7 @@ Status ReadEndTokens(const GgufFiles& files, const std::string& origin, ModelCon
     const std::optional<int64_t> number = value->Integer();
     if (!number)
       return InvalidArgument("{}: {} is of type {}, expected a number", origin, key, value->TypeName());
-    // Some writers' "none" is the greatest number. No text has a token outside the vocabulary, so it ends
-    // none.
+    // Some writers' "none" is 2^32 - 1. Ids outside the vocabulary are skipped: no text contains them.
     if (*number >= 0 && *number < int64_t{config.vocab_size}) id = static_cast<int32_t>(*number);
     return {};
   };
@@ -205,8 +205,8 @@ Result<ModelConfig> ModelConfigFromGguf(const GgufFiles& files, const std::strin
   config.model_type = *value->String();
   if (config.model_type != "qwen2" && config.model_type != "llama") {
     return Unsupported(
-        "{}: architecture \"{}\" is unknown; this program runs \"qwen2\" (Qwen2 and Qwen2.5) "
-        "and \"llama\" models",
+        "{}: architecture \"{}\" is unknown; this program runs \"qwen2\" (Qwen2 and Qwen2.5) and \"llama\" "
+        "models",
         origin, config.model_type);
   }
   const Keys keys(files, origin, config.model_type);
@@ -233,11 +233,11 @@ Result<ModelConfig> ModelConfigFromGguf(const GgufFiles& files, const std::strin
   uint32_t value_dim = config.head_dim;
   QWEN25_RETURN_IF_ERROR(keys.Read("attention.value_length", value_dim));
   if (value_dim != config.head_dim) {
-    return Unsupported("{}: keys have {} numbers and values {}, which this program does not run", origin,
-                       config.head_dim, value_dim);
+    return Unsupported("{}: attention.key_length is {} and attention.value_length {}, expected equal lengths",
+                       origin, config.head_dim, value_dim);
   }
   if (embedding->shape[1] != config.hidden_size) {
-    return InvalidArgument("{}: token_embd.weight has shape {}, embedding_length is {}", origin,
+    return InvalidArgument("{}: token_embd.weight has shape {}, but embedding_length is {}", origin,
                            ShapeText(embedding->shape), config.hidden_size);
   }
   QWEN25_RETURN_IF_ERROR(ReadRope(keys, files, origin, config));
@@ -305,8 +305,7 @@ size_t HuggingFaceRowOf(size_t row, size_t head_dim) {
 
 namespace {
 
-// A tensor that a decoder does not need: rotary frequencies that change nothing (ReadRope looked), or a bias
-// of zeros.
+// Whether ignoring a tensor changes nothing: rotary frequencies (checked by ReadRope), or a bias of zeros.
 bool IsHarmless(const GgufTensor& tensor) {
   return tensor.name == "rope_freqs.weight" || tensor.name.ends_with(".attn_rot_embd") ||
          tensor.name.ends_with(".attn_rot_embd.weight") ||
@@ -326,10 +325,11 @@ Status GgufWeights::Check(std::span<const NamedParameter> parameters) const {
   for (const NamedParameter& named : parameters) {
     const std::string& name = *wanted_names.insert(GgufTensorName(named.name)).first;
     const GgufTensor* tensor = files_.FindTensor(name);
-    if (tensor == nullptr) return NotFound("{}: holds no tensor {}; its metadata want it", origin_, name);
+    if (tensor == nullptr)
+      return NotFound("{}: holds no tensor {}, which its metadata describe", origin_, name);
     const std::vector<uint64_t> shape = ShapeOf(named);
     if (!std::ranges::equal(tensor->shape, shape)) {
-      return InvalidArgument("{}: {} has shape {}, its metadata want {}", origin_, name,
+      return InvalidArgument("{}: {} has shape {}, expected {} by the metadata", origin_, name,
                              ShapeText(tensor->shape), ShapeText(shape));
     }
     if (!CanDecodeGguf(tensor->type)) {
@@ -373,9 +373,9 @@ WeightFormat GgufWeights::StoredFormat(const NamedParameter& named) const {
 Status GgufWeights::PackMatrix(ThreadPool& threads, WeightFormat format,
                                std::span<const NamedParameter* const> parts, size_t rows, size_t cols,
                                std::byte* memory) const {
-  // Looked up once: the rows of a matrix are many.
+  // Looked up once per part instead of once per row.
   struct Part {
-    size_t end;  // the row of the whole behind its last
+    size_t end;  // row of the whole after its last row
     const GgufTensor* tensor;
     bool permuted;
   };

@@ -1,4 +1,4 @@
-// Models in GGUF files: configuration, names of tensors, the order of rows.
+// Models in GGUF files: configuration, tensor names and the order of rows.
 #pragma once
 
 #include <filesystem>
@@ -12,18 +12,19 @@
 
 namespace qwen25 {
 
-// The configuration that a file's metadata states, for the architectures "qwen2" and "llama". Whether the
-// output is tied and how large the vocabulary is follow from its tensors. kUnsupported names what this
+// Reads the configuration from a file's metadata, for the architectures "qwen2" and "llama". The size of the
+// vocabulary and whether the output is tied follow from the tensors. kUnsupported names a feature that this
 // program does not run (experts, other rotary kinds, sizes that differ by layer).
 Result<ModelConfig> ModelConfigFromGguf(const GgufFiles& files, const std::string& origin);
-// The opposite: the architecture's keys, beginning with general.architecture. End tokens are the tokenizer's.
+// Writes the configuration to `metadata`: general.architecture and the architecture's keys. End tokens are
+// not among them; the tokenizer's keys hold these.
 void SetGgufConfig(const ModelConfig& config, GgufMetadata& metadata);
 
-// "model.layers.3.mlp.up_proj.weight" -> "blk.3.ffn_up.weight".
+// The tensor's name in GGUF: "model.layers.3.mlp.up_proj.weight" -> "blk.3.ffn_up.weight".
 std::string GgufTensorName(const std::string& parameter_name);
 
-// The weights of one model. Rows of q and k come in the order of Hugging Face: files of architecture "llama"
-// have the two halves of a head interleaved.
+// The weights of one model. Rows of q and k are returned in Hugging Face's order; files of architecture
+// "llama" interleave the two halves of a head.
 class GgufWeights : public WeightsReader {
  public:
   static Result<GgufWeights> Open(const std::filesystem::path& path);
@@ -49,22 +50,23 @@ class GgufWeights : public WeightsReader {
   GgufFiles files_;
 };
 
-// Where row `row` of a q or k projection (Hugging Face's order) stands in a file of architecture "llama", and
-// back. head_dim is even.
+// Converts the row index of a q or k projection between Hugging Face's order and that of a file of
+// architecture "llama". head_dim is even.
 size_t GgufRowOf(size_t row, size_t head_dim);
 size_t HuggingFaceRowOf(size_t row, size_t head_dim);
 
 // The format in which a parameter is written: vectors in F32, matrices in `wanted`, the output projection
-// (the embedding where tied) never in fewer than 6 bits, and rows that are no whole number of blocks in the
-// nearest format that holds them: Q5_0 for Q4_K, Q5_1 for Q5_K, Q8_0 for Q6_K, F16.
+// (the embedding if tied) in at least 6 bits. If a row is not a whole number of blocks, the first of these
+// that fits: Q5_0 for Q4_K, Q5_1 for Q5_K, otherwise Q8_0; then F16.
 GgmlType GgufTypeFor(const NamedParameter& named, const ModelConfig& config, GgmlType wanted);
 
-// Called as bytes are written, with their number and that of all.
+// Called as bytes are written, with the number done and the total.
 using GgufProgress = std::function<void(uint64_t done, uint64_t total)>;
 
-// Writes the weights of `source` into a file, atomically and never holding more of them than some rows.
-// `metadata` has all keys; general.file_type and general.quantization_version are added. `search_scales`:
-// Q4_0 by EncodeSearchedQ4_0Row. Tensors that `source` has in the wanted format already are copied.
+// Writes the weights of `source` to a GGUF file, atomically, a few rows in memory at a time. `metadata` has
+// all keys except general.file_type and general.quantization_version, which are added. `search_scales`: Q4_0
+// by EncodeSearchedQ4_0Row. Tensors that `source` stores in the same format are copied. kUnsupported for a
+// model with head routing; an error names the tensor if a weight does not fit the format.
 Status WriteGgufModel(const std::filesystem::path& path, const WeightsReader& source, GgmlType type,
                       bool search_scales, GgufMetadata metadata, ThreadPool& threads,
                       const GgufProgress& progress);

@@ -299,7 +299,7 @@ TEST_F(GgufModelTest, SaysWhatIsWrong) {
   EXPECT_ERROR_CONTAINS(with({}, [](auto& t) { t.erase(t.begin() + 3); }),
                         "holds no tensor blk.0.attn_k.weight");
   EXPECT_ERROR_CONTAINS(with({}, [](auto& t) { t[0].shape[1] = 64; }),
-                        "token_embd.weight has shape [96, 64], embedding_length is 32");
+                        "token_embd.weight has shape [96, 64], but embedding_length is 32");
   EXPECT_ERROR_CONTAINS(with({}, [](auto& t) { t[2].shape[0] += 1; }),
                         "blk.0.attn_q.weight has shape [33, 32]");
   EXPECT_ERROR_CONTAINS(with({},

@@ -1,4 +1,4 @@
-// Writing a model into a GGUF file.
+// Writes a model to a GGUF file.
 #include <algorithm>
 #include <atomic>
 #include <mutex>
@@ -10,7 +10,7 @@
 namespace qwen25 {
 namespace {
 
-// general.file_type: what most tensors are. Source: enum llama_ftype.
+// general.file_type: the type of most tensors. Source: enum llama_ftype.
 uint32_t FileTypeOf(GgmlType type) {
   switch (type) {
     case GgmlType::kF32:
@@ -49,7 +49,7 @@ GgmlType Fitting(GgmlType type, size_t cols) {
   return fits(small) ? small : GgmlType::kF16;
 }
 
-// One tensor at a time, encoded by all threads.
+// Writes one tensor at a time, encoded by all threads.
 class TensorWriter {
  public:
   TensorWriter(const WeightsReader& source, bool search_scales, ThreadPool& threads, GgufWriter& writer,
@@ -78,7 +78,7 @@ class TensorWriter {
   }
 
  private:
-  // Rows [begin, end) as the file has them.
+  // Encodes rows [begin, end), in the file's order, into encoded_.
   Status Encode(const NamedParameter& named, GgmlType type, size_t begin, size_t end) {
     const size_t cols = named.parameter.cols, row_bytes = GgmlRowBytes(type, cols);
     const bool permuted = source_.config().model_type == "llama" &&
@@ -145,7 +145,7 @@ Status WriteGgufModel(const std::filesystem::path& path, const WeightsReader& so
                       const GgufProgress& progress) {
   if (source.config().head_routing) {
     return Unsupported(
-        "{}: the model has head routing, whose gates no GGUF program runs; it runs here from its folder",
+        "{}: the model has head routing, whose gates no GGUF program runs; use its folder instead",
         path.string());
   }
   const std::vector<NamedParameter> parameters = Model::ParametersOf(source.config());

@@ -16,11 +16,10 @@ size_t RoundUp(size_t count) {
   return (count + kAlignFloats - 1) / kAlignFloats * kAlignFloats;
 }
 
-// The place of each parameter in the one block of memory. Used twice: to add up the size, and to hand out
-// pointers.
+// Places parameters in one block of memory. Used twice: to add up the size, then to hand out pointers.
 class Layout {
  public:
-  // Without `matrices`, these get no place: data stays null.
+  // Without `matrices`, matrices get no memory: their data stays null.
   Layout(float* weights, bool matrices) : weights_(weights), matrices_(matrices) {}
 
   Parameter Take(size_t rows, size_t cols) {
@@ -98,7 +97,7 @@ std::vector<NamedParameter> NameAll(const ModelConfig& config, const Parts& part
       vector("self_attn.k_proj.bias", Slice(layer.qkv_bias, q, kv));
       vector("self_attn.v_proj.bias", Slice(layer.qkv_bias, q + kv, kv));
     }
-    // Too small to be orthogonalised: its rows compete.
+    // Not orthogonalised (Muon): its rows compete with each other.
     if (config.head_routing) {
       add(prefix + "self_attn.head_gate.weight", ParameterKind::kEmbedding, layer.head_gate);
     }
@@ -157,7 +156,7 @@ void Model::Initialize(uint64_t seed) {
 
 std::vector<Model::FusedMatrix> Model::FusedMatrices() {
   std::vector<FusedMatrix> matrices;
-  // parameters() lists the parts of a fused matrix one after the other, in the order of its rows.
+  // parameters() lists the parts of a fused matrix back to back, in the order of its rows.
   auto next = parameters().begin();
   const auto take = [&](Parameter& whole) {
     FusedMatrix matrix = {&whole, {}};
@@ -204,10 +203,10 @@ std::vector<WeightFormat> Model::ChooseFormats(const WeightsReader& source,
     for (const NamedParameter* part : matrix.parts) {
       if (!format) common = CommonFormat(common, source.StoredFormat(*part));
     }
-    // Errors of the logits are not averaged by anything behind them: half of what 4 bits cost comes from here
-    // (docs/benchmarks.md), and GGUF's 4-bit files keep 6 to 8 bits here, too.
+    // No later layer averages errors of the logits: half of the loss from 4 bits comes from here
+    // (docs/benchmarks.md). GGUF's 4-bit files also keep 6 to 8 bits here.
     if (format == WeightFormat::kInt4 && matrix.whole == output) common = WeightFormat::kInt8;
-    // A gate decides by small differences and is small itself.
+    // Small differences decide a gate, and float32 costs little: the matrix is small.
     if (matrix.parts[0]->name.ends_with("head_gate.weight")) common = WeightFormat::kFloat32;
     formats.push_back(common);
   }
@@ -242,7 +241,7 @@ Status Model::PackFrom(const WeightsReader& source, std::span<const WeightFormat
 
 namespace {
 
-// A function that fills in rows.
+// Reads weights from a function.
 class RowsReader : public WeightsReader {
  public:
   RowsReader(const ModelConfig& config, const ParameterRows& rows) : config_(config), rows_(rows) {}
@@ -276,7 +275,7 @@ void Model::PackForInference(ThreadPool& threads) {
 Hash128 Model::Fingerprint(ThreadPool& threads) const {
   QWEN25_CHECK(num_packed_bytes_ > 0);
   constexpr size_t kPiece = size_t{1} << 20;
-  // The matrices lie one behind the other from the first on.
+  // The packed matrices lie back to back, the embedding first.
   const std::span<const std::byte> packed(embed_tokens.packed.data, num_packed_bytes_);
   const size_t num_pieces = (packed.size() + kPiece - 1) / kPiece;
   std::vector<Hash128> hashes(num_pieces);

@@ -240,7 +240,7 @@ TEST(ModelFilesTest, SaysWhatIsWrongWithAFolder) {
     return Model::Load(directory.path());
   };
   EXPECT_ERROR_CONTAINS(rewrite([](auto& tensors) { std::swap(tensors[0].shape[0], tensors[0].shape[1]); }),
-                        "model.embed_tokens.weight has shape [16, 40], config.json wants [40, 16]");
+                        "model.embed_tokens.weight has shape [16, 40], expected [40, 16] by config.json");
   EXPECT_ERROR_CONTAINS(rewrite([](auto& tensors) {
                           std::swap(tensors.back().shape, tensors.back().shape);
                           tensors.pop_back();

@@ -12,7 +12,7 @@
 namespace qwen25 {
 namespace {
 
-// The numbers and, for RMSNorm, which would turn the row into zeros, the sum of their squares.
+// Whether the numbers and the sum of their squares, which RMSNorm needs, are finite in float32.
 bool FitsFloat32(std::span<const float> row) {
   double squares = 0;
   for (const float value : row) squares += double{value} * value;
@@ -32,8 +32,8 @@ std::string Place(const Model& model, const std::optional<size_t>& num_layers_do
 }  // namespace
 
 bool AllFinite(std::span<const float> values) {
-  // Only exponents of all ones carry into the sign's place. Eight at a time, so that the compiler may use
-  // vectors.
+  // Adding 1 to the exponent carries into the sign bit only if all bits of the exponent are set (infinity,
+  // NaN). Eight lanes let the compiler use vectors.
   constexpr size_t kLanes = 8;
   const auto carry = [](float value) { return (std::bit_cast<uint32_t>(value) & 0x7fffffffu) + 0x00800000u; };
   std::array<uint32_t, kLanes> carries = {};
@@ -65,8 +65,7 @@ Status ExplainOverflow(Execution& execution, const Model& model, const TokenBatc
   if (!first && logits_are_finite) return {};
   return Corrupt(
       "the model's numbers are not finite, first in {}{}: a weight is damaged, or too large for these "
-      "formats; "
-      "get the model's files again, or keep weights, keys and values in float32",
+      "formats; get the model's files again, or keep weights, keys and values in float32",
       Place(model, first),
       options.kv.empty() ? std::string()
                          : fmt::format(", with keys and values in {}", KvFormatName(options.kv_format)));

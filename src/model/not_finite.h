@@ -1,5 +1,5 @@
-// Numbers that are not finite, since they overflowed or came from damaged weights: noticed after a forward
-// pass, then searched for the layer that gave the first of them.
+// Detects numbers that are not finite after a forward pass (an overflow, or damaged weights) and finds the
+// layer that produced the first one.
 #pragma once
 
 #include <span>
@@ -9,21 +9,21 @@
 
 namespace qwen25 {
 
-// True if none is infinite or NaN. Reads the numbers once, several at a time.
+// True if no value is infinite or NaN.
 bool AllFinite(std::span<const float> values);
 
-// True if a row of the final hidden states is not finite, or zero throughout, which is what RMSNorm makes of
-// a row whose squares overflow. Only ExplainOverflow can tell such a row from one that is zero by right.
+// True if a row of the final hidden states holds a number that is not finite, or only zeros: RMSNorm turns a
+// row whose squares overflow into zeros. Only ExplainOverflow can tell this from legitimate zeros.
 bool MayHaveOverflowed(std::span<const float> hidden);
 
-// Why the numbers of a forward pass are not finite: kCorrupt, with the first layer that gives some, and the
-// formats of weights, keys and values. OK where all layers and, as the caller knows, the logits are fine.
-// Runs the pass again, which writes the same keys and values.
+// Runs a forward pass again, which writes the same keys and values, to explain numbers that are not finite:
+// kCorrupt names the first layer that produced one, and the formats of weights, keys and values. OK if all
+// layers and, by `logits_are_finite`, the logits are finite.
 Status ExplainOverflow(Execution& execution, const Model& model, const TokenBatch& batch,
                        DecoderOptions options, bool logits_are_finite);
 
-// The same for a pass without logits, whose final hidden states [T, hidden] are given: cheap unless a row may
-// have overflowed.
+// Checks the final hidden states [T, hidden] of a pass without logits. Runs the pass again only if a row may
+// have overflowed; errors as ExplainOverflow.
 Status CheckHidden(Execution& execution, const Model& model, const TokenBatch& batch,
                    const DecoderOptions& options, const Tensor& hidden);
 

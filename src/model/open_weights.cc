@@ -12,15 +12,15 @@
 namespace qwen25 {
 namespace {
 
-// A config.json that says how the weights were quantized: kUnsupported, by the name of the method. Such a key
-// may also say that nothing was.
+// kUnsupported, with the name of the method, if config.json says that the weights are quantized. The keys may
+// also say that they are not.
 Status CheckNotQuantized(const Json& config, const std::filesystem::path& directory) {
   if (!config.is_object()) return {};
   for (const char* key : {"quantization_config", "compression_config"}) {
     const auto found = config.find(key);
     if (found == config.end() || !found->is_object() || found->empty()) continue;
     std::string method = "a method that the file does not name";
-    bool in_8_bits = true, in_4_bits = true;  // bitsandbytes states both
+    bool in_8_bits = true, in_4_bits = true;  // only bitsandbytes states them
     QWEN25_RETURN_IF_ERROR(ReadField(*found, "quant_method", key, method));
     QWEN25_RETURN_IF_ERROR(ReadField(*found, "load_in_8bit", key, in_8_bits));
     QWEN25_RETURN_IF_ERROR(ReadField(*found, "load_in_4bit", key, in_4_bits));
@@ -32,7 +32,7 @@ Status CheckNotQuantized(const Json& config, const std::filesystem::path& direct
   return {};
 }
 
-// The method that leaves tensors of such names, or null.
+// The quantization method that writes tensors of such names, or null.
 const char* QuantizationOf(std::string_view name) {
   const auto ends = [&](std::string_view ending) { return name.ends_with(ending); };
   if (ends(".g_idx")) return "gptq";
@@ -45,7 +45,7 @@ const char* QuantizationOf(std::string_view name) {
   return nullptr;
 }
 
-// Buffers that exporters saved and transformers ignores: rotary tables, causal masks, positions.
+// Whether a tensor is a buffer that transformers ignores: rotary tables, causal masks, positions.
 bool IsBuffer(std::string_view name) {
   for (const char* ending : {"rotary_emb.inv_freq", "rotary_emb.cos_cached", "rotary_emb.sin_cached",
                              "attn.bias", "attn.masked_bias", "position_ids"}) {
@@ -54,8 +54,8 @@ bool IsBuffer(std::string_view name) {
   return false;
 }
 
-// Whether a name belongs to the decoder that `config` describes, as opposed to a further layer, another tower
-// or the head of another task.
+// Whether a name belongs to the decoder that `config` describes, not to a further layer, another tower or
+// another task's head.
 bool IsOfDecoder(const ModelConfig& config, std::string_view name) {
   constexpr std::string_view kLayers = "model.layers.";
   if (!name.starts_with(kLayers)) {
@@ -71,14 +71,14 @@ bool IsOfDecoder(const ModelConfig& config, std::string_view name) {
   return digits == 0 || layer < config.num_hidden_layers;
 }
 
-// Whether all numbers of a tensor are zero; false for types that no bias has.
+// Whether all numbers of a tensor are zero; false for types that cannot be read.
 bool IsZero(const TensorInfo& tensor) {
   std::vector<float> values(tensor.NumElements());
   return CopyToFloat(tensor, 0, values, /*check_finite=*/false).ok() &&
          std::ranges::count(values, 0.0f) == std::ssize(values);
 }
 
-// Whether two matrices of one shape hold the same numbers, whatever they are stored as.
+// Whether two matrices of the same shape hold the same numbers, in any two formats.
 Result<bool> SameNumbers(const TensorInfo& a, const TensorInfo& b) {
   if (a.dtype == b.dtype) return std::ranges::equal(a.bytes, b.bytes);
   constexpr uint64_t kPiece = 1 << 16;
@@ -109,13 +109,13 @@ class FolderWeights : public WeightsReader {
   FolderWeights(std::filesystem::path directory, ModelConfig config, CheckpointReader checkpoint)
       : directory_(std::move(directory)), config_(std::move(config)), checkpoint_(std::move(checkpoint)) {}
 
-  // Null if there is none of that name.
+  // Null if there is no tensor for a parameter of that name.
   const TensorInfo* Find(std::string_view name) const;
-  // The name of a tensor as parameters have it.
+  // The parameter's name for a tensor.
   std::string ParameterName(std::string_view tensor) const;
-  // The embedding in its shape, and whether the output projection is really tied to it.
+  // Checks the embedding's shape, and whether the output projection is really tied to it.
   Status ReadHead();
-  // Counts what no parameter needs.
+  // Adds a remark about tensors of other parts, which are not used.
   void NoteUnused();
   Status Missing(const std::string& name) const;
 
@@ -132,7 +132,7 @@ Result<std::unique_ptr<WeightsReader>> FolderWeights::Open(const std::filesystem
   if (!std::filesystem::exists(file, ignored) &&
       std::filesystem::exists(directory / "adapter_config.json", ignored)) {
     return Unsupported(
-        "{}: holds an adapter (adapter_config.json), no model; merge it into its base model first",
+        "{}: holds an adapter (adapter_config.json), not a model; merge it into its base model first",
         directory.string());
   }
   QWEN25_TRY(const Json json, ReadJsonFile(file.string()));
@@ -158,14 +158,14 @@ std::string FolderWeights::ParameterName(std::string_view tensor) const {
 }
 
 Status FolderWeights::ReadHead() {
-  // Checked before memory is taken for the weights: a wrong config.json may ask for terabytes.
+  // Checked before memory is allocated: a wrong config.json may describe terabytes.
   const TensorInfo* embedding = Find("model.embed_tokens.weight");
   if (embedding == nullptr) return {};  // Check says so
   const std::vector<uint64_t> wanted = {config_.vocab_size, config_.hidden_size};
   if (!std::ranges::equal(embedding->shape, wanted)) {
     return InvalidArgument(
-        "{}: model.embed_tokens.weight has shape {}, config.json wants {}; the two files do not "
-        "belong together",
+        "{}: model.embed_tokens.weight has shape {}, expected {} by config.json; the two files do not belong "
+        "together",
         directory_.string(), ShapeText(embedding->shape), ShapeText(wanted));
   }
   const TensorInfo* head = Find("lm_head.weight");
@@ -197,7 +197,7 @@ void FolderWeights::NoteUnused() {
                   config_.model_type, config_.num_hidden_layers, first, count == 1 ? "" : " and others"));
 }
 
-// Names the cause where the tensors show it.
+// The error for a missing tensor, with the cause if other tensors show it.
 Status FolderWeights::Missing(const std::string& name) const {
   for (const TensorInfo& tensor : checkpoint_.tensors()) {
     if (const char* method = QuantizationOf(tensor.name); method != nullptr) {
@@ -212,12 +212,11 @@ Status FolderWeights::Missing(const std::string& name) const {
   }
   if (name == "lm_head.weight") {
     return NotFound(
-        "{}: the weights hold no tensor lm_head.weight; config.json wants it (tie_word_embeddings is not "
-        "true). "
-        "Was the model saved without its output, or for another task?",
+        "{}: the weights hold no tensor lm_head.weight, which config.json requires (tie_word_embeddings is "
+        "not true); was the model saved without its output, or for another task?",
         directory_.string());
   }
-  return NotFound("{}: the weights hold no tensor {}; config.json wants it", directory_.string(), name);
+  return NotFound("{}: the weights hold no tensor {}, which config.json requires", directory_.string(), name);
 }
 
 Status FolderWeights::Check(std::span<const NamedParameter> parameters) const {
@@ -228,8 +227,8 @@ Status FolderWeights::Check(std::span<const NamedParameter> parameters) const {
     if (tensor == nullptr) return Missing(named.name);
     const std::vector<uint64_t> shape = ShapeOf(named);
     if (!std::ranges::equal(tensor->shape, shape)) {
-      return InvalidArgument("{}: {} has shape {}, config.json wants {}", directory_.string(), named.name,
-                             ShapeText(tensor->shape), ShapeText(shape));
+      return InvalidArgument("{}: {} has shape {}, expected {} by config.json", directory_.string(),
+                             named.name, ShapeText(tensor->shape), ShapeText(shape));
     }
   }
   for (const TensorInfo& tensor : checkpoint_.tensors()) {

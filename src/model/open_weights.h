@@ -1,4 +1,4 @@
-// The weights of a model at a path.
+// Opens the weights of a model at a path.
 #pragma once
 
 #include <filesystem>
@@ -9,7 +9,8 @@
 
 namespace qwen25 {
 
-// A file called *.gguf, else a folder. What the file or folder describes is checked; its weights are not yet.
+// `path` is a file *.gguf, otherwise a folder. Checks the configuration; WeightsReader::Check checks the
+// weights. Errors name the file and the cause.
 Result<std::unique_ptr<WeightsReader>> OpenWeights(const std::filesystem::path& path);
 
 }  // namespace qwen25

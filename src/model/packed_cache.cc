@@ -106,7 +106,7 @@ std::filesystem::path CheckedPath(const std::filesystem::path& cache) {
   return cache.string() + ".checked";
 }
 
-// Of a cache file and of what it was made from.
+// The state of a cache file and of the files it was made from.
 Result<std::string> StateOfAll(const std::filesystem::path& cache,
                                std::vector<std::filesystem::path> sources) {
   sources.push_back(cache);
@@ -123,7 +123,7 @@ bool Holds(const SafetensorsReader& file, const char* key, std::string_view valu
 Status CheckPackedCache(const std::filesystem::path& cache, const std::filesystem::path& model_path,
                         const SafetensorsReader& file, ThreadPool& threads) {
   QWEN25_TRY(const std::vector<std::filesystem::path> sources, PackedCacheSources(model_path));
-  // Taken before anything is read: what changes meanwhile has another state at the next start.
+  // Taken before the files are read: if one changes meanwhile, the next start sees another state.
   QWEN25_TRY(const std::string state, StateOfAll(cache, sources));
   const Result<std::string> checked = ReadFile(CheckedPath(cache));
   if (checked.ok() && *checked == state) return {};
@@ -132,9 +132,10 @@ Status CheckPackedCache(const std::filesystem::path& cache, const std::filesyste
   std::vector<std::span<const std::byte>> parts;
   for (const TensorInfo& tensor : file.tensors()) parts.push_back(tensor.bytes);
   if (!Holds(file, "content", HashOfParts(parts, threads))) {
-    return Corrupt("{}: does not have the hash that it states; the file is damaged", cache.string());
+    return Corrupt("{}: the content does not match the hash in its metadata; the file is damaged",
+                   cache.string());
   }
-  (void)WriteFileAtomically(CheckedPath(cache), state);  // a folder that is read-only is checked every time
+  (void)WriteFileAtomically(CheckedPath(cache), state);  // best effort: the folder may be read-only
   return {};
 }
 

@@ -7,7 +7,7 @@
 namespace qwen25 {
 namespace {
 
-constexpr size_t kChunk = 16384;  // numbers that a task zeroes
+constexpr size_t kChunk = 16384;  // numbers per task of zeroing
 
 AlignedBuffer<float> Zeros(size_t size) {
   AlignedBuffer<float> buffer(size);

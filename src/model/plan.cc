@@ -10,15 +10,15 @@ namespace {
 constexpr uint64_t kWeightBytes = 2;             // bfloat16
 constexpr uint64_t kGradientBytes = 4;           // float32
 constexpr uint64_t kOptimizerBytes = 4 + 4 + 4;  // master weight, first and second moment
-// Part of a device's memory that a plan may fill: the rest is for the framework, communication buffers and
-// fragmentation.
+// The share of a device's memory that a plan may use; the rest is for the framework, communication buffers
+// and fragmentation.
 constexpr double kUsableShare = 0.9;
 
 uint64_t CeilDiv(uint64_t a, uint64_t b) {
   return (a + b - 1) / b;
 }
 
-// Parameters on the fullest device: layers of one stage, plus the embedding or the output projection.
+// Parameters on the fullest device: the layers of one stage, plus embedding, output projection or both.
 uint64_t ParametersPerDevice(const ModelConfig& config, uint32_t tensor, uint32_t pipeline) {
   const uint64_t per_layer = config.NumNonEmbeddingParameters() / config.num_hidden_layers;
   const uint64_t embedding = uint64_t{config.vocab_size} * config.hidden_size;
@@ -26,9 +26,8 @@ uint64_t ParametersPerDevice(const ModelConfig& config, uint32_t tensor, uint32_
   return CeilDiv(CeilDiv(config.num_hidden_layers, pipeline) * per_layer + ends, tensor);
 }
 
-// Bytes of activations: each stage keeps the inputs of its layers (bfloat16) for as many micro-batches as the
-// one-forward-one-backward schedule has in flight there (`pipeline` at the first stage), and one layer's
-// insides.
+// Bytes of activations: each stage keeps the inputs of its layers (bfloat16) for all micro-batches in flight
+// there, `pipeline` at the first stage of a one-forward-one-backward schedule, and the insides of one layer.
 uint64_t ActivationBytes(const ModelConfig& config, const PlanOptions& options, uint32_t tensor,
                          uint32_t pipeline) {
   const uint64_t tokens = uint64_t{options.sequence_length} * options.micro_batch_sequences;
@@ -74,8 +73,7 @@ Result<ParallelLayout> PlanLayout(const ModelConfig& config, const PlanOptions& 
   bool found = false;
   for (uint32_t tensor = 1; tensor <= options.devices_per_node && tensor <= options.num_devices;
        tensor *= 2) {
-    // A kv head and a query head are the smallest pieces of an attention layer that one device can hold
-    // alone.
+    // Attention is divided by whole kv heads and query heads.
     if (config.num_attention_heads % tensor != 0 || config.num_key_value_heads % tensor != 0) break;
     for (uint32_t pipeline = 1; pipeline <= config.num_hidden_layers; ++pipeline) {
       if (config.num_hidden_layers % pipeline != 0 || options.num_devices % (tensor * pipeline) != 0)
@@ -92,8 +90,8 @@ Result<ParallelLayout> PlanLayout(const ModelConfig& config, const PlanOptions& 
   }
   if (found) return best;
   return ResourceExhausted(
-      "no layout over {} devices of {} fits: the widest cut (tensor {}, pipeline {}) needs {} per "
-      "device, and {} are usable; use more devices or more memory",
+      "no layout over {} devices of {} fits: the smallest (tensor {}, pipeline {}) needs {} per device, and "
+      "{} are usable; use more devices or more memory",
       options.num_devices, FormatBytes(static_cast<double>(options.device_memory_bytes)), smallest.tensor,
       smallest.pipeline, FormatBytes(static_cast<double>(smallest.TotalBytes())), FormatBytes(usable));
 }

@@ -23,13 +23,13 @@ ModelConfig Make(const Shape& shape, uint32_t max_positions, float eps = 1e-6f) 
   return config;
 }
 
-// With gates that run 6 of 8 groups of query heads for each token, two of them always.
+// Adds gates that run 6 of 8 groups of query heads for each token, two of them always.
 ModelConfig WithHeadRouting(ModelConfig config) {
   config.head_routing = HeadRouting{.shared_groups = 2, .top_k = 4};
   return config;
 }
 
-// An official size: with the special tokens of the official vocabulary (base checkpoints).
+// An official size, with the special tokens of the official base checkpoints.
 ModelConfig Official(const Shape& shape, uint32_t max_positions, float eps) {
   ModelConfig config = Make(shape, max_positions, eps);
   config.bos_token_id = 151643;
@@ -39,7 +39,7 @@ ModelConfig Official(const Shape& shape, uint32_t max_positions, float eps) {
 
 }  // namespace
 
-// Official numbers: config.json of the published base checkpoints.
+// Numbers of the official sizes: config.json of the published base checkpoints.
 const std::vector<Preset>& Presets() {
   static const std::vector<Preset> presets = {
       {"nano", "minutes on two cores: what scripts/demo trains",

@@ -1,4 +1,4 @@
-// Reading and writing a model's folder or file.
+// Reads and writes a model's folder or file.
 #include <algorithm>
 
 #include "base/file.h"
@@ -11,7 +11,7 @@
 namespace qwen25 {
 namespace {
 
-constexpr const char* kPackedCacheVersion = "3";  // another one where the layout of packed weights changes
+constexpr const char* kPackedCacheVersion = "3";  // to be raised when the layout of packed weights changes
 
 }  // namespace
 
@@ -42,13 +42,13 @@ Result<Model> Model::LoadPacked(const std::filesystem::path& path, std::optional
   std::error_code ignored;
   if (use_cache && std::filesystem::exists(PackedCachePath(path, formats), ignored)) {
     if (model.MapPackedCache(formats, path, threads).ok()) return model;
-    // Out of date or damaged: packed again from what it was made from.
+    // The cache is out of date or damaged: pack the weights again.
   }
   QWEN25_RETURN_IF_ERROR(model.PackFrom(*source, formats, threads));
   return model;
 }
 
-// Matrices and vectors of another size are those of another program version or config.
+// Tensors of other sizes come from another version of the program or of config.json.
 Status Model::MapPackedCache(std::span<const WeightFormat> formats, const std::filesystem::path& model_path,
                              ThreadPool& threads) {
   const std::filesystem::path path = PackedCachePath(model_path, formats);
@@ -58,7 +58,8 @@ Status Model::MapPackedCache(std::span<const WeightFormat> formats, const std::f
     return found != file.metadata().end() && found->second == value;
   };
   if (!holds("formats", PackedCacheFormats(formats)) || !holds("version", kPackedCacheVersion)) {
-    return NotFound("{}: was made for other formats", path.string());
+    return NotFound("{}: was made for other weight formats or by another version of the program",
+                    path.string());
   }
   const size_t num_packed_bytes = PlacePacked(formats, nullptr);
   const TensorInfo *matrices = file.Find("matrices"), *vectors = file.Find("vectors");
@@ -78,12 +79,12 @@ Status Model::MapPackedCache(std::span<const WeightFormat> formats, const std::f
 
 Status Model::WritePackedCache(const std::filesystem::path& path, ThreadPool& threads) const {
   QWEN25_CHECK(packed_only_);
-  if (packed_file_) return {};  // it is the file
+  if (packed_file_) return {};  // the model was mapped from it
   QWEN25_TRY(const std::vector<std::filesystem::path> files, PackedCacheSources(path));
   QWEN25_TRY(const std::string source, HashOfFiles(files, threads));
   QWEN25_TRY(const std::string state, StateOfFiles(files));
   if (state != source_state_) {
-    return InvalidArgument("{}: the model's files were changed while it was loaded", path.string());
+    return InvalidArgument("{}: the model's files changed while it was loaded; start again", path.string());
   }
   const std::vector<TensorToWrite> tensors = {
       TensorToWrite::FromBytes("matrices", DType::kU8, {num_packed_bytes_},

@@ -9,8 +9,7 @@ Status CheckTokenizerFits(const Tokenizer& tokenizer, const ModelConfig& config,
   if (ordinary <= config.vocab_size) return {};
   return InvalidArgument(
       "{}: the tokenizer has {} entries, but the model has only {} embedding rows; they do not belong "
-      "together: "
-      "use the tokenizer published with the model",
+      "together: use the tokenizer published with the model",
       origin, ordinary, config.vocab_size);
 }
 
