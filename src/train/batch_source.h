@@ -1,4 +1,4 @@
-// Where a trainer's batches come from.
+// Sources of training and validation batches.
 #pragma once
 
 #include <cstddef>
@@ -11,7 +11,7 @@
 
 namespace qwen25 {
 
-// Token rows with what each is to predict.
+// Rows of tokens and the token that each is to predict. T rows in S sequences.
 struct PackedBatch {
   std::vector<int32_t> tokens;           // [T]
   std::vector<int32_t> positions;        // [T]
@@ -21,20 +21,20 @@ struct PackedBatch {
   TokenBatch view() const { return {tokens, positions, sequence_starts}; }
 };
 
-// An endless source for training, or one pass over validation data. Deterministic: what it gives depends only
-// on its data, its options and its place.
+// An endless source of training batches, or one pass over validation data. Deterministic: the batches depend
+// only on data, options and position.
 class BatchSource {
  public:
   virtual ~BatchSource() = default;
 
-  // Replaces `batch` by the next num_tokens tokens; fewer at the end of a pass, none after it. Reuses the
-  // batch's memory.
+  // Fills `batch` with the next num_tokens tokens; at the end of a pass with fewer, after it with none.
+  // Reuses the batch's memory.
   virtual Status Next(size_t num_tokens, PackedBatch& batch) = 0;
   // Back to the first token.
   virtual void Rewind() = 0;
-  // The place, as a checkpoint keeps it.
+  // The position, and what identifies the data, for a checkpoint.
   virtual Json State() const = 0;
-  // Goes to a place. An error, which says what differs, if it is not of this data.
+  // Restores a position. If `state` is of other data, the error says what differs.
   virtual Status Restore(const Json& state) = 0;
 };
 

@@ -25,7 +25,7 @@ constexpr const char* kOptimizerFile = "optimizer.safetensors";
 constexpr const char* kPrefix = "checkpoint-";
 constexpr const char* kTemporarySuffix = ".tmp";  // being written
 constexpr const char* kDoomedSuffix = ".old";     // being removed
-// Of the tokenizer's files, those that say what a token id stands for.
+// The tokenizer's files that define token ids.
 constexpr std::string_view kTokenFiles[] = {"tokenizer.json", "vocab.json", "merges.txt",
                                             "added_tokens.json"};
 constexpr const char* kNumSteps = "num_steps";  // in the metadata of optimizer.safetensors
@@ -58,7 +58,7 @@ Status Rename(const fs::path& from, const fs::path& to) {
   return {};
 }
 
-// Removes a checkpoint so that no instant shows half of one under its name.
+// Renames a checkpoint before removing it: a folder with a plain name is always complete.
 Status RemoveCheckpoint(const fs::path& checkpoint) {
   const fs::path doomed = checkpoint.string() + kDoomedSuffix;
   QWEN25_RETURN_IF_ERROR(RemoveFolder(doomed));
@@ -76,7 +76,7 @@ Status WriteOptimizerState(const fs::path& path, const Optimizer& optimizer) {
 
 // Size and hash of every file in `folder`, by name.
 Result<Json> DescribeFiles(const fs::path& folder) {
-  std::map<std::string, Json> files;  // ordered, whatever order the folder lists
+  std::map<std::string, Json> files;  // sorted: folders list in any order
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(folder, error)) {
     QWEN25_TRY(const MappedFile file, MappedFile::Open(entry.path()));
@@ -105,7 +105,7 @@ Json StateToJson(const TrainerState& state, Json files) {
   if (!state.validation.is_null()) json["validation"] = state.validation;
   json["options"] = state.options;
   json["files"] = std::move(files);
-  // Last, over the text of all that stands before it.
+  // The last key: the hash of the document before it.
   const std::string text = json.dump();
   json["xxh3"] = HashText(std::as_bytes(std::span(text)));
   return json;
@@ -125,7 +125,7 @@ Result<TrainerState> StateFromJson(Json json, const std::string& origin) {
   QWEN25_RETURN_IF_ERROR(ReadField(json, "xxh3", origin, hash));
   json.erase("xxh3");
   const std::string text = json.dump();
-  if (hash != HashText(std::as_bytes(std::span(text)))) return corrupt("its hash does not fit its content");
+  if (hash != HashText(std::as_bytes(std::span(text)))) return corrupt("its content does not match its hash");
   TrainerState state;
   QWEN25_RETURN_IF_ERROR(ReadField(json, "step", origin, state.step));
   QWEN25_RETURN_IF_ERROR(ReadField(json, "tokens", origin, state.tokens));
@@ -260,7 +260,7 @@ Status ReadOptimizerState(const fs::path& checkpoint, Optimizer& optimizer) {
   for (const OptimizerTensor& tensor : optimizer.state()) {
     const TensorInfo* found = file.Find(tensor.name);
     if (found == nullptr)
-      return NotFound("{}: there is no tensor {}, which the optimiser needs", path, tensor.name);
+      return NotFound("{}: holds no tensor {}, which the optimiser needs", path, tensor.name);
     const std::vector<uint64_t> shape = {tensor.rows, tensor.cols};
     if (found->dtype != DType::kF32 || found->shape != shape) {
       return InvalidArgument("{}: {} has shape [{}], expected float32 [{}, {}]", path, tensor.name,
@@ -271,9 +271,8 @@ Status ReadOptimizerState(const fs::path& checkpoint, Optimizer& optimizer) {
     }
   }
   if (file.tensors().size() != optimizer.state().size()) {
-    return InvalidArgument(
-        "{}: holds {} tensors, the optimiser has {}: it was written by another kind of optimiser", path,
-        file.tensors().size(), optimizer.state().size());
+    return InvalidArgument("{}: holds {} tensors, expected {}: it was written by another kind of optimiser",
+                           path, file.tensors().size(), optimizer.state().size());
   }
   const auto steps = file.metadata().find(kNumSteps);
   uint64_t num_steps = 0;
@@ -311,13 +310,12 @@ Status CheckSameTokenizer(const fs::path& checkpoint, std::span<const fs::path> 
     QWEN25_TRY(const std::string now, ReadFile(path));
     QWEN25_TRY(const std::string then, ReadFile(checkpoint / name));
     if (now == then) continue;
-    // Written anew, with other white space, it says the same.
+    // White space does not matter.
     const Result<Json> now_json = ParseJson(now, path.string()), then_json = ParseJson(then, name.string());
     if (now_json.ok() && then_json.ok() && *now_json == *then_json) continue;
     return InvalidArgument(
-        "{} is not the tokenizer that the run began with, whose copy is {}: the ids in its shards would mean "
-        "other "
-        "text; give that tokenizer",
+        "{} is not the tokenizer that the run began with, whose copy is {}: token ids would stand for other "
+        "text; use that tokenizer",
         path.string(), (checkpoint / name).string());
   }
   return {};

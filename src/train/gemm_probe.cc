@@ -11,7 +11,7 @@ namespace qwen25 {
 
 double MeasureGemmFlops(ThreadPool& threads) {
   constexpr size_t kSize = 1024;
-  constexpr int kRuns = 6;  // the first one warms caches and pages up
+  constexpr int kRuns = 6;  // the first one warms up caches and pages
   const AlignedBuffer<float> a(kSize * kSize), b(kSize * kSize), c(kSize * kSize);
   std::fill_n(a.data(), a.size(), 1.0f);
   std::fill_n(b.data(), b.size(), 1.0f);

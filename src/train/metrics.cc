@@ -37,7 +37,7 @@ void VisitFields(auto& m, auto&& visit) requires requires {
   visit("bits_per_byte", m.bits_per_byte);
 }
 
-// Writes the shortest digits that read back as the same number; JSON has no NaN, so such a field is left out.
+// Writes the shortest digits that read back as the same number; leaves out what JSON lacks, NaN and infinity.
 template <typename Record>
 void FormatRecord(const Record& record, fmt::memory_buffer& line) {
   line.clear();
@@ -80,7 +80,7 @@ Result<ParsedMetrics> ParseMetrics(const std::filesystem::path& path, uint64_t l
     const std::string origin = fmt::format("{}:{}", path.string(), number);
     Result<Json> json = ParseJson(line, origin);
     if (!json.ok() || !json->is_object() || !json->contains("step")) {
-      if (begin == text.size()) break;  // the last line: a power loss may leave zeros where text was to come
+      if (begin == text.size()) break;  // the last line: a power loss may leave zeros instead of text
       return Corrupt("{}: not a metrics record; repair or remove this line", origin);
     }
     uint64_t step = 0;

@@ -27,8 +27,8 @@ NewtonSchulz::NewtonSchulz(ThreadPool& threads, size_t max_numbers, size_t max_s
       temporary_(max_side * max_side),
       partials_(NumOptimizerChunks(max_numbers)) {}
 
-// c [n, n] = a [n, depth] * b [depth, n], where the product is known to be symmetric: block columns from the
-// diagonal down, then mirrored.
+// c [n, n] = a [n, depth] * b [depth, n] if the product is known to be symmetric: computes block columns from
+// the diagonal down, then mirrors them.
 void NewtonSchulz::SymmetricProduct(size_t depth, const GemmOperand& a, const GemmOperand& b,
                                     MatrixView<float> c) {
   constexpr size_t kBlock = 2 * kGemmPanelCols;

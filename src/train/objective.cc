@@ -9,14 +9,14 @@
 namespace qwen25 {
 namespace {
 
-// Nothing if every layer is dense: attention then need not ask.
+// Empty if every layer is dense.
 std::vector<LayerRouting> TrainedRouting(const Model& model) {
   const RoutingPolicy& routing = model.config().routing;
   if (routing.kind == RoutingPolicy::Kind::kDense) return {};
   return RouteLayers(routing, model.layers.size(), nullptr);
 }
 
-// To continue text.
+// Predicts the next token.
 class NextToken : public TrainingObjective {
  public:
   NextToken(const TrainOptions& options, const Model& model)
@@ -44,11 +44,12 @@ class NextToken : public TrainingObjective {
   const Model& model_;
   const bool recompute_;
   const uint64_t routing_from_step_;
-  const std::vector<LayerRouting> routing_;  // [layers]; empty if the model has none
+  const std::vector<LayerRouting> routing_;  // [layers]; empty if the model is dense
 };
 
-// To give the two texts of a pair similar vectors: the contrastive loss (ops/contrastive_loss.h) of
-// mean-pooled final hidden states. Sequences 2 i and 2 i + 1 of a batch are pairs, two at least.
+// The contrastive loss (ops/contrastive_loss.h) of mean-pooled final hidden states, which makes the vectors
+// of a pair's two texts similar. Sequences 2 i and 2 i + 1 of a batch are a pair; a batch has at least two
+// pairs.
 class Contrastive : public TrainingObjective {
  public:
   Contrastive(const TrainOptions& options, const Model& model)

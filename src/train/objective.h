@@ -1,4 +1,4 @@
-// What a model is trained for: how a batch is judged.
+// Training objectives: the loss of a batch.
 #pragma once
 
 #include <cstddef>
@@ -12,27 +12,27 @@
 
 namespace qwen25 {
 
-// What the passes of one step, or of one validation, share.
+// Common to all passes of one step, or of one validation.
 struct ObjectivePass {
   uint64_t step = 0;                        // optimiser steps done before
-  float grad_scale = 0;                     // the gradients are those of grad_scale times the sum of losses
-  const PackedHead* packed_head = nullptr;  // PackHeadOf(), or null: each pass packs what it needs
+  float grad_scale = 0;                     // gradients are of grad_scale times the sum of losses
+  const PackedHead* packed_head = nullptr;  // from PackHeadOf(), or null: each pass packs it
 };
 
-// The loss of batches. An objective knows nothing of optimisers, folders and steps but their number.
+// Computes losses of batches. An objective knows nothing of optimisers and folders.
 class TrainingObjective {
  public:
   virtual ~TrainingObjective() = default;
 
-  // Whether a micro-batch is as large as it must be: `num_tokens` were requested from the source.
+  // Whether a micro-batch is large enough after `num_tokens` were requested from the source.
   virtual bool IsComplete(const PackedBatch& batch, size_t num_tokens) const = 0;
-  // What the loss of a batch is summed over: tokens to predict, or pairs. It is known before any pass, so
-  // that all micro-batches of a step share one divisor.
+  // The number of terms in a batch's loss: tokens to predict, or pairs. Known before any pass, so that all
+  // micro-batches of a step share one divisor.
   virtual size_t CountTerms(const PackedBatch& batch) const = 0;
-  // The output projection for all passes until the weights change; empty if the loss uses none.
+  // Packs the output projection for all passes until the weights change; empty if the loss does not use it.
   virtual PackedHead PackHeadOf(Execution& execution) const = 0;
-  // One pass over a batch. If execution.tape is set, the caller walks back over it, which adds the gradients;
-  // `batch` must stay until then.
+  // Runs a pass and returns the sum of the losses. If execution.tape is set, the caller's Tape::BackwardTo
+  // adds the gradients; `batch` must live until then.
   virtual LossSum Loss(Execution& execution, const PackedBatch& batch, const ObjectivePass& pass) const = 0;
 };
 

@@ -8,14 +8,14 @@
 namespace qwen25 {
 namespace {
 
-constexpr double kMuonScale = 0.2;     // the usual size of an AdamW update, which Muon's is brought to
-constexpr double kClipEpsilon = 1e-6;  // as PyTorch's clip_grad_norm_ has it
+constexpr double kMuonScale = 0.2;     // RMS of a typical AdamW update, to which Muon's are scaled
+constexpr double kClipEpsilon = 1e-6;  // as in PyTorch's clip_grad_norm_
 
 bool UsesMuon(const OptimizerOptions& options, const NamedParameter& named) {
   return options.kind == OptimizerKind::kMuon && named.kind == ParameterKind::kMatrix;
 }
 
-// Numbers of the parameters that `use` picks.
+// The number of elements of all parameters that `use` selects.
 template <typename Use>
 size_t Count(const ParameterSet& set, Use use) {
   size_t count = 0;

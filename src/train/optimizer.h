@@ -1,4 +1,4 @@
-// AdamW and Muon over a set of parameters.
+// The optimisers AdamW and Muon.
 #pragma once
 
 #include <cstdint>
@@ -20,19 +20,20 @@ enum class OptimizerKind {
   kMuon,   // for the matrices of hidden layers (ParameterKind::kMatrix), AdamW for the rest
 };
 std::string_view OptimizerKindName(OptimizerKind kind);
-// kInvalidArgument lists the names there are.
+// kInvalidArgument lists the known names.
 Result<OptimizerKind> ParseOptimizerKind(std::string_view name);
 
 struct OptimizerOptions {
   OptimizerKind kind = OptimizerKind::kAdamW;
-  double learning_rate = 1e-3;    // peak, of AdamW
-  double muon_learning_rate = 0;  // peak, of Muon; 0: the same (its updates are scaled to AdamW's size)
-  double beta1 = 0.9, beta2 = 0.95;
-  double epsilon = 1e-8;
-  double weight_decay = 0.1;  // decoupled; never on norms and biases
-  double muon_momentum = 0.95;
-  double clip_norm = 1.0;  // largest norm of all gradients together; 0: no clipping
+  double learning_rate = 1e-3;       // peak of the schedule, for AdamW; above 0
+  double muon_learning_rate = 0;     // peak, for Muon; 0: learning_rate (Muon's updates have AdamW's size)
+  double beta1 = 0.9, beta2 = 0.95;  // of AdamW's moments; from 0 to below 1
+  double epsilon = 1e-8;             // above 0
+  double weight_decay = 0.1;         // decoupled; none on norms and biases
+  double muon_momentum = 0.95;       // from 0 to below 1
+  double clip_norm = 1.0;            // upper limit of the norm of all gradients together; 0: no clipping
 
+  // kInvalidArgument names the option, its value and the range.
   Status Validate() const;
 };
 
@@ -43,27 +44,26 @@ struct OptimizerTensor {
   size_t rows, cols;
 };
 
-// Owns the moments; weights and gradients are the caller's. Results are bit-identical for any number of
-// threads.
+// Owns the moments, but neither weights nor gradients. Results are bit-identical for any number of threads.
 //
-// AdamW (arXiv:1711.05101): kernels/optimizer.h. Muon (Jordan et al. 2024; scale of Moonlight,
-// arXiv:2502.16982), for each matrix W [rows, cols] of its own, g = clipped gradient:
+// AdamW (arXiv:1711.05101): kernels/optimizer.h. Muon (Jordan et al. 2024, with the scale of Moonlight,
+// arXiv:2502.16982), for each matrix W [rows, cols] with clipped gradient g:
 //   M = momentum * M + g,  U = g + momentum * M
 //   O = NewtonSchulz(U)   (about the nearest matrix with orthogonal rows or columns)
 //   W = (1 - lr * decay) * W - lr * 0.2 * sqrt(max(rows, cols)) * O
 class Optimizer {
  public:
-  // All must outlive this object; `gradients` are of `parameters`.
+  // `gradients` must be those of `parameters`. All must outlive this object.
   Optimizer(const ParameterSet& parameters, const Gradients& gradients, const OptimizerOptions& options,
             ThreadPool& threads);
 
-  // Euclidean norm of all gradients together, by a sum of fixed shape.
+  // The Euclidean norm of all gradients together.
   double GradientNorm();
-  // One step from the gradients, which are left as they are. `factor` is the schedule's, on the
-  // learning rates; `gradient_norm` decides how much is clipped. Allocates nothing after the first step.
+  // Updates the weights; the gradients stay unchanged. `factor` (ScheduleFactor) scales the learning rates.
+  // `gradient_norm` (GradientNorm) determines the clipping. Allocates nothing after the first step.
   void Step(double factor, double gradient_norm);
 
-  // Steps taken: part of the state, as bias correction needs it.
+  // Steps taken. Part of the state: bias correction needs it.
   uint64_t num_steps() const { return num_steps_; }
   void set_num_steps(uint64_t steps) { num_steps_ = steps; }
   // Moments and momenta by name, zero before the first step.
@@ -71,7 +71,7 @@ class Optimizer {
   size_t state_bytes() const { return (first_.size() + second_.size()) * sizeof(float); }
 
  private:
-  // Neighbouring parameters that AdamW treats alike, as one stretch of memory.
+  // Consecutive parameters that AdamW treats alike, as one range of memory.
   struct AdamWRun {
     float* weight;
     const float* grad;

@@ -32,7 +32,7 @@ Result<std::unique_ptr<PairSource>> PairSource::Make(std::vector<TokenPair> pair
                                                      const PairSourceOptions& options) {
   QWEN25_CHECK(options.max_tokens > 0);
   if (pairs.size() < 2) {
-    return InvalidArgument("there are {} pairs; two are needed, so that each can be told from another",
+    return InvalidArgument("there are {} pairs, expected at least 2: contrastive training compares pairs",
                            pairs.size());
   }
   for (size_t i = 0; i < pairs.size(); ++i) {
@@ -77,7 +77,8 @@ Status PairSource::Restore(const Json& state) {
   QWEN25_RETURN_IF_ERROR(ReadField(state, "hash", "the place in the pairs", hash));
   QWEN25_RETURN_IF_ERROR(ReadField(state, "next", "the place in the pairs", next));
   if (pairs != pairs_.size() || hash != hash_) {
-    return InvalidArgument("the run was trained on {} other pairs than these {}", pairs, pairs_.size());
+    return InvalidArgument("the checkpoint was trained on other pairs: {} of them, now there are {}", pairs,
+                           pairs_.size());
   }
   next_ = next;
   return {};

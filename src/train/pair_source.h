@@ -1,4 +1,4 @@
-// Pairs of texts as batches for contrastive training.
+// Batches of text pairs for contrastive training.
 #pragma once
 
 #include <cstdint>
@@ -9,7 +9,7 @@
 
 namespace qwen25 {
 
-// A question or title and the text that it belongs to, as tokens.
+// A query, such as a question or title, and its passage, as tokens.
 struct TokenPair {
   std::vector<int32_t> query;
   std::vector<int32_t> passage;
@@ -17,16 +17,16 @@ struct TokenPair {
 
 struct PairSourceOptions {
   uint64_t seed = 1;
-  size_t max_tokens = 256;  // of one text; the rest of a longer one is left out
-  bool endless = true;      // pass after pass, each in an order of its own; else one pass in the given order
+  size_t max_tokens = 256;  // of one text, at least 1; longer texts are cut
+  bool endless = true;      // pass after pass, each shuffled; false: one pass in the given order
 };
 
-// Batches whose sequences 2 i and 2 i + 1 are the two texts of a pair; they have no targets. Next(n) gives as
-// many whole pairs as n tokens hold, but two at least; at the end of a single pass what is left, unless that
-// is one pair, which would have nothing to be told apart from.
+// Sequences 2 i and 2 i + 1 of a batch are the two texts of a pair; batches have no targets. Next(n) gives as
+// many whole pairs as fit into n tokens, but at least two. At the end of a single pass it gives the remaining
+// pairs; a single remaining pair is dropped, since contrastive training needs two.
 class PairSource : public BatchSource {
  public:
-  // kInvalidArgument names what is wrong: fewer than two pairs, or one with an empty text.
+  // kInvalidArgument if there are fewer than two pairs, or a text is empty.
   static Result<std::unique_ptr<PairSource>> Make(std::vector<TokenPair> pairs,
                                                   const PairSourceOptions& options);
 

@@ -1,4 +1,4 @@
-// The page of a run's folder: what metrics.jsonl and the final model say, and what the caller adds.
+// The report of a run, from metrics.jsonl, the final model's config.json and the caller's additions.
 #pragma once
 
 #include <filesystem>
@@ -15,7 +15,7 @@ struct RunReportExtras {
   std::vector<TrainingPage::Row> data;
 };
 
-// Writes <run>/loss.svg and <run>/report.html.
+// Writes <run>/loss.svg and <run>/report.html. Errors of ReadMetrics, of config.json and of writing.
 Status WriteRunReport(const std::filesystem::path& run, const RunReportExtras& extras);
 
 }  // namespace qwen25

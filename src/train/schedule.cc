@@ -33,7 +33,7 @@ Result<ScheduleKind> ParseScheduleKind(std::string_view name) {
 }
 
 Status ScheduleOptions::Validate() const {
-  // Written so that NaN fails.
+  // NaN fails these comparisons.
   if (!(min_ratio >= 0 && min_ratio <= 1)) {
     return InvalidArgument("min_ratio is {}, expected a share of the peak from 0 to 1", min_ratio);
   }
@@ -52,7 +52,7 @@ double ScheduleFactor(const ScheduleOptions& options, uint64_t step, uint64_t to
   const auto done = static_cast<double>(step);
   const auto warmup = static_cast<double>(options.warmup_steps);
   if (options.kind == ScheduleKind::kCosine) {
-    // Steps warmup .. total - 1 walk the half wave; the value it would reach at `total` is the minimum.
+    // Steps warmup to total - 1 cover the half wave, which would reach the minimum at step `total`.
     const double progress = total > warmup ? std::min(1.0, (done - warmup) / (total - warmup)) : 1.0;
     return options.min_ratio + (1 - options.min_ratio) * 0.5 * (1 + std::cos(std::numbers::pi * progress));
   }

@@ -15,13 +15,13 @@ constexpr const char* kTokenizerFiles[] = {
     "tokenizer.json",          "tokenizer_config.json", "vocab.json",          "merges.txt",
     "special_tokens_map.json", "added_tokens.json",     "chat_template.jinja", "generation_config.json"};
 
-// Appends `from` to `to`, which grows within its capacity.
+// Appends `from` to `to`, within its capacity.
 void Append(const LoaderBatch& from, PackedBatch& to) {
   const auto base = static_cast<int32_t>(to.tokens.size());
   to.tokens.insert(to.tokens.end(), from.tokens.begin(), from.tokens.end());
   to.positions.insert(to.positions.end(), from.positions.begin(), from.positions.end());
   to.targets.insert(to.targets.end(), from.targets.begin(), from.targets.end());
-  if (!to.sequence_starts.empty()) to.sequence_starts.pop_back();  // the end of the rows before
+  if (!to.sequence_starts.empty()) to.sequence_starts.pop_back();  // the end of the earlier rows
   for (const int32_t start : from.sequence_starts) to.sequence_starts.push_back(base + start);
 }
 
@@ -32,7 +32,7 @@ void Clear(PackedBatch& batch, size_t num_tokens) {
   }
 }
 
-// Training rows; the loader gives them one by one, so that any split into micro-batches has the same rows.
+// Training rows. The loader gives one row at a time, so that the rows do not depend on the micro-batches.
 template <typename AnyLoader>
 class TrainingShards : public BatchSource {
  public:
@@ -80,7 +80,8 @@ Result<std::vector<fs::path>> TokenizerFilesIn(const fs::path& folder) {
     std::error_code ignored;
     if (const fs::path file = folder / name; fs::exists(file, ignored)) files.push_back(file);
   }
-  if (files.empty()) return NotFound("{}: there is no tokenizer.json in the folder", folder.string());
+  if (files.empty())
+    return NotFound("{}: holds no tokenizer files, expected tokenizer.json", folder.string());
   return files;
 }
 

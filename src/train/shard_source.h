@@ -1,4 +1,4 @@
-// The data of a run from token shards on disk.
+// Reads the data of a run from token shards on disk.
 #pragma once
 
 #include <filesystem>
@@ -10,12 +10,13 @@
 
 namespace qwen25 {
 
-// Opens data.train, data.validation and the tokenizer files that lie in data.tokenizer (tokenizer.json and
-// the names that Hugging Face uses beside it). `vocab_size`: ids must be below; 0: not checked here. Token
-// lengths for bits per byte are for the caller to add, who knows the tokenizer.
+// Opens data.train and data.validation, and lists the tokenizer files in data.tokenizer. Token ids must be
+// below `vocab_size`; 0: not checked here. TrainData::token_bytes stays empty: the caller knows the
+// tokenizer. Errors name option or shard.
 Result<TrainData> OpenTrainData(const TrainOptions& options, uint32_t vocab_size = 0);
 
-// The tokenizer's files in a model or tokenizer folder. kNotFound if there are none.
+// The tokenizer files in a model or tokenizer folder: tokenizer.json and others with Hugging Face's names.
+// kNotFound if there are none.
 Result<std::vector<std::filesystem::path>> TokenizerFilesIn(const std::filesystem::path& folder);
 
 }  // namespace qwen25

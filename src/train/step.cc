@@ -57,16 +57,16 @@ Result<double> TrainingStep::Backward(uint64_t step) {
   for (const PackedBatch& batch : batches_) num_terms += objective_.CountTerms(batch);
   if (num_terms == 0) {
     return InvalidArgument(
-        "step {}: none of the {} tokens has a next one in its document to predict; the documents "
-        "of the training data are too short",
+        "step {}: none of the {} tokens has a next token to predict in its document; expected training "
+        "documents of at least 2 tokens",
         step + 1, options_.tokens_per_step);
   }
   gradients_.Zero(workspace_.threads);
   Execution execution{workspace_.threads, workspace_.tensors, workspace_.scratch, &workspace_.tape,
                       gradients_.ranges()};
-  // Every micro-batch adds the gradient of its sum of losses, as its part of the step's mean.
+  // Every micro-batch adds the gradient of its sum of losses, divided by the terms of the whole step.
   ObjectivePass pass = {.step = step, .grad_scale = static_cast<float>(1.0 / static_cast<double>(num_terms))};
-  // Kept during backward passes, too, which a single micro-batch need not pay for.
+  // A packed head takes memory during the backward passes; it only saves time with several micro-batches.
   const PackedHead head = batches_.size() > 1 ? objective_.PackHeadOf(execution) : PackedHead();
   if (batches_.size() > 1) pass.packed_head = &head;
   double sum = 0;

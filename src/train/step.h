@@ -1,4 +1,4 @@
-// One optimiser step's batches, loss and gradients. It knows nothing of folders, checkpoints and plans.
+// The batches, loss and gradients of one optimiser step, independent of folders, checkpoints and plans.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +16,7 @@
 
 namespace qwen25 {
 
-// What passes run on. It is kept from step to step, so that a steady state allocates nothing.
+// Threads and memory for passes, kept from step to step, so that steps after the first allocate nothing.
 struct TrainingWorkspace {
   explicit TrainingWorkspace(ThreadPool& pool) : threads(pool), scratch(pool.num_threads()) {}
 
@@ -26,11 +26,12 @@ struct TrainingWorkspace {
   Tape tape;
 };
 
-// kInvalidArgument if a token of `batch` is not below the vocabulary's size; `what` data it is of.
+// kInvalidArgument if a token of `batch` is outside the model's vocabulary. `what` names the data:
+// "training", "validation".
 Status CheckTokens(const PackedBatch& batch, const Model& model, const char* what);
 
-// For messages: the first number that is not finite among the model's weights, or else their gradients (which
-// may be null), as "; model.norm.weight holds nan at element 0". Empty if there is none.
+// For messages: the first number that is not finite among the weights or, if those are finite, among
+// `gradients` (may be null), as "; model.norm.weight holds nan at element 0". Empty if all are finite.
 std::string DescribeNotFinite(const ParameterSet& parameters, const Gradients* gradients);
 
 class TrainingStep {
@@ -39,14 +40,14 @@ class TrainingStep {
   TrainingStep(const TrainOptions& options, const Model& model, const TrainingObjective& objective,
                const Gradients& gradients, TrainingWorkspace& workspace);
 
-  // Fills the micro-batches with the next tokens_per_step tokens of `source`, or, of pairs, as many of them
-  // as these hold.
+  // Fills the micro-batches with the next tokens_per_step tokens of `source`; of pairs, with as many as fit
+  // into that many tokens. kInvalidArgument if the data ends or a token is outside the vocabulary.
   Status Load(BatchSource& source);
-  // Makes the gradients those of the mean loss over the micro-batches, and returns that loss. `step`:
-  // optimiser steps done before this one.
+  // Overwrites the gradients with those of the mean loss over all micro-batches, and returns this loss.
+  // `step`: optimiser steps done before. kInvalidArgument if there is nothing to predict.
   Result<double> Backward(uint64_t step);
 
-  // Of the loaded micro-batches: tokens, and floating-point operations of forward and backward passes.
+  // Tokens of the loaded micro-batches, and floating-point operations of their forward and backward passes.
   uint64_t num_tokens() const;
   double flops() const;
 

@@ -6,7 +6,7 @@
 namespace qwen25 {
 namespace {
 
-constexpr uint64_t kFirstSteps = 4;  // measured before the first estimate
+constexpr uint64_t kFirstSteps = 4;  // to measure before the first estimate
 constexpr double kRevisions = 16;
 
 }  // namespace

@@ -36,7 +36,7 @@ void PutBytes(std::vector<char>& out, uint32_t field, std::string_view bytes) {
   out.insert(out.end(), bytes.begin(), bytes.end());
 }
 
-// Starts an event with what every event has.
+// Starts an event with the fields of every event: time and step.
 void StartEvent(std::vector<char>& out, uint64_t step) {
   const double seconds =
       std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
@@ -66,7 +66,7 @@ Result<TensorBoardWriter> TensorBoardWriter::Open(const std::filesystem::path& d
       std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch())
           .count();
   std::filesystem::path path;
-  // The number makes names unique within a second and a process, and keeps their order.
+  // The number makes names unique within a second of a process and keeps their order.
   for (int number = 0; path.empty() || std::filesystem::exists(path); ++number) {
     path = directory / fmt::format("events.out.tfevents.{}.{}.{}.{}", seconds, host, ::getpid(), number);
   }

@@ -1,4 +1,4 @@
-// What a run reads.
+// The data of a training run.
 #pragma once
 
 #include <cstdint>
@@ -10,13 +10,12 @@
 
 namespace qwen25 {
 
-// Without `validation` there is no validation.
 struct TrainData {
   std::unique_ptr<BatchSource> train;
-  std::unique_ptr<BatchSource> validation;
-  // Bytes of text that each token stands for, by id; for bits per byte. May be empty.
+  std::unique_ptr<BatchSource> validation;  // null: no validation
+  // Bytes of text of each token, by id, for bits per byte; may be empty.
   std::vector<uint32_t> token_bytes;
-  // Copied into every checkpoint and the final model: tokenizer.json and its companions.
+  // tokenizer.json and its companions, copied into every checkpoint and the final model.
   std::vector<std::filesystem::path> tokenizer_files;
 };
 

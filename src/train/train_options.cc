@@ -20,14 +20,14 @@ namespace {
 enum class Effect {
   kResult,     // changes the numbers of a run
   kLength,     // changes them through the schedule
-  kExecution,  // does not
+  kExecution,  // does not change them
 };
 
-// The only list of options: reader, writer, flags and the comparison with a checkpoint walk it.
+// The only list of options, used by reader, writer, flags and the comparison with a checkpoint.
 template <typename Options, typename Visitor>
 void VisitOptions(Options& o, Visitor&& visit) {
   using enum Effect;
-  visit("model.preset", o.preset, kExecution);  // the shape: the checkpoint's own config.json is compared
+  visit("model.preset", o.preset, kExecution);  // CheckSameModel compares the shape
   visit("model.config", o.config, kExecution);
   visit("model.initial", o.initial, kExecution);
   visit("model.vocab_size", o.vocab_size, kExecution);
@@ -99,7 +99,7 @@ Status SetByName(std::string_view name, ScheduleKind& out) {
 template <typename T>
 concept NamedEnum = std::is_enum_v<T>;
 
-// What a value of this type looks like, for messages.
+// Describes the values of a type, for messages.
 template <typename T>
 std::string Wanted() {
   if constexpr (std::same_as<T, bool>) {
@@ -119,7 +119,7 @@ std::string Wanted() {
   }
 }
 
-// Sets `out` from a TOML value. False: of another type.
+// Sets `out` from a TOML value; false if it has another type.
 template <typename T>
 bool SetFromToml(const toml::node& node, T& out) {
   if constexpr (std::same_as<T, bool>) {
@@ -198,7 +198,7 @@ std::string KnownKeys() {
   return keys;
 }
 
-// Sets the option `key`; `where` names the place for messages.
+// Sets the option `key`; `where` is the place for messages.
 Status SetFromNode(std::string_view key, const toml::node& node, std::string_view where,
                    TrainOptions& options) {
   bool known = false;
@@ -231,13 +231,13 @@ Status CheckContrastive(const TrainOptions& options) {
   }
   if (options.micro_batch_tokens != options.tokens_per_step) {
     return InvalidArgument(
-        "batch.micro_batch_tokens is {} and batch.tokens_per_step {}; contrastive training runs a step at "
-        "once, so they must be equal",
+        "batch.micro_batch_tokens is {} and batch.tokens_per_step {}, expected equal values: contrastive "
+        "training runs a step in one batch",
         options.micro_batch_tokens, options.tokens_per_step);
   }
   if (options.tokens_per_step < 4 * uint64_t{options.sequence_length}) {
     return InvalidArgument(
-        "batch.tokens_per_step is {}, expected at least 4 times batch.sequence_length ({}): room for two "
+        "batch.tokens_per_step is {}, expected at least 4 times batch.sequence_length ({}), room for two "
         "pairs",
         options.tokens_per_step, options.sequence_length);
   }
@@ -253,29 +253,30 @@ std::string_view ObjectiveName(Objective objective) {
 Result<Objective> ParseObjective(std::string_view name) {
   const auto found = std::ranges::find(kObjectives, name, &std::pair<Objective, std::string_view>::second);
   if (found != std::end(kObjectives)) return found->first;
-  return InvalidArgument("\"{}\" is not an objective; there are next-token and contrastive", name);
+  return InvalidArgument("\"{}\" is not an objective; expected next-token or contrastive", name);
 }
 
 Status TrainOptions::Validate() const {
   if (train_data.empty()) return InvalidArgument("data.train is empty, expected at least one token shard");
   if (!train_weights.empty() && train_weights.size() != train_data.size()) {
     return InvalidArgument(
-        "data.train_weights has {} entries and data.train {}, expected one for each, or none",
+        "data.train_weights has {} entries and data.train {}, expected one weight per entry, or none",
         train_weights.size(), train_data.size());
   }
   for (const double weight : train_weights) {
     if (!(weight > 0) || !std::isfinite(weight)) {
-      return InvalidArgument("data.train_weights has {}, expected positive numbers", weight);
+      return InvalidArgument("data.train_weights holds {}, expected positive numbers", weight);
     }
   }
   if (output.empty())
     return InvalidArgument("run.output is empty, expected the folder that the run writes to");
   if (!config.empty() && !initial.empty()) {
     return InvalidArgument(
-        "model.config and model.initial are both set: a shape for fresh weights, or weights?");
+        "model.config and model.initial are both set, expected one: a configuration for new weights, or "
+        "weights");
   }
   if (preset.empty() && config.empty() && initial.empty()) {
-    return InvalidArgument("no model: set model.preset, model.config or model.initial");
+    return InvalidArgument("no model is given; set model.preset, model.config or model.initial");
   }
   if (sequence_length < 2) {
     return InvalidArgument("batch.sequence_length is {}, expected at least 2 tokens", sequence_length);
@@ -315,8 +316,8 @@ Status ParseRecipe(std::string_view text, std::string_view origin, TrainOptions&
     const toml::table* table = section.as_table();
     if (table == nullptr) {
       return InvalidArgument(
-          "{}:{}: {} stands outside a section; expected [model], [objective], [data], [batch], "
-          "[run], [optimizer] or [schedule] before it",
+          "{}:{}: {} stands outside a section; expected [model], [objective], [data], [batch], [run], "
+          "[optimizer] or [schedule] before it",
           origin, section.source().begin.line, section_key.str());
     }
     for (const auto& [key, node] : *table) {
@@ -350,7 +351,7 @@ Status SetOption(std::string_view key, std::string_view value, TrainOptions& opt
   const std::string where = fmt::format("option {}={}", key, value);
   if (!parsed || parsed.table().size() != 1) {
     const toml::value<std::string> as_text{text};
-    return SetFromNode(key, as_text, where, options);  // not a TOML value: the message says what was expected
+    return SetFromNode(key, as_text, where, options);  // not a TOML value: SetFromNode says what was expected
   }
   return SetFromNode(key, *parsed.table().get("value"), where, options);
 }
@@ -383,19 +384,19 @@ Status CheckSameRun(const Json& saved, const TrainOptions& options) {
   std::string differences;
   for (const auto& [key, value] : current.items()) {
     auto found = saved.find(key);
-    // An option that is younger than the checkpoint had no other value than its default.
+    // Older checkpoints lack these options; their runs had the defaults.
     if (found == saved.end() &&
         (key == "data.train_weights" || key == "model.routing_from_step" || key.starts_with("objective."))) {
       found = defaults.find(key);
     }
-    // By their text: 1 and 1.0 differ there only if the types of the options changed.
+    // As text: 1 and 1.0 differ only if the type of an option changed.
     const std::string before = found == saved.end() ? "absent" : found->dump();
     if (before == value.dump()) continue;
     differences +=
         fmt::format("{}{} was {} and is now {}", differences.empty() ? "" : "; ", key, before, value.dump());
   }
   if (differences.empty()) return {};
-  return InvalidArgument("a resumed run must keep the options that decide its numbers, but {}", differences);
+  return InvalidArgument("a resumed run must keep the options that affect its numbers, but {}", differences);
 }
 
 }  // namespace qwen25

@@ -38,8 +38,8 @@ Result<ModelConfig> ResolveConfig(const TrainOptions& options) {
   QWEN25_RETURN_IF_ERROR(config.Validate("model options"));
   if (options.sequence_length > config.MaxContext()) {
     return InvalidArgument(
-        "batch.sequence_length is {}, but the model has {} positions (max_position_embeddings, stretched by "
-        "rope_scaling)",
+        "batch.sequence_length is {}, expected at most the model's {} positions (max_position_embeddings, "
+        "stretched by rope_scaling)",
         options.sequence_length, config.MaxContext());
   }
   return config;
@@ -64,8 +64,7 @@ Result<std::unique_ptr<Trainer>> Trainer::Create(const TrainOptions& options, Tr
                                                  ThreadPool& threads) {
   QWEN25_RETURN_IF_ERROR(options.Validate());
   QWEN25_CHECK(data.train != nullptr);
-  // An existing folder is locked before anything in it is read; a new one is made only when nothing can go
-  // wrong any more.
+  // An existing folder is locked before anything in it is read. A new one is created only after all checks.
   std::optional<FolderLock> lock;
   if (std::error_code ignored; fs::is_directory(options.output, ignored)) {
     QWEN25_TRY(lock, FolderLock::Acquire(options.output));
@@ -82,7 +81,7 @@ Result<std::unique_ptr<Trainer>> Trainer::Create(const TrainOptions& options, Tr
   std::optional<Model> model;
   TrainerState state;
   if (latest) {
-    QWEN25_TRY(state, ReadTrainerState(*latest));  // first: it holds every file to its hash
+    QWEN25_TRY(state, ReadTrainerState(*latest));  // first, since it checks every file against its hash
     QWEN25_RETURN_IF_ERROR(CheckSameModel(*latest, config));
     QWEN25_TRY(model, Model::Load(*latest));
   } else if (!options.initial.empty()) {
@@ -91,7 +90,7 @@ Result<std::unique_ptr<Trainer>> Trainer::Create(const TrainOptions& options, Tr
     model.emplace(config);
     model->Initialize(options.seed);
   }
-  // Of a model that was loaded these are its own, which the options may have replaced.
+  // The options may replace these settings of a loaded model.
   model->SetRouting(config.routing);
   model->SetEosTokenIds(config.eos_token_ids);
   std::unique_ptr<Trainer> trainer(new Trainer(options, std::move(data), std::move(*model), threads));
@@ -116,7 +115,7 @@ Status Trainer::Resume(const fs::path& checkpoint, TrainerState state) {
   }
   QWEN25_RETURN_IF_ERROR(ReadOptimizerState(checkpoint, optimizer_));
   if (optimizer_.num_steps() != state_.step) {
-    return Corrupt("{}: the optimiser's state is of step {}, trainer_state.json of step {}",
+    return Corrupt("{}: optimizer.safetensors is of step {}, but trainer_state.json of step {}",
                    checkpoint.string(), optimizer_.num_steps(), state_.step);
   }
   if (Status status = data_.train->Restore(state_.loader); !status.ok()) {
@@ -153,7 +152,7 @@ Result<StepMetrics> Trainer::Step() {
         state_.step + 1, std::abs(loss), gradient_norm,
         DescribeNotFinite(model_.parameter_set(), &gradients_), saved_step_.value_or(0));
   }
-  // While a time budget's length is not known yet, the schedule stands at its start.
+  // Until the number of steps is known, the schedule stays at its beginning.
   const uint64_t total = plan_.total_steps() > 0 ? plan_.total_steps() : std::numeric_limits<uint64_t>::max();
   const double factor = ScheduleFactor(options_.schedule, state_.step, total);
   optimizer_.Step(factor, gradient_norm);
@@ -207,7 +206,7 @@ Status Trainer::SaveCheckpoint() {
   state_.planned_steps = plan_.total_steps();
   state_.plan_revision = plan_.revision();
   state_.loader = data_.train->State();
-  // A session without validation forgets nothing.
+  // Without validation data, the state of an earlier process is kept.
   if (data_.validation != nullptr) state_.validation = data_.validation->State();
   state_.options = ResultOptions(options_);
   QWEN25_RETURN_IF_ERROR(
@@ -252,7 +251,7 @@ Result<TrainSummary> Trainer::Run(const TrainCallbacks& callbacks) {
     }
     if (every(options_.checkpoint_every) && !last) QWEN25_RETURN_IF_ERROR(SaveCheckpoint());
   }
-  // A run that was already finished when it was resumed has its last validation on record.
+  // A run that was resumed after its end was validated before.
   if (!summary.stopped && data_.validation != nullptr && summary.last_step) {
     QWEN25_TRY(summary.last_validation, ValidateAndReport(callbacks));
   }

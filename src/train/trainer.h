@@ -1,5 +1,5 @@
-// Runs a training. It keeps the run's folder and its lock, the plan, the checkpoints and the metrics; what a
-// step and a validation compute stands in step.h, validation.h and objective.h.
+// Runs a training: folder and lock, plan, checkpoints and metrics. The computations of steps and validations
+// are in step.h, validation.h and objective.h.
 #pragma once
 
 #include <atomic>
@@ -25,11 +25,11 @@
 
 namespace qwen25 {
 
-// What Run() tells while it runs. All may be absent.
+// Callbacks of Run(); all may be empty.
 struct TrainCallbacks {
   std::function<void(const StepMetrics&)> on_step;
   std::function<void(const ValidationMetrics&)> on_validation;
-  // Set by a signal handler: the run finishes its step, writes a checkpoint and returns.
+  // Set by a signal handler: the run then finishes its step, writes a checkpoint and returns.
   const std::atomic<bool>* stop = nullptr;
 };
 
@@ -38,43 +38,44 @@ struct TrainSummary {
   uint64_t steps = 0;
   uint64_t tokens = 0;
   double seconds = 0;
-  std::optional<StepMetrics> last_step;  // none if nothing was left to do
+  std::optional<StepMetrics> last_step;  // none if the run was already finished
   std::optional<ValidationMetrics> last_validation;
   double best_validation_loss = 0;
   std::filesystem::path checkpoint;  // the newest one
   std::filesystem::path model;       // the final model's folder; empty if stopped
 };
 
-// One run. Losses are bit-identical for any number of threads, and for any interruptions: a resumed run
-// computes what the uninterrupted one would have.
+// One run. Losses are bit-identical for any number of threads. A resumed run gives the numbers of an
+// uninterrupted one.
 class Trainer {
  public:
-  // Checks the options, builds or loads the model, and if options.resume is set and the output folder holds a
-  // checkpoint, goes on from it. A folder with checkpoints and no `resume` is refused, so that no run
-  // is overwritten by accident. `threads` must outlive the trainer.
+  // Checks the options and creates or loads the model. If options.resume is set and the output folder holds a
+  // checkpoint, continues from it. kInvalidArgument if the folder holds a checkpoint and `resume` is not set,
+  // so that no run is overwritten by accident. data.train must be set. `threads` must outlive the trainer.
   static Result<std::unique_ptr<Trainer>> Create(const TrainOptions& options, TrainData data,
                                                  ThreadPool& threads);
 
-  // One optimiser step on the next tokens_per_step tokens, or, of pairs, as many of them as these hold.
-  // Allocates nothing in a steady state. A loss or gradient that is not finite is an error that names the
-  // step; weights are then as they were before it.
+  // One optimiser step on the next tokens_per_step tokens; of pairs, on as many as fit into that many tokens.
+  // After the first step it allocates nothing. If the loss or the gradient norm is not finite, the error
+  // names the step, and the weights stay as they were.
   Result<StepMetrics> Step();
-  // The mean loss over the validation data (or its first options.validation_tokens tokens, in whole batches);
-  // what is counted: metrics.h.
+  // The loss over the validation data, or over its first options.validation_tokens tokens in whole batches.
+  // kInvalidArgument without validation data.
   Result<ValidationMetrics> Validate();
+  // Writes a checkpoint unless the newest one is of this step. An error names a number that is not finite.
   Status SaveCheckpoint();
-  // Steps to the end of the plan, with validation, checkpoints and metrics as the options say; then writes
-  // the final model to <output>/model.
+  // Takes steps to the end of the plan, with validations, checkpoints and metrics as the options say, then
+  // writes the final model to <output>/model.
   Result<TrainSummary> Run(const TrainCallbacks& callbacks = {});
 
   const Model& model() const { return model_; }
   const TrainOptions& options() const { return options_; }
   const TrainerState& state() const { return state_; }
-  // Steps that the run will take as far as is known; 0: not known yet (a budget of minutes, at its start).
+  // The planned number of steps; 0: not known yet (at the start of a budget of minutes).
   uint64_t planned_steps() const { return plan_.total_steps(); }
-  // Floating-point operations per second of a large matrix product on this machine; 0 if not measured.
+  // MeasureGemmFlops of this machine; 0 if not measured.
   double peak_flops() const { return peak_flops_; }
-  // Most bytes that activations ever took, and bytes of weights, gradients and optimiser state.
+  // The peak memory of activations, and the memory of weights, gradients and optimiser state, in bytes.
   size_t peak_activation_bytes() const { return workspace_.tensors.peak_bytes(); }
   size_t state_bytes() const;
 
@@ -83,8 +84,8 @@ class Trainer {
 
   Status Resume(const std::filesystem::path& checkpoint, TrainerState state);
   Result<ValidationMetrics> ValidateAndReport(const TrainCallbacks& callbacks);
-  // An error that names the tensor if a weight, or a number of the optimiser's, is not finite: nothing could
-  // go on from a checkpoint that holds one.
+  // An error names the tensor if a weight or a number of the optimiser's state is not finite: training could
+  // not continue from such a checkpoint.
   Status CheckFinite() const;
   Status SaveFinalModel(const std::filesystem::path& folder) const;
 
@@ -100,8 +101,8 @@ class Trainer {
   std::optional<MetricsWriter> metrics_;
   std::optional<uint64_t> saved_step_;  // of the newest checkpoint
   double peak_flops_ = 0;
-  double session_start_ = 0;           // clock when this process began to train
-  double seconds_before_session_ = 0;  // spent by earlier ones
+  double session_start_ = 0;           // clock when this process began to train, in seconds
+  double seconds_before_session_ = 0;  // training time of earlier processes
 
   TrainingWorkspace workspace_;
   std::unique_ptr<TrainingObjective> objective_;

@@ -402,7 +402,7 @@ TEST(TrainerTest, WrongInputIsRefusedBeforeAnythingRuns) {
   EXPECT_ERROR_CONTAINS(create([](auto& o) { o.config = "/nonexistent.json"; }), "/nonexistent.json");
   EXPECT_ERROR_CONTAINS(
       create([](auto& o) { o.sequence_length = o.tokens_per_step = o.micro_batch_tokens = 256; }),
-      "batch.sequence_length is 256, but the model has 128 positions");
+      "batch.sequence_length is 256, expected at most the model's 128 positions");
   EXPECT_ERROR_CONTAINS(create([](auto& o) {
                           o.initial = "/nonexistent";
                           o.config.clear();

@@ -1,4 +1,4 @@
-// What the tests of the trainer share: a tiny model's options and data that are made up in memory.
+// For tests of the trainer: options of a tiny model, and data generated in memory.
 #pragma once
 
 #include <algorithm>
@@ -14,8 +14,8 @@
 
 namespace qwen25 {
 
-// Documents of random lengths whose tokens follow a rule that can be learned: each token names its successor,
-// but for one in ten.
+// Documents of random lengths whose tokens follow a rule that can be learned: a token determines its
+// successor nine times out of ten.
 class RandomWalkSource : public BatchSource {
  public:
   RandomWalkSource(uint32_t vocabulary, uint64_t seed, uint64_t tokens_per_pass = 0)
@@ -75,7 +75,7 @@ inline ModelConfig TinyModel() {
   return config;
 }
 
-// Options of a run in `directory`/run of the model in `directory`/tiny.json, which is written here.
+// Options of a run in `directory`/run. Writes the model's configuration to `directory`/tiny.json.
 inline TrainOptions TinyOptions(const TemporaryDirectory& directory) {
   TrainOptions options;
   options.preset.clear();

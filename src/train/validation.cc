@@ -34,7 +34,7 @@ Result<ValidationMetrics> Validation::Run(BatchSource& source, std::span<const u
   }
   if (metrics.validation_tokens == 0) {
     return InvalidArgument(
-        "the validation data has no token to predict: it needs at least two in a document");
+        "the validation data has no token to predict, expected a document of at least 2 tokens");
   }
   metrics.loss = sum / static_cast<double>(metrics.validation_tokens);
   if (metrics.validation_bytes > 0) {

@@ -1,4 +1,4 @@
-// The loss over held-out data.
+// Computes the loss over held-out data.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +12,7 @@
 
 namespace qwen25 {
 
-// Rows of one validation batch: bounds the memory of activations, and changes no number.
+// Tokens of one validation batch. Bounds the memory of activations; does not affect the results.
 inline constexpr size_t kValidationBatchTokens = 8192;
 
 class Validation {
@@ -22,9 +22,10 @@ class Validation {
              TrainingWorkspace& workspace)
       : options_(options), model_(model), objective_(objective), workspace_(workspace) {}
 
-  // The mean loss over `source` (or its first options.validation_tokens tokens, in whole batches) from its
-  // start; what is counted: metrics.h. `token_bytes`: bytes of text that each token stands for, by id, or
-  // empty. `step`: optimiser steps done. The result has no `tokens` yet.
+  // The loss over `source` from its start, or over its first options.validation_tokens tokens in whole
+  // batches. `token_bytes`: bytes of text of each token, by id, or empty. `step`: optimiser steps done. Does
+  // not set ValidationMetrics::tokens. kInvalidArgument if there is nothing to predict or the loss is not
+  // finite.
   Result<ValidationMetrics> Run(BatchSource& source, std::span<const uint32_t> token_bytes, uint64_t step);
 
  private:
