@@ -50,8 +50,8 @@ class CheckpointStore {
   Status Save(const Model& model, const Optimizer& optimizer, const TrainerState& state,
               std::span<const std::filesystem::path> extra_files, uint32_t keep) const;
 
-  // Removes files and folders that earlier processes were writing or removing when they died. Save() calls
-  // it.
+  // Removes files and folders that earlier processes were writing or removing when they died. Called by
+  // Save().
   Status RemoveLeftovers() const;
 
   // The checkpoint that `latest` names or, if it names none, the newest one; nothing if there is no
