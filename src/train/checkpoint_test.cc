@@ -165,7 +165,7 @@ TEST_F(CheckpointTest, MismatchesAreNamed) {
   EXPECT_ERROR_CONTAINS(CheckSameModel(path, other), "num_hidden_layers is 2 there and 3 in the options");
   Optimizer adamw(model_.parameter_set(), gradients_, {.kind = OptimizerKind::kAdamW}, threads_);
   EXPECT_ERROR_CONTAINS(ReadOptimizerState(path, adamw),
-                        "there is no tensor model.layers.0.self_attn.q_proj.weight.exp_avg");
+                        "holds no tensor model.layers.0.self_attn.q_proj.weight.exp_avg");
   ModelConfig wide_config = TinyModel();
   wide_config.intermediate_size = 64;
   const Model wide_model(wide_config);

@@ -104,7 +104,7 @@ TEST(PairSource, PassesDifferAndAPlaceIsFoundAgain) {
   EXPECT_NE(first.tokens, second.tokens);
   ASSERT_OK_AND_ASSIGN(const auto foreign, PairSource::Make(TopicPairs(30, 2), {.seed = 3}));
   EXPECT_ERROR_CONTAINS(foreign->Restore(source->State()), "other pairs");
-  EXPECT_ERROR_CONTAINS(PairSource::Make({pairs[0]}, {}), "two are needed");
+  EXPECT_ERROR_CONTAINS(PairSource::Make({pairs[0]}, {}), "expected at least 2");
   EXPECT_ERROR_CONTAINS(PairSource::Make({pairs[0], {{}, {1}}}, {}), "pair 2 of 2 has an empty text");
 }
 
@@ -171,7 +171,7 @@ TEST(Contrastive, OptionsThatDoNotFitAreRefused) {
   EXPECT_ERROR_CONTAINS(options.Validate(), "at least 4 times batch.sequence_length");
   options = ContrastiveOptions(directory);
   options.micro_batch_tokens = 96;
-  EXPECT_ERROR_CONTAINS(options.Validate(), "so they must be equal");
+  EXPECT_ERROR_CONTAINS(options.Validate(), "expected equal values");
   options = ContrastiveOptions(directory);
   options.temperature = 0;
   EXPECT_ERROR_CONTAINS(options.Validate(), "objective.temperature is 0");

@@ -138,7 +138,7 @@ TEST_F(ShardSourceTest, MissingAndForeignDataIsNamed) {
                         "vocab");
   options = options_;
   options.tokenizer = directory_.path();
-  EXPECT_ERROR_CONTAINS(OpenTrainData(options), "there is no tokenizer.json");
+  EXPECT_ERROR_CONTAINS(OpenTrainData(options), "expected tokenizer.json");
   ASSERT_OK(WriteFileAtomically(directory_ / "tokenizer.json", "{}"));
   EXPECT_EQ(OpenTrainData(options)->tokenizer_files.size(), 1u);
 }

@@ -25,7 +25,7 @@ TEST(TrainOptionsTest, EveryRuleIsNamed) {
   };
   expect([](auto& o) { o.train_data.clear(); }, "data.train is empty");
   expect([](auto& o) { o.train_weights = {1, 1}; }, "data.train_weights has 2 entries and data.train 1");
-  expect([](auto& o) { o.train_weights = {-1}; }, "data.train_weights has -1, expected positive numbers");
+  expect([](auto& o) { o.train_weights = {-1}; }, "data.train_weights holds -1, expected positive numbers");
   expect([](auto& o) { o.output.clear(); }, "run.output is empty");
   expect([](auto& o) { o.config = o.initial = o.preset; }, "model.config and model.initial are both set");
   expect([](auto& o) { o.preset.clear(); }, "no model");

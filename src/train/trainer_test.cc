@@ -330,7 +330,8 @@ TEST(TrainerTest, AContextThatYarnStretchesMayBeTrained) {
   ASSERT_OK(trainer->Step());
   options.sequence_length = options.tokens_per_step = options.micro_batch_tokens = 513;
   options.output = directory / "longer";
-  EXPECT_ERROR_CONTAINS(Trainer::Create(options, TinyData(), threads), "but the model has 512 positions");
+  EXPECT_ERROR_CONTAINS(Trainer::Create(options, TinyData(), threads),
+                        "expected at most the model's 512 positions");
 }
 
 TEST(TrainerTest, WhatAKilledProcessLeftGoesWithTheNextStart) {
