@@ -140,7 +140,9 @@ TEST(FileTest, ANamedPipeIsWrittenTo) {
       ASSERT_OK(file.Write("size?"));
       ASSERT_OK(file.Write(body));
       ASSERT_OK(file.WriteAt(0, std::as_bytes(std::span(std::string_view("3e5! ")))));
-      if (commits) ASSERT_OK(file.Commit());
+      if (commits) {
+        ASSERT_OK(file.Commit());
+      }
     }
     reader.join();
     EXPECT_EQ(received, commits ? "3e5! " + body : "");

@@ -10,16 +10,8 @@
 
 #include "base/status.h"
 
-#define ASSERT_OK(expression)                                                        \
-  do {                                                                               \
-    const auto& qwen25_test_result = (expression);                                   \
-    ASSERT_TRUE(qwen25_test_result.ok()) << ::qwen25::MessageOf(qwen25_test_result); \
-  } while (false)
-#define EXPECT_OK(expression)                                                        \
-  do {                                                                               \
-    const auto& qwen25_test_result = (expression);                                   \
-    EXPECT_TRUE(qwen25_test_result.ok()) << ::qwen25::MessageOf(qwen25_test_result); \
-  } while (false)
+#define ASSERT_OK(expression) ASSERT_TRUE(::qwen25::IsOk(expression))
+#define EXPECT_OK(expression) EXPECT_TRUE(::qwen25::IsOk(expression))
 // ASSERT_OK_AND_ASSIGN(auto x, F()): x is the value of F(), or the test fails with its message.
 #define ASSERT_OK_AND_ASSIGN(declaration, expression) \
   ASSERT_OK_AND_ASSIGN_IMPL(declaration, expression, QWEN25_JOIN(qwen25_test_value_, __LINE__))
@@ -28,13 +20,7 @@
   ASSERT_OK(result);                                               \
   declaration = std::move(result).value()
 // The call must fail with a message that contains `text`.
-#define EXPECT_ERROR_CONTAINS(expression, text)                                      \
-  do {                                                                               \
-    const auto& qwen25_test_result = (expression);                                   \
-    EXPECT_FALSE(qwen25_test_result.ok());                                           \
-    EXPECT_NE(::qwen25::MessageOf(qwen25_test_result).find(text), std::string::npos) \
-        << "message is: " << ::qwen25::MessageOf(qwen25_test_result);                \
-  } while (false)
+#define EXPECT_ERROR_CONTAINS(expression, text) EXPECT_TRUE(::qwen25::FailsWith(expression, text))
 
 namespace qwen25 {
 
@@ -44,6 +30,21 @@ inline std::string MessageOf(const Status& status) {
 template <typename T>
 std::string MessageOf(const Result<T>& result) {
   return result.status().message();
+}
+
+// Of a Status or a Result. Functions, since what a macro keeps of an expression can outlive what it refers
+// to.
+template <typename T>
+testing::AssertionResult IsOk(const T& result) {
+  if (result.ok()) return testing::AssertionSuccess();
+  return testing::AssertionFailure() << MessageOf(result);
+}
+template <typename T>
+testing::AssertionResult FailsWith(const T& result, const std::string& text) {
+  if (result.ok())
+    return testing::AssertionFailure() << "succeeded, expected an error with \"" << text << '"';
+  if (MessageOf(result).find(text) != std::string::npos) return testing::AssertionSuccess();
+  return testing::AssertionFailure() << "message is: " << MessageOf(result);
 }
 
 // An empty folder, removed by the destructor.

@@ -424,7 +424,9 @@ TEST(TokenStreamsTest, SixteenTogetherGiveTheAnswersOfEachAlone) {
   for (size_t i = 0; i < kStreams; ++i) {
     Stream& stream = streams[i];
     stream.drafter = make_drafter(i, stream.options.sampling);
-    if (stream.drafter) ASSERT_OK(stream.drafter->Start(stream.prompt, nullptr));
+    if (stream.drafter) {
+      ASSERT_OK(stream.drafter->Start(stream.prompt, nullptr));
+    }
     stream.tokens = std::make_unique<TokenStream>(*stream.session, stream.options.sampling,
                                                   stream.drafter.get(), stream.options.max_draft_tokens);
     stream.answer = std::make_unique<Answer>(tokenizer, stream.options);

@@ -83,7 +83,9 @@ TEST_P(BlockExportKeysTest, ImportGivesWhatWasExported) {
   EXPECT_FALSE(AnyFileHolds(files_, of_others[0].layers[1]));
   for (const bool again : {false, true}) {
     BlockStore store = MustOpen(Folder("to"), OptionsOf(GetParam().second));
-    if (!again) ASSERT_OK(PutBlocks(store, "ada \"ä\"", {first[0]}));
+    if (!again) {
+      ASSERT_OK(PutBlocks(store, "ada \"ä\"", {first[0]}));
+    }
     ASSERT_OK_AND_ASSIGN(const BlockImportReport report, ImportBlocks(store, file_, nullptr));
     EXPECT_EQ(report.name_space, "ada \"ä\"");
     EXPECT_EQ(report.num_blocks, 158u);

@@ -66,7 +66,9 @@ TEST(BlockStoreThreadsTest, WhatIsReadStaysWhileOthersMakeRoom) {
         }
         for (const TestBlock& block : blocks) {
           const Status status = ReadAndCompare(store, "ada", block);
-          if (status.code() != StatusCode::kNotFound) EXPECT_OK(status);
+          if (status.code() != StatusCode::kNotFound) {
+            EXPECT_OK(status);
+          }
         }
         std::this_thread::yield();
       }

@@ -224,7 +224,9 @@ TEST_F(IndexedDatasetTest, TheSumTellsContentApartAndFindsDamage) {
       flipped[i] ^= 1;
       ASSERT_OK(WriteFileAtomically(prefix_ + extension, flipped));
       const Result<IndexedDataset> dataset = IndexedDataset::Open(prefix_);
-      if (dataset.ok()) EXPECT_ERROR_CONTAINS(dataset->ContentSum(), ".sum says " + first);
+      if (dataset.ok()) {
+        EXPECT_ERROR_CONTAINS(dataset->ContentSum(), ".sum says " + first);
+      }
     }
     ASSERT_OK(WriteFileAtomically(prefix_ + extension, whole));
   }
