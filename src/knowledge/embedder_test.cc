@@ -99,7 +99,7 @@ TEST(CommandEmbedder, FailuresSayWhatHappened) {
                                               "'{\"embeddings\": [[1]]}'; read line"));
   std::vector<float> out(2);
   const std::vector<std::string> texts = {"a"};
-  EXPECT_ERROR_CONTAINS(embedder->Embed(EmbedKind::kQuery, texts, out), "has not the 2 numbers");
+  EXPECT_ERROR_CONTAINS(embedder->Embed(EmbedKind::kQuery, texts, out), "does not have the 2 numbers");
 }
 
 }  // namespace

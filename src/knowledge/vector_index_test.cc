@@ -75,11 +75,11 @@ TEST(VectorIndex, CacheIsCheckedAgainstItsHash) {
   const auto a = index.Search(query, 5), b = loaded.Search(query, 5);
   for (size_t i = 0; i < 5; ++i) EXPECT_EQ(a[i].id, b[i].id);
 
-  EXPECT_ERROR_CONTAINS(VectorIndex::Load(directory / "v", kDimension, hash + 1), "not the index");
+  EXPECT_ERROR_CONTAINS(VectorIndex::Load(directory / "v", kDimension, hash + 1), "not the cache of vectors");
   ASSERT_OK_AND_ASSIGN(std::string bytes, ReadFile(directory / "v"));
   bytes[bytes.size() / 2] ^= 1;
   ASSERT_OK(WriteFileAtomically(directory / "v", bytes));
-  EXPECT_ERROR_CONTAINS(VectorIndex::Load(directory / "v", kDimension, hash), "not the index");
+  EXPECT_ERROR_CONTAINS(VectorIndex::Load(directory / "v", kDimension, hash), "not the cache of vectors");
 }
 
 TEST(VectorIndex, AnEmptyCacheCanGrow) {
