@@ -9,6 +9,10 @@
 namespace qwen25 {
 namespace {
 
+// A pass leaves out all blocks that it finds unreadable, so the second one succeeds unless the disk gets
+// worse.
+constexpr int kMaxTriesOfPass = 8;
+
 size_t DivideUp(size_t a, size_t b) {
   return (a + b - 1) / b;
 }
@@ -115,23 +119,27 @@ void InferenceEngine::Forward(std::span<SequenceRows> sequences) {
     QWEN25_CHECK(recalled == nullptr || recalled->store() == sequence.recalled->store());
     recalled = sequence.recalled;
   }
-  const uint64_t failures = recalled == nullptr ? 0 : recalled->store()->NumReadFailures();
-  {
-    std::optional<BlockStore::Reading> reading;
-    if (recalled != nullptr) reading.emplace(recalled->store()->BeginReading());
-    Run(sequences);
+  if (recalled == nullptr) return Run(sequences);
+  // A pass that met blocks that cannot be read is computed again without them: it writes the same rows.
+  const BlockStore& store = *recalled->store();
+  for (int tries = 0; tries < kMaxTriesOfPass; ++tries) {
+    const uint64_t failures = store.NumReadFailures();
+    {
+      const BlockStore::Reading reading = store.BeginReading();
+      Run(sequences);
+    }
+    if (store.NumReadFailures() == failures) return;
   }
-  if (recalled == nullptr || recalled->store()->NumReadFailures() == failures) return;
   for (SequenceRows& sequence : sequences) {
-    if (sequence.recalled == nullptr || !sequence.error.ok()) continue;
-    sequence.error =
-        Status(StatusCode::kIo,
-               "a recalled block could not be read from the disk and is left out from now on; try again "
-               "(`qwen25 memory verify` names the block)");
+    if (sequence.recalled == nullptr) continue;
+    sequence.error = Status(StatusCode::kIo,
+                            "recalled blocks cannot be read from the disk, and each time that they were left "
+                            "out, others could not be read either; `qwen25 memory verify` names the blocks");
   }
 }
 
 void InferenceEngine::Run(std::span<SequenceRows> sequences) {
+  for (SequenceRows& sequence : sequences) sequence.error = {};
   const size_t vocabulary = model_.config().vocab_size;
   tokens_.clear();
   positions_.clear();
