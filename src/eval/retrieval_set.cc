@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <unordered_set>
 
-#include "base/file.h"
 #include "base/json.h"
+#include "data/read/text_stream.h"
 
 namespace qwen25 {
 namespace {
@@ -12,7 +12,7 @@ namespace {
 // Calls visit(object, origin) for each line of a file of JSON objects.
 template <typename Visit>
 Status ForEachLine(const std::filesystem::path& path, Visit visit) {
-  QWEN25_TRY(const std::string content, ReadFile(path));
+  QWEN25_TRY(const std::string content, ReadText(path.string()));
   size_t line_number = 0;
   for (size_t begin = 0; begin < content.size();) {
     const size_t end = std::min(content.find('\n', begin), content.size());

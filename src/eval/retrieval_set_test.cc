@@ -55,6 +55,7 @@ TEST(RetrievalSet, FilesAreReadAndMistakesNamed) {
   const auto set = write(note + "\n\n", question);
   ASSERT_TRUE(set.ok()) << MessageOf(set);
   EXPECT_EQ(set->questions[0].relevant[0].range, (TextRange{2, 4}));
+  ASSERT_OK(write("\xef\xbb\xbf" + note + "\r\n", question)) << "a byte order mark";
   EXPECT_ERROR_CONTAINS(write(note + "\n" + note, question), "line 2: \"id\" is missing or occurred before");
   EXPECT_ERROR_CONTAINS(write(R"({"id": "n"})", question), "\"text\" is missing");
   EXPECT_ERROR_CONTAINS(write(R"({"id": "n", "text": "t", "supersedes": "o"})", question), "\"supersedes\"");

@@ -33,6 +33,9 @@ expect_chat "of 512 tokens in the context; last answer" "/load $work/chat.json\n
 expect_chat "the context would overflow" "$(printf 'word %.0s' {1..800})\n"
 printf '{"messages": [{"role": "king"}]}' >"$work/bad.json"
 expect_chat "messages[0]" "/load $work/bad.json\n"
+# Files of conversations are read like every other text.
+(printf '\xef\xbb\xbf' && cat "$work/chat.json") | gzip >"$work/marked.json.gz"
+expect_chat "of 512 tokens in the context; last answer" "/load $work/marked.json.gz\nand then?\n/stats\n"
 
 # Conversations of others: calls, their arguments in text, numbers beyond 64 bits, parts, unknown members. Saved and
 # loaded they are the same prompt.

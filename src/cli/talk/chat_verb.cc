@@ -14,6 +14,7 @@
 #include "cli/terminal/interrupt.h"
 #include "cli/terminal/line_reader.h"
 #include "cli/verb.h"
+#include "data/read/text_stream.h"
 #include "knowledge/dialogue/conversation.h"
 
 namespace qwen25 {
@@ -156,7 +157,8 @@ class Chat {
 
   Status Load(const std::string& path) {
     if (path.empty()) return InvalidArgument("/load needs a file name");
-    QWEN25_TRY(Dialogue dialogue, ReadDialogueFile(path));
+    QWEN25_TRY(const std::string text, ReadText(path));
+    QWEN25_TRY(Dialogue dialogue, ParseDialogue(text, path));
     QWEN25_RETURN_IF_ERROR(conversation_->Use(std::move(dialogue)));
     for (const ChatMessage& message : conversation_->messages()) ShowMessage(message);
     return {};

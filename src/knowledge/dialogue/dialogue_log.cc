@@ -416,9 +416,4 @@ Result<Dialogue> ParseDialogue(std::string_view text, const std::string& origin)
   return dialogue;
 }
 
-Result<Dialogue> ReadDialogueFile(const std::filesystem::path& path) {
-  QWEN25_TRY(const std::string text, ReadFile(path));
-  return ParseDialogue(text, path.string());
-}
-
 }  // namespace qwen25

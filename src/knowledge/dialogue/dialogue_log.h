@@ -90,6 +90,5 @@ class DialogueLog {
 // a file of a DialogueLog with a wrong checksum. A document that is read and rendered again loses nothing.
 std::string RenderDialogue(const Dialogue& dialogue);
 Result<Dialogue> ParseDialogue(std::string_view text, const std::string& origin);
-Result<Dialogue> ReadDialogueFile(const std::filesystem::path& path);
 
 }  // namespace qwen25
