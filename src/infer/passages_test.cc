@@ -54,7 +54,9 @@ struct Process {
   }
   std::vector<float> LogitsWith(const RecalledBlocks* recalled, std::span<const int32_t> tokens) {
     Session session(engine, "mine");
-    if (recalled != nullptr) EXPECT_OK(session.Recall(*recalled));
+    if (recalled != nullptr) {
+      EXPECT_OK(session.Recall(*recalled));
+    }
     EXPECT_OK(session.Append(tokens));
     return {session.logits().begin(), session.logits().end()};
   }
@@ -228,6 +230,22 @@ TEST(PassagesTest, OneThatWasRemovedIsNoLongerFound) {
   const size_t stored = process.List().size();
   ASSERT_OK(session.Remember());
   EXPECT_EQ(process.List().size(), stored);
+}
+
+TEST(PassagesTest, OneThatWasStoredAgainElsewhereIsNotTheOneThatWasListed) {
+  TemporaryDirectory folder;
+  Process process(folder.path());
+  std::vector<Passage> passages = SomePassages();
+  passages.resize(2);
+  process.Sync(passages);
+  const auto recalled = process.Load({});
+  const Hash128 name = recalled->name();
+  const auto all = [](const BlockFormat&, const Hash128&, const Hash128&) { return true; };
+  ASSERT_OK(process.store->RemovePassages("mine", all, /*erase=*/false));
+  std::ranges::reverse(passages);
+  process.Sync(passages);
+  ASSERT_OK(recalled->DropRemovedPassages());
+  EXPECT_FALSE(recalled->name() == name);
 }
 
 TEST(PassagesTest, StopsAndGoesOn) {

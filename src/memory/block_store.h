@@ -110,6 +110,8 @@ class BlockStore {
   uint64_t NumErasures(std::string_view name_space) const;
 
   bool Contains(std::string_view name_space, const BlockFormat& format, const Hash128& id) const;
+  // Whether a listed block is still where it was listed.
+  bool Contains(const StoredBlock& block) const;
 
   // Copies a block to `layers` ([num_layers] addresses of layer_bytes bytes) and `summaries` ([num_layers,
   // summary_bytes], or empty), after comparing its tokens and checksums. kNotFound if it is not there or has

@@ -76,12 +76,17 @@ bool BlockStore::Contains(std::string_view name_space, const BlockFormat& format
   return state_->Find(name_space, format, id) != nullptr;
 }
 
+bool BlockStore::Contains(const StoredBlock& block) const {
+  const std::shared_lock lock(state_->content);
+  return state_->FindHandle(block) != nullptr;
+}
+
 bool BlockStore::Use(std::string_view name_space, const BlockFormat& format, const Hash128& id) {
   const std::shared_lock lock(state_->content);
   const BlockEntry* entry = state_->Find(name_space, format, id);
   if (entry == nullptr) return false;
   const std::lock_guard noting(state_->uses_mutex);
-  state_->uses.read.push_back(entry->key);
+  state_->uses.NoteRead(entry->key);
   return true;
 }
 
@@ -136,7 +141,7 @@ Status BlockStore::Read(std::string_view name_space, const BlockFormat& format, 
                    removed.ok() ? "it was removed, and can be computed again" : removed.message());
   }
   const std::lock_guard noting(state_->uses_mutex);
-  state_->uses.read.push_back(key);
+  state_->uses.NoteRead(key);
   return {};
 }
 

@@ -46,6 +46,14 @@ struct BlockStore::State {
 
   // Uses noted by readers; the next writer counts them (CountUses).
   struct Uses {
+    static constexpr size_t kMaxRead = 1 << 16;
+
+    // Forgets the older half if there are too many: a process may read for months and write nothing.
+    void NoteRead(const BlockKey& key) {
+      if (read.size() == kMaxRead) read.erase(read.begin(), read.begin() + kMaxRead / 2);
+      read.push_back(key);
+    }
+
     std::vector<BlockKey> read;     // by Read and Use; each gets its own tick
     std::vector<BlockKey> touched;  // by Layer; all get the same tick
   };

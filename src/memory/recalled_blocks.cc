@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <mutex>
+#include <set>
 
 #include "ops/attention/stored_summary.h"
 
@@ -41,17 +42,22 @@ void RecalledBlocks::SetName() {
 }
 
 Status RecalledBlocks::DropRemovedPassages() {
-  bool any = false;
+  std::set<size_t> panels;
   for (size_t i = 0; i < blocks_.size(); ++i) {
     StoredBlock& block = blocks_[i];
-    if (!block.IsOfPassage() || store_.Contains(name_space_, format_, block.id)) continue;
-    block = {};  // an empty place: Layer() finds no block for it
-    any = true;
-    ++version_;
-    QWEN25_RETURN_IF_ERROR(LoadPanel(i / kPanelBlocks));
+    if (!block.IsOfPassage() || store_.Contains(block)) continue;
+    block = {};  // a place without a block
+    panels.insert(i / kPanelBlocks);
   }
-  if (any) SetName();
-  return {};
+  if (panels.empty()) return {};
+  ++version_;
+  SetName();
+  Status first_error;
+  for (const size_t panel : panels) {
+    const Status status = LoadPanel(panel);
+    if (first_error.ok()) first_error = status;
+  }
+  return first_error;
 }
 
 std::unordered_map<Hash128, uint64_t, Hash128Hasher> RecalledBlocks::TakeReads() {
