@@ -467,11 +467,13 @@ Result<GgufFiles> GgufFiles::Open(const std::filesystem::path& path) {
     const GgufValue* value = first.Find(key);
     return value == nullptr ? 0 : value->Integer().value_or(-1);
   };
-  const int64_t count = number_of("split.count"), number = number_of("split.no") + 1;
+  const int64_t count = number_of("split.count"), split = number_of("split.no");
   constexpr int64_t kMaxParts = 9999;
-  if (count < 0 || count > kMaxParts || number < 1 || (count > 0 && number > count)) {
-    return Corrupt("{}: says that it is part {} of {}", path.string(), number, count);
+  if (count < 0 || count > kMaxParts || split < 0 || split > kMaxParts || (count > 0 && split >= count)) {
+    return Corrupt("{}: split.no is {} and split.count {}, expected a number below the count", path.string(),
+                   split, count);
   }
+  const int64_t number = split + 1;
   if (count <= 1) {
     files.parts_.push_back(std::move(first));
     return files;

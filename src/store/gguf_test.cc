@@ -253,7 +253,7 @@ TEST_F(GgufTest, PartsOfASplitModelAreOneModel) {
   write("other.gguf", 0, 2, "a");
   EXPECT_ERROR_CONTAINS(GgufFiles::Open(directory_ / "other.gguf"), "NAME-00001-of-00002.gguf");
   write("other.gguf", 2, 2, "a");
-  EXPECT_ERROR_CONTAINS(GgufFiles::Open(directory_ / "other.gguf"), "part 3 of 2");
+  EXPECT_ERROR_CONTAINS(GgufFiles::Open(directory_ / "other.gguf"), "split.no is 2 and split.count 2");
 }
 
 }  // namespace

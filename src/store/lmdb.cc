@@ -49,6 +49,10 @@ LmdbBytes ToBytes(const MDB_val& value) {
   return {static_cast<const std::byte*>(value.mv_data), value.mv_size};
 }
 
+Status WasClosed(const std::string& path) {
+  return {StatusCode::kIo, fmt::format("{}: was closed by an earlier error; open it anew", path)};
+}
+
 Status SyncFile(const std::string& path) {
   const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (descriptor < 0) return ErrnoStatus(errno, "open", path);
@@ -142,9 +146,7 @@ Status LmdbEnvironment::OpenFile() {
 }
 
 Result<LmdbTransaction> LmdbEnvironment::Begin(unsigned flags) const {
-  if (environment_ == nullptr) {
-    return Status(StatusCode::kIo, fmt::format("{}: was closed by an earlier error; open it anew", *path_));
-  }
+  if (environment_ == nullptr) return WasClosed(*path_);
   MDB_txn* transaction = nullptr;
   const int code = mdb_txn_begin(environment_.get(), nullptr, flags, &transaction);
   if (code != 0) return LmdbStatus(code, "begin a transaction in", *path_);
@@ -152,6 +154,7 @@ Result<LmdbTransaction> LmdbEnvironment::Begin(unsigned flags) const {
 }
 
 Status LmdbEnvironment::Compact(const std::filesystem::path& temporary) {
+  if (environment_ == nullptr) return WasClosed(*path_);
   std::error_code ignored;
   std::filesystem::remove(temporary, ignored);
   const std::string copy = temporary.string();

@@ -93,6 +93,17 @@ TEST(LmdbTest, CompactionKeepsContentAndDropsTheRest) {
   EXPECT_FALSE(FillAtRandom(environment).empty());
 }
 
+TEST(LmdbTest, IsClosedWhenItCannotBeOpenedAfterACompaction) {
+  const TemporaryDirectory directory;
+  ASSERT_OK_AND_ASSIGN(LmdbEnvironment environment, OpenIn(directory));
+  ASSERT_OK(environment.Compact(directory / "copy"));
+  std::filesystem::remove(directory / "test.mdb");
+  std::filesystem::create_directories(directory / "test.mdb");  // in the place of the file
+  EXPECT_FALSE(environment.Compact(directory / "copy").ok());
+  EXPECT_ERROR_CONTAINS(environment.Compact(directory / "copy"), "closed by an earlier error");
+  EXPECT_ERROR_CONTAINS(environment.BeginRead(), "closed by an earlier error");
+}
+
 TEST(LmdbTest, SaysThatItIsFull) {
   const TemporaryDirectory directory;
   ASSERT_OK_AND_ASSIGN(LmdbEnvironment environment, OpenIn(directory, 256 << 10));
