@@ -154,6 +154,7 @@ void NoteStore::RemoveForeignCaches() const {
 Status NoteStore::UpdateIndex(int64_t name_space, NamespaceIndex& index) {
   QWEN25_TRY(const int64_t version, DataVersion());
   if (index.vectors && index.data_version == version) return {};
+  QWEN25_RETURN_IF_ERROR(CheckEmbedder());  // another process may have computed all vectors anew
   const uint32_t dimension = embedder_->id().dimension;
   if (!index.vectors) {
     QWEN25_TRY(const std::string hash, GetSetting(fmt::format("vectors_{}", name_space)));
@@ -215,14 +216,21 @@ Result<NoteStore::NamespaceIndex*> NoteStore::IndexOf(int64_t name_space) {
 }
 
 Status NoteStore::SaveVectorCaches() {
-  if (database_.read_only()) return {};
-  for (auto& [name_space, index] : indexes_) {
-    if (!index.vectors || index.num_changes * kChangesPerSave <= index.vectors->size()) continue;
+  const auto has_changed = [](const auto& entry) {
+    const NamespaceIndex& index = entry.second;
+    return index.vectors && index.num_changes * kChangesPerSave > index.vectors->size();
+  };
+  if (database_.read_only() || std::ranges::none_of(indexes_, has_changed)) return {};
+  QWEN25_TRY(Transaction transaction, Transaction::Begin(database_));
+  if (!CheckEmbedder().ok()) return {};  // the vectors were computed anew: these are of no use any more
+  for (auto& entry : indexes_) {
+    if (!has_changed(entry)) continue;
+    auto& [name_space, index] = entry;
     QWEN25_TRY(const uint64_t hash, index.vectors->Save(CachePath(name_space), CacheCipher()));
     QWEN25_RETURN_IF_ERROR(SetSetting(fmt::format("vectors_{}", name_space), fmt::format("{:016x}", hash)));
     index.num_changes = 0;
   }
-  return {};
+  return transaction.Commit();
 }
 
 }  // namespace qwen25

@@ -47,6 +47,24 @@ TEST(NoteStore, OthersWriteWhileTextsAreEmbedded) {
   EXPECT_OK(store->Verify());
 }
 
+TEST(NoteStore, ACacheOfVectorsOfAnotherEmbedderIsNotWritten) {
+  const TemporaryDirectory directory;
+  HashedEmbedder embedder;
+  {
+    const auto store = MustOpen(directory.path(), &embedder);
+    MustAdd(*store, {.text = "a note about rivers"});
+    EXPECT_EQ(NotesFound(*store, {.query = "rivers", .mode = SearchMode::kVectors}).size(), 1u);
+    // As a reindex by another process leaves it.
+    const auto other = MustOpen(directory.path(), nullptr);
+    ASSERT_OK(other->SetSetting("embedder_fingerprint", "another"));
+    EXPECT_ERROR_CONTAINS(store->Search({.query = "rivers", .mode = SearchMode::kVectors}), "memory reindex");
+    EXPECT_OK(store->SaveVectorCaches());
+  }
+  for (const auto& entry : std::filesystem::directory_iterator(directory.path())) {
+    EXPECT_NE(entry.path().extension(), ".hnsw");
+  }
+}
+
 // A store whose vectors were made by older rules of the same embedder.
 TEST(NoteStore, VectorsOfOlderRulesAreRenewed) {
   const TemporaryDirectory directory;
