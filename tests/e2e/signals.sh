@@ -61,18 +61,17 @@ pid, terminal = pty.fork()
 if pid == 0:
     os.execv(arguments[0], arguments)
 seen = b""
-while b"> " not in seen:
+# The prompt, not a question of the dialogue that the chat goes on with.
+while b"> " not in seen.partition(b"Ctrl-D leaves.")[2]:
     seen += os.read(terminal, 4096)
-os.kill(pid, getattr(signal, name))
+number = getattr(signal, name)
+os.kill(pid, number)
 deadline = time.monotonic() + 20
 while time.monotonic() < deadline:
     done, status = os.waitpid(pid, os.WNOHANG)
     if done:
-        # libedit raises the signal again when it has put the terminal right. If that comes late, it ends the
-        # program by itself, which has nothing left to keep at a prompt.
         ended = os.waitstatus_to_exitcode(status)
-        number = getattr(signal, name)
-        sys.exit(0 if ended in (128 + number, -number) else f"status {status}")
+        sys.exit(0 if ended == 128 + number else f"exit status {ended}")
     time.sleep(0.02)
 os.kill(pid, signal.SIGKILL)
 sys.exit("goes on after the signal")
