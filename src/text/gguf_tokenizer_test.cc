@@ -111,7 +111,7 @@ TEST(GgufTokenizerTest, SaysWhatIsWrong) {
   EXPECT_ERROR_CONTAINS(TokenizerFromGguf(parts, "x"), "needs a token that is not in the vocabulary");
   parts.tokens[300] = parts.tokens[301];
   EXPECT_ERROR_CONTAINS(TokenizerFromGguf(parts, "x"), "twice, with the ids 300 and 301");
-  EXPECT_ERROR_CONTAINS(GgufTokenizerOf(qwen2, 10, "x"), "the model 10 rows");
+  EXPECT_ERROR_CONTAINS(GgufTokenizerOf(qwen2, 10, "x"), "the model only 10 rows");
 }
 
 }  // namespace
