@@ -3,6 +3,10 @@
 
 #include <CLI/CLI.hpp>
 #include <functional>
+#include <memory>
+#include <string>
+#include <type_traits>
+#include <utility>
 
 #include "base/status.h"
 
@@ -10,6 +14,18 @@ namespace qwen25 {
 
 // Set by the chosen verb when the command line has been parsed; main runs it and reports its error.
 using RunVerb = std::function<Status()>;
+
+// A verb below `app`, and flags of its own: `function` gets them when the verb was chosen. They live as long
+// as the verb.
+template <typename Argument>
+std::pair<CLI::App*, std::remove_cvref_t<Argument>*> AddVerb(CLI::App& app, RunVerb& run,
+                                                             const std::string& name, const std::string& what,
+                                                             Status (*function)(Argument)) {
+  auto flags = std::make_shared<std::remove_cvref_t<Argument>>();
+  CLI::App* verb = app.add_subcommand(name, what);
+  verb->callback([flags, &run, function] { run = [flags, function] { return function(*flags); }; });
+  return {verb, flags.get()};
+}
 
 void AddPlanVerb(CLI::App& app, RunVerb& run);
 void AddCurateVerb(CLI::App& app, RunVerb& run);

@@ -1,5 +1,3 @@
-#include <memory>
-
 #include "base/progress.h"
 #include "cli/flags/check_numbers.h"
 #include "cli/terminal/interrupt.h"
@@ -37,9 +35,9 @@ Status RunCurate(CurateFlags& flags) {
 }  // namespace
 
 void AddCurateVerb(CLI::App& app, RunVerb& run) {
-  auto flags = std::make_shared<CurateFlags>();
-  CLI::App* verb = app.add_subcommand(
-      "curate", "Raw text to clean, deduplicated documents, split for training and validation");
+  const auto [verb, flags] =
+      AddVerb(app, run, "curate",
+              "Raw text to clean, deduplicated documents, split for training and validation", RunCurate);
   verb->add_option("-o,--output", flags->options.output,
                    "Folder for documents.*.jsonl and curate_report.json")
       ->required();
@@ -59,7 +57,6 @@ void AddCurateVerb(CLI::App& app, RunVerb& run) {
       "Examples:\n"
       "  qwen25 curate -o runs/demo/data\n"
       "  qwen25 curate --source ~/notes --source ~/src --min-bytes 0 -o runs/mine/data");
-  verb->callback([flags, &run] { run = [flags] { return RunCurate(*flags); }; });
 }
 
 }  // namespace qwen25

@@ -1,5 +1,4 @@
 #include <iostream>
-#include <memory>
 
 #include "base/clock.h"
 #include "base/file.h"
@@ -125,8 +124,7 @@ void AddTokenizerVerb(CLI::App& app, RunVerb& run) {
 
   verb->footer("`qwen25 tokenizer COMMAND --help` has examples.");
 
-  auto train = std::make_shared<TrainFlags>();
-  CLI::App* train_verb = verb->add_subcommand("train", "Train a vocabulary on text");
+  const auto [train_verb, train] = AddVerb(*verb, run, "train", "Train a vocabulary on text", RunTrain);
   train_verb
       ->add_option("input", train->inputs,
                    "Text files, or JSON lines with a \"text\" each (.jsonl, .ndjson); also as .gz or .zst")
@@ -140,11 +138,9 @@ void AddTokenizerVerb(CLI::App& app, RunVerb& run) {
   train_verb->footer(
       "Example:\n  qwen25 tokenizer train runs/demo/data/documents.train.jsonl --vocab-size 4096 -o "
       "runs/demo/tokenizer");
-  train_verb->callback([train, &run] { run = [train] { return RunTrain(*train); }; });
 
-  auto apply = std::make_shared<ApplyFlags>();
-  CLI::App* apply_verb =
-      verb->add_subcommand("apply", "Documents to token shards for training (Megatron .bin and .idx)");
+  const auto [apply_verb, apply] = AddVerb(
+      *verb, run, "apply", "Documents to token shards for training (Megatron .bin and .idx)", RunApply);
   apply_verb
       ->add_option("documents", apply->documents,
                    "JSON lines with a \"text\" each (.jsonl, .ndjson), or one text; also as .gz or .zst")
@@ -161,25 +157,20 @@ void AddTokenizerVerb(CLI::App& app, RunVerb& run) {
       "Example:\n  qwen25 tokenizer apply runs/demo/data/documents.train.jsonl --tokenizer "
       "runs/demo/tokenizer \\\n"
       "    -o runs/demo/data/train");
-  apply_verb->callback([apply, &run] { run = [apply] { return RunApply(*apply); }; });
 
-  auto encode = std::make_shared<EncodeFlags>();
-  CLI::App* encode_verb = verb->add_subcommand("encode", "Text to token ids");
+  const auto [encode_verb, encode] = AddVerb(*verb, run, "encode", "Text to token ids", RunEncode);
   encode_verb->add_option("tokenizer", encode->tokenizer, "Model or tokenizer folder, or tokenizer.json")
       ->required();
   encode_verb->add_option("--text", encode->text, "The text");
   encode_verb->add_option("--text-file", encode->file, "Read it from a file; - is standard input");
   encode_verb->add_flag("--pieces", encode->pieces, "One token per line, with its text");
   encode_verb->footer("Example:\n  qwen25 tokenizer encode runs/demo/model --text \"import os\" --pieces");
-  encode_verb->callback([encode, &run] { run = [encode] { return RunEncode(*encode); }; });
 
-  auto decode = std::make_shared<DecodeFlags>();
-  CLI::App* decode_verb = verb->add_subcommand("decode", "Token ids to text");
+  const auto [decode_verb, decode] = AddVerb(*verb, run, "decode", "Token ids to text", RunDecode);
   decode_verb->add_option("tokenizer", decode->tokenizer, "Model or tokenizer folder, or tokenizer.json")
       ->required();
   decode_verb->add_option("ids", decode->ids, "The ids")->required();
   decode_verb->footer("Example:\n  qwen25 tokenizer decode runs/demo/model 1785 318");
-  decode_verb->callback([decode, &run] { run = [decode] { return RunDecode(*decode); }; });
 }
 
 }  // namespace qwen25

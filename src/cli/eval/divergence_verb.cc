@@ -1,6 +1,5 @@
 // What a weight format costs: perplexity, and how far the predictions are from those of a reference.
 #include <algorithm>
-#include <memory>
 
 #include "base/json.h"
 #include "base/progress.h"
@@ -95,9 +94,8 @@ Status RunDivergence(const DivergenceFlags& flags) {
 }  // namespace
 
 void AddDivergenceVerb(CLI::App& app, RunVerb& run) {
-  auto flags = std::make_shared<DivergenceFlags>();
-  CLI::App* verb =
-      app.add_subcommand("divergence", "What weight formats cost: perplexity and divergence on texts");
+  const auto [verb, flags] = AddVerb(
+      app, run, "divergence", "What weight formats cost: perplexity and divergence on texts", RunDivergence);
   verb->add_option("-m,--model", flags->model, "Model folder or .gguf file")->required();
   verb->add_option("files", flags->files, "Text files, or .jsonl files with a \"text\" per line")->required();
   verb->add_option("--reference", flags->reference, "Weight format to compare with")->capture_default_str();
@@ -121,7 +119,6 @@ void AddDivergenceVerb(CLI::App& app, RunVerb& run) {
       "Examples:\n"
       "  qwen25 divergence -m runs/demo/model --weights int8,int4 book.txt\n"
       "  qwen25 divergence -m MODEL book.txt --against model-q8_0.gguf --against model-q4_k.gguf");
-  verb->callback([flags, &run] { run = [flags] { return RunDivergence(*flags); }; });
 }
 
 }  // namespace qwen25

@@ -1,4 +1,3 @@
-#include <memory>
 #include <optional>
 #include <vector>
 
@@ -69,9 +68,8 @@ Status RunPerplexity(const PerplexityFlags& flags) {
 }  // namespace
 
 void AddPerplexityVerb(CLI::App& app, RunVerb& run) {
-  auto flags = std::make_shared<PerplexityFlags>();
-  CLI::App* verb =
-      app.add_subcommand("perplexity", "How well a model predicts texts: perplexity and bits per byte");
+  const auto [verb, flags] = AddVerb(
+      app, run, "perplexity", "How well a model predicts texts: perplexity and bits per byte", RunPerplexity);
   verb->add_option("-m,--model", flags->model, "Model folder or .gguf file")->required();
   verb->add_option("files", flags->files, "Text files, or .jsonl files with a \"text\" per line")->required();
   verb->add_option("--tokenizer", flags->tokenizer, "Tokenizer folder, if it is not the model's");
@@ -83,7 +81,6 @@ void AddPerplexityVerb(CLI::App& app, RunVerb& run) {
             "How keys and values are kept, as when text is generated; computed: as they are");
   verb->add_flag("--json", flags->json, "Print one JSON object");
   verb->footer("Example:\n  qwen25 perplexity -m runs/demo/model runs/demo/data/documents.validation.jsonl");
-  verb->callback([flags, &run] { run = [flags] { return RunPerplexity(*flags); }; });
 }
 
 }  // namespace qwen25

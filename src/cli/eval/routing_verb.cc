@@ -1,5 +1,3 @@
-#include <memory>
-
 #include "base/file.h"
 #include "base/json.h"
 #include "base/progress.h"
@@ -87,9 +85,8 @@ Status RunRouting(RoutingFlags flags) {
 }  // namespace
 
 void AddRoutingVerb(CLI::App& app, RunVerb& run) {
-  auto flags = std::make_shared<RoutingFlags>();
-  CLI::App* verb =
-      app.add_subcommand("routing", "Draw which blocks the tokens of a text read, and what it saved");
+  const auto [verb, flags] = AddVerb(
+      app, run, "routing", "Draw which blocks the tokens of a text read, and what it saved", RunRouting);
   AddModelFlags(*verb, flags->model);
   verb->add_option("-t,--text", flags->text, "The text");
   verb->add_option("--text-file", flags->text_file, "Read it from a file; - is standard input");
@@ -102,7 +99,6 @@ void AddRoutingVerb(CLI::App& app, RunVerb& run) {
       "Examples:\n"
       "  qwen25 routing -m MODEL --text-file book.txt --routing top_p:0.95,dense_below=0 -o routing.html\n"
       "  qwen25 routing -m MODEL --text-file notes.txt --routing top_k:16,max_missed=0.5 --json -o ''");
-  verb->callback([flags, &run] { run = [flags] { return RunRouting(*flags); }; });
 }
 
 }  // namespace qwen25

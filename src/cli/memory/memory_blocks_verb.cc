@@ -13,6 +13,11 @@ namespace {
 
 constexpr double kMiB = 1 << 20;
 
+struct BlockFileFlags {
+  MemoryPlace memory;
+  std::string file;
+};
+
 // Runs a command of a store that is there.
 Status WithStore(const MemoryPlace& flags, const std::function<Status(BlockStore&)>& command) {
   if (!HasBlockStore(flags)) {
@@ -57,28 +62,29 @@ BlockProgress ShowProgress(const char* label, std::optional<Progress>& progress)
   };
 }
 
-Status Export(const MemoryPlace& flags, const std::string& file) {
-  return WithStore(flags, [&](BlockStore& store) -> Status {
+Status Export(const BlockFileFlags& flags) {
+  return WithStore(flags.memory, [&](BlockStore& store) -> Status {
     const InterruptGuard guard;
     std::optional<Progress> progress;
     QWEN25_TRY(const BlockExportReport report,
-               ExportBlocks(store, flags.name_space, file, ShowProgress("export", progress)));
+               ExportBlocks(store, flags.memory.name_space, flags.file, ShowProgress("export", progress)));
     progress.reset();
     for (const std::string& line : report.damaged) fmt::print(stderr, "left out: {}\n", line);
     if (report.num_orphans > 0) {
       fmt::print(stderr, "left out: {} blocks that follow damaged or missing ones\n", report.num_orphans);
     }
-    fmt::print("{}: {} blocks of namespace {}, {:.1f} MiB, not encrypted\n", file, report.num_blocks,
-               flags.name_space, static_cast<double>(report.num_bytes) / kMiB);
+    fmt::print("{}: {} blocks of namespace {}, {:.1f} MiB, not encrypted\n", flags.file, report.num_blocks,
+               flags.memory.name_space, static_cast<double>(report.num_bytes) / kMiB);
     return {};
   });
 }
 
-Status Import(const MemoryPlace& flags, const std::string& file) {
+Status Import(const BlockFileFlags& flags) {
   const InterruptGuard guard;
-  QWEN25_TRY(const std::unique_ptr<BlockStore> store, OpenBlockStore(flags));
+  QWEN25_TRY(const std::unique_ptr<BlockStore> store, OpenBlockStore(flags.memory));
   std::optional<Progress> progress;
-  QWEN25_TRY(const BlockImportReport report, ImportBlocks(*store, file, ShowProgress("import", progress)));
+  QWEN25_TRY(const BlockImportReport report,
+             ImportBlocks(*store, flags.file, ShowProgress("import", progress)));
   progress.reset();
   fmt::print("namespace {}: {} of {} blocks are new, {} were there already\n", report.name_space,
              report.num_stored, report.num_blocks, report.num_present);
@@ -151,14 +157,12 @@ Status CompactBlocks(const MemoryPlace& flags) {
 namespace {
 
 void AddExportCommand(CLI::App& verb, RunVerb& run) {
-  auto flags = std::make_shared<MemoryPlace>();
-  auto file = std::make_shared<std::string>();
-  CLI::App* sub = verb.add_subcommand(
-      "export-blocks", "Write a namespace's keys and values to a safetensors file, which is NOT encrypted");
-  AddMemoryFolderFlags(*sub, *flags);
-  sub->add_option("--namespace", flags->name_space, "Whose")->capture_default_str();
-  sub->add_option("file", *file, "The file; replaced when the new one is complete")->required();
-  sub->callback([flags, file, &run] { run = [flags, file] { return Export(*flags, *file); }; });
+  const auto [sub, flags] =
+      AddVerb(verb, run, "export-blocks",
+              "Write a namespace's keys and values to a safetensors file, which is NOT encrypted", Export);
+  AddMemoryFolderFlags(*sub, flags->memory);
+  sub->add_option("--namespace", flags->memory.name_space, "Whose")->capture_default_str();
+  sub->add_option("file", flags->file, "The file; replaced when the new one is complete")->required();
   sub->footer(
       "The file holds the tokens of the conversations and everything that can be told from their keys and\n"
       "values, readable by anybody, also where the memory is encrypted.\n\n"
@@ -167,15 +171,13 @@ void AddExportCommand(CLI::App& verb, RunVerb& run) {
 }
 
 void AddImportCommand(CLI::App& verb, RunVerb& run) {
-  auto flags = std::make_shared<MemoryPlace>();
-  auto file = std::make_shared<std::string>();
-  CLI::App* sub = verb.add_subcommand("import-blocks", "Add the keys and values of such a file");
-  AddMemoryFolderFlags(*sub, *flags);
-  sub->add_option("--memory-gib", flags->max_gib, "Most GiB of keys and values to keep on disk")
+  const auto [sub, flags] =
+      AddVerb(verb, run, "import-blocks", "Add the keys and values of such a file", Import);
+  AddMemoryFolderFlags(*sub, flags->memory);
+  sub->add_option("--memory-gib", flags->memory.max_gib, "Most GiB of keys and values to keep on disk")
       ->check(CLI::Range(1u, 65536u))
       ->capture_default_str();
-  sub->add_option("file", *file, "What `export-blocks` has written")->required();
-  sub->callback([flags, file, &run] { run = [flags, file] { return Import(*flags, *file); }; });
+  sub->add_option("file", flags->file, "What `export-blocks` has written")->required();
   sub->footer(
       "They are added to the namespace that they were exported from, which their names belong to. Blocks "
       "that\n"
@@ -187,13 +189,10 @@ void AddImportCommand(CLI::App& verb, RunVerb& run) {
 }  // namespace
 
 void AddBlockCommands(CLI::App& verb, RunVerb& run) {
-  const auto add = [&](const char* name, const char* what,
-                       std::function<Status(const MemoryPlace&)> command) {
-    auto flags = std::make_shared<MemoryPlace>();
-    CLI::App* sub = verb.add_subcommand(name, what);
+  const auto add = [&](const char* name, const char* what, Status (*command)(const MemoryPlace&)) {
+    const auto [sub, flags] = AddVerb(verb, run, name, what, command);
     AddMemoryFolderFlags(*sub, *flags);
     sub->add_option("--namespace", flags->name_space, "Whose")->required();
-    sub->callback([flags, &run, command] { run = [flags, command] { return command(*flags); }; });
     sub->footer(fmt::format("Example:\n  qwen25 memory {} --namespace work", name));
   };
   add("erase", "Erase a namespace's dialogues, keys and values for good", Erase);

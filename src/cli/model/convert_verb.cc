@@ -1,5 +1,3 @@
-#include <memory>
-
 #include "cli/model/export_on_terminal.h"
 #include "cli/verb.h"
 #include "model/model.h"
@@ -61,8 +59,7 @@ Status RunConvert(const ConvertFlags& flags) {
 }  // namespace
 
 void AddConvertVerb(CLI::App& app, RunVerb& run) {
-  auto flags = std::make_shared<ConvertFlags>();
-  CLI::App* verb = app.add_subcommand("convert", "Change the format of a model");
+  const auto [verb, flags] = AddVerb(app, run, "convert", "Change the format of a model", RunConvert);
   verb->add_option("input", flags->input,
                    "A Hugging Face folder, a .gguf file, or a llama2.c checkpoint (.bin)")
       ->required();
@@ -75,7 +72,6 @@ void AddConvertVerb(CLI::App& app, RunVerb& run) {
       "  qwen25 convert runs/demo/model runs/demo/model-bf16 --dtype bf16\n"
       "  qwen25 convert runs/demo/model demo.gguf --dtype f16\n"
       "  qwen25 convert qwen2.5-0.5b-q8_0.gguf qwen2.5-0.5b");
-  verb->callback([flags, &run] { run = [flags] { return RunConvert(*flags); }; });
 }
 
 }  // namespace qwen25

@@ -1,7 +1,6 @@
 #include <algorithm>
 #include <cstring>
 #include <functional>
-#include <memory>
 #include <numeric>
 
 #include "cli/flags/model_flags.h"
@@ -111,9 +110,8 @@ Status RunLogits(const LogitsFlags& flags) {
 }  // namespace
 
 void AddLogitsVerb(CLI::App& app, RunVerb& run) {
-  auto flags = std::make_shared<LogitsFlags>();
-  CLI::App* verb =
-      app.add_subcommand("logits", "Write the logits of a token sequence, to compare with other programs");
+  const auto [verb, flags] = AddVerb(
+      app, run, "logits", "Write the logits of a token sequence, to compare with other programs", RunLogits);
   verb->add_option("-m,--model", flags->model, "Model folder")->required();
   verb->add_option("ids", flags->ids, "Token ids of one sequence");
   verb->add_option(
@@ -122,7 +120,6 @@ void AddLogitsVerb(CLI::App& app, RunVerb& run) {
   verb->add_option("-o,--output", flags->output, "safetensors file with \"tokens\" and \"logits\"")
       ->required();
   verb->footer("Example:\n  qwen25 logits -m runs/demo/model 12 7 300 -o logits.safetensors");
-  verb->callback([flags, &run] { run = [flags] { return RunLogits(*flags); }; });
 }
 
 }  // namespace qwen25

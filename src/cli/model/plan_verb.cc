@@ -1,5 +1,3 @@
-#include <memory>
-
 #include "base/file.h"
 #include "base/format.h"
 #include "cli/verb.h"
@@ -35,9 +33,9 @@ Status RunPlan(PlanFlags& flags) {
 }  // namespace
 
 void AddPlanVerb(CLI::App& app, RunVerb& run) {
-  auto flags = std::make_shared<PlanFlags>();
-  CLI::App* verb = app.add_subcommand(
-      "plan", "What a model costs before anything runs: parameters, operations, memory, layout");
+  const auto [verb, flags] =
+      AddVerb(app, run, "plan",
+              "What a model costs before anything runs: parameters, operations, memory, layout", RunPlan);
   std::string presets;
   for (const Preset& preset : Presets())
     presets += fmt::format("\n  {:<14}{}", preset.name, preset.description);
@@ -60,7 +58,6 @@ void AddPlanVerb(CLI::App& app, RunVerb& run) {
       ->capture_default_str();
   verb->footer("Presets:" + presets +
                "\n\nExample:\n  qwen25 plan flagship --devices 1024 --device-memory 141GiB");
-  verb->callback([flags, &run] { run = [flags] { return RunPlan(*flags); }; });
 }
 
 }  // namespace qwen25

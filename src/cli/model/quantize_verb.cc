@@ -1,5 +1,3 @@
-#include <memory>
-
 #include "base/dtype.h"
 #include "cli/model/export_on_terminal.h"
 #include "cli/verb.h"
@@ -70,8 +68,8 @@ Status RunQuantize(const QuantizeFlags& flags) {
 }  // namespace
 
 void AddQuantizeVerb(CLI::App& app, RunVerb& run) {
-  auto flags = std::make_shared<QuantizeFlags>();
-  CLI::App* verb = app.add_subcommand("quantize", "Write a model in fewer bits per weight");
+  const auto [verb, flags] =
+      AddVerb(app, run, "quantize", "Write a model in fewer bits per weight", RunQuantize);
   std::string formats;
   for (const Format& format : kFormats)
     formats += fmt::format("\n  {:<10}{}", format.name, format.description);
@@ -87,7 +85,6 @@ void AddQuantizeVerb(CLI::App& app, RunVerb& run) {
       "Examples:\n"
       "  qwen25 quantize -m Qwen2.5-0.5B-Instruct -o qwen2.5-0.5b-q8_0.gguf --format q8_0\n"
       "  qwen25 quantize -m model-f32.gguf -o model-q4_k.gguf --format q4_k");
-  verb->callback([flags, &run] { run = [flags] { return RunQuantize(*flags); }; });
 }
 
 }  // namespace qwen25

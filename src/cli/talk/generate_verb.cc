@@ -103,8 +103,7 @@ Status RunGenerate(const GenerateFlags& flags) {
 }  // namespace
 
 void AddGenerateVerb(CLI::App& app, RunVerb& run) {
-  auto flags = std::make_shared<GenerateFlags>();
-  CLI::App* verb = app.add_subcommand("generate", "Continue a text");
+  const auto [verb, flags] = AddVerb(app, run, "generate", "Continue a text", RunGenerate);
   AddModelFlags(*verb, flags->model);
   verb->add_option("-p,--prompt", flags->prompt, "The text to continue");
   verb->add_option("--prompt-file", flags->prompt_file, "Read it from a file; - is standard input");
@@ -127,7 +126,6 @@ void AddGenerateVerb(CLI::App& app, RunVerb& run) {
       "  git diff | qwen25 generate -m MODEL --prompt-file - --json\n"
       "  qwen25 generate -m MODEL --prompt-file edit.txt --speculate -v\n"
       "  qwen25 generate -m Qwen2.5-7B-Instruct -p \"...\" --weights int4 --speculate Qwen2.5-0.5B-Instruct");
-  verb->callback([flags, &run] { run = [flags] { return RunGenerate(*flags); }; });
 }
 
 }  // namespace qwen25

@@ -126,8 +126,8 @@ Status RunEmbed(EmbedFlags flags) {
 }  // namespace
 
 void AddEmbedVerb(CLI::App& app, RunVerb& run) {
-  auto flags = std::make_shared<EmbedFlags>();
-  CLI::App* verb = app.add_subcommand("embed", "Texts as vectors whose dot product says how alike they are");
+  const auto [verb, flags] =
+      AddVerb(app, run, "embed", "Texts as vectors whose dot product says how alike they are", RunEmbed);
   verb->add_option("texts", flags->texts, "Texts");
   verb->add_option("-m,--model", flags->model,
                    "Model folder or .gguf file; the same as --embedder model:FOLDER");
@@ -160,7 +160,6 @@ void AddEmbedVerb(CLI::App& app, RunVerb& run) {
       "  qwen25 embed --embedder hashed -f passages.jsonl -o passages.npy\n"
       "  qwen25 embed --make-pairs documents.jsonl ~/notes -o pairs.jsonl\n"
       "  qwen25 embed --train pairs.jsonl -m runs/demo/model --max-minutes 10 -o runs/embed");
-  verb->callback([flags, &run] { run = [flags] { return RunEmbed(*flags); }; });
 }
 
 }  // namespace qwen25

@@ -1,5 +1,4 @@
 #include <charconv>
-#include <memory>
 
 #include "cli/flags/model_flags.h"
 #include "cli/verb.h"
@@ -75,8 +74,8 @@ Status RunReport(const ReportFlags& flags) {
 }  // namespace
 
 void AddReportVerb(CLI::App& app, RunVerb& run) {
-  auto flags = std::make_shared<ReportFlags>();
-  CLI::App* verb = app.add_subcommand("report", "Write a run's loss curve and report again, with more in it");
+  const auto [verb, flags] =
+      AddVerb(app, run, "report", "Write a run's loss curve and report again, with more in it", RunReport);
   verb->add_option("run", flags->run, "Folder of the run")->required();
   verb->add_option("--compressor", flags->compressors,
                    "NAME=BITS of another compressor on the same held-out text");
@@ -87,7 +86,6 @@ void AddReportVerb(CLI::App& app, RunVerb& run) {
   verb->add_option("--seed", flags->seed, "Of the completions")->capture_default_str();
   verb->add_option("--data", flags->data, "NAME=VALUE about the data");
   verb->footer("Example:\n  qwen25 report runs/demo --compressor \"gzip -9=1.95\" --prompt \"import os\"");
-  verb->callback([flags, &run] { run = [flags] { return RunReport(*flags); }; });
 }
 
 }  // namespace qwen25

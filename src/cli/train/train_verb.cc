@@ -108,8 +108,8 @@ Status RunTrain(const TrainFlags& flags) {
 }  // namespace
 
 void AddTrainVerb(CLI::App& app, RunVerb& run) {
-  auto flags = std::make_shared<TrainFlags>();
-  CLI::App* verb = app.add_subcommand("train", "Train a model; Ctrl-C writes a checkpoint, --resume goes on");
+  const auto [verb, flags] =
+      AddVerb(app, run, "train", "Train a model; Ctrl-C writes a checkpoint, --resume goes on", RunTrain);
   verb->add_option("--recipe", flags->recipe,
                    "A TOML file of settings, e.g. presets/train-nano.toml; flags come on top");
   struct Shorthand {
@@ -149,7 +149,6 @@ void AddTrainVerb(CLI::App& app, RunVerb& run) {
       "  qwen25 train --recipe presets/train-nano.toml --data runs/demo/data/train --validation-data \\\n"
       "    runs/demo/data/validation --tokenizer runs/demo/tokenizer --max-minutes 4 -o runs/demo\n"
       "  qwen25 train ... --resume");
-  verb->callback([flags, &run] { run = [flags] { return RunTrain(*flags); }; });
 }
 
 }  // namespace qwen25
