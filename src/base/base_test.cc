@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/mmap.h"
+#include "base/quantile.h"
 #include "base/rng.h"
 #include "base/test_util.h"
 
@@ -17,6 +18,15 @@ size_t MappedBytes() {
   const std::string text = *ReadFile("/proc/self/statm");  // in pages: all, resident, resident and of files
   const size_t pages = std::stoul(text.substr(text.find(' ', text.find(' ') + 1)));
   return pages * static_cast<size_t>(::sysconf(_SC_PAGESIZE));
+}
+
+TEST(QuantileTest, IsOneOfTheValues) {
+  EXPECT_EQ(Median({5, 1, 4}), 4);
+  EXPECT_EQ(Median({4, 1, 2, 3}), 3) << "the upper one of the middle";
+  EXPECT_EQ(Quantile({3, 1, 2}, 0), 1);
+  EXPECT_EQ(Quantile({3, 1, 2}, 0.99), 3);
+  EXPECT_EQ(Quantile({3, 1, 2}, 1), 3);
+  EXPECT_EQ(Quantile({}, 0.5), 0);
 }
 
 TEST(MmapTest, BytesThatLeftMemoryReadTheSameAgain) {

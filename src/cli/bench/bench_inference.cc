@@ -1,24 +1,32 @@
-#include "cli/bench/bench_inference.h"
-
-#include <sys/resource.h>
-
+// qwen25 bench inference: prompt and generation speed by weight format, depth and batch, beside the floors.
 #include <algorithm>
-#include <cmath>
 #include <memory>
 #include <optional>
 
 #include "base/clock.h"
-#include "base/hash.h"
+#include "base/json.h"
 #include "base/progress.h"
-#include "base/rng.h"
+#include "cli/bench/bench_model.h"
+#include "cli/bench/bench_verb.h"
 #include "cli/bench/machine_probe.h"
+#include "cli/flags/model_flags.h"
 #include "infer/session.h"
-#include "kernels/elementwise.h"
 #include "kernels/isa.h"
+#include "memory/spill_file.h"
 #include "train/gemm_probe.h"
 
 namespace qwen25 {
 namespace {
+
+struct InferenceBenchFlags {
+  std::string preset = "0.5b";  // shape, with random weights; or
+  std::string model;            // a model folder
+  std::vector<std::string> weights = {"int8", "int4"};
+  std::vector<uint32_t> depths = {0}, batches = {1};
+  KvFormat kv = KvFormat::kFloat16;
+  uint32_t prompt_tokens = 512, new_tokens = 64, rounds = 3, num_threads = 0;
+  bool json = false, markdown = false;
+};
 
 // One line of the table.
 struct Measurement {
@@ -55,29 +63,6 @@ struct Work {
   double attention_flops = 0;
   double kv_bytes = 0;  // read
 };
-
-// Random weights of the size that training gives them; the same for every format.
-Status RandomRows(const NamedParameter& named, size_t begin, size_t end, float* out) {
-  if (named.kind == ParameterKind::kVector) {
-    std::fill_n(out, named.parameter.cols, named.name.ends_with("norm.weight") ? 1.0f : 0.0f);
-    return {};
-  }
-  const uint64_t seed = Hash64(std::as_bytes(std::span(named.name)));
-  for (size_t row = begin; row < end; ++row) {
-    Rng rng(seed, row);
-    for (size_t i = 0; i < named.parameter.cols; i += 2, out += 2) {
-      // Uniform with a deviation of 0.02, two numbers from one draw.
-      const uint64_t bits = rng.Next();
-      const auto number = [](uint64_t half) {
-        return (static_cast<float>(half & 0xffffff) / 8388608.0f - 1) * 0.0346f;
-      };
-      out[0] = number(bits);
-      if (i + 1 < named.parameter.cols) out[1] = number(bits >> 32);
-    }
-    if (named.parameter.cols % 2 == 1) --out;
-  }
-  return {};
-}
 
 class InferenceBench {
  public:
@@ -171,18 +156,12 @@ class InferenceBench {
         .logit_rows = static_cast<double>(batch),
         .attention_flops = batch * (config.ForwardFlopsPerToken(context) - config.ForwardFlopsPerToken(0)),
         .kv_bytes = batch * context * static_cast<double>(config.KvBytesPerToken(flags_.kv))};
-    std::vector<int32_t> drawn(batch);
-    std::vector<SessionTokens> parts(batch);
     std::vector<Round> rounds;
     for (uint32_t round = 0; round <= flags_.rounds; ++round) {
-      for (auto& session : sessions) session->Truncate(std::max(depth, 1u) - 1);
-      const int32_t first = 1;
-      for (auto& session : sessions) QWEN25_RETURN_IF_ERROR(session->Append({&first, 1}));
-      const double floor = Floor(work), start = NowSeconds();
-      for (uint32_t i = 0; i < flags_.new_tokens; ++i) {
-        QWEN25_RETURN_IF_ERROR(DecodeStep(engine_, sessions, drawn, parts));
-      }
-      if (round > 0) rounds.push_back({(NowSeconds() - start) / flags_.new_tokens, floor});
+      QWEN25_RETURN_IF_ERROR(ReturnTo(sessions, std::max(depth, 1u)));
+      const double floor = Floor(work);
+      QWEN25_TRY(const double seconds, DecodeSeconds(engine_, sessions, flags_.new_tokens));
+      if (round > 0) rounds.push_back({seconds, floor});
     }
     std::string test = fmt::format("generate {}", flags_.new_tokens);
     if (depth > 0) test += fmt::format(" behind {}", depth);
@@ -214,12 +193,6 @@ class InferenceBench {
   InferenceEngine engine_;
 };
 
-uint64_t PeakResidentBytes() {
-  struct rusage usage {};
-  ::getrusage(RUSAGE_SELF, &usage);
-  return static_cast<uint64_t>(usage.ru_maxrss) * 1024;
-}
-
 void PrintTable(const InferenceBenchFlags& flags, const std::vector<Measurement>& results) {
   const char* format = flags.markdown ? "| {} | {} | {:.1f} | {:.1f} | {:.1f} | {:.0f} % | {} |\n"
                                       : "{:<9}{:<36}{:>11.1f}{:>11.1f}{:>11.1f}{:>6.0f} %{:>8}\n";
@@ -237,41 +210,6 @@ void PrintTable(const InferenceBenchFlags& flags, const std::vector<Measurement>
     fmt::print(fmt::runtime(format), m.weights, m.test, m.tokens_per_second, m.best_tokens_per_second,
                m.floor_tokens_per_second, 100 * m.share_of_floor, bandwidth);
   }
-}
-
-}  // namespace
-
-Result<Model> BenchModel(const std::string& preset, const std::string& path, WeightFormat format,
-                         size_t num_threads, size_t min_context) {
-  ThreadPool threads(num_threads == 0 ? DefaultNumThreads() : num_threads);
-  if (!path.empty()) return Model::LoadPacked(path, format, threads);
-  QWEN25_TRY(ModelConfig config, FindPreset(preset));
-  if (config.MaxContext() < min_context) {
-    const uint32_t trained = config.max_position_embeddings;
-    config.rope_scaling =
-        RopeScaling{.type = "yarn",
-                    .factor = std::ceil(static_cast<double>(min_context) / static_cast<double>(trained)),
-                    .original_max_position_embeddings = trained};
-    QWEN25_RETURN_IF_ERROR(config.Validate(preset));
-  }
-  return Model::Pack(config, format, threads, RandomRows);
-}
-
-std::vector<int32_t> RandomTokens(const ModelConfig& config, size_t count, uint64_t seed) {
-  std::vector<int32_t> tokens(count);
-  Rng rng(seed);
-  for (int32_t& token : tokens) token = static_cast<int32_t>(rng.Below(config.vocab_size));
-  return tokens;
-}
-
-Status DecodeStep(InferenceEngine& engine, std::span<const std::unique_ptr<Session>> sessions,
-                  std::vector<int32_t>& drawn, std::vector<SessionTokens>& parts) {
-  for (size_t i = 0; i < sessions.size(); ++i) {
-    const std::span<float> logits = sessions[i]->logits();
-    drawn[i] = static_cast<int32_t>(PlaceOfGreatest(logits.data(), logits.size()));
-    parts[i] = {sessions[i].get(), {&drawn[i], 1}};
-  }
-  return AppendTogether(engine, parts);
 }
 
 Status RunInferenceBench(const InferenceBenchFlags& flags) {
@@ -310,7 +248,7 @@ Status RunInferenceBench(const InferenceBenchFlags& flags) {
                {"read_bandwidth", limits.bandwidth},
                {"int8_rate", limits.int8_rate},
                {"float32_rate", limits.float_rate},
-               {"peak_rss_bytes", PeakResidentBytes()},
+               {"peak_rss_bytes", ReadPeakResidentBytes()},
                {"results", Json::array()}};
   for (const Measurement& m : results) {
     json["results"].push_back({{"weights", m.weights},
@@ -323,6 +261,30 @@ Status RunInferenceBench(const InferenceBenchFlags& flags) {
   }
   fmt::print("{}\n", json.dump());
   return {};
+}
+
+}  // namespace
+
+void AddInferenceBench(CLI::App& verb, RunVerb& run) {
+  const auto [what, flags] =
+      AddVerb(verb, run, "inference", "Prompt and generation speed beside what the machine allows",
+              RunInferenceBench);
+  AddPresetFlag(*what, flags->preset);
+  what->add_option("-m,--model", flags->model, "Or a model folder");
+  AddListFlag(*what, "--weights", flags->weights, "Weight formats: float32, bfloat16, float16, int8, int4");
+  AddKvFlag(*what, flags->kv);
+  what->add_option("--prompt", flags->prompt_tokens, "Tokens of the prompt; 0: no prompt test")
+      ->capture_default_str();
+  what->add_option("--generate", flags->new_tokens, "Tokens to generate; 0: no generation test")
+      ->capture_default_str();
+  AddGenerationFlags(*what, flags->depths, flags->batches);
+  AddRoundsFlag(*what, flags->rounds);
+  AddThreadsFlag(*what, flags->num_threads);
+  CLI::Option* json = what->add_flag("--json", flags->json, "Print one JSON object");
+  what->add_flag("--markdown", flags->markdown, "Print a Markdown table")->excludes(json);
+  what->footer(
+      "Examples:\n  qwen25 bench inference --preset 0.5b --weights int8,int4 --depth 0,8192\n"
+      "  qwen25 bench inference -m runs/demo/model --weights float32,int8 --batch 1,16");
 }
 
 }  // namespace qwen25

@@ -1,5 +1,5 @@
-#include "cli/bench/bench_memory.h"
-
+// qwen25 bench memory: the persistent store of KV blocks when it is full, and a dialogue that goes on beside
+// one that is computed again.
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
@@ -10,9 +10,12 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/progress.h"
+#include "base/quantile.h"
 #include "base/rng.h"
 #include "cli/bench/bench_folder.h"
-#include "cli/bench/bench_inference.h"
+#include "cli/bench/bench_model.h"
+#include "cli/bench/bench_verb.h"
+#include "cli/flags/model_flags.h"
 #include "cli/terminal/interrupt.h"
 #include "memory/block_store.h"
 #include "memory/block_summaries.h"
@@ -23,6 +26,18 @@
 namespace qwen25 {
 namespace {
 
+struct MemoryBenchFlags {
+  std::string preset = "0.5b";  // shape, with random weights
+  std::string weights = "int8";
+  KvFormat kv = KvFormat::kFloat16;
+  std::string folder;                   // of the store; empty: one that goes away
+  double store_gib = 16;                // 0: no store is filled
+  std::vector<uint64_t> recall_blocks;  // how many of them a session sees; empty: all
+  uint32_t queries = 1000, num_threads = 0;
+  uint32_t history = 8192;  // tokens of the dialogue; 0: none
+  bool json = false;
+};
+
 constexpr double kMiB = 1 << 20;
 constexpr std::string_view kNamespace = "bench";
 constexpr size_t kWindowBlocks = 64;  // of the session's own tokens
@@ -31,11 +46,6 @@ Result<BlockStore> OpenStore(const std::filesystem::path& folder, uint64_t max_b
   std::error_code error;
   std::filesystem::create_directories(folder, error);
   return BlockStore::Open(folder, {.max_bytes = max_bytes});
-}
-
-double Percentile(std::vector<double> values, double share) {
-  std::ranges::sort(values);
-  return values[std::min(values.size() - 1, static_cast<size_t>(share * static_cast<double>(values.size())))];
 }
 
 // Blocks of random keys and values, put together of a few layers so that making them takes no time.
@@ -134,8 +144,8 @@ Status FillStore(BlockStore& store, const AttentionShape& shape, const BlockForm
   results["store_mib"] = static_cast<double>(stats.used_bytes) / kMiB;
   results["index_mib"] = static_cast<double>(stats.index_bytes) / kMiB;
   results["write_mib_per_second"] = static_cast<double>(stats.used_bytes) / kMiB / total;
-  results["write_64_blocks_ms_p50"] = 1e3 * Percentile(seconds, 0.5);
-  results["write_64_blocks_ms_p99"] = 1e3 * Percentile(seconds, 0.99);
+  results["write_64_blocks_ms_p50"] = 1e3 * Quantile(seconds, 0.5);
+  results["write_64_blocks_ms_p99"] = 1e3 * Quantile(seconds, 0.99);
   return {};
 }
 
@@ -251,14 +261,14 @@ Status MeasureRecall(const MemoryBenchFlags& flags, const BlockStore& store, con
         seconds.push_back(queries.Run(query, query % format.num_layers, policy, two_levels));
         if (InterruptGuard::requested()) return Cancelled("stopped by Ctrl-C");
       }
-      if (!warm) first_seconds = Percentile(seconds, 0.99);
+      if (!warm) first_seconds = Quantile(seconds, 0.99);
     }
     results.push_back({{"blocks", recalled->num_blocks()},
                        {"levels", two_levels ? 2 : 1},
                        {"load_seconds", load_seconds},
                        {"summaries_mib", static_cast<double>(recalled->num_bytes()) / kMiB},
-                       {"layer_ms_p50", 1e3 * Percentile(seconds, 0.5)},
-                       {"layer_ms_p99", 1e3 * Percentile(seconds, 0.99)},
+                       {"layer_ms_p50", 1e3 * Quantile(seconds, 0.5)},
+                       {"layer_ms_p99", 1e3 * Quantile(seconds, 0.99)},
                        {"first_layer_ms_p99", 1e3 * first_seconds},
                        {"blocks_read", queries.BlocksReadPerQuery()}});
   }
@@ -356,10 +366,7 @@ void PrintTable(const Json& results) {
   for (const auto& [key, value] : results.items()) {
     if (value.is_object()) {
       fmt::print("{}\n", key);
-      for (const auto& [name, figure] : value.items()) {
-        fmt::print("  {:<32}{}\n", name,
-                   figure.is_number_float() ? fmt::format("{:.4g}", figure.get<double>()) : figure.dump());
-      }
+      PrintFigures(value, 32);
     } else if (value.is_number_float()) {
       fmt::print("{:<34}{:.4g}\n", key, value.get<double>());
     }
@@ -375,8 +382,6 @@ void PrintTable(const Json& results) {
                row["blocks_read"].get<double>());
   }
 }
-
-}  // namespace
 
 Status RunMemoryBench(const MemoryBenchFlags& flags) {
   if (flags.queries < 1 || flags.store_gib < 0) {
@@ -395,6 +400,33 @@ Status RunMemoryBench(const MemoryBenchFlags& flags) {
     PrintTable(results);
   }
   return {};
+}
+
+}  // namespace
+
+void AddMemoryBench(CLI::App& verb, RunVerb& run) {
+  const auto [what, flags] =
+      AddVerb(verb, run, "memory",
+              "A full store of keys and values, and a dialogue that goes on beside one computed again",
+              RunMemoryBench);
+  what->add_option("--preset", flags->preset, "Shape; weights, keys and values are random")
+      ->capture_default_str();
+  AddWeightsFlag(*what, flags->weights);
+  AddKvFlag(*what, flags->kv);
+  what->add_option("--folder", flags->folder,
+                   "Folder of the store, which stays and is used again; default: a temporary one");
+  what->add_option("--gib", flags->store_gib, "Size of the store; 0: none")->capture_default_str();
+  what->add_option("--recall", flags->recall_blocks, "Stored blocks that a session sees; default: all")
+      ->delimiter(',');
+  what->add_option("--queries", flags->queries, "Choices that are timed")->capture_default_str();
+  what->add_option("--history", flags->history, "Tokens of the dialogue that goes on; 0: none")
+      ->capture_default_str();
+  AddThreadsFlag(*what, flags->num_threads);
+  what->add_flag("--json", flags->json, "Print a JSON object");
+  what->footer(
+      "Examples:\n  qwen25 bench memory --gib 0                      # the dialogue alone\n"
+      "  qwen25 bench memory --history 0 --folder /data/bench\n"
+      "  qwen25 bench memory --history 0 --preset nano --recall 1000,10000,100000");
 }
 
 }  // namespace qwen25

@@ -1,5 +1,4 @@
-#include "cli/bench/bench_recall.h"
-
+// qwen25 bench recall: whether a model finds facts far back in a history, by length and depth.
 #include <algorithm>
 #include <memory>
 
@@ -7,7 +6,10 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/progress.h"
+#include "base/quantile.h"
 #include "cli/bench/bench_folder.h"
+#include "cli/bench/bench_verb.h"
+#include "cli/flags/model_flags.h"
 #include "cli/terminal/interrupt.h"
 #include "data/read/text_stream.h"
 #include "data/recall_task.h"
@@ -24,6 +26,23 @@
 
 namespace qwen25 {
 namespace {
+
+struct RecallBenchFlags {
+  ModelFlags model;
+  std::vector<uint64_t> lengths = {1024, 2048, 4096};
+  uint32_t depths = 20;    // places of facts in a history, evenly from its beginning to its end
+  uint32_t histories = 5;  // of each length
+  uint64_t seed = 1;
+  uint32_t dialogues =
+      0;               // that a history is told in; asked for in one more, which recalls them. 0: in the same
+  uint32_t notes = 0;  // more facts, each told as a passage of its own beside the history
+  std::string output;  // heat map, SVG; empty: none
+  std::string growth_output;       // cost of a token and memory over the longest history, SVG; empty: none
+  std::string write_data;          // instead: training documents into this shard
+  std::vector<std::string> texts;  // files whose bytes are the filler; empty: counts
+  uint64_t documents = 1000, document_tokens = 1024, fact_every = 48;
+  bool json = false;
+};
 
 constexpr std::string_view kNamespace = "bench";
 
@@ -78,11 +97,6 @@ struct LengthResult {
   uint64_t resident_bytes = 0;      // of the whole process, the most while reading
   std::vector<GrowthPoint> growth;  // of the first history
 };
-
-double Median(std::vector<double> values) {
-  std::ranges::sort(values);
-  return values[values.size() / 2];
-}
 
 class RecallBench {
  public:
@@ -309,8 +323,6 @@ std::string RenderGrowth(const std::vector<LengthResult>& results) {
                     .y_from_zero = true});
 }
 
-}  // namespace
-
 Status RunRecallBench(const RecallBenchFlags& flags) {
   QWEN25_TRY(const std::string filler, ReadFiller(flags));
   if (!flags.write_data.empty()) return WriteDocuments(flags, filler);
@@ -350,6 +362,45 @@ Status RunRecallBench(const RecallBenchFlags& flags) {
     map.rows.push_back({result.length, row});
   }
   return WriteFileAtomically(flags.output, RenderRecallMap(map));
+}
+
+}  // namespace
+
+void AddRecallBench(CLI::App& verb, RunVerb& run) {
+  const auto [what, flags] =
+      AddVerb(verb, run, "recall",
+              "Whether a model finds facts far back in a history, by its length and the depth of the fact",
+              RunRecallBench);
+  AddModelFlags(*what, flags->model, /*required=*/false);
+  AddListFlag(*what, "--length", flags->lengths, "Tokens of the histories");
+  what->add_option("--depths", flags->depths, "Places of facts in a history")->capture_default_str();
+  what->add_option("--histories", flags->histories, "Histories of each length")->capture_default_str();
+  what->add_option(
+          "--dialogues", flags->dialogues,
+          "Tell each history in this many dialogues, which are stored, and ask in a new one that recalls "
+          "them; 0: ask in the same dialogue")
+      ->capture_default_str();
+  what->add_option("--notes", flags->notes,
+                   "More facts, each stored as a note beside the history and recalled by attention")
+      ->capture_default_str();
+  what->add_option("--seed", flags->seed, "Seed of the histories or documents")->capture_default_str();
+  what->add_option("-o,--output", flags->output, "Heat map to write, SVG");
+  what->add_option("--growth", flags->growth_output,
+                   "Chart of a token's cost and of memory over the longest history to write, SVG");
+  what->add_option("--text", flags->texts,
+                   "Files whose bytes stand between the facts, back to back; default: numbers that count up")
+      ->delimiter(',');
+  what->add_option("--write-data", flags->write_data, "Instead, write training documents into this shard");
+  what->add_option("--documents", flags->documents, "Number of documents")->capture_default_str();
+  what->add_option("--document-tokens", flags->document_tokens, "Tokens of each document")
+      ->capture_default_str();
+  what->add_option("--fact-every", flags->fact_every, "Tokens to a fact")->capture_default_str();
+  what->add_flag("--json", flags->json, "Print one JSON object");
+  what->footer(
+      "Examples:\n  qwen25 bench recall --write-data recall/train --documents 20000 --document-tokens 512\n"
+      "  qwen25 bench recall -m recall/model --length 1024,4096 --routing top_k:4,dense_below=0 -o "
+      "recall.svg\n"
+      "  qwen25 bench recall -m recall/model --length 100000 --recall-window 1024 --text book.txt");
 }
 
 }  // namespace qwen25

@@ -1,9 +1,5 @@
-#include "cli/bench/bench_retrieval.h"
-
-#include <unistd.h>
-
+// qwen25 bench retrieval: how well and how fast the notes are searched.
 #include <algorithm>
-#include <cstdlib>
 #include <map>
 #include <set>
 
@@ -11,7 +7,11 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/progress.h"
+#include "base/quantile.h"
 #include "cli/bench/bench_folder.h"
+#include "cli/bench/bench_verb.h"
+#include "cli/flags/embedder_flags.h"
+#include "cli/flags/memory_flags.h"
 #include "cli/flags/model_flags.h"
 #include "cli/terminal/interrupt.h"
 #include "eval/retrieval_set.h"
@@ -20,6 +20,15 @@
 
 namespace qwen25 {
 namespace {
+
+struct RetrievalBenchFlags {
+  EmbedderChoice embedder;
+  std::string set;  // folder with notes.jsonl and questions.jsonl
+  // Where the notes are put, and taken from if they are there, and the key. Folder empty: a temporary one.
+  MemoryPlace memory;
+  size_t max_questions = 0;  // 0: all
+  bool json = false;
+};
 
 namespace fs = std::filesystem;
 
@@ -48,12 +57,6 @@ struct ChatResult {
   };
   Kind answerable, unanswerable;
 };
-
-double Percentile(std::vector<double> values, double share) {
-  if (values.empty()) return 0;
-  std::ranges::sort(values);
-  return values[std::min(values.size() - 1, static_cast<size_t>(share * static_cast<double>(values.size())))];
-}
 
 Status AddNotes(const RetrievalSet& set, NoteStore& store) {
   QWEN25_TRY(const NoteStats stats, store.Stats());
@@ -188,8 +191,8 @@ void PrintTable(const std::map<std::string, ModeResult>& results) {
     const std::string above = result.unanswered.empty()
                                   ? "-"
                                   : fmt::format("{:.3f}", ChanceAbove(result.answered, result.unanswered));
-    fmt::print("| {} | {:.2f} | {:.2f} | {} |\n", mode.name, Percentile(result.milliseconds, 0.5),
-               Percentile(result.milliseconds, 0.99), above);
+    fmt::print("| {} | {:.2f} | {:.2f} | {} |\n", mode.name, Quantile(result.milliseconds, 0.5),
+               Quantile(result.milliseconds, 0.99), above);
   }
 }
 
@@ -214,8 +217,8 @@ void PrintJson(const std::map<std::string, ModeResult>& results, const std::stri
   for (const Mode& mode : kModes) {
     const ModeResult& result = results.at(mode.name);
     Json& out = json[mode.name];
-    out["p50_ms"] = Percentile(result.milliseconds, 0.5);
-    out["p99_ms"] = Percentile(result.milliseconds, 0.99);
+    out["p50_ms"] = Quantile(result.milliseconds, 0.5);
+    out["p99_ms"] = Quantile(result.milliseconds, 0.99);
     if (!result.unanswered.empty()) {
       out["answerable_above"] = ChanceAbove(result.answered, result.unanswered);
     }
@@ -229,8 +232,6 @@ void PrintJson(const std::map<std::string, ModeResult>& results, const std::stri
   }
   fmt::print("{}\n", json.dump(2, ' ', false, Json::error_handler_t::replace));
 }
-
-}  // namespace
 
 Status RunRetrievalBench(const RetrievalBenchFlags& flags) {
   if (flags.embedder.embedder == "none") {
@@ -263,6 +264,26 @@ Status RunRetrievalBench(const RetrievalBenchFlags& flags) {
   PrintTable(results);
   PrintChat(chat);
   return {};
+}
+
+}  // namespace
+
+void AddRetrievalBench(CLI::App& verb, RunVerb& run) {
+  const auto [what, flags] =
+      AddVerb(verb, run, "retrieval",
+              "How well notes are found: by words, by vectors and by both, and how fast", RunRetrievalBench);
+  what->add_option("set", flags->set,
+                   "Folder with notes.jsonl and questions.jsonl (bench/make_retrieval_sets.py makes some)")
+      ->required();
+  what->add_option("--memory", flags->memory.folder,
+                   "Put the notes there and find them again next time; default: a temporary folder");
+  AddMemoryKeyFlag(*what, flags->memory);
+  what->add_option("--questions", flags->max_questions, "Ask only this many");
+  what->add_flag("--json", flags->json, "Print one JSON object");
+  AddEmbedderFlags(*what, flags->embedder);
+  what->footer(
+      "Examples:\n  qwen25 bench retrieval sets/books --embedder hashed\n"
+      "  qwen25 bench retrieval sets/dialogues --embedder model:Qwen2.5-0.5B --pooling causal-mean");
 }
 
 }  // namespace qwen25

@@ -1,5 +1,5 @@
-#include "cli/bench/bench_routing.h"
-
+// qwen25 bench routing: generation and prompts with routed attention beside dense attention, by depth and
+// number of sequences.
 #include <algorithm>
 #include <functional>
 #include <memory>
@@ -8,14 +8,31 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/progress.h"
+#include "base/quantile.h"
 #include "cli/bench/bench_history.h"
-#include "cli/bench/bench_inference.h"
+#include "cli/bench/bench_model.h"
+#include "cli/bench/bench_verb.h"
+#include "cli/flags/model_flags.h"
 #include "cli/terminal/interrupt.h"
 #include "infer/session.h"
 #include "memory/spill_file.h"
 
 namespace qwen25 {
 namespace {
+
+struct RoutingBenchFlags {
+  std::string preset = "0.5b";  // shape, with random weights; or
+  std::string model;            // a model folder
+  std::string weights = "int8";
+  KvFormat kv = KvFormat::kFloat16;
+  std::vector<std::string> policies;  // RoutingPolicy::Parse; each beside dense
+  std::vector<uint32_t> depths = {1024, 8192, 32768}, batches = {1}, prompts;
+  std::vector<uint32_t> reads;  // tokens to read after each depth
+  uint32_t recall_window = 0;   // tokens; of histories of any length, which have no dense attention
+  std::string spill_directory;  // where these lie; empty: the system's for temporary files
+  uint32_t new_tokens = 32, rounds = 3, num_threads = 0;
+  bool json = false, dense_prompts = true;
+};
 
 // One policy in one place.
 struct Measurement {
@@ -51,11 +68,6 @@ double AttentionSeconds(std::span<Session* const> sessions) {
 }
 void ResetCounts(std::span<Session* const> sessions) {
   for (Session* session : sessions) session->ResetRoutingCounts();
-}
-
-double Median(std::vector<double> values) {
-  std::ranges::sort(values);
-  return values[values.size() / 2];
 }
 
 // Fills contexts fast; what is in them does not matter for speed.
@@ -131,19 +143,9 @@ class RoutingBench {
     std::vector<Session*> used;
     for (const auto& session : sessions) used.push_back(session.get());
     const auto steps = [this, depth, &sessions, used](double& seconds) -> Status {
-      std::vector<int32_t> drawn(sessions.size());
-      std::vector<SessionTokens> parts(sessions.size());
-      const int32_t first = 1;
-      for (auto& session : sessions) {
-        session->Truncate(depth - 1);
-        QWEN25_RETURN_IF_ERROR(session->Append({&first, 1}));
-      }
+      QWEN25_RETURN_IF_ERROR(ReturnTo(sessions, depth));
       ResetCounts(used);
-      const double start = NowSeconds();
-      for (uint32_t i = 0; i < flags_.new_tokens; ++i) {
-        QWEN25_RETURN_IF_ERROR(DecodeStep(engine_, sessions, drawn, parts));
-      }
-      seconds = (NowSeconds() - start) / flags_.new_tokens;
+      QWEN25_TRY(seconds, DecodeSeconds(engine_, sessions, flags_.new_tokens));
       return {};
     };
     std::string test = fmt::format("generate behind {}", depth);
@@ -290,8 +292,6 @@ void Print(const RoutingBenchFlags& flags, const std::vector<Measurement>& resul
   }
 }
 
-}  // namespace
-
 Status RunRoutingBench(const RoutingBenchFlags& flags) {
   if (flags.rounds < 1 || flags.new_tokens < 2 || flags.depths.empty() || flags.batches.empty() ||
       std::ranges::min(flags.batches) < 1 || std::ranges::min(flags.depths) < 1) {
@@ -328,6 +328,38 @@ Status RunRoutingBench(const RoutingBenchFlags& flags) {
   QWEN25_RETURN_IF_ERROR(bench.Run(results));
   Print(flags, results);
   return {};
+}
+
+}  // namespace
+
+void AddRoutingBench(CLI::App& verb, RunVerb& run) {
+  const auto [what, flags] =
+      AddVerb(verb, run, "routing", "Routed attention beside dense attention, in turn", RunRoutingBench);
+  AddPresetFlag(*what, flags->preset);
+  what->add_option("-m,--model", flags->model, "Or a model folder or .gguf file");
+  AddWeightsFlag(*what, flags->weights);
+  AddKvFlag(*what, flags->kv);
+  what->add_option("--routing", flags->policies, "A policy beside dense; may be given several times");
+  AddGenerationFlags(*what, flags->depths, flags->batches);
+  what->add_option("--prompt", flags->prompts, "Lengths of prompts to read")->delimiter(',');
+  what->add_option("--read", flags->reads, "Tokens to read after each depth")->delimiter(',');
+  what->add_option("--recall-window", flags->recall_window,
+                   "Let histories grow beyond the model's positions, and see older tokens at this distance; "
+                   "the policies are then compared with each other only")
+      ->capture_default_str();
+  what->add_option("--spill-directory", flags->spill_directory, "Where such histories lie")
+      ->check(CLI::ExistingDirectory);
+  what->add_flag("!--no-dense-prompts", flags->dense_prompts, "Read prompts with the policies only");
+  what->add_option("-n,--generate", flags->new_tokens, "Tokens to generate")->capture_default_str();
+  AddRoundsFlag(*what, flags->rounds);
+  AddThreadsFlag(*what, flags->num_threads);
+  what->add_flag("--json", flags->json, "Print a JSON array");
+  what->footer(
+      "Examples:\n  qwen25 bench routing --routing top_k:16 --depth 1024,32768,131072\n"
+      "  qwen25 bench routing --routing top_p:0.95 --routing top_k:16,score=bound --depth 8192 --batch 16\n"
+      "  qwen25 bench routing --routing top_k:16 --depth 1024 --prompt 32768 --rounds 1\n"
+      "  qwen25 bench routing --routing top_k:16 --recall-window 4096 --depth 10000,100000,1000000 --read "
+      "512");
 }
 
 }  // namespace qwen25

@@ -1,5 +1,4 @@
-#include "cli/bench/bench_speculation.h"
-
+// qwen25 bench speculation: generation with and without prompt lookup, in turn, and what verifying costs.
 #include <algorithm>
 #include <optional>
 #include <vector>
@@ -7,7 +6,10 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/json.h"
-#include "cli/bench/bench_inference.h"
+#include "base/quantile.h"
+#include "cli/bench/bench_model.h"
+#include "cli/bench/bench_verb.h"
+#include "cli/flags/model_flags.h"
 #include "data/read/text_stream.h"
 #include "infer/drafter.h"
 #include "infer/session.h"
@@ -19,10 +21,16 @@
 namespace qwen25 {
 namespace {
 
-double Median(std::vector<double> values) {
-  std::ranges::sort(values);
-  return values[values.size() / 2];
-}
+struct SpeculationBenchFlags {
+  std::string preset = "0.5b";  // shape, with random weights; or
+  std::string model;            // a model folder or file
+  std::string weights = "int8";
+  KvFormat kv = KvFormat::kFloat16;
+  std::string tokenizer;  // where it is not the model's
+  std::string prompt_file, answer_file;
+  uint32_t new_tokens = 512, draft_tokens = 16, rounds = 3, num_threads = 0;
+  bool json = false;
+};
 
 // One text that was written.
 struct Answer {
@@ -173,8 +181,6 @@ void Print(const Json& report) {
   fmt::print("\n");
 }
 
-}  // namespace
-
 Status RunSpeculationBench(const SpeculationBenchFlags& flags) {
   if (flags.rounds < 1 || flags.new_tokens < 2 || flags.draft_tokens < 1 ||
       flags.draft_tokens >= Session::kMaxLogitRows) {
@@ -211,6 +217,33 @@ Status RunSpeculationBench(const SpeculationBenchFlags& flags) {
     Print(report);
   }
   return {};
+}
+
+}  // namespace
+
+void AddSpeculationBench(CLI::App& verb, RunVerb& run) {
+  const auto [what, flags] = AddVerb(
+      verb, run, "speculation", "Generation with and without prompt lookup, and what verifying tokens costs",
+      RunSpeculationBench);
+  AddPresetFlag(*what, flags->preset);
+  what->add_option("-m,--model", flags->model, "Or a model folder or .gguf file");
+  AddWeightsFlag(*what, flags->weights);
+  AddKvFlag(*what, flags->kv);
+  what->add_option("--tokenizer", flags->tokenizer, "Tokenizer folder, if it is not the model's");
+  what->add_option("--prompt-file", flags->prompt_file, "The text to continue")->required();
+  what->add_option(
+      "--answer-file", flags->answer_file,
+      "The answer that the model is made to write, whatever it computes; default: the most likely tokens");
+  what->add_option("-n,--generate", flags->new_tokens, "Most tokens to generate")->capture_default_str();
+  what->add_option("--draft-tokens", flags->draft_tokens, "Most tokens proposed at once")
+      ->capture_default_str();
+  AddRoundsFlag(*what, flags->rounds);
+  AddThreadsFlag(*what, flags->num_threads);
+  what->add_flag("--json", flags->json, "Print one JSON object");
+  what->footer(
+      "Examples:\n  qwen25 bench speculation -m MODEL --prompt-file edit.txt\n"
+      "  qwen25 bench speculation --preset 0.5b --tokenizer MODEL --prompt-file old.txt --answer-file "
+      "new.txt");
 }
 
 }  // namespace qwen25
