@@ -1,5 +1,6 @@
 // qwen25 bench speculation: generation with and without prompt lookup, in turn, and what verifying costs.
 #include <algorithm>
+#include <limits>
 #include <optional>
 #include <vector>
 
@@ -14,7 +15,6 @@
 #include "infer/drafter.h"
 #include "infer/session.h"
 #include "infer/token_stream.h"
-#include "kernels/elementwise.h"
 #include "kernels/isa.h"
 #include "pretrained/load_tokenizer.h"
 
@@ -56,41 +56,29 @@ class SpeculationBench {
   }
 
   // Writes behind the prompt: `given`, or where that is empty the most likely tokens. `drafter` may be null.
-  // The model computes in both cases, every row's most likely token is looked for, and given tokens take its
-  // place.
+  // The model computes in both cases, and every row's most likely token is looked for: given tokens are made
+  // the most likely ones.
   Result<Answer> Write(Drafter* drafter, std::span<const int32_t> given, size_t count) {
     QWEN25_RETURN_IF_ERROR(session_.HoldExactly(prompt_).status());
     if (drafter) QWEN25_RETURN_IF_ERROR(drafter->Start(prompt_, nullptr));
+    TokenStream stream(session_, {.temperature = 0}, drafter, flags_.draft_tokens);
     Answer answer;
-    std::vector<int32_t> context = prompt_, batch;
-    Draft draft;
-    const auto next = [&](size_t row) {
-      const std::span<float> logits = session_.logits(row);
-      const auto best = static_cast<int32_t>(PlaceOfGreatest(logits.data(), logits.size()));
-      answer.tokens.push_back(given.empty() ? best : given[answer.tokens.size()]);
-      context.push_back(answer.tokens.back());
-    };
+    size_t num_rows = 1;
     const double start = NowSeconds();
-    next(0);
-    while (answer.tokens.size() < count) {
-      const size_t limit = std::min<size_t>(flags_.draft_tokens, count - answer.tokens.size() - 1);
-      draft.tokens.clear();
-      if (drafter && limit > 0) drafter->Propose(context, limit, draft);
-      batch.assign(1, context.back());
-      batch.insert(batch.end(), draft.tokens.begin(), draft.tokens.end());
-      const size_t length = session_.tokens().size(), first = answer.tokens.size();
-      QWEN25_RETURN_IF_ERROR(session_.Append(batch, nullptr, batch.size()));
-      size_t accepted = 0;
-      for (next(0); accepted < draft.tokens.size() && answer.tokens.back() == draft.tokens[accepted];) {
-        next(++accepted);
+    while (true) {
+      for (size_t row = 0; row < num_rows && answer.tokens.size() + row < given.size(); ++row) {
+        const auto token = static_cast<size_t>(given[answer.tokens.size() + row]);
+        session_.logits(row)[token] = std::numeric_limits<float>::infinity();
       }
-      if (accepted < draft.tokens.size()) session_.Truncate(length + 1 + accepted);
-      if (drafter && limit > 0) drafter->Observe(std::span(answer.tokens).subspan(first));
-      ++answer.stats.num_passes;
-      answer.stats.num_proposed += draft.tokens.size();
-      answer.stats.num_accepted += accepted;
+      QWEN25_TRY(const std::span<const int32_t> tokens, stream.Take());
+      answer.tokens.insert(answer.tokens.end(), tokens.begin(), tokens.end());
+      if (answer.tokens.size() >= count) break;
+      const SessionTokens proposal = stream.Propose(count - answer.tokens.size());
+      num_rows = proposal.num_logit_rows;
+      QWEN25_RETURN_IF_ERROR(session_.Append(proposal.tokens, nullptr, num_rows));
     }
     answer.seconds = NowSeconds() - start;
+    answer.stats = stream.stats();
     return answer;
   }
 
@@ -201,6 +189,11 @@ Status RunSpeculationBench(const SpeculationBenchFlags& flags) {
     QWEN25_TRY(given, ReadTokens(tokenizer, flags.answer_file, /*add_bos=*/false));
   }
   QWEN25_TRY(Model model, BenchModel(flags.preset, flags.model, format, flags.num_threads));
+  if (const auto vocabulary = static_cast<int32_t>(model.config().vocab_size);
+      !given.empty() && std::ranges::max(given) >= vocabulary) {
+    return InvalidArgument("{}: token {} is outside the vocabulary of {}", flags.answer_file,
+                           std::ranges::max(given), vocabulary);
+  }
   SpeculationBench bench(flags, std::move(model));
   QWEN25_RETURN_IF_ERROR(bench.Read(prompt));
   Json report = {{"model", flags.model.empty() ? flags.preset : flags.model},
