@@ -1,0 +1,251 @@
+#include "eval/recall_measurement.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/quantile.h"
+#include "data/recall_task.h"
+#include "infer/passages.h"
+#include "infer/session.h"
+#include "kernels/elementwise.h"
+#include "memory/block_store.h"
+#include "memory/recalled_blocks.h"
+#include "memory/spill_file.h"
+#include "report/chart.h"
+
+namespace qwen25 {
+namespace {
+
+constexpr std::string_view kNamespace = "recall";
+
+// Each dialogue ends on a whole block, since the rest of it would not be stored, and not within a fact.
+std::vector<size_t> DialogueEnds(size_t length, uint32_t dialogues, std::span<const RecallFact> facts) {
+  std::vector<size_t> ends;
+  for (uint32_t i = 1; i < dialogues; ++i) {
+    size_t end = length * i / dialogues / kBlockTokens * kBlockTokens;
+    const auto cuts = [&](const RecallFact& fact) {
+      return fact.position < end && end < fact.position + RecallTask::kFactTokens;
+    };
+    while (std::ranges::any_of(facts, cuts)) end += kBlockTokens;
+    if (end < length) ends.push_back(end);
+  }
+  ends.push_back(length);
+  return ends;
+}
+
+class RecallMeasurement {
+ public:
+  using Progress = std::function<bool(uint64_t num_tokens)>;
+
+  RecallMeasurement(InferenceEngine& engine, const RecallMeasurementOptions& options, uint64_t length,
+                    const Progress& progress)
+      : engine_(engine),
+        options_(options),
+        progress_(progress),
+        score_{.length = length,
+               .histories = options.histories,
+               .right = std::vector<uint32_t>(options.depths)} {}
+
+  Result<RecallScore> Run() {
+    for (uint32_t history = 0; history < options_.histories; ++history) {
+      QWEN25_RETURN_IF_ERROR(RunHistory(history));
+    }
+    score_.seconds_per_token = seconds_ / static_cast<double>(score_.length * options_.histories);
+    score_.seconds_per_question = Median(std::move(question_seconds_));
+    if (visible_ > 0) score_.read_share = static_cast<double>(read_) / static_cast<double>(visible_);
+    return std::move(score_);
+  }
+
+ private:
+  // Where the facts stand, from the beginning to the end; those of notes come behind the history, which is as
+  // long as `length`.
+  Result<std::vector<size_t>> Positions(size_t length) const {
+    std::vector<size_t> positions;
+    const size_t last = score_.length - RecallTask::kFactTokens;
+    for (uint32_t i = 0; i < options_.depths; ++i) {
+      const size_t at = options_.depths == 1 ? 0 : last * i / (options_.depths - 1);
+      positions.push_back(positions.empty() ? at : std::max(at, positions.back() + RecallTask::kFactTokens));
+    }
+    if (positions.back() > last) {
+      return InvalidArgument("{} tokens hold no {} facts; take longer histories or fewer depths",
+                             score_.length, options_.depths);
+    }
+    for (uint32_t i = 0; i < options_.notes; ++i) positions.push_back(length + RecallTask::kFactTokens * i);
+    return positions;
+  }
+
+  // Reads a history, then asks for its facts.
+  Status RunHistory(uint64_t number) {
+    // What is behind the last whole block of a dialogue is not stored.
+    const size_t length = options_.dialogues == 0 ? score_.length : BlocksFor(score_.length) * kBlockTokens;
+    QWEN25_TRY(const std::vector<size_t> positions, Positions(length));
+    std::vector<RecallFact> facts;
+    std::vector<int32_t> history =
+        RecallTask(options_.seed, number, options_.filler)
+            .History(length + RecallTask::kFactTokens * options_.notes, positions, facts);
+    history.resize(length);
+    ResetPeakResidentBytes();
+    const double start = NowSeconds();
+    const auto watch = [&](size_t done) {
+      const uint64_t resident = ReadPeakResidentBytes();
+      ResetPeakResidentBytes();
+      score_.resident_bytes = std::max(score_.resident_bytes, resident);
+      if (number == 0) score_.growth.push_back({done, NowSeconds() - start, resident});
+      return !progress_ || progress_(number * score_.length + done);
+    };
+    if (options_.dialogues > 0 || options_.notes > 0) return TellAndForget(history, facts, watch);
+    Session session(engine_);
+    QWEN25_RETURN_IF_ERROR(session.Append(history, watch));
+    watch(history.size());
+    seconds_ += NowSeconds() - start;
+    return Ask(session, facts);
+  }
+
+  // With a store that goes away afterwards.
+  Status TellAndForget(std::span<const int32_t> history, std::span<const RecallFact> facts,
+                       const Session::Progress& watch) {
+    const std::filesystem::path folder = options_.folder / "history";
+    Status told = CreateDirectories(folder);
+    if (told.ok()) {
+      auto store = BlockStore::Open(folder, {});
+      told = store.ok() ? Tell(*store, history, facts, watch) : store.status();
+    }
+    std::error_code ignored;
+    std::filesystem::remove_all(folder, ignored);
+    return told;
+  }
+
+  Status Tell(BlockStore& store, std::span<const int32_t> history, std::span<const RecallFact> facts,
+              const Session::Progress& watch) {
+    engine_.SetStore(&store);
+    const Status told = TellAround(store, history, facts, watch);
+    engine_.SetStore(nullptr);
+    return told;
+  }
+
+  // Tells the history in dialogues that end, or in the session that is asked, and the facts of notes in
+  // passages.
+  Status TellAround(const BlockStore& store, std::span<const int32_t> history,
+                    std::span<const RecallFact> facts, const Session::Progress& watch) {
+    const double start = NowSeconds();
+    size_t begin = 0;
+    if (options_.dialogues > 0) {
+      for (const size_t end : DialogueEnds(history.size(), options_.dialogues, facts)) {
+        Session dialogue(engine_, std::string(kNamespace));
+        QWEN25_RETURN_IF_ERROR(dialogue.Append(history.subspan(begin, end - begin),
+                                               [&](size_t done) { return watch(begin + done); }));
+        QWEN25_RETURN_IF_ERROR(dialogue.Remember().status());
+        CountReads(dialogue);
+        begin = end;
+      }
+    }
+    QWEN25_RETURN_IF_ERROR(TellInNotes(facts.subspan(options_.depths)));
+    QWEN25_TRY(const auto recalled, RecalledBlocks::Load(store, kNamespace, engine_.block_format(),
+                                                         engine_.block_shape(), engine_.execution().threads));
+    Session session(engine_, std::string(kNamespace));
+    if (recalled) QWEN25_RETURN_IF_ERROR(session.Recall(*recalled));
+    if (begin < history.size()) QWEN25_RETURN_IF_ERROR(session.Append(history.subspan(begin), watch));
+    seconds_ += NowSeconds() - start;
+    return Ask(session, facts);
+  }
+
+  Status TellInNotes(std::span<const RecallFact> facts) {
+    std::vector<Passage> passages;
+    for (const RecallFact& fact : facts) {
+      passages.push_back({.name = {.low = static_cast<uint64_t>(fact.key)},
+                          .tokens = {RecallVocabulary::kFact, fact.value, fact.key}});
+    }
+    QWEN25_TRY(const PassageReport report, SyncPassages(engine_, kNamespace, passages, nullptr));
+    return report.status;
+  }
+
+  // Asks for each fact behind what the session holds, taking back the question before the next one.
+  Status Ask(Session& session, std::span<const RecallFact> facts) {
+    const size_t held = session.tokens().size();
+    for (size_t i = 0; i < facts.size(); ++i) {
+      const int32_t question[] = {RecallVocabulary::kAsk, facts[i].key};
+      const double asked = NowSeconds();
+      QWEN25_RETURN_IF_ERROR(session.Append(question));
+      question_seconds_.push_back(NowSeconds() - asked);
+      const std::span<float> logits = session.logits();
+      const bool right = PlaceOfGreatest(logits.data(), logits.size()) == static_cast<size_t>(facts[i].value);
+      (i < options_.depths ? score_.right[i] : score_.notes_right) += right;
+      session.Truncate(held);
+    }
+    CountReads(session);
+    return {};
+  }
+
+  void CountReads(const Session& session) {
+    for (const RoutingCounts& counts : session.routing_counts()) {
+      visible_ += counts.blocks_visible;
+      read_ += counts.blocks_read;
+    }
+  }
+
+  InferenceEngine& engine_;
+  const RecallMeasurementOptions& options_;
+  const Progress& progress_;
+  RecallScore score_;
+  double seconds_ = 0;  // of all histories
+  std::vector<double> question_seconds_;
+  uint64_t visible_ = 0, read_ = 0;  // blocks, summed over tokens
+};
+
+}  // namespace
+
+double RecallScore::Accuracy() const {
+  double sum = 0;
+  for (const uint32_t count : right) sum += count;
+  return sum / static_cast<double>(right.size() * histories);
+}
+
+Result<RecallScore> MeasureRecall(InferenceEngine& engine, const RecallMeasurementOptions& options,
+                                  uint64_t length, const std::function<bool(uint64_t num_tokens)>& progress) {
+  return RecallMeasurement(engine, options, length, progress).Run();
+}
+
+RecallMap ToRecallMap(std::span<const RecallScore> scores, const RoutingPolicy& policy) {
+  RecallMap map{.title = "Facts recalled", .detail = policy.ToString()};
+  for (const RecallScore& score : scores) {
+    std::vector<double> row;
+    for (const uint32_t count : score.right) row.push_back(count / static_cast<double>(score.histories));
+    map.rows.push_back({score.length, row});
+  }
+  return map;
+}
+
+std::string RenderRecallGrowth(std::span<const RecallScore> scores) {
+  const std::vector<RecallGrowth>& growth =
+      std::ranges::max_element(scores, {}, &RecallScore::length)->growth;
+  constexpr uint64_t kPoints = 100;
+  const uint64_t interval = growth.back().tokens / kPoints;
+  ChartSeries cost = {.name = "µs per token"}, memory = {.name = "MiB in RAM", .color = 1};
+  RecallGrowth last = {};
+  uint64_t most = 0;  // since `last`
+  for (const RecallGrowth& point : growth) {
+    most = std::max(most, point.resident_bytes);
+    if (point.tokens - last.tokens < interval) continue;
+    const auto x = static_cast<double>(point.tokens);
+    cost.points.push_back(
+        {x, 1e6 * (point.seconds - last.seconds) / static_cast<double>(point.tokens - last.tokens)});
+    memory.points.push_back({x, static_cast<double>(most) / (1 << 20)});
+    last = point;
+    most = 0;
+  }
+  // Both scales end at about the same height.
+  const auto value = [](const ChartPoint& point) { return point.y; };
+  const double factor =
+      std::ranges::max(memory.points, {}, value).y / std::ranges::max(cost.points, {}, value).y;
+  for (ChartPoint& point : memory.points) point.y /= factor;
+  return RenderSvg({.title = "Reading a history: cost of a token, memory of the process",
+                    .x_label = "tokens of history",
+                    .y_label = "µs per token",
+                    .series = {cost, memory},
+                    .right_axis = {.label = "MiB in RAM", .factor = factor},
+                    .y_from_zero = true});
+}
+
+}  // namespace qwen25
