@@ -4,9 +4,9 @@
 #include <cstring>
 
 #include "base/check.h"
-#include "base/progress.h"
 #include "base/rng.h"
 #include "cli/terminal/interrupt.h"
+#include "cli/terminal/show_progress.h"
 #include "memory/block_id.h"
 
 namespace qwen25 {
@@ -56,10 +56,7 @@ Status FillHistory(InferenceEngine& engine, Session& session, std::span<const in
                    uint64_t seed) {
   const size_t computed = std::min(kComputedTokens, tokens.size());
   Progress progress("filling", "tokens", tokens.size());
-  const auto goes_on = [&](size_t done) {
-    progress.Update(done);
-    return !InterruptGuard::requested();
-  };
+  const Session::Progress goes_on = ShowUntilInterrupt(progress);
   QWEN25_RETURN_IF_ERROR(session.Append(tokens.first(computed), goes_on));
   if (computed == tokens.size()) return {};
   QWEN25_RETURN_IF_ERROR(session.Remember().status());  // publishes

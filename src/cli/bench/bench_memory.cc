@@ -9,7 +9,6 @@
 
 #include "base/clock.h"
 #include "base/json.h"
-#include "base/progress.h"
 #include "base/quantile.h"
 #include "base/rng.h"
 #include "cli/bench/bench_folder.h"
@@ -17,6 +16,7 @@
 #include "cli/bench/bench_verb.h"
 #include "cli/flags/model_flags.h"
 #include "cli/terminal/interrupt.h"
+#include "cli/terminal/show_progress.h"
 #include "memory/block_store.h"
 #include "memory/block_summaries.h"
 #include "memory/recalled_blocks.h"
@@ -332,10 +332,7 @@ Status RunContinuation(const MemoryBenchFlags& flags, const std::filesystem::pat
     Session session(engine);
     {
       Progress progress(restarted ? "continued" : "computed", "tokens", tokens.size());
-      QWEN25_TRY(const PrefixReuse reuse, session.HoldExactly(tokens, [&](size_t done) {
-        progress.Update(done);
-        return !InterruptGuard::requested();
-      }));
+      QWEN25_TRY(const PrefixReuse reuse, session.HoldExactly(tokens, ShowUntilInterrupt(progress)));
       progress.Update(tokens.size());
       if (restarted) results["tokens_from_store"] = reuse.stored;
     }

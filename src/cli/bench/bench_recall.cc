@@ -5,11 +5,11 @@
 
 #include "base/file.h"
 #include "base/json.h"
-#include "base/progress.h"
 #include "cli/bench/bench_folder.h"
 #include "cli/bench/bench_verb.h"
 #include "cli/flags/model_flags.h"
 #include "cli/terminal/interrupt.h"
+#include "cli/terminal/show_progress.h"
 #include "data/read/text_stream.h"
 #include "data/recall_task.h"
 #include "data/shards/loader.h"
@@ -131,10 +131,7 @@ Status RunRecallBench(const RecallBenchFlags& flags) {
   std::vector<RecallScore> results;
   for (const uint64_t length : flags.lengths) {
     Progress progress(fmt::format("{} tokens", length), "tokens", length * options.histories);
-    QWEN25_TRY(RecallScore score, MeasureRecall(*engine, options, length, [&](uint64_t done) {
-                 progress.Update(done);
-                 return !InterruptGuard::requested();
-               }));
+    QWEN25_TRY(RecallScore score, MeasureRecall(*engine, options, length, ShowUntilInterrupt(progress)));
     results.push_back(std::move(score));
   }
   Print(flags, results, engine->routing().ToString());

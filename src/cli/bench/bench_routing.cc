@@ -7,13 +7,13 @@
 
 #include "base/clock.h"
 #include "base/json.h"
-#include "base/progress.h"
 #include "base/quantile.h"
 #include "cli/bench/bench_history.h"
 #include "cli/bench/bench_model.h"
 #include "cli/bench/bench_verb.h"
 #include "cli/flags/model_flags.h"
 #include "cli/terminal/interrupt.h"
+#include "cli/terminal/show_progress.h"
 #include "infer/session.h"
 #include "memory/spill_file.h"
 
@@ -185,10 +185,7 @@ class RoutingBench {
       const double start = NowSeconds();
       {
         Progress progress(fmt::format("prompt {}", session.routing().ToString()), "tokens", tokens);
-        QWEN25_RETURN_IF_ERROR(session.Append(prompt, [&](size_t done) {
-          progress.Update(done);
-          return !InterruptGuard::requested();
-        }));
+        QWEN25_RETURN_IF_ERROR(session.Append(prompt, ShowUntilInterrupt(progress)));
       }
       seconds = NowSeconds() - start;
       return {};

@@ -2,9 +2,9 @@
 #include <algorithm>
 
 #include "base/json.h"
-#include "base/progress.h"
 #include "cli/flags/model_flags.h"
 #include "cli/terminal/interrupt.h"
+#include "cli/terminal/show_progress.h"
 #include "cli/verb.h"
 #include "eval/divergence.h"
 #include "pretrained/load_tokenizer.h"
@@ -75,10 +75,7 @@ Status RunDivergence(const DivergenceFlags& flags) {
   const InterruptGuard guard;
   Progress progress("divergence", "tokens", flags.max_tokens);
   QWEN25_RETURN_IF_ERROR(
-      comparison.AddFiles(flags.files, flags.window, flags.max_tokens, [&](uint64_t num_tokens) {
-        progress.Update(num_tokens);
-        return !InterruptGuard::requested();
-      }));
+      comparison.AddFiles(flags.files, flags.window, flags.max_tokens, ShowUntilInterrupt(progress)));
   progress.Finish();
   if (comparison.num_tokens() == 0) return InvalidArgument("the files hold no text to predict");
   const std::vector<ModelDivergence> models = comparison.Summarize();

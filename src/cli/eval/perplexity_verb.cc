@@ -2,9 +2,9 @@
 #include <vector>
 
 #include "base/json.h"
-#include "base/progress.h"
 #include "cli/flags/model_flags.h"
 #include "cli/terminal/interrupt.h"
+#include "cli/terminal/show_progress.h"
 #include "cli/verb.h"
 #include "eval/text_score.h"
 #include "pretrained/load_tokenizer.h"
@@ -55,10 +55,7 @@ Status RunPerplexity(const PerplexityFlags& flags) {
   const InterruptGuard guard;
   TextScorer scorer(model, tokenizer, options);
   Progress progress("perplexity", "tokens", options.max_tokens);
-  QWEN25_RETURN_IF_ERROR(scorer.AddFiles(flags.files, [&](uint64_t num_tokens) {
-    progress.Update(num_tokens);
-    return !InterruptGuard::requested();
-  }));
+  QWEN25_RETURN_IF_ERROR(scorer.AddFiles(flags.files, ShowUntilInterrupt(progress)));
   progress.Finish();
   if (scorer.score().num_tokens == 0) return InvalidArgument("the files hold no text to predict");
   Print(scorer, options, flags.json);

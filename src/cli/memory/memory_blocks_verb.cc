@@ -3,8 +3,8 @@
 #include <memory>
 #include <optional>
 
-#include "base/progress.h"
 #include "cli/terminal/interrupt.h"
+#include "cli/terminal/show_progress.h"
 #include "knowledge/dialogue/dialogue_log.h"
 #include "memory/block_export.h"
 
@@ -131,11 +131,7 @@ Status VerifyBlocks(const MemoryPlace& flags) {
   return WithStore(flags, [](BlockStore& store) -> Status {
     const InterruptGuard guard;
     Progress progress("verify", "blocks", store.Stats().num_blocks);
-    const auto show = [&](uint64_t done, uint64_t) {
-      progress.Update(done);
-      return !InterruptGuard::requested();
-    };
-    QWEN25_TRY(const BlockStoreReport report, store.Verify(show));
+    QWEN25_TRY(const BlockStoreReport report, store.Verify(ShowUntilInterrupt(progress)));
     for (const std::string& line : report.damaged) fmt::print("{}\n", line);
     fmt::print("blocks of keys and values: {} checked, {} damaged\n", report.num_checked,
                report.damaged.size());

@@ -9,12 +9,12 @@
 
 #include "base/clock.h"
 #include "base/file.h"
-#include "base/progress.h"
 #include "cli/flags/embedder_flags.h"
 #include "cli/flags/model_flags.h"
 #include "cli/talk/show_events.h"
 #include "cli/terminal/interrupt.h"
 #include "cli/terminal/note_lines.h"
+#include "cli/terminal/show_progress.h"
 #include "data/read/text_files.h"
 #include "data/read/text_stream.h"
 #include "knowledge/dialogue/note_blocks.h"
@@ -358,12 +358,8 @@ Status RunReindex(const NoteFlags& flags) {
   QWEN25_TRY(const NoteStoreOptions options, StoreOptions(flags.memory));
   const InterruptGuard guard;
   Progress progress("reindex", "chunks", 0);
-  const auto show = [&](uint64_t done, uint64_t total) {
-    progress.set_total(total);
-    progress.Update(done);
-    return !InterruptGuard::requested();
-  };
-  QWEN25_TRY(const auto store, NoteStore::Reindex(flags.directory(), embedder.embedder.get(), show, options));
+  QWEN25_TRY(const auto store, NoteStore::Reindex(flags.directory(), embedder.embedder.get(),
+                                                  ShowUntilInterrupt(progress), options));
   progress.Finish();
   QWEN25_RETURN_IF_ERROR(store->SetSetting("embedder_flags", EmbedderSetting(wanted)));
   fmt::print("vectors are now of {}\n", embedder.embedder->id().ToString());
