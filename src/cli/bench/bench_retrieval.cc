@@ -1,12 +1,9 @@
 // qwen25 bench retrieval: how well and how fast the notes are searched.
 #include <algorithm>
 #include <map>
-#include <set>
 
 #include "base/clock.h"
-#include "base/file.h"
 #include "base/json.h"
-#include "base/progress.h"
 #include "base/quantile.h"
 #include "cli/bench/bench_folder.h"
 #include "cli/bench/bench_verb.h"
@@ -14,9 +11,8 @@
 #include "cli/flags/memory_flags.h"
 #include "cli/flags/model_flags.h"
 #include "cli/terminal/interrupt.h"
-#include "eval/retrieval_set.h"
-#include "knowledge/note_store.h"
-#include "knowledge/recalled_notes.h"
+#include "cli/terminal/show_progress.h"
+#include "eval/retrieval_measurement.h"
 
 namespace qwen25 {
 namespace {
@@ -30,12 +26,6 @@ struct RetrievalBenchFlags {
   bool json = false;
 };
 
-namespace fs = std::filesystem;
-
-constexpr size_t kLimit = 10;      // results of a search
-constexpr size_t kAddBatch = 256;  // notes per transaction
-constexpr const char* kAll = "all";
-
 struct Mode {
   const char* name;
   SearchMode mode;
@@ -43,22 +33,8 @@ struct Mode {
 constexpr Mode kModes[] = {
     {"words", SearchMode::kWords}, {"vectors", SearchMode::kVectors}, {"hybrid", SearchMode::kHybrid}};
 
-// What one mode found.
-struct ModeResult {
-  std::map<std::string, RetrievalScore> scores;  // by kind, and kAll
-  std::vector<double> milliseconds;
-  std::vector<double> answered, unanswered;  // best scores of questions with and without an answer
-};
-
-// What a chat would put before the questions.
-struct ChatResult {
-  struct Kind {
-    size_t questions = 0, notes = 0, any = 0, right = 0;
-  };
-  Kind answerable, unanswerable;
-};
-
-Status AddNotes(const RetrievalSet& set, NoteStore& store) {
+// Those of a former run with this set are taken as they are.
+Status AddNotesIfNew(const RetrievalSet& set, NoteStore& store) {
   QWEN25_TRY(const NoteStats stats, store.Stats());
   if (stats.notes == set.notes.size()) return {};
   if (stats.notes != 0) {
@@ -67,113 +43,13 @@ Status AddNotes(const RetrievalSet& set, NoteStore& store) {
         "former run with this set",
         stats.notes, set.notes.size());
   }
-  std::map<std::string, int64_t> ids;
   Progress progress("add", "notes", set.notes.size());
-  for (size_t begin = 0; begin < set.notes.size();) {
-    if (InterruptGuard::requested()) return Cancelled("stopped while the notes were added");
-    std::vector<NewNote> batch;
-    size_t end = begin;
-    // A note that supersedes another comes behind it in a batch of its own.
-    for (; end < set.notes.size() && batch.size() < kAddBatch; ++end) {
-      const RetrievalNote& note = set.notes[end];
-      if (!note.supersedes.empty() && !ids.contains(note.supersedes)) break;
-      NewNote added;
-      added.text = note.text;
-      added.title = note.title;
-      added.name_space = note.name_space;
-      added.source = note.id;
-      added.created_ms = note.created_ms;
-      if (!note.supersedes.empty()) added.supersedes = ids[note.supersedes];
-      batch.push_back(std::move(added));
-    }
-    QWEN25_TRY(const std::vector<int64_t> added, store.AddAll(batch));
-    for (size_t i = 0; i < added.size(); ++i) ids[set.notes[begin + i].id] = added[i];
-    begin = end;
-    progress.Update(end);
-  }
+  QWEN25_RETURN_IF_ERROR(AddNotes(set, store, ShowUntilInterrupt(progress)));
+  progress.Update(set.notes.size());
   return {};
 }
 
-class RetrievalBench {
- public:
-  RetrievalBench(const RetrievalBenchFlags& flags, const RetrievalSet& set, NoteStore& store)
-      : flags_(flags), set_(set), store_(store) {}
-
-  Status Run(const Mode& mode, ModeResult& result) {
-    const size_t count = num_questions();
-    Progress progress(mode.name, "questions", count);
-    // The first of each namespace reads or builds its graph; that is not part of searching.
-    for (const RetrievalQuestion& question : set_.questions) {
-      if (warmed_.insert(question.name_space).second) {
-        QWEN25_RETURN_IF_ERROR(store_.Search(SearchOf(question, SearchMode::kVectors)).status());
-      }
-    }
-    for (size_t i = 0; i < count; ++i) {
-      if (InterruptGuard::requested()) return Cancelled("stopped after {} of {} questions", i, count);
-      const RetrievalQuestion& question = set_.questions[i];
-      const double start = NowSeconds();
-      QWEN25_TRY(const std::vector<NoteHit> hits, store_.Search(SearchOf(question, mode.mode)));
-      result.milliseconds.push_back((NowSeconds() - start) * 1e3);
-      const double best = hits.empty() ? 0 : BestScore(mode.mode, hits);
-      (question.relevant.empty() ? result.unanswered : result.answered).push_back(best);
-      const std::vector<size_t> ranks = RanksOf(question, hits);
-      result.scores[question.kind].Add(ranks);
-      result.scores[kAll].Add(ranks);
-      progress.Update(i + 1);
-    }
-    return {};
-  }
-
-  Status RunChat(ChatResult& result) {
-    for (size_t i = 0; i < num_questions(); ++i) {
-      if (InterruptGuard::requested())
-        return Cancelled("stopped after {} of {} questions", i, num_questions());
-      const RetrievalQuestion& question = set_.questions[i];
-      RecallOptions options;
-      options.namespaces = {question.name_space};
-      QWEN25_TRY(const std::vector<RecalledNote> notes, RecallNotes(store_, question.query, options));
-      std::vector<NoteHit> hits;
-      for (const RecalledNote& note : notes) hits.push_back(note.hit);
-      ChatResult::Kind& kind = question.relevant.empty() ? result.unanswerable : result.answerable;
-      ++kind.questions;
-      kind.notes += hits.size();
-      kind.any += hits.empty() ? 0 : 1;
-      kind.right +=
-          std::ranges::any_of(RanksOf(question, hits), [](size_t rank) { return rank != 0; }) ? 1 : 0;
-    }
-    return {};
-  }
-
- private:
-  size_t num_questions() const {
-    return flags_.max_questions == 0 ? set_.questions.size()
-                                     : std::min(flags_.max_questions, set_.questions.size());
-  }
-  NoteSearch SearchOf(const RetrievalQuestion& question, SearchMode mode) const {
-    NoteSearch search;
-    search.query = question.query;
-    search.namespaces = {question.name_space};
-    search.mode = mode;
-    search.limit = kLimit;
-    return search;
-  }
-  static double BestScore(SearchMode mode, const std::vector<NoteHit>& hits) {
-    double best = 0;
-    for (const NoteHit& hit : hits) {
-      best = std::max(best, mode == SearchMode::kWords     ? hit.bm25
-                            : mode == SearchMode::kVectors ? hit.cosine
-                                                           : hit.bm25 * std::max(hit.cosine, 0.0));
-    }
-    return best;
-  }
-
-  const RetrievalBenchFlags& flags_;
-  const RetrievalSet& set_;
-  NoteStore& store_;
-  std::set<std::string> warmed_;
-};
-
-void PrintTable(const std::map<std::string, ModeResult>& results) {
+void PrintTable(const std::map<std::string, SearchMeasurement>& results) {
   fmt::print("| questions | number | search | recall@1 | recall@5 | recall@10 | MRR@10 |\n");
   fmt::print("| --- | ---: | --- | ---: | ---: | ---: | ---: |\n");
   for (const auto& [kind, first] : results.begin()->second.scores) {
@@ -187,7 +63,7 @@ void PrintTable(const std::map<std::string, ModeResult>& results) {
   fmt::print(
       "\n| search | p50 ms | p99 ms | answerable above unanswerable |\n| --- | ---: | ---: | ---: |\n");
   for (const Mode& mode : kModes) {
-    const ModeResult& result = results.at(mode.name);
+    const SearchMeasurement& result = results.at(mode.name);
     const std::string above = result.unanswered.empty()
                                   ? "-"
                                   : fmt::format("{:.3f}", ChanceAbove(result.answered, result.unanswered));
@@ -196,10 +72,10 @@ void PrintTable(const std::map<std::string, ModeResult>& results) {
   }
 }
 
-void PrintChat(const ChatResult& result) {
+void PrintChat(const ChatMeasurement& result) {
   fmt::print("\n| in a chat | number | notes per question | with any | with a right one |\n");
   fmt::print("| --- | ---: | ---: | ---: | ---: |\n");
-  const auto row = [](const char* name, const ChatResult::Kind& kind) {
+  const auto row = [](const char* name, const ChatMeasurement::Kind& kind) {
     if (kind.questions == 0) return;
     const auto share = [&](size_t count) {
       return static_cast<double>(count) / static_cast<double>(kind.questions);
@@ -211,11 +87,11 @@ void PrintChat(const ChatResult& result) {
   row("unanswerable", result.unanswerable);
 }
 
-void PrintJson(const std::map<std::string, ModeResult>& results, const std::string& embedder,
+void PrintJson(const std::map<std::string, SearchMeasurement>& results, const std::string& embedder,
                const NoteStats& stats) {
   Json json = {{"embedder", embedder}, {"notes", stats.notes}, {"chunks", stats.chunks}};
   for (const Mode& mode : kModes) {
-    const ModeResult& result = results.at(mode.name);
+    const SearchMeasurement& result = results.at(mode.name);
     Json& out = json[mode.name];
     out["p50_ms"] = Quantile(result.milliseconds, 0.5);
     out["p99_ms"] = Quantile(result.milliseconds, 0.99);
@@ -246,19 +122,24 @@ Status RunRetrievalBench(const RetrievalBenchFlags& flags) {
   const InterruptGuard guard;
   QWEN25_TRY(const auto store, NoteStore::Open(folder.path(), embedder.embedder.get(), options));
   const double start = NowSeconds();
-  QWEN25_RETURN_IF_ERROR(AddNotes(set, *store));
+  QWEN25_RETURN_IF_ERROR(AddNotesIfNew(set, *store));
   const double added = NowSeconds();
-  RetrievalBench bench(flags, set, *store);
-  std::map<std::string, ModeResult> results;
-  for (const Mode& mode : kModes) QWEN25_RETURN_IF_ERROR(bench.Run(mode, results[mode.name]));
+  const size_t all = set.questions.size();
+  std::map<std::string, SearchMeasurement> results;
+  for (const Mode& mode : kModes) {
+    Progress progress(mode.name, "questions",
+                      flags.max_questions == 0 ? all : std::min(flags.max_questions, all));
+    QWEN25_TRY(results[mode.name],
+               MeasureSearch(*store, set, mode.mode, flags.max_questions, ShowUntilInterrupt(progress)));
+  }
   QWEN25_TRY(const NoteStats stats, store->Stats());
   const std::string name = embedder.embedder->id().ToString();
   if (flags.json) {
     PrintJson(results, name, stats);
     return {};
   }
-  ChatResult chat;
-  QWEN25_RETURN_IF_ERROR(bench.RunChat(chat));
+  QWEN25_TRY(const ChatMeasurement chat, MeasureChat(*store, set, flags.max_questions,
+                                                     [](size_t) { return !InterruptGuard::requested(); }));
   fmt::print("{} notes, {} chunks, {:.1f} MB; {}; added in {:.1f} s\n\n", stats.notes, stats.chunks,
              static_cast<double>(stats.file_bytes) / 1e6, name, added - start);
   PrintTable(results);
