@@ -29,6 +29,21 @@ TEST(QuantileTest, IsOneOfTheValues) {
   EXPECT_EQ(Quantile({}, 0.5), 0);
 }
 
+TEST(JsonTest, LinesAreReadOneByOneAndMistakesNamed) {
+  const std::string text = "{\"a\": 1}\n \r\n[2]\n{";
+  JsonLines lines(text, "file");
+  ASSERT_OK_AND_ASSIGN(auto value, lines.Next());
+  EXPECT_EQ(DumpJson(*value), R"({"a":1})");
+  EXPECT_EQ(lines.origin(), "file: line 1");
+  EXPECT_EQ(lines.position(), 9u);
+  ASSERT_OK_AND_ASSIGN(value, lines.Next());
+  EXPECT_EQ(DumpJson(*value), "[2]");
+  EXPECT_ERROR_CONTAINS(lines.Next(), "file: line 4: not valid JSON");
+  ASSERT_OK_AND_ASSIGN(value, JsonLines("\n\n", "file").Next());
+  EXPECT_FALSE(value.has_value());
+  EXPECT_EQ(DumpJson(Json("\xff")), "\"\xEF\xBF\xBD\"") << "what is no UTF-8 is replaced";
+}
+
 TEST(MmapTest, BytesThatLeftMemoryReadTheSameAgain) {
   TemporaryDirectory directory;
   std::string text(size_t{20} << 20, '\0');

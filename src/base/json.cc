@@ -1,5 +1,6 @@
 #include "base/json.h"
 
+#include <algorithm>
 #include <limits>
 #include <unordered_set>
 
@@ -12,7 +13,7 @@ namespace {
 constexpr int kMaxDepth = 64;
 
 Status WrongType(const Json& value, const char* key, std::string_view origin, std::string_view wanted) {
-  std::string found = value.dump(-1, ' ', false, Json::error_handler_t::replace);
+  std::string found = DumpJson(value);
   if (found.size() > 60) found = found.substr(0, 57) + "...";
   return InvalidArgument("{}: \"{}\" is {}, expected {}", origin, key, found, wanted);
 }
@@ -69,6 +70,24 @@ Result<Json> ParseJson(std::string_view text, std::string_view origin) {
   } catch (const nlohmann::json::exception& error) {
     return InvalidArgument("{}: not valid JSON: {}", origin, error.what());
   }
+}
+
+std::string DumpJson(const Json& value, int indent) {
+  return value.dump(indent, ' ', false, Json::error_handler_t::replace);
+}
+
+Result<std::optional<Json>> JsonLines::Next() {
+  while (position_ < text_.size()) {
+    const size_t end = std::min(text_.find('\n', position_), text_.size());
+    const std::string_view line = text_.substr(position_, end - position_);
+    position_ = std::min(end + 1, text_.size());
+    ++line_number_;
+    if (line.find_first_not_of(" \t\r") == line.npos) continue;
+    origin_ = fmt::format("{}: line {}", text_origin_, line_number_);
+    QWEN25_TRY(Json value, ParseJson(line, origin_));
+    return std::optional(std::move(value));
+  }
+  return std::optional<Json>();
 }
 
 Status ForEachMember(std::string_view text, std::string_view origin,

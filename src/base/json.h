@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -15,6 +16,28 @@ using Json = nlohmann::ordered_json;  // keeps the order of keys: files stay rea
 
 // Parses `text`; the error names `origin` (a path, "request body") and the byte where parsing failed.
 Result<Json> ParseJson(std::string_view text, std::string_view origin);
+
+// The value in one line, or indented by `indent` spaces. Bytes that are not UTF-8 are replaced.
+std::string DumpJson(const Json& value, int indent = -1);
+
+// The values of a text that has one in each line; blank lines count, but hold none.
+class JsonLines {
+ public:
+  // `origin` names the text in errors. Both must outlive this object.
+  JsonLines(std::string_view text, std::string_view origin) : text_(text), text_origin_(origin) {}
+
+  // The next value; nothing at the end. Errors of ParseJson, which name the line.
+  Result<std::optional<Json>> Next();
+  // Where the last value stands: "notes.jsonl: line 3".
+  const std::string& origin() const { return origin_; }
+  // Bytes of the text up to the end of the last value's line.
+  size_t position() const { return position_; }
+
+ private:
+  std::string_view text_, text_origin_;
+  size_t position_ = 0, line_number_ = 0;
+  std::string origin_;
+};
 
 // Reads and parses the file.
 Result<Json> ReadJsonFile(const std::string& path);

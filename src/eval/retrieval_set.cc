@@ -13,19 +13,14 @@ namespace {
 template <typename Visit>
 Status ForEachLine(const std::filesystem::path& path, Visit visit) {
   QWEN25_TRY(const std::string content, ReadText(path.string()));
-  size_t line_number = 0;
-  for (size_t begin = 0; begin < content.size();) {
-    const size_t end = std::min(content.find('\n', begin), content.size());
-    const std::string_view line = std::string_view(content).substr(begin, end - begin);
-    begin = end + 1;
-    ++line_number;
-    if (line.find_first_not_of(" \t\r") == std::string_view::npos) continue;
-    const std::string origin = fmt::format("{}: line {}", path.string(), line_number);
-    QWEN25_TRY(const Json json, ParseJson(line, origin));
-    if (!json.is_object()) return InvalidArgument("{}: expected an object", origin);
-    QWEN25_RETURN_IF_ERROR(visit(json, origin));
+  const std::string name = path.string();
+  JsonLines lines(content, name);
+  while (true) {
+    QWEN25_TRY(const std::optional<Json> json, lines.Next());
+    if (!json) return {};
+    if (!json->is_object()) return InvalidArgument("{}: expected an object", lines.origin());
+    QWEN25_RETURN_IF_ERROR(visit(*json, lines.origin()));
   }
-  return {};
 }
 
 Result<RelevantPlace> ParsePlace(const Json& json, const std::string& origin) {

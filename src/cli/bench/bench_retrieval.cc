@@ -106,7 +106,7 @@ void PrintJson(const std::map<std::string, SearchMeasurement>& results, const st
                             {"mrr@10", score.mean_reciprocal_rank()}};
     }
   }
-  fmt::print("{}\n", json.dump(2, ' ', false, Json::error_handler_t::replace));
+  fmt::print("{}\n", DumpJson(json, 2));
 }
 
 Status RunRetrievalBench(const RetrievalBenchFlags& flags) {

@@ -88,9 +88,7 @@ Status RunEncode(const EncodeFlags& flags) {
   QWEN25_TRY(const Tokenizer tokenizer, LoadTokenizer(flags.tokenizer));
   for (int32_t id : tokenizer.Encode(text)) {
     if (flags.pieces) {
-      fmt::print(
-          "{:>8}  {}\n", id,
-          Json(std::string(tokenizer.TokenBytes(id))).dump(-1, ' ', false, Json::error_handler_t::replace));
+      fmt::print("{:>8}  {}\n", id, DumpJson(std::string(tokenizer.TokenBytes(id))));
     } else {
       fmt::print("{} ", id);
     }

@@ -159,7 +159,7 @@ Status RunSearch(const NoteFlags& flags) {
                          {"cosine", hit.cosine},
                          {"created_ms", hit.created_ms},
                          {"superseded", hit.superseded}};
-      fmt::print("{}\n", json.dump(-1, ' ', false, Json::error_handler_t::replace));
+      fmt::print("{}\n", DumpJson(json));
       continue;
     }
     std::string lists;
@@ -184,7 +184,7 @@ Status RunList(const NoteFlags& flags) {
   QWEN25_TRY(const std::vector<Note> list, notes.store->List(filter, /*with_text=*/true));
   for (const Note& note : list) {
     if (flags.json) {
-      fmt::print("{}\n", NoteToJson(note).dump(-1, ' ', false, Json::error_handler_t::replace));
+      fmt::print("{}\n", DumpJson(NoteToJson(note)));
       continue;
     }
     std::string tags;
@@ -201,7 +201,7 @@ Status RunShow(const NoteFlags& flags) {
   for (const int64_t id : flags.ids) {
     QWEN25_TRY(const Note note, notes.store->Get(id));
     if (flags.json) {
-      fmt::print("{}\n", NoteToJson(note).dump(-1, ' ', false, Json::error_handler_t::replace));
+      fmt::print("{}\n", DumpJson(NoteToJson(note)));
       continue;
     }
     fmt::print("note {} in {}, {} chunks\n", note.id, note.name_space, note.num_chunks);
@@ -280,7 +280,7 @@ Status RunExport(const NoteFlags& flags) {
   }
   for (const Note& entry : list) {
     QWEN25_TRY(const Note note, notes.store->Get(entry.id));
-    const std::string line = NoteToJson(note).dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+    const std::string line = DumpJson(NoteToJson(note)) + "\n";
     if (!file) {
       fmt::print("{}", line);
     } else {

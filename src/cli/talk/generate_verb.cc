@@ -76,7 +76,7 @@ Status RunGenerate(const GenerateFlags& flags) {
   };
   QWEN25_TRY(const GenerateResult result, Generate(session, model.tokenizer, tokens, options, on_text));
   if (flags.json) {
-    fmt::print("{}\n", ToJson(result, prompt).dump(-1, ' ', false, Json::error_handler_t::replace));
+    fmt::print("{}\n", DumpJson(ToJson(result, prompt)));
   } else {
     fmt::print("\n");
   }

@@ -29,29 +29,24 @@ std::vector<int32_t> Tokens(const Tokenizer& tokenizer, const std::string& text)
 Result<std::vector<TokenPair>> ReadPairs(const std::string& path, const Tokenizer& tokenizer) {
   QWEN25_TRY(const std::string content, ReadText(path));
   std::vector<TokenPair> pairs;
-  size_t line_number = 0;
   Progress progress("read pairs", "bytes", content.size());
-  for (size_t begin = 0; begin < content.size();) {
-    const size_t end = std::min(content.find('\n', begin), content.size());
-    const std::string_view line = std::string_view(content).substr(begin, end - begin);
-    begin = end + 1;
-    ++line_number;
-    if (line.find_first_not_of(" \t\r") == std::string_view::npos) continue;
-    const std::string origin = fmt::format("{}: line {}", path, line_number);
-    QWEN25_TRY(const Json json, ParseJson(line, origin));
-    if (!json.is_object()) {
+  JsonLines lines(content, path);
+  while (true) {
+    QWEN25_TRY(const std::optional<Json> json, lines.Next());
+    if (!json) return pairs;
+    const std::string& origin = lines.origin();
+    if (!json->is_object()) {
       return InvalidArgument("{}: expected {{\"query\": ..., \"passage\": ...}}", origin);
     }
     std::string query, passage;
-    QWEN25_RETURN_IF_ERROR(ReadField(json, "query", origin, query));
-    QWEN25_RETURN_IF_ERROR(ReadField(json, "passage", origin, passage));
+    QWEN25_RETURN_IF_ERROR(ReadField(*json, "query", origin, query));
+    QWEN25_RETURN_IF_ERROR(ReadField(*json, "passage", origin, passage));
     if (query.empty() || passage.empty()) {
       return InvalidArgument("{}: \"query\" or \"passage\" is missing or empty", origin);
     }
     pairs.push_back({Tokens(tokenizer, query), Tokens(tokenizer, passage)});
-    progress.Update(std::min(begin, content.size()));
+    progress.Update(lines.position());
   }
-  return pairs;
 }
 
 // Every twentieth pair goes to `held_out`.
@@ -141,7 +136,7 @@ Status WritePairs(const std::vector<std::string>& inputs, const std::string& out
     for (const std::string& text : texts) {
       for (const TextPair& pair : MakePairs(text, {.seed = seed})) {
         const Json json = {{"query", pair.query}, {"passage", pair.passage}};
-        lines += json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+        lines += DumpJson(json) + "\n";
         ++count;
       }
     }

@@ -79,9 +79,7 @@ Status Report(const EmbedFlags& flags, const std::vector<std::string>& texts, st
   if (flags.output.ends_with(".npy")) return WriteNpy(flags.output, vectors, texts.size(), dimension);
   std::string lines;
   for (size_t i = 0; i < texts.size(); ++i) {
-    lines += flags.text ? fmt::format("{{\"text\":{},",
-                                      Json(texts[i]).dump(-1, ' ', false, Json::error_handler_t::replace))
-                        : "{";
+    lines += flags.text ? fmt::format("{{\"text\":{},", DumpJson(texts[i])) : "{";
     lines += fmt::format("\"embedding\":[{}]}}\n", fmt::join(vectors.subspan(i * dimension, dimension), ","));
   }
   if (!flags.output.empty()) return WriteFileAtomically(flags.output, lines);
