@@ -39,4 +39,22 @@ Result<Note> NoteFromJson(const Json& json, std::string_view origin) {
   return note;
 }
 
+Json NoteHitToJson(const NoteHit& hit) {
+  return {{"note", hit.note},
+          {"chunk", hit.chunk},
+          {"namespace", hit.name_space},
+          {"title", hit.title},
+          {"source", hit.source},
+          {"first_byte", hit.range.begin},
+          {"end_byte", hit.range.end},
+          {"text", hit.text},
+          {"score", hit.score},
+          {"word_rank", hit.word_rank},
+          {"bm25", hit.bm25},
+          {"vector_rank", hit.vector_rank},
+          {"cosine", hit.cosine},
+          {"created_ms", hit.created_ms},
+          {"superseded", hit.superseded}};
+}
+
 }  // namespace qwen25

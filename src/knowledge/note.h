@@ -67,4 +67,7 @@ struct NoteHit {
 Json NoteToJson(const Note& note);
 Result<Note> NoteFromJson(const Json& json, std::string_view origin);
 
+// What a search found as one JSON object.
+Json NoteHitToJson(const NoteHit& hit);
+
 }  // namespace qwen25

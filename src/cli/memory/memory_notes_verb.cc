@@ -19,6 +19,7 @@
 #include "data/read/text_stream.h"
 #include "knowledge/dialogue/note_blocks.h"
 #include "knowledge/memory_folder.h"
+#include "knowledge/note_transfer.h"
 
 namespace qwen25 {
 namespace {
@@ -144,22 +145,7 @@ Status RunSearch(const NoteFlags& flags) {
   QWEN25_TRY(const std::vector<NoteHit> hits, notes.store->Search(search));
   for (const NoteHit& hit : hits) {
     if (flags.json) {
-      const Json json = {{"note", hit.note},
-                         {"chunk", hit.chunk},
-                         {"namespace", hit.name_space},
-                         {"title", hit.title},
-                         {"source", hit.source},
-                         {"first_byte", hit.range.begin},
-                         {"end_byte", hit.range.end},
-                         {"text", hit.text},
-                         {"score", hit.score},
-                         {"word_rank", hit.word_rank},
-                         {"bm25", hit.bm25},
-                         {"vector_rank", hit.vector_rank},
-                         {"cosine", hit.cosine},
-                         {"created_ms", hit.created_ms},
-                         {"superseded", hit.superseded}};
-      fmt::print("{}\n", DumpJson(json));
+      fmt::print("{}\n", DumpJson(NoteHitToJson(hit)));
       continue;
     }
     std::string lists;
@@ -271,78 +257,37 @@ Status RunForget(const NoteFlags& flags) {
 
 Status RunExport(const NoteFlags& flags) {
   QWEN25_TRY(const LoadedNotes notes, Open(flags, false));
-  QWEN25_TRY(const std::vector<Note> list,
-             notes.store->List({.name_space = flags.name_space, .source = flags.source, .tags = flags.tags}));
   std::optional<AtomicFile> file;
   if (flags.file != "-") {
     QWEN25_TRY(AtomicFile opened, AtomicFile::Open(flags.file));
     file.emplace(std::move(opened));
   }
-  for (const Note& entry : list) {
-    QWEN25_TRY(const Note note, notes.store->Get(entry.id));
-    const std::string line = DumpJson(NoteToJson(note)) + "\n";
-    if (!file) {
-      fmt::print("{}", line);
-    } else {
-      QWEN25_RETURN_IF_ERROR(file->Write(line));
-    }
-  }
+  const auto write = [&](std::string_view line) {
+    if (file) return file->Write(line);
+    fmt::print("{}", line);
+    return Status();
+  };
+  QWEN25_TRY(
+      const size_t count,
+      ExportNotes(*notes.store, {.name_space = flags.name_space, .source = flags.source, .tags = flags.tags},
+                  write));
   if (!file) return {};
   QWEN25_RETURN_IF_ERROR(file->Commit());
-  fmt::print("{} notes in {}\n", list.size(), flags.file);
+  fmt::print("{} notes in {}\n", count, flags.file);
   return {};
 }
 
-// Ids are given anew; who supersedes whom is kept.
 Status RunImport(const NoteFlags& flags) {
   QWEN25_TRY(const LoadedNotes notes, Open(flags, /*need_vectors=*/true));
   QWEN25_TRY(const std::string content, ReadText(flags.file));
-  std::vector<Note> list;
-  size_t line_number = 0;
-  for (size_t begin = 0; begin < content.size();) {
-    const size_t end = std::min(content.find('\n', begin), content.size());
-    const std::string line = content.substr(begin, end - begin);
-    begin = end + 1;
-    ++line_number;
-    if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
-    const std::string origin = fmt::format("{}: line {}", flags.file, line_number);
-    QWEN25_TRY(const Json json, ParseJson(line, origin));
-    QWEN25_TRY(Note note, NoteFromJson(json, origin));
-    if (!flags.name_space.empty()) note.name_space = flags.name_space;
-    list.push_back(std::move(note));
+  QWEN25_TRY(std::vector<Note> list, ParseNoteLines(content, flags.file));
+  if (!flags.name_space.empty()) {
+    for (Note& note : list) note.name_space = flags.name_space;
   }
   const InterruptGuard guard;
   Progress progress("import", "notes", list.size());
-  std::map<int64_t, int64_t> new_ids;                   // of notes in the file
-  std::map<int64_t, std::vector<int64_t>> waiting_for;  // notes that one which is still to come supersedes
-  for (size_t i = 0; i < list.size(); ++i) {
-    if (InterruptGuard::requested())
-      return Cancelled("stopped after {} of {} notes; they stay", i, list.size());
-    const Note& note = list[i];
-    NewNote added;
-    added.text = note.text;
-    added.name_space = note.name_space;
-    added.title = note.title;
-    added.source = note.source;
-    added.tags = note.tags;
-    added.created_ms = note.created_ms;
-    QWEN25_TRY(const int64_t id, notes.store->Add(added));
-    new_ids[note.id] = id;
-    // As soon as both are there: the same text may come again and be true then. Equal texts become one note.
-    const auto mark = [&](int64_t old_note, int64_t new_note) -> Status {
-      return old_note == new_note ? Status() : notes.store->MarkSuperseded(old_note, new_note);
-    };
-    for (const int64_t waiting : waiting_for[note.id]) QWEN25_RETURN_IF_ERROR(mark(waiting, id));
-    if (note.superseded_by) {
-      const auto by = new_ids.find(*note.superseded_by);
-      if (by == new_ids.end()) {
-        waiting_for[*note.superseded_by].push_back(id);
-      } else {
-        QWEN25_RETURN_IF_ERROR(mark(id, by->second));
-      }
-    }
-    progress.Update(i + 1);
-  }
+  QWEN25_RETURN_IF_ERROR(ImportNotes(list, *notes.store, ShowUntilInterrupt(progress)));
+  progress.Update(list.size());
   progress.Finish();
   fmt::print("{} notes\n", list.size());
   return {};
