@@ -1,13 +1,10 @@
 #!/usr/bin/env python3
 """scripts/check-layers must find each kind of violation in a made-up tree, and none in a clean one."""
 
-import pathlib
-import subprocess
 import sys
-import tempfile
 import unittest
 
-PROGRAM = pathlib.Path(__file__).resolve().parents[2] / "scripts" / "check-layers"
+import checkout
 
 CLEAN = {
     "docs/layers.txt": "low <-\nmiddle <- low\nhigh <- middle low\ntop <- *\n",
@@ -24,29 +21,12 @@ CLEAN = {
 }
 
 
-def run(changes):
-    """Exit status and output of check-layers on CLEAN with `changes` applied; None removes a file."""
-    with tempfile.TemporaryDirectory() as folder:
-        for name, text in {**CLEAN, **changes}.items():
-            if text is None:
-                continue
-            path = pathlib.Path(folder, name)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
-        done = subprocess.run([PROGRAM, "--root", folder], capture_output=True, text=True, check=False)
-        return done.returncode, done.stdout + done.stderr
-
-
-class CheckLayersTest(unittest.TestCase):
-    def expect_violation(self, changes, *texts):
-        status, output = run(changes)
-        self.assertEqual(status, 1, output)
-        for text in texts:
-            self.assertIn(text, output)
-        self.assertIn(", 1 violations", output)
+class CheckLayersTest(checkout.CheckoutTest):
+    PROGRAM = "check-layers"
+    CLEAN = CLEAN
 
     def test_clean_tree_passes(self):
-        status, output = run({})
+        status, output = self.check({})
         self.assertEqual(status, 0, output)
         self.assertIn("3 layers, 0 violations", output)
 
@@ -88,7 +68,7 @@ class CheckLayersTest(unittest.TestCase):
         self.expect_violation({"docs/layers.txt": table + "high low\n"}, "want `layer <- lower layers`")
 
     def test_missing_table_is_an_error(self):
-        status, output = run({"docs/layers.txt": None})
+        status, output = self.check({"docs/layers.txt": None})
         self.assertEqual(status, 2, output)
         self.assertIn("layers.txt", output)
 

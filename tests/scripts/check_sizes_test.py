@@ -1,13 +1,10 @@
 #!/usr/bin/env python3
 """scripts/check-sizes must find each kind of violation in a made-up tree, and none in a clean one."""
 
-import pathlib
-import subprocess
 import sys
-import tempfile
 import unittest
 
-PROGRAM = pathlib.Path(__file__).resolve().parents[2] / "scripts" / "check-sizes"
+import checkout
 
 CLEAN = {
     "README.md": "# A title\n",
@@ -22,33 +19,16 @@ def function(head, num_lines, first="  Call();"):
     return "\n".join([head, first] + ["  Call();"] * (num_lines - 3) + ["}", ""])
 
 
-def run(changes):
-    """Exit status and output of check-sizes on CLEAN with `changes` applied; None removes a file."""
-    with tempfile.TemporaryDirectory() as folder:
-        for name, text in {**CLEAN, **changes}.items():
-            if text is None:
-                continue
-            path = pathlib.Path(folder, name)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
-        done = subprocess.run([PROGRAM, "--root", folder], capture_output=True, text=True, check=False)
-        return done.returncode, done.stdout + done.stderr
-
-
-class CheckSizesTest(unittest.TestCase):
-    def expect_violation(self, changes, *texts):
-        status, output = run(changes)
-        self.assertEqual(status, 1, output)
-        for text in texts:
-            self.assertIn(text, output)
-        self.assertIn(", 1 violations", output)
+class CheckSizesTest(checkout.CheckoutTest):
+    PROGRAM = "check-sizes"
+    CLEAN = CLEAN
 
     def expect_none(self, source):
-        status, output = run({"src/low/a.cc": source})
+        status, output = self.check({"src/low/a.cc": source})
         self.assertEqual(status, 0, output)
 
     def test_clean_tree_passes(self):
-        status, output = run({})
+        status, output = self.check({})
         self.assertEqual(status, 0, output)
         self.assertIn("4 files, 0 violations", output)
 
@@ -96,7 +76,7 @@ class CheckSizesTest(unittest.TestCase):
 
     def test_nothing_to_check_is_a_violation_or_an_error(self):
         self.expect_violation({"src/low/a.cc": None, "src/low/b.txt": ""}, "nothing was checked")
-        self.assertEqual(run({"README.md": None})[0], 2)
+        self.assertEqual(self.check({"README.md": None})[0], 2)
 
 
 if __name__ == "__main__":
