@@ -2,25 +2,15 @@
 #include "kernels/attention.h"
 
 #include <gtest/gtest.h>
-#include <hwy/targets.h>
 
 #include <cmath>
 #include <limits>
 #include <vector>
 
+#include "kernels/isa_test_util.h"
+
 namespace qwen25 {
 namespace {
-
-// Runs body() once for each instruction set that this machine and this build have.
-template <class Body>
-void ForEachTarget(const Body& body) {
-  for (const int64_t target : hwy::SupportedAndGeneratedTargets()) {
-    SCOPED_TRACE(hwy::TargetName(target));
-    hwy::SetSupportedTargetsForTest(target);
-    body();
-  }
-  hwy::SetSupportedTargetsForTest(0);
-}
 
 TEST(PowersOfTwoTest, RelativeErrorIsBelowItsBound) {
   std::vector<float> x, y;

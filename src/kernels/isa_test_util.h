@@ -1,6 +1,10 @@
 // For tests that run on every instruction set of the machine.
 #pragma once
 
+#include <gtest/gtest.h>
+#include <hwy/targets.h>
+
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -17,6 +21,17 @@ inline std::vector<std::string> IsaNames() {
   }
   names.push_back(all);
   return names;
+}
+
+// Runs body() once for each instruction set that this machine and this build have.
+template <class Body>
+void ForEachTarget(const Body& body) {
+  for (const int64_t target : hwy::SupportedAndGeneratedTargets()) {
+    SCOPED_TRACE(hwy::TargetName(target));
+    hwy::SetSupportedTargetsForTest(target);
+    body();
+  }
+  hwy::SetSupportedTargetsForTest(0);
 }
 
 }  // namespace qwen25

@@ -2,13 +2,12 @@
 
 #include <gtest/gtest.h>
 
-#include <hwy/targets.h>
-
 #include <cmath>
 #include <cstring>
 #include <vector>
 
 #include "base/rng.h"
+#include "kernels/isa_test_util.h"
 
 namespace qwen25 {
 namespace {
@@ -28,17 +27,6 @@ std::vector<size_t> Lengths() {
     lengths.push_back(n);
   }
   return lengths;
-}
-
-// Runs body() once for each instruction set that this machine and this build have.
-template <class Body>
-void ForEachTarget(const Body& body) {
-  for (const int64_t target : hwy::SupportedAndGeneratedTargets()) {
-    SCOPED_TRACE(hwy::TargetName(target));
-    hwy::SetSupportedTargetsForTest(target);
-    body();
-  }
-  hwy::SetSupportedTargetsForTest(0);
 }
 
 // The tail behind [0, n) must stay untouched: every array has one guard element.

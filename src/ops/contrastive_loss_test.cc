@@ -7,18 +7,13 @@
 
 #include "base/rng.h"
 #include "ops/mean_pool.h"
+#include "ops/ops_test_util.h"
 
 namespace qwen25 {
 namespace {
 
-// What the ops run on, for one number of threads.
-struct Bench {
-  explicit Bench(size_t num_threads = 2) : threads(num_threads), scratch(num_threads) {}
-  ThreadPool threads;
-  TensorPool tensors;
-  Scratch scratch;
-  Tape tape;
-  Execution execution{threads, tensors, scratch, nullptr};
+struct Bench : Machine {
+  explicit Bench(size_t num_threads = 2) : Machine(num_threads) {}
 
   Tensor Random(size_t rows, size_t cols, uint64_t seed) {
     Tensor tensor = tensors.New(rows, cols);

@@ -7,18 +7,14 @@
 #include <vector>
 
 #include "base/rng.h"
+#include "ops/ops_test_util.h"
 
 namespace qwen25 {
 namespace {
 
-// Everything an op needs, and memory for parameters.
-struct Bench {
-  explicit Bench(size_t num_threads = 2) : threads(num_threads), scratch(num_threads) {}
-  ThreadPool threads;
-  TensorPool tensors;
-  Scratch scratch;
-  Tape tape;
-  Execution execution{threads, tensors, scratch, nullptr};
+// With memory for parameters.
+struct Bench : Machine {
+  explicit Bench(size_t num_threads = 2) : Machine(num_threads) {}
   std::deque<std::vector<float>> memory;
   std::vector<GradientRange> ranges;
 

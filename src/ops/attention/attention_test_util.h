@@ -2,14 +2,13 @@
 #pragma once
 
 #include <gtest/gtest.h>
-#include <hwy/targets.h>
-
 #include <algorithm>
 #include <cmath>
 #include <utility>
 #include <vector>
 
 #include "base/rng.h"
+#include "kernels/isa_test_util.h"
 #include "ops/attention/self_attention.h"
 #include "ops/ops_test_util.h"
 
@@ -101,16 +100,5 @@ inline Results RunSelfAttention(Machine& machine, const Problem& problem,
 
 inline constexpr AttentionMask kMasks[] = {AttentionMask::kCausal, AttentionMask::kBidirectional,
                                            AttentionMask::kPrefix};
-
-// Runs body() once for each instruction set that this machine and this build have.
-template <class Body>
-void ForEachTarget(const Body& body) {
-  for (const int64_t target : hwy::SupportedAndGeneratedTargets()) {
-    SCOPED_TRACE(hwy::TargetName(target));
-    hwy::SetSupportedTargetsForTest(target);
-    body();
-  }
-  hwy::SetSupportedTargetsForTest(0);
-}
 
 }  // namespace qwen25
