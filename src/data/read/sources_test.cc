@@ -1,7 +1,6 @@
 #include "data/read/sources.h"
 
 #include <rapidcheck.h>
-#include <zlib.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -10,26 +9,12 @@
 #include "base/test_util.h"
 #include "data/prepare.h"
 #include "data/read/compression.h"
+#include "data/read/compression_test_util.h"
 
 namespace qwen25 {
 namespace {
 
 namespace fs = std::filesystem;
-
-// One gzip member holding `text`.
-std::string Gzip(const std::string& text) {
-  z_stream stream = {};
-  EXPECT_EQ(deflateInit2(&stream, 9, Z_DEFLATED, 16 + MAX_WBITS, 8, Z_DEFAULT_STRATEGY), Z_OK);
-  std::string out(deflateBound(&stream, static_cast<uLong>(text.size())) + 64, '\0');
-  stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(text.data()));
-  stream.avail_in = static_cast<uInt>(text.size());
-  stream.next_out = reinterpret_cast<Bytef*>(out.data());
-  stream.avail_out = static_cast<uInt>(out.size());
-  EXPECT_EQ(deflate(&stream, Z_FINISH), Z_STREAM_END);
-  out.resize(stream.total_out);
-  deflateEnd(&stream);
-  return out;
-}
 
 void Put(const std::string& path, const std::string& content) {
   ASSERT_OK(CreateDirectories(fs::path(path).parent_path()));

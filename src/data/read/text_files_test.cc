@@ -2,7 +2,6 @@
 #include "data/read/text_files.h"
 
 #include <rapidcheck.h>
-#include <zlib.h>
 #include <zstd.h>
 
 #include <filesystem>
@@ -11,6 +10,7 @@
 #include "base/rng.h"
 #include "base/test_util.h"
 #include "data/read/compression.h"
+#include "data/read/compression_test_util.h"
 #include "data/read/text_kind.h"
 #include "data/read/text_stream.h"
 
@@ -18,20 +18,6 @@ namespace qwen25 {
 namespace {
 
 using std::string_literals::operator""s;
-
-std::string Gzip(const std::string& text) {
-  z_stream stream = {};
-  EXPECT_EQ(deflateInit2(&stream, 6, Z_DEFLATED, 16 + MAX_WBITS, 8, Z_DEFAULT_STRATEGY), Z_OK);
-  std::string out(deflateBound(&stream, static_cast<uLong>(text.size())) + 64, '\0');
-  stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(text.data()));
-  stream.avail_in = static_cast<uInt>(text.size());
-  stream.next_out = reinterpret_cast<Bytef*>(out.data());
-  stream.avail_out = static_cast<uInt>(out.size());
-  EXPECT_EQ(deflate(&stream, Z_FINISH), Z_STREAM_END);
-  out.resize(stream.total_out);
-  deflateEnd(&stream);
-  return out;
-}
 
 std::string Zstd(const std::string& text) {
   std::string out(ZSTD_compressBound(text.size()), '\0');
