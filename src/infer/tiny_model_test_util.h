@@ -3,34 +3,23 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "base/rng.h"
-#include "model/config.h"
+#include "model/tiny_config_test_util.h"
 #include "text/tokenizer.h"
 
 namespace qwen25 {
 
-inline ModelConfig TinyConfig(size_t vocabulary) {
-  ModelConfig config;
-  config.vocab_size = static_cast<uint32_t>(vocabulary);
-  config.hidden_size = 32;
-  config.intermediate_size = 48;
-  config.num_hidden_layers = 2;
-  config.num_attention_heads = 4;
-  config.num_key_value_heads = 2;
-  config.head_dim = 8;
-  config.max_position_embeddings = 256;
-  return config;
-}
-
-// A token for every byte, and an end of text.
-inline Tokenizer ByteTokenizer() {
+// Every byte is a token; 256 ends a text.
+inline Tokenizer ByteTokenizer(std::string end_of_text = "<|endoftext|>") {
   ByteLevelBpe parts;
   for (int byte = 0; byte < 256; ++byte) parts.tokens.emplace_back(1, static_cast<char>(byte));
-  parts.special_tokens = {"<|endoftext|>"};
-  parts.eos_token = "<|endoftext|>";
-  return *Tokenizer::FromByteLevelBpe(parts);
+  parts.special_tokens = {end_of_text};
+  parts.eos_token = std::move(end_of_text);
+  return Tokenizer::FromByteLevelBpe(std::move(parts)).value();
 }
 
 // `count` tokens below `vocabulary`; the same for the same seed.

@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/test_util.h"
 #include "model/decoder.h"
+#include "model/tiny_config_test_util.h"
 #include "store/safetensors.h"
 
 namespace qwen25 {
@@ -156,19 +157,6 @@ INSTANTIATE_TEST_SUITE_P(All, ModelFixtureTest, testing::ValuesIn(AllFixtures())
 
 TEST(ModelFixturesTest, AreThere) {
   EXPECT_GE(AllFixtures().size(), 6u);
-}
-
-ModelConfig TinyConfig() {
-  ModelConfig config;
-  config.vocab_size = 40;
-  config.hidden_size = 16;
-  config.intermediate_size = 24;
-  config.num_hidden_layers = 2;
-  config.num_attention_heads = 4;
-  config.num_key_value_heads = 2;
-  config.head_dim = 4;
-  config.max_position_embeddings = 64;
-  return config;
 }
 
 TEST(ModelFilesTest, SurvivesSavingAndLoading) {

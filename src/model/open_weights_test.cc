@@ -7,23 +7,11 @@
 
 #include "base/file.h"
 #include "base/test_util.h"
+#include "model/tiny_config_test_util.h"
 #include "store/safetensors.h"
 
 namespace qwen25 {
 namespace {
-
-ModelConfig SmallConfig() {
-  ModelConfig config;
-  config.vocab_size = 40;
-  config.hidden_size = 16;
-  config.intermediate_size = 24;
-  config.num_hidden_layers = 2;
-  config.num_attention_heads = 4;
-  config.num_key_value_heads = 2;
-  config.head_dim = 4;
-  config.max_position_embeddings = 64;
-  return config;
-}
 
 class FolderWeightsTest : public testing::Test {
  protected:
@@ -56,7 +44,7 @@ class FolderWeightsTest : public testing::Test {
   bool IsTheModel(const Model& other) const { return std::ranges::equal(other.weights(), model_.weights()); }
 
   TemporaryDirectory directory_;
-  Model model_{SmallConfig()};
+  Model model_{TinyConfig()};
   const std::vector<float> zeros_ = std::vector<float>(640), ones_ = std::vector<float>(640, 1.0f);
 };
 

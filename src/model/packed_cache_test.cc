@@ -8,22 +8,10 @@
 #include "base/file.h"
 #include "base/test_util.h"
 #include "model/model.h"
+#include "model/tiny_config_test_util.h"
 
 namespace qwen25 {
 namespace {
-
-ModelConfig SmallConfig() {
-  ModelConfig config;
-  config.vocab_size = 40;
-  config.hidden_size = 16;
-  config.intermediate_size = 24;
-  config.num_hidden_layers = 2;
-  config.num_attention_heads = 4;
-  config.num_key_value_heads = 2;
-  config.head_dim = 4;
-  config.max_position_embeddings = 64;
-  return config;
-}
 
 class PackedCacheTest : public testing::Test {
  protected:
@@ -36,7 +24,7 @@ class PackedCacheTest : public testing::Test {
     ASSERT_OK_AND_ASSIGN(bytes_, ReadFile(cache_));
   }
   void SaveModel(uint64_t seed) {
-    Model model(SmallConfig());
+    Model model(TinyConfig());
     model.Initialize(seed);
     ASSERT_OK(model.Save(directory_.path()));
   }

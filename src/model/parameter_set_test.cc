@@ -6,25 +6,13 @@
 
 #include "base/test_util.h"
 #include "model/model.h"
+#include "model/tiny_config_test_util.h"
 
 namespace qwen25 {
 namespace {
 
-ModelConfig SmallConfig() {
-  ModelConfig config;
-  config.vocab_size = 40;
-  config.hidden_size = 16;
-  config.intermediate_size = 24;
-  config.num_hidden_layers = 2;
-  config.num_attention_heads = 4;
-  config.num_key_value_heads = 2;
-  config.head_dim = 4;
-  config.max_position_embeddings = 64;
-  return config;
-}
-
 TEST(ParameterSetTest, GradientsHaveThePlacesOfTheirWeights) {
-  Model model(SmallConfig());
+  Model model(TinyConfig());
   const Gradients gradients(model.parameter_set());
   ASSERT_EQ(gradients.values().size(), model.weights().size());
   EXPECT_EQ(std::ranges::count(gradients.values(), 0.0f),
@@ -40,7 +28,7 @@ TEST(ParameterSetTest, GradientsHaveThePlacesOfTheirWeights) {
   const Execution execution{threads, tensors, scratch, nullptr, gradients.ranges()};
   // A slice of a fused matrix, and a parameter of another set.
   EXPECT_EQ(execution.GradientOf(model.layers[1].qkv_proj), gradients.Of(model.layers[1].qkv_proj));
-  const Model other(SmallConfig());
+  const Model other(TinyConfig());
   EXPECT_EQ(execution.GradientOf(other.norm), nullptr);
   EXPECT_EQ(execution.GradientOf(Parameter()), nullptr);
   // Two sets at a time: a model's and that of something trained beside it.
@@ -57,7 +45,7 @@ TEST(ParameterSetTest, GradientsHaveThePlacesOfTheirWeights) {
 }
 
 TEST(ParameterSetTest, WhatIsNotFiniteIsNamed) {
-  Model model(SmallConfig());
+  Model model(TinyConfig());
   EXPECT_FALSE(FindNotFinite(model.parameter_set(), model.weights()).has_value());
   model.norm.data[3] = std::numeric_limits<float>::infinity();
   const auto found = FindNotFinite(model.parameter_set(), model.weights());

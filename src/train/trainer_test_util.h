@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/rng.h"
 #include "base/test_util.h"
+#include "model/tiny_config_test_util.h"
 #include "train/trainer.h"
 
 namespace qwen25 {
@@ -63,16 +64,7 @@ class RandomWalkSource : public BatchSource {
 inline constexpr uint32_t kTinyVocabulary = 61;
 
 inline ModelConfig TinyModel() {
-  ModelConfig config;
-  config.vocab_size = kTinyVocabulary;
-  config.hidden_size = 32;
-  config.intermediate_size = 48;
-  config.num_hidden_layers = 2;
-  config.num_attention_heads = 4;
-  config.num_key_value_heads = 2;
-  config.head_dim = 8;
-  config.max_position_embeddings = 128;
-  return config;
+  return TinyConfig(kTinyVocabulary, /*max_position_embeddings=*/128);
 }
 
 // Options of a run in `directory`/run. Writes the model's configuration to `directory`/tiny.json.
