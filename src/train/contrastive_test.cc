@@ -91,6 +91,18 @@ TEST(PairSource, OnePassGivesEveryPairOnceInWholeBatches) {
   }));
 }
 
+TEST(PairSource, OneInTwentyIsHeldOut) {
+  std::vector<TokenPair> pairs;
+  for (int32_t i = 0; i < 59; ++i) pairs.push_back({{i}, {i}});
+  const std::vector<TokenPair> held_out = HoldOutPairs(pairs);
+  EXPECT_EQ(pairs.size(), 57u);
+  EXPECT_EQ(pairs[19].query, std::vector<int32_t>{20});
+  ASSERT_EQ(held_out.size(), 2u);
+  EXPECT_EQ(held_out[1].passage, std::vector<int32_t>{39});
+  pairs.resize(20 * 2000);
+  EXPECT_EQ(HoldOutPairs(pairs).size(), 1024u);
+}
+
 TEST(PairSource, PassesDifferAndAPlaceIsFoundAgain) {
   const std::vector<TokenPair> pairs = TopicPairs(30, 1);
   ASSERT_OK_AND_ASSIGN(const auto source, PairSource::Make(pairs, {.seed = 3}));

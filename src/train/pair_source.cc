@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <span>
+#include <utility>
 
 #include "base/hash.h"
 #include "data/shards/permutation.h"
@@ -18,6 +19,17 @@ void AppendText(const std::vector<int32_t>& text, size_t max_tokens, PackedBatch
 }
 
 }  // namespace
+
+std::vector<TokenPair> HoldOutPairs(std::vector<TokenPair>& pairs) {
+  constexpr size_t kEvery = 20, kMost = 1024;
+  std::vector<TokenPair> held_out, kept;
+  for (size_t i = 0; i < pairs.size(); ++i) {
+    const bool out = i % kEvery == kEvery - 1 && held_out.size() < kMost;
+    (out ? held_out : kept).push_back(std::move(pairs[i]));
+  }
+  pairs = std::move(kept);
+  return held_out;
+}
 
 PairSource::PairSource(std::vector<TokenPair> pairs, const PairSourceOptions& options)
     : pairs_(std::move(pairs)), options_(options) {

@@ -15,6 +15,9 @@ struct TokenPair {
   std::vector<int32_t> passage;
 };
 
+// Takes one pair of 20 out of `pairs`, the last of each 20 and no more than 1024, to validate on.
+std::vector<TokenPair> HoldOutPairs(std::vector<TokenPair>& pairs);
+
 struct PairSourceOptions {
   uint64_t seed = 1;
   size_t max_tokens = 256;  // of one text, at least 1; longer texts are cut

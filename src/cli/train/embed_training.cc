@@ -12,15 +12,10 @@
 #include "knowledge/pair_maker.h"
 #include "text/tokenizer.h"
 #include "train/pair_source.h"
-#include "train/run_report.h"
 #include "train/shard_source.h"
 
 namespace qwen25 {
 namespace {
-
-// One pair of 20 is held out, and no more than 1024 pairs.
-constexpr size_t kHoldOutEvery = 20;
-constexpr size_t kMaxHeldOut = 1024;
 
 std::vector<int32_t> Tokens(const Tokenizer& tokenizer, const std::string& text) {
   return tokenizer.Encode(text, EncodeOptions{.special = SpecialTokens::kAsText});
@@ -49,16 +44,6 @@ Result<std::vector<TokenPair>> ReadPairs(const std::string& path, const Tokenize
   }
 }
 
-// Every twentieth pair goes to `held_out`.
-void HoldOut(std::vector<TokenPair>& pairs, std::vector<TokenPair>& held_out) {
-  std::vector<TokenPair> kept;
-  for (size_t i = 0; i < pairs.size(); ++i) {
-    const bool out = i % kHoldOutEvery == kHoldOutEvery - 1 && held_out.size() < kMaxHeldOut;
-    (out ? held_out : kept).push_back(std::move(pairs[i]));
-  }
-  pairs = std::move(kept);
-}
-
 Result<TrainOptions> OptionsOf(const EmbedTrainingFlags& flags) {
   TrainOptions options;
   options.initial = flags.model;
@@ -81,13 +66,7 @@ Result<TrainOptions> OptionsOf(const EmbedTrainingFlags& flags) {
   options.optimizer.learning_rate = 5e-5;
   options.optimizer.weight_decay = 0.01;
   options.schedule.warmup_steps = 20;
-  for (const std::string& setting : flags.settings) {
-    const size_t equals = setting.find('=');
-    if (equals == std::string::npos) {
-      return InvalidArgument("--set {}: expected KEY=VALUE, e.g. objective.temperature=0.05", setting);
-    }
-    QWEN25_RETURN_IF_ERROR(SetOption(setting.substr(0, equals), setting.substr(equals + 1), options));
-  }
+  QWEN25_RETURN_IF_ERROR(ApplySettings(flags.settings, "objective.temperature=0.05", options));
   // One key is enough to set the size of a step.
   options.micro_batch_tokens = options.tokens_per_step;
   QWEN25_RETURN_IF_ERROR(options.Validate());
@@ -99,7 +78,7 @@ Result<TrainData> OpenPairs(const EmbedTrainingFlags& flags, const TrainOptions&
   QWEN25_TRY(std::vector<TokenPair> pairs, ReadPairs(flags.pairs, tokenizer));
   std::vector<TokenPair> held_out;
   if (flags.validation_pairs.empty()) {
-    HoldOut(pairs, held_out);
+    held_out = HoldOutPairs(pairs);
   } else {
     QWEN25_TRY(held_out, ReadPairs(flags.validation_pairs, tokenizer));
   }
@@ -163,18 +142,10 @@ Status TrainEmbeddings(const EmbedTrainingFlags& flags) {
     fmt::print(stderr, "held out: {} pairs; loss {:.4f} before training\n", before.validation_tokens,
                before.loss);
   }
-  Result<TrainSummary> summary = RunWithProgress(*trainer);
-  if (!summary.ok()) return summary.status();
-  QWEN25_RETURN_IF_ERROR(WriteRunReport(options.output, RunReportExtras{}));
-  if (summary->stopped) {
-    return Cancelled("stopped after step {}; its checkpoint is {}; the same command with --resume goes on",
-                     summary->steps, summary->checkpoint.string());
-  }
-  fmt::print("{} steps, {} tokens in {:.0f} s", summary->steps, summary->tokens, summary->seconds);
-  if (summary->last_step) fmt::print("; training loss {:.4f}", summary->last_step->loss);
-  if (summary->last_validation) fmt::print("; held-out loss {:.4f}", summary->last_validation->loss);
-  fmt::print("\nmodel: {}\nuse it with --embedder model:{} --pooling {}\n", summary->model.string(),
-             summary->model.string(), flags.pooling);
+  QWEN25_TRY(const TrainSummary summary, RunWithProgress(*trainer, options.output));
+  if (summary.last_validation) fmt::print("; held-out loss {:.4f}", summary.last_validation->loss);
+  fmt::print("\nmodel: {}\nuse it with --embedder model:{} --pooling {}\n", summary.model.string(),
+             summary.model.string(), flags.pooling);
   return {};
 }
 

@@ -6,6 +6,8 @@
 
 #include "base/progress.h"
 #include "cli/terminal/interrupt.h"
+#include "train/run_report.h"
+#include "train/train_options.h"
 
 namespace qwen25 {
 namespace {
@@ -22,14 +24,38 @@ void Show(const Trainer& trainer, const StepMetrics& metrics, double validation_
 
 }  // namespace
 
-Result<TrainSummary> RunWithProgress(Trainer& trainer) {
-  Progress progress("train", "steps", trainer.planned_steps(), trainer.state().step);
-  double validation_loss = 0;
-  TrainCallbacks callbacks;
-  callbacks.on_step = [&](const StepMetrics& metrics) { Show(trainer, metrics, validation_loss, progress); };
-  callbacks.on_validation = [&](const ValidationMetrics& metrics) { validation_loss = metrics.loss; };
-  callbacks.stop = &InterruptGuard::flag();
-  return trainer.Run(callbacks);
+Status ApplySettings(std::span<const std::string> settings, const char* example, TrainOptions& options) {
+  for (const std::string& setting : settings) {
+    const size_t equals = setting.find('=');
+    if (equals == std::string::npos) {
+      return InvalidArgument("--set {}: expected KEY=VALUE, e.g. {}", setting, example);
+    }
+    QWEN25_RETURN_IF_ERROR(SetOption(setting.substr(0, equals), setting.substr(equals + 1), options));
+  }
+  return {};
+}
+
+Result<TrainSummary> RunWithProgress(Trainer& trainer, const std::string& output) {
+  TrainSummary summary;
+  {
+    Progress progress("train", "steps", trainer.planned_steps(), trainer.state().step);
+    double validation_loss = 0;
+    TrainCallbacks callbacks;
+    callbacks.on_step = [&](const StepMetrics& metrics) {
+      Show(trainer, metrics, validation_loss, progress);
+    };
+    callbacks.on_validation = [&](const ValidationMetrics& metrics) { validation_loss = metrics.loss; };
+    callbacks.stop = &InterruptGuard::flag();
+    QWEN25_TRY(summary, trainer.Run(callbacks));
+  }
+  QWEN25_RETURN_IF_ERROR(WriteRunReport(output, RunReportExtras{}));
+  if (summary.stopped) {
+    return Cancelled("stopped after step {}; its checkpoint is {}; the same command with --resume goes on",
+                     summary.steps, summary.checkpoint.string());
+  }
+  fmt::print("{} steps, {} tokens in {:.0f} s", summary.steps, summary.tokens, summary.seconds);
+  if (summary.last_step) fmt::print("; training loss {:.4f}", summary.last_step->loss);
+  return summary;
 }
 
 }  // namespace qwen25

@@ -11,7 +11,6 @@
 #include "cli/verb.h"
 #include "model/plan.h"
 #include "text/tokenizer.h"
-#include "train/run_report.h"
 #include "train/shard_source.h"
 
 namespace qwen25 {
@@ -32,13 +31,7 @@ Result<TrainOptions> ReadOptions(const TrainFlags& flags) {
   for (const auto& [key, value] : flags.shorthands) {
     if (!value.empty()) QWEN25_RETURN_IF_ERROR(SetOption(key, value, options));
   }
-  for (const std::string& setting : flags.settings) {
-    const size_t equals = setting.find('=');
-    if (equals == std::string::npos) {
-      return InvalidArgument("--set {}: expected KEY=VALUE, e.g. optimizer.learning_rate=3e-4", setting);
-    }
-    QWEN25_RETURN_IF_ERROR(SetOption(setting.substr(0, equals), setting.substr(equals + 1), options));
-  }
+  QWEN25_RETURN_IF_ERROR(ApplySettings(flags.settings, "optimizer.learning_rate=3e-4", options));
   options.resume = flags.resume;
   return options;
 }
@@ -85,22 +78,14 @@ Status RunTrain(const TrainFlags& flags) {
       FormatBytes(static_cast<double>(trainer->state_bytes())), trainer->peak_flops() / 1e9);
   if (trainer->state().step > 0) fmt::print(stderr, "resuming after step {}\n", trainer->state().step);
 
-  Result<TrainSummary> summary = RunWithProgress(*trainer);
-  if (!summary.ok()) return summary.status();
-  QWEN25_RETURN_IF_ERROR(WriteRunReport(options.output, RunReportExtras{}));
-  if (summary->stopped) {
-    return Cancelled("stopped after step {}; its checkpoint is {}; the same command with --resume goes on",
-                     summary->steps, summary->checkpoint.string());
-  }
-  fmt::print("{} steps, {} tokens in {:.0f} s", summary->steps, summary->tokens, summary->seconds);
-  if (summary->last_step) fmt::print("; training loss {:.4f}", summary->last_step->loss);
-  if (summary->last_validation) {
-    fmt::print("; validation loss {:.4f}", summary->last_validation->loss);
-    if (std::isfinite(summary->last_validation->bits_per_byte)) {
-      fmt::print(", {:.4f} bits/byte", summary->last_validation->bits_per_byte);
+  QWEN25_TRY(const TrainSummary summary, RunWithProgress(*trainer, options.output));
+  if (summary.last_validation) {
+    fmt::print("; validation loss {:.4f}", summary.last_validation->loss);
+    if (std::isfinite(summary.last_validation->bits_per_byte)) {
+      fmt::print(", {:.4f} bits/byte", summary.last_validation->bits_per_byte);
     }
   }
-  fmt::print("\nmodel: {}\nreport: {}\n", summary->model.string(),
+  fmt::print("\nmodel: {}\nreport: {}\n", summary.model.string(),
              (std::filesystem::path(options.output) / "report.html").string());
   return {};
 }
