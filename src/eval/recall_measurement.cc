@@ -13,6 +13,7 @@
 #include "memory/block_store.h"
 #include "memory/recalled_blocks.h"
 #include "memory/spill_file.h"
+#include "ops/routing/layer_routing.h"
 #include "report/chart.h"
 
 namespace qwen25 {
@@ -54,7 +55,7 @@ class RecallMeasurement {
     }
     score_.seconds_per_token = seconds_ / static_cast<double>(score_.length * options_.histories);
     score_.seconds_per_question = Median(std::move(question_seconds_));
-    if (visible_ > 0) score_.read_share = static_cast<double>(read_) / static_cast<double>(visible_);
+    score_.read_share = routing_.ReadShare();
     return std::move(score_);
   }
 
@@ -137,7 +138,7 @@ class RecallMeasurement {
         QWEN25_RETURN_IF_ERROR(dialogue.Append(history.subspan(begin, end - begin),
                                                [&](size_t done) { return watch(begin + done); }));
         QWEN25_RETURN_IF_ERROR(dialogue.Remember().status());
-        CountReads(dialogue);
+        routing_.Add(dialogue.routing_counts());
         begin = end;
       }
     }
@@ -174,15 +175,8 @@ class RecallMeasurement {
       (i < options_.depths ? score_.right[i] : score_.notes_right) += right;
       session.Truncate(held);
     }
-    CountReads(session);
+    routing_.Add(session.routing_counts());
     return {};
-  }
-
-  void CountReads(const Session& session) {
-    for (const RoutingCounts& counts : session.routing_counts()) {
-      visible_ += counts.blocks_visible;
-      read_ += counts.blocks_read;
-    }
   }
 
   InferenceEngine& engine_;
@@ -191,7 +185,7 @@ class RecallMeasurement {
   RecallScore score_;
   double seconds_ = 0;  // of all histories
   std::vector<double> question_seconds_;
-  uint64_t visible_ = 0, read_ = 0;  // blocks, summed over tokens
+  RoutingTotals routing_;
 };
 
 }  // namespace

@@ -62,12 +62,9 @@ TextScorer::TextScorer(const Model& model, const Tokenizer& tokenizer, const Tex
 }
 
 double TextScorer::ReadShare() const {
-  uint64_t visible = 0, read = 0;
-  for (size_t layer = 0; layer < routing_.size(); ++layer) {
-    visible += counts_[layer].blocks_visible;
-    read += counts_[layer].blocks_read;
-  }
-  return visible == 0 ? 1 : static_cast<double>(read) / static_cast<double>(visible);
+  RoutingTotals totals;
+  totals.Add({counts_.get(), routing_.size()});
+  return totals.ReadShare();
 }
 
 Status TextScorer::AddFiles(std::span<const std::string> files, const Progress& progress) {

@@ -46,26 +46,6 @@ struct Measurement {
   uint64_t peak_bytes = 0;       // of RAM of this process
 };
 
-// Sums of the routed layers of some sessions.
-double ReadShare(std::span<Session* const> sessions) {
-  uint64_t visible = 0, read = 0;
-  for (const Session* session : sessions) {
-    for (const RoutingCounts& counts : session->routing_counts()) {
-      visible += counts.blocks_visible;
-      read += counts.blocks_read;
-    }
-  }
-  return visible == 0 ? 1 : static_cast<double>(read) / static_cast<double>(visible);
-}
-double AttentionSeconds(std::span<Session* const> sessions) {
-  double seconds = 0;
-  for (const Session* session : sessions) {
-    for (const RoutingCounts& counts : session->routing_counts()) {
-      seconds += static_cast<double>(counts.nanoseconds) * 1e-9;
-    }
-  }
-  return seconds;
-}
 void ResetCounts(std::span<Session* const> sessions) {
   for (Session* session : sessions) session->ResetRoutingCounts();
 }
@@ -252,8 +232,10 @@ class RoutingBench {
     ResetPeakResidentBytes();
     QWEN25_RETURN_IF_ERROR(of.measure(seconds));
     last.peak_bytes = ReadPeakResidentBytes();
-    last.read_share = ReadShare(of.sessions);
-    last.attention_seconds = AttentionSeconds(of.sessions) / of.steps;
+    RoutingTotals totals;
+    for (const Session* session : of.sessions) totals.Add(session->routing_counts());
+    last.read_share = totals.ReadShare();
+    last.attention_seconds = totals.seconds / of.steps;
     return {};
   }
 

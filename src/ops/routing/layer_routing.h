@@ -27,6 +27,24 @@ struct RoutingCounts {
   static constexpr double kShareUnit = 1.0 / (1 << 20);
 };
 
+// Sums over layers, and over whatever else has counts.
+struct RoutingTotals {
+  uint64_t blocks_visible = 0, blocks_read = 0;
+  double seconds = 0;  // of attention
+
+  void Add(std::span<const RoutingCounts> layers) {
+    for (const RoutingCounts& counts : layers) {
+      blocks_visible += counts.blocks_visible;
+      blocks_read += counts.blocks_read;
+      seconds += static_cast<double>(counts.nanoseconds) * 1e-9;
+    }
+  }
+  // Of the blocks that tokens could have read, those that they did; 1 without routing.
+  double ReadShare() const {
+    return blocks_visible == 0 ? 1 : static_cast<double>(blocks_read) / static_cast<double>(blocks_visible);
+  }
+};
+
 // The blocks that each token read, for whoever wants to see them: bit b of a row's words is block b.
 class RoutingTrace {
  public:
