@@ -1,17 +1,11 @@
-#include <iostream>
-
 #include "base/clock.h"
-#include "base/file.h"
-#include "base/progress.h"
+#include "base/json.h"
 #include "base/thread_pool.h"
 #include "cli/flags/text_flag.h"
 #include "cli/verb.h"
-#include "data/read/text_files.h"
 #include "data/shards/tokenize_corpus.h"
+#include "data/train_tokenizer.h"
 #include "pretrained/load_tokenizer.h"
-#include "text/bpe_trainer.h"
-#include "text/chat_template.h"
-#include "text/chat_template_jinja.h"
 #include "text/tokenizer.h"
 
 namespace qwen25 {
@@ -31,22 +25,9 @@ Status RunTrain(TrainFlags& flags) {
   } else if (flags.pattern != "qwen2") {
     return InvalidArgument("--pattern is \"{}\", expected qwen2 or gpt2", flags.pattern);
   }
-  // ChatML needs its tokens from the start: a vocabulary cannot grow later without new rows of embeddings.
-  flags.options.special_tokens = {"<|endoftext|>", "<|im_start|>", "<|im_end|>"};
   ThreadPool threads(DefaultNumThreads());
-  QWEN25_TRY(BpeTrainer trainer, BpeTrainer::Create(flags.options, &threads));
   const double start = NowSeconds();
-  for (const std::string& input : flags.inputs) {
-    QWEN25_TRY(DocumentReader reader, DocumentReader::Open(input));
-    while (true) {
-      QWEN25_TRY(const std::optional<Document> document, reader.Next());
-      if (!document) break;
-      trainer.Add(document->text);
-    }
-  }
-  QWEN25_TRY(TrainedBpe trained, trainer.Train());
-  trained.tokenizer.eos_token = trained.tokenizer.pad_token = "<|endoftext|>";
-  trained.tokenizer.chat_template = ChatTemplateSource(kBaseSystem);
+  QWEN25_TRY(const TrainedBpe trained, TrainTokenizer(flags.inputs, flags.options, threads));
   if (!trained.complete()) {
     fmt::print(stderr, "note: the text holds only {} frequent pairs: the vocabulary has {} entries, not {}\n",
                trained.tokenizer.merges.size(), trained.vocab_size(), trained.requested_vocab_size);
