@@ -5,6 +5,8 @@
 #include <utility>
 
 #include "base/check.h"
+#include "data/shards/loader.h"
+#include "store/indexed_dataset.h"
 
 namespace qwen25 {
 namespace {
@@ -78,6 +80,21 @@ std::vector<int32_t> RecallTask::History(size_t length, const std::vector<size_t
   }
   while (history.size() < length) history.push_back(NextFiller());
   return history;
+}
+
+Status WriteRecallDocuments(const std::string& prefix, const RecallDocumentOptions& options,
+                            std::string_view text, const std::function<void(uint64_t num_done)>& progress) {
+  QWEN25_TRY(IndexedDatasetWriter writer, IndexedDatasetWriter::Create(prefix, V::kSize));
+  QWEN25_TRY(IndexedDatasetWriter mask, IndexedDatasetWriter::Create(LossMaskPrefix(prefix), 2));
+  for (uint64_t i = 0; i < options.documents; ++i) {
+    const std::vector<int32_t> document =
+        RecallTask(options.seed, i, text).Document(options.document_tokens, options.fact_every);
+    QWEN25_RETURN_IF_ERROR(writer.AddDocument(document));
+    QWEN25_RETURN_IF_ERROR(mask.AddDocument(RecallTask::LossMask(document)));
+    if (progress) progress(i + 1);
+  }
+  QWEN25_RETURN_IF_ERROR(mask.Finish());
+  return writer.Finish();
 }
 
 }  // namespace qwen25

@@ -14,11 +14,14 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/rng.h"
+#include "base/status.h"
 
 namespace qwen25 {
 
@@ -70,5 +73,16 @@ class RecallTask {
   size_t next_ = 0;     // byte of the text
   int32_t filler_ = 0;  // the last number
 };
+
+struct RecallDocumentOptions {
+  uint64_t seed = 1;
+  uint64_t documents = 1000;
+  uint64_t document_tokens = 1024, fact_every = 48;  // of RecallTask::Document
+};
+
+// Writes training documents into the shard `prefix`, and their loss masks beside it. `progress` gets the
+// documents that are written.
+Status WriteRecallDocuments(const std::string& prefix, const RecallDocumentOptions& options,
+                            std::string_view text, const std::function<void(uint64_t num_done)>& progress);
 
 }  // namespace qwen25

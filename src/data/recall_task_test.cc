@@ -5,6 +5,10 @@
 #include <map>
 #include <string>
 
+#include "base/test_util.h"
+#include "data/shards/loader.h"
+#include "store/indexed_dataset.h"
+
 namespace qwen25 {
 namespace {
 
@@ -72,6 +76,20 @@ TEST(RecallTaskTest, FactsStandWhereTheyWereAskedFor) {
     EXPECT_EQ(history[fact.position + 2], fact.key);
   }
   EXPECT_EQ(std::count(history.begin(), history.end(), V::kFact), 4);
+}
+
+TEST(RecallTaskTest, DocumentsAreWrittenWithTheirMasks) {
+  const TemporaryDirectory directory;
+  const std::string prefix = directory / "facts";
+  uint64_t written = 0;
+  ASSERT_OK(WriteRecallDocuments(prefix, {.seed = 2, .documents = 3, .document_tokens = 100, .fact_every = 3},
+                                 "a text", [&](uint64_t num_done) { written = num_done; }));
+  EXPECT_EQ(written, 3u);
+  ASSERT_OK_AND_ASSIGN(const IndexedDataset facts, IndexedDataset::Open(prefix));
+  ASSERT_OK_AND_ASSIGN(const IndexedDataset mask, IndexedDataset::Open(LossMaskPrefix(prefix)));
+  ASSERT_EQ(facts.num_documents(), 3u);
+  ASSERT_EQ(mask.num_documents(), 3u);
+  EXPECT_EQ(mask.num_tokens(), facts.num_tokens());
 }
 
 }  // namespace

@@ -12,9 +12,7 @@
 #include "cli/terminal/show_progress.h"
 #include "data/read/text_stream.h"
 #include "data/recall_task.h"
-#include "data/shards/loader.h"
 #include "eval/recall_measurement.h"
-#include "store/indexed_dataset.h"
 
 namespace qwen25 {
 namespace {
@@ -23,11 +21,11 @@ struct RecallBenchFlags {
   ModelFlags model;
   RecallMeasurementOptions measurement;
   std::vector<uint64_t> lengths = {1024, 2048, 4096};
-  std::string output;              // heat map, SVG; empty: none
-  std::string growth_output;       // cost of a token and memory over the longest history, SVG; empty: none
-  std::string write_data;          // instead: training documents into this shard
-  std::vector<std::string> texts;  // files whose bytes are the filler; empty: counts
-  uint64_t documents = 1000, document_tokens = 1024, fact_every = 48;
+  std::string output;               // heat map, SVG; empty: none
+  std::string growth_output;        // cost of a token and memory over the longest history, SVG; empty: none
+  std::string write_data;           // instead: training documents into this shard
+  std::vector<std::string> texts;   // files whose bytes are the filler; empty: counts
+  RecallDocumentOptions documents;  // their seed is that of the measurement
   bool json = false;
 };
 
@@ -45,23 +43,15 @@ Result<std::string> ReadFiller(const RecallBenchFlags& flags) {
 }
 
 Status WriteDocuments(const RecallBenchFlags& flags, std::string_view filler) {
-  if (flags.document_tokens < 16 || flags.fact_every < RecallTask::kFactTokens) {
+  RecallDocumentOptions options = flags.documents;
+  options.seed = flags.measurement.seed;
+  if (options.document_tokens < 16 || options.fact_every < RecallTask::kFactTokens) {
     return InvalidArgument("--document-tokens must be at least 16, --fact-every at least {}",
                            RecallTask::kFactTokens);
   }
-  QWEN25_TRY(IndexedDatasetWriter writer,
-             IndexedDatasetWriter::Create(flags.write_data, RecallVocabulary::kSize));
-  QWEN25_TRY(IndexedDatasetWriter mask, IndexedDatasetWriter::Create(LossMaskPrefix(flags.write_data), 2));
-  Progress progress("documents", "documents", flags.documents);
-  for (uint64_t i = 0; i < flags.documents; ++i) {
-    const std::vector<int32_t> document =
-        RecallTask(flags.measurement.seed, i, filler).Document(flags.document_tokens, flags.fact_every);
-    QWEN25_RETURN_IF_ERROR(writer.AddDocument(document));
-    QWEN25_RETURN_IF_ERROR(mask.AddDocument(RecallTask::LossMask(document)));
-    progress.Update(i + 1);
-  }
-  QWEN25_RETURN_IF_ERROR(mask.Finish());
-  return writer.Finish();
+  Progress progress("documents", "documents", options.documents);
+  return WriteRecallDocuments(flags.write_data, options, filler,
+                              [&](uint64_t num_done) { progress.Update(num_done); });
 }
 
 void Print(const RecallBenchFlags& flags, const std::vector<RecallScore>& results,
@@ -172,10 +162,10 @@ void AddRecallBench(CLI::App& verb, RunVerb& run) {
                    "Files whose bytes stand between the facts, back to back; default: numbers that count up")
       ->delimiter(',');
   what->add_option("--write-data", flags->write_data, "Instead, write training documents into this shard");
-  what->add_option("--documents", flags->documents, "Number of documents")->capture_default_str();
-  what->add_option("--document-tokens", flags->document_tokens, "Tokens of each document")
+  what->add_option("--documents", flags->documents.documents, "Number of documents")->capture_default_str();
+  what->add_option("--document-tokens", flags->documents.document_tokens, "Tokens of each document")
       ->capture_default_str();
-  what->add_option("--fact-every", flags->fact_every, "Tokens to a fact")->capture_default_str();
+  what->add_option("--fact-every", flags->documents.fact_every, "Tokens to a fact")->capture_default_str();
   what->add_flag("--json", flags->json, "Print one JSON object");
   what->footer(
       "Examples:\n  qwen25 bench recall --write-data recall/train --documents 20000 --document-tokens 512\n"
