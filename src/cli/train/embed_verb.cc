@@ -12,6 +12,7 @@
 #include "cli/verb.h"
 #include "data/read/text_files.h"
 #include "data/read/text_stream.h"
+#include "store/npy.h"
 
 namespace qwen25 {
 namespace {
@@ -44,23 +45,6 @@ Result<std::vector<std::string>> ReadInputs(const EmbedFlags& flags) {
     begin = end + 1;
   }
   return texts;
-}
-
-// NumPy's format 1.0: a float32 matrix in C order.
-// numpy.org/doc/stable/reference/generated/numpy.lib.format.html
-Status WriteNpy(const std::string& path, std::span<const float> values, size_t rows, size_t cols) {
-  std::string header =
-      fmt::format("{{'descr': '<f4', 'fortran_order': False, 'shape': ({}, {}), }}", rows, cols);
-  constexpr size_t kPreamble = 10;  // magic, version, length
-  header.append((64 - (kPreamble + header.size() + 1) % 64) % 64, ' ');
-  header += '\n';
-  std::string preamble("\x93NUMPY\x01\x00", 8);
-  preamble += static_cast<char>(header.size() & 0xFF);
-  preamble += static_cast<char>(header.size() >> 8);
-  QWEN25_TRY(AtomicFile file, AtomicFile::Open(path));
-  QWEN25_RETURN_IF_ERROR(file.Write(preamble + header));
-  QWEN25_RETURN_IF_ERROR(file.Write(std::as_bytes(values)));
-  return file.Commit();
 }
 
 Status Report(const EmbedFlags& flags, const std::vector<std::string>& texts, std::span<const float> vectors,
