@@ -4,9 +4,12 @@
 
 #include "base/file.h"
 #include "model/gguf_model.h"
+#include "model/model.h"
 #include "model/open_weights.h"
 #include "pretrained/gguf_tokenizer_io.h"
 #include "pretrained/load_tokenizer.h"
+#include "store/llama2c.h"
+#include "text/llama2c_tokenizer.h"
 
 namespace qwen25 {
 namespace {
@@ -92,6 +95,21 @@ Result<ExportRemarks> ConvertToFolder(const std::string& input, const std::strin
     return tokenizer.status();
   }
   return remarks;
+}
+
+Status ConvertLlama2c(const std::string& checkpoint, const std::string& vocabulary, const std::string& output,
+                      DType dtype) {
+  QWEN25_TRY(const Tokenizer tokenizer, TokenizerFromLlama2c(vocabulary));
+  QWEN25_RETURN_IF_ERROR(ConvertLlama2cWeights(checkpoint, output));
+  QWEN25_TRY(const ModelConfig config, ModelConfig::Load(std::filesystem::path(output) / "config.json"));
+  if (tokenizer.vocab_size() != config.vocab_size) {
+    return InvalidArgument("{} has {} entries and {} a vocabulary of {}; they do not belong together",
+                           vocabulary, tokenizer.vocab_size(), checkpoint, config.vocab_size);
+  }
+  QWEN25_RETURN_IF_ERROR(tokenizer.Save(output));
+  if (dtype == DType::kF32) return {};
+  QWEN25_TRY(const Model model, Model::Load(output));
+  return model.Save(output, dtype);
 }
 
 }  // namespace qwen25

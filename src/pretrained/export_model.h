@@ -27,4 +27,9 @@ Result<ExportRemarks> ExportGguf(const std::string& input, const std::string& ou
 // config.json and tokenizer. Tokenizer, template and generation files of a folder are copied unchanged.
 Result<ExportRemarks> ConvertToFolder(const std::string& input, const std::string& output, DType dtype);
 
+// A llama2.c checkpoint and its vocabulary into such a folder. kInvalidArgument if they do not belong
+// together.
+Status ConvertLlama2c(const std::string& checkpoint, const std::string& vocabulary, const std::string& output,
+                      DType dtype);
+
 }  // namespace qwen25

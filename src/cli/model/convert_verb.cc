@@ -1,9 +1,7 @@
 #include "cli/model/export_on_terminal.h"
 #include "cli/verb.h"
-#include "model/model.h"
 #include "model/weights_reader.h"
-#include "store/llama2c.h"
-#include "text/llama2c_tokenizer.h"
+#include "pretrained/export_model.h"
 
 namespace qwen25 {
 namespace {
@@ -38,19 +36,7 @@ Status RunConvert(const ConvertFlags& flags) {
       return InvalidArgument(
           "a llama2.c checkpoint needs its vocabulary: give --tokenizer FILE, e.g. tok512.bin");
     }
-    QWEN25_TRY(const Tokenizer tokenizer, TokenizerFromLlama2c(flags.tokenizer));
-    QWEN25_RETURN_IF_ERROR(ConvertLlama2cWeights(flags.input, flags.output));
-    QWEN25_TRY(const ModelConfig config,
-               ModelConfig::Load(std::filesystem::path(flags.output) / "config.json"));
-    if (tokenizer.vocab_size() != config.vocab_size) {
-      return InvalidArgument("{} has {} entries and {} a vocabulary of {}; they do not belong together",
-                             flags.tokenizer, tokenizer.vocab_size(), flags.input, config.vocab_size);
-    }
-    QWEN25_RETURN_IF_ERROR(tokenizer.Save(flags.output));
-    if (dtype != DType::kF32) {
-      QWEN25_TRY(const Model model, Model::Load(flags.output));
-      QWEN25_RETURN_IF_ERROR(model.Save(flags.output, dtype));
-    }
+    QWEN25_RETURN_IF_ERROR(ConvertLlama2c(flags.input, flags.tokenizer, flags.output, dtype));
   }
   fmt::print("{} -> {} ({})\n", flags.input, flags.output, flags.dtype);
   return {};
