@@ -1,8 +1,9 @@
 #include "base/json.h"
 
 #include <algorithm>
+#include <cmath>
+#include <cstdlib>
 #include <limits>
-#include <unordered_set>
 
 #include "base/file.h"
 
@@ -96,7 +97,6 @@ Status ForEachMember(std::string_view text, std::string_view origin,
   Status status;
   bool is_object = false;
   std::string key;
-  std::unordered_set<std::string> keys;
   // False drops a value: members are dropped once they were visited, and everything after an error.
   const Json::parser_callback_t on_event = [&](int depth, Event event, Json& value) {
     if (!status.ok()) return false;
@@ -106,7 +106,6 @@ Status ForEachMember(std::string_view text, std::string_view origin,
       is_object = is_object || event == Event::object_start;
     } else if (depth == 1 && event == Event::key) {
       key = value.get<std::string>();
-      if (!keys.insert(key).second) status = Corrupt("{}: \"{}\" comes twice", origin, key);
     } else if (depth == 1 && is_object &&
                (event == Event::value || event == Event::object_end || event == Event::array_end)) {
       status = visit(key, value);
@@ -123,10 +122,42 @@ Status ForEachMember(std::string_view text, std::string_view origin,
   return status;
 }
 
+std::string WithQuotedNumbers(std::string_view text, std::string_view mark) {
+  constexpr std::string_view kNames[] = {"NaN", "Infinity", "-Infinity"};
+  std::string out;
+  for (size_t i = 0; i < text.size();) {
+    size_t end = i + 1;
+    bool is_foreign = false;
+    if (text[i] == '"') {  // a string, with its escapes
+      while (end < text.size() && text[end] != '"') end += text[end] == '\\' ? 2 : 1;
+      end = std::min(end + 1, text.size());
+    } else if (const auto* name = std::ranges::find_if(
+                   kNames, [&](std::string_view n) { return text.substr(i).starts_with(n); });
+               name != std::end(kNames)) {
+      end = i + name->size();
+      is_foreign = true;
+    } else if (text[i] == '-' || (text[i] >= '0' && text[i] <= '9')) {
+      end = std::min(text.find_first_not_of("0123456789.eE+-", end), text.size());
+      const std::string number(text.substr(i, end - i));
+      is_foreign = std::isinf(std::strtod(number.c_str(), nullptr));
+    }
+    if (is_foreign) {
+      out += fmt::format("\"{}{}\"", mark, text.substr(i, end - i));
+    } else {
+      out += text.substr(i, end - i);
+    }
+    i = end;
+  }
+  return out;
+}
+
 Result<Json> ReadJsonFile(const std::string& path) {
   QWEN25_TRY(const std::string text, ReadFile(path));
   if (IsGitLfsPointer(text)) return Corrupt("{}: {}", path, kGitLfsPointer);
-  return ParseJson(text, path);
+  Result<Json> document = ParseJson(text, path);
+  if (document.ok()) return document;
+  Result<Json> quoted = ParseJson(WithQuotedNumbers(text), path);
+  return quoted.ok() ? std::move(quoted) : std::move(document);
 }
 
 Status ReadField(const Json& object, const char* key, std::string_view origin, bool& out) {

@@ -39,14 +39,18 @@ class JsonLines {
   std::string origin_;
 };
 
-// Reads and parses the file.
+// Reads and parses the file. NaN, Infinity and 1e400 are read as strings.
 Result<Json> ReadJsonFile(const std::string& path);
 
 // Parses an object and passes on its members one by one, without holding them together: for objects with very
-// many members. A key that comes twice, and a document that is not an object, are kCorrupt; an error of
-// `visit` ends it.
+// many members. A key that comes twice is passed on twice. A document that is not an object is kCorrupt; an
+// error of `visit` ends it.
 Status ForEachMember(std::string_view text, std::string_view origin,
                      const std::function<Status(const std::string& key, const Json& value)>& visit);
+
+// Returns the text with the numbers that Python's JSON has and the standard does not (NaN, Infinity, numbers
+// beyond float64) as strings that begin with `mark`. Readers that do not need these members can then go on.
+std::string WithQuotedNumbers(std::string_view text, std::string_view mark = {});
 
 // Sets `out` to object[key]. If the key is absent or null, leaves `out` as it is and returns OK.
 // kInvalidArgument, naming `origin`, the key and what was found, for a value of another type and for a number

@@ -3,6 +3,7 @@
 #include <array>
 #include <charconv>
 #include <cmath>
+#include <cstdlib>
 #include <string_view>
 #include <vector>
 
@@ -70,6 +71,9 @@ void AppendFloat(double value, std::string& out) {
 // The subtype of a binary value that holds the digits of an integer beyond 64 bits.
 constexpr uint64_t kBigInteger = 0x71323562;
 constexpr size_t kMaxDepth = 64;  // as in ParseJson
+
+// Strings that begin with this stand for numbers that JSON does not have; and the same in JSON's spelling.
+constexpr std::string_view kMark = "\x01number ", kWrittenMark = "\\u0001number ";
 
 bool IsInteger(std::string_view number) {
   return number.find_first_of(".eE") == std::string_view::npos;
@@ -147,7 +151,14 @@ class Reader : public nlohmann::json_sax<Json> {
     if (!IsInteger(text)) return Put(value);
     return Put(Json::binary(std::vector<uint8_t>(text.begin(), text.end()), kBigInteger));
   }
-  bool string(string_t& value) override { return Put(std::move(value)); }
+  bool string(string_t& value) override {
+    if (!has_marks || !value.starts_with(kMark)) return Put(std::move(value));
+    const std::string number = value.substr(kMark.size());
+    if (IsInteger(number) && number.find_first_of("0123456789") != std::string::npos) {
+      return Put(Json::binary(std::vector<uint8_t>(number.begin(), number.end()), kBigInteger));
+    }
+    return Put(std::strtod(number.c_str(), nullptr));
+  }
   bool binary(binary_t& value) override { return Put(Json(std::move(value))); }
   bool start_object(size_t) override { return Open(Json::object()); }
   bool key(string_t& value) override {
@@ -165,6 +176,7 @@ class Reader : public nlohmann::json_sax<Json> {
   Json document;
   std::string error;
   bool is_too_deep = false;
+  bool has_marks = false;  // strings that begin with kMark are numbers
 
  private:
   Json* Add(Json value) {
@@ -214,6 +226,11 @@ Result<Json> ParsePythonJson(std::string_view text, std::string_view origin) {
   if (Json::sax_parse(text, &reader)) return std::move(reader.document);
   if (reader.is_too_deep) {
     return InvalidArgument("{}: JSON is nested deeper than {} levels", origin, kMaxDepth);
+  }
+  if (text.find(kWrittenMark) == std::string_view::npos) {
+    Reader again;
+    again.has_marks = true;
+    if (Json::sax_parse(WithQuotedNumbers(text, kWrittenMark), &again)) return std::move(again.document);
   }
   return InvalidArgument("{}: not valid JSON: {}", origin, reader.error);
 }
