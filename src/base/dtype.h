@@ -8,19 +8,39 @@
 
 namespace qwen25 {
 
-enum class DType : uint8_t { kBool, kU8, kI8, kU16, kI16, kF16, kBF16, kU32, kI32, kF32, kU64, kI64, kF64 };
+// By size. The numbers of some are only carried, never read: kF8.. and kC64.
+enum class DType : uint8_t {
+  kBool,
+  kU8,
+  kI8,
+  kF8E5M2,
+  kF8E4M3,
+  kF8E8M0,
+  kU16,
+  kI16,
+  kF16,
+  kBF16,
+  kU32,
+  kI32,
+  kF32,
+  kU64,
+  kI64,
+  kF64,
+  kC64,
+};
 
 // Bytes of one number.
 constexpr size_t DTypeSize(DType dtype) {
-  if (dtype <= DType::kI8) return 1;
+  if (dtype <= DType::kF8E8M0) return 1;
   if (dtype <= DType::kBF16) return 2;
   return dtype <= DType::kF32 ? 4 : 8;
 }
 
 // The name in safetensors files: "F32", "BF16".
 constexpr std::string_view DTypeName(DType dtype) {
-  constexpr std::string_view kNames[] = {"BOOL", "U8",  "I8",  "U16", "I16", "F16", "BF16",
-                                         "U32",  "I32", "F32", "U64", "I64", "F64"};
+  constexpr std::string_view kNames[] = {"BOOL", "U8",  "I8",  "F8_E5M2", "F8_E4M3", "F8_E8M0",
+                                         "U16",  "I16", "F16", "BF16",    "U32",     "I32",
+                                         "F32",  "U64", "I64", "F64",     "C64"};
   return kNames[static_cast<size_t>(dtype)];
 }
 

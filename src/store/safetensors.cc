@@ -18,7 +18,7 @@ constexpr uint64_t kDataAlignment = 64;
 constexpr const char* kCut = "the file was probably cut while it was copied or downloaded; fetch it again";
 
 std::optional<DType> ParseDType(std::string_view name) {
-  for (int i = 0; i <= static_cast<int>(DType::kF64); ++i) {
+  for (int i = 0; i <= static_cast<int>(DType::kC64); ++i) {
     if (DTypeName(static_cast<DType>(i)) == name) return static_cast<DType>(i);
   }
   return std::nullopt;
@@ -74,15 +74,31 @@ Result<PlacedTensor> ParseEntry(const std::string& path, const std::string& name
   return place;
 }
 
+// What is no string says nothing that a reader here asks for, and is no obstacle.
 Status ParseMetadata(const std::string& path, const Json& entry,
                      std::map<std::string, std::string>& metadata) {
   if (entry.is_null()) return {};
   if (!entry.is_object()) return Corrupt("{}: __metadata__ is not an object", path);
   for (const auto& [key, value] : entry.items()) {
-    if (!value.is_string()) return Corrupt("{}: __metadata__ \"{}\" is not a string", path, key);
-    metadata[key] = value.get<std::string>();
+    if (value.is_string()) metadata[key] = value.get<std::string>();
   }
   return {};
+}
+
+// Adds an entry of the header. An entry may come twice if both are the same.
+Status AddPlace(const std::string& path, PlacedTensor place,
+                std::map<std::string, size_t, std::less<>>& by_name, std::vector<PlacedTensor>& places) {
+  const auto [at, is_new] = by_name.emplace(place.tensor.name, places.size());
+  if (is_new) {
+    places.push_back(std::move(place));
+    return {};
+  }
+  const PlacedTensor& other = places[at->second];
+  if (other.tensor.dtype == place.tensor.dtype && other.tensor.shape == place.tensor.shape &&
+      other.begin == place.begin && other.end == place.end) {
+    return {};
+  }
+  return Corrupt("{}: tensor {} comes twice, in different places", path, place.tensor.name);
 }
 
 // The tensors, sorted by place, must cover the whole data section without gap or overlap.
@@ -104,6 +120,68 @@ Status CheckLayout(const std::string& path, std::span<const PlacedTensor> places
                    num_bytes - next);
   }
   return {};
+}
+
+// The files of a folder whose index is missing, by their names: every part of
+// "model-00001-of-00003.safetensors". Empty where there is none.
+Result<std::vector<std::string>> ShardsWithoutIndex(const std::filesystem::path& directory) {
+  std::vector<std::string> shards;
+  std::error_code error;
+  for (std::filesystem::directory_iterator it(directory, error), end; !error && it != end;
+       it.increment(error)) {
+    const std::string name = it->path().filename().string();
+    if (name.starts_with("model-") && name.ends_with(".safetensors")) shards.push_back(name);
+  }
+  std::ranges::sort(shards);
+  for (size_t i = 0; i < shards.size(); ++i) {
+    const std::string count = shards.back().substr(std::min<size_t>(shards.back().size(), 15), 5);
+    const std::string wanted = fmt::format("model-{:05}-of-{}.safetensors", i + 1, count);
+    const bool is_last = i + 1 == shards.size();
+    if (shards[i] == wanted && (!is_last || fmt::format("{:05}", i + 1) == count)) continue;
+    return NotFound(
+        "{}: there is no model.safetensors.index.json, and without it {} should follow; fetch what is "
+        "missing",
+        directory.string(), is_last && shards[i] == wanted ? "another shard" : wanted);
+  }
+  return shards;
+}
+
+// The files that hold a folder's weights; `weight_map` is what an index says, tensor -> file.
+Result<std::vector<std::string>> FilesOf(const std::filesystem::path& directory, Json& weight_map) {
+  const auto has = [&](const char* name) {
+    std::error_code ignored;  // of a folder that cannot be read: then opening the file says why
+    return std::filesystem::exists(directory / name, ignored);
+  };
+  if (has("model.safetensors")) return std::vector<std::string>{"model.safetensors"};
+  if (has("model.safetensors.index.json")) {
+    const std::string index = (directory / "model.safetensors.index.json").string();
+    QWEN25_TRY(const Json json, ReadJsonFile(index));
+    const auto map = json.find("weight_map");
+    if (!json.is_object() || map == json.end() || !map->is_object()) {
+      return Corrupt("{}: expected an object with \"weight_map\"", index);
+    }
+    std::vector<std::string> files;
+    for (const auto& [name, file] : map->items()) {
+      const std::string text = file.is_string() ? file.get<std::string>() : "";
+      const bool plain =
+          !text.empty() && text != "." && text != ".." && std::filesystem::path(text).filename() == text;
+      if (!plain) return Corrupt("{}: tensor {} names no file of this folder: {}", index, name, file.dump());
+      if (std::ranges::find(files, text) == files.end()) files.push_back(text);
+    }
+    weight_map = *map;
+    return files;
+  }
+  QWEN25_TRY(std::vector<std::string> shards, ShardsWithoutIndex(directory));
+  if (!shards.empty()) return shards;
+  if (has("pytorch_model.bin") || has("pytorch_model.bin.index.json")) {
+    return Unsupported(
+        "{}: holds pytorch_model.bin files, which can run programs when they are read; convert them to "
+        "model.safetensors",
+        directory.string());
+  }
+  return NotFound(
+      "{}: there is neither model.safetensors nor model.safetensors.index.json; is this a model folder?",
+      directory.string());
 }
 
 template <typename Convert>
@@ -172,8 +250,7 @@ Status SafetensorsReader::Parse(const std::string& path) {
                                          if (name == "__metadata__")
                                            return ParseMetadata(path, entry, metadata_);
                                          QWEN25_TRY(PlacedTensor place, ParseEntry(path, name, entry));
-                                         places.push_back(std::move(place));
-                                         return {};
+                                         return AddPlace(path, std::move(place), by_name_, places);
                                        }));
   // Empty tensors sort before the tensor that starts at the same byte.
   std::ranges::stable_sort(places, {},
@@ -182,7 +259,7 @@ Status SafetensorsReader::Parse(const std::string& path) {
   QWEN25_RETURN_IF_ERROR(CheckLayout(path, places, data.size()));
   for (PlacedTensor& place : places) {
     place.tensor.bytes = data.subspan(place.begin, place.end - place.begin);
-    by_name_.emplace(place.tensor.name, tensors_.size());
+    by_name_[place.tensor.name] = tensors_.size();
     tensors_.push_back(std::move(place.tensor));
   }
   return {};
@@ -195,39 +272,8 @@ const TensorInfo* SafetensorsReader::Find(std::string_view name) const {
 
 Result<CheckpointReader> CheckpointReader::Open(const std::filesystem::path& directory) {
   CheckpointReader checkpoint;
-  const std::filesystem::path single = directory / "model.safetensors";
-  const std::filesystem::path index = directory / "model.safetensors.index.json";
-  std::vector<std::string> files;
   Json weight_map = Json::object();
-  std::error_code ignored;  // if the folder cannot be read, opening a file gives the reason
-  if (std::filesystem::exists(single, ignored)) {
-    files.push_back(single.filename());
-  } else if (std::filesystem::exists(index, ignored)) {
-    QWEN25_TRY(const Json json, ReadJsonFile(index.string()));
-    const auto map = json.find("weight_map");
-    if (!json.is_object() || map == json.end() || !map->is_object()) {
-      return Corrupt("{}: expected an object with \"weight_map\"", index.string());
-    }
-    for (const auto& [name, file] : map->items()) {
-      const std::string text = file.is_string() ? file.get<std::string>() : "";
-      const bool plain =
-          !text.empty() && text != "." && text != ".." && std::filesystem::path(text).filename() == text;
-      if (!plain)
-        return Corrupt("{}: tensor {} names no file of this folder: {}", index.string(), name, file.dump());
-      if (std::ranges::find(files, file.get<std::string>()) == files.end()) files.push_back(file);
-    }
-    weight_map = *map;
-  } else if (std::filesystem::exists(directory / "pytorch_model.bin", ignored) ||
-             std::filesystem::exists(directory / "pytorch_model.bin.index.json", ignored)) {
-    return Unsupported(
-        "{}: holds pytorch_model.bin files, which can run programs when they are read; convert them to "
-        "model.safetensors",
-        directory.string());
-  } else {
-    return NotFound(
-        "{}: there is neither model.safetensors nor model.safetensors.index.json; is this a model folder?",
-        directory.string());
-  }
+  QWEN25_TRY(const std::vector<std::string> files, FilesOf(directory, weight_map));
   for (const std::string& file : files) {
     QWEN25_TRY(SafetensorsReader shard, SafetensorsReader::Open(directory / file));
     for (const TensorInfo& tensor : shard.tensors()) {

@@ -114,15 +114,36 @@ TEST_F(SafetensorsTest, SaysWhatIsWrong) {
            4),
        "starts at byte 0 of the data, the one before it ends at 4"},
       {FileOf(
-           R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})",
-           4),
-       "\"a\" comes twice"},
+           R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})",
+           8),
+       "tensor a comes twice, in different places"},
       {FileOf(
            R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[9],"data_offsets":[4,40]}})",
            3),
        "37 bytes are missing"}};
   for (const auto& [bytes, message] : cases) EXPECT_ERROR_CONTAINS(OpenBytes(bytes), message);
   EXPECT_ERROR_CONTAINS(SafetensorsReader::Open("/nonexistent"), "cannot open");
+}
+
+TEST_F(SafetensorsTest, WhatNothingReadsIsNoObstacle) {
+  const std::string a = R"("a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]})";
+  for (const std::string& header : {
+           "{" + a + "}        ",
+           "{" + a + "," + a + "}",  // listed twice, and alike
+           R"({"__metadata__":null,)" + a + "}",
+           R"({"__metadata__":{"format":null,"step":5,"who":"me"},)" + a + "}",
+       }) {
+    const auto reader = OpenBytes(FileOf(header, 4));
+    ASSERT_OK(reader);
+    EXPECT_EQ(reader->tensors().size(), 1u) << header;
+  }
+  // Numbers that no reader here knows are carried, and named where somebody wants them.
+  ASSERT_OK_AND_ASSIGN(const SafetensorsReader reader,
+                       OpenBytes(FileOf(R"({"x":{"dtype":"F8_E4M3","shape":[3],"data_offsets":[0,3]},)"
+                                        R"("y":{"dtype":"C64","shape":[1],"data_offsets":[3,11]}})",
+                                        11)));
+  std::vector<float> out(3);
+  EXPECT_ERROR_CONTAINS(CopyToFloat(*reader.Find("x"), 0, out, false), "tensor x is stored as F8_E4M3");
 }
 
 TEST_F(SafetensorsTest, AnEmptyTensorMayLieAnywhere) {
@@ -211,6 +232,25 @@ TEST(CheckpointReaderTest, ReadsShardsAndNamesWhatIsMissing) {
   const std::vector<TensorToWrite> tensors = {TensorToWrite::FromFloat("a", {2}, others)};
   ASSERT_OK(WriteSafetensors(directory / "model-00002-of-00002.safetensors", tensors));
   EXPECT_ERROR_CONTAINS(index(both), "tensor a is in more than one shard, again and different");
+}
+
+TEST(CheckpointReaderTest, ShardsWithoutTheirIndexAreReadIfNoneIsMissing) {
+  TemporaryDirectory directory;
+  const std::vector<float> values = {1, 2};
+  const auto write = [&](const char* file, const char* tensor) {
+    const std::vector<TensorToWrite> tensors = {TensorToWrite::FromFloat(tensor, {2}, values)};
+    ASSERT_OK(WriteSafetensors(directory / file, tensors));
+  };
+  write("model-00001-of-00002.safetensors", "a");
+  EXPECT_ERROR_CONTAINS(CheckpointReader::Open(directory.path()),
+                        "no model.safetensors.index.json, and without it another shard should follow");
+  write("model-00002-of-00002.safetensors", "b");
+  ASSERT_OK_AND_ASSIGN(const auto without_index, CheckpointReader::Open(directory.path()));
+  EXPECT_NE(without_index.Find("b"), nullptr);
+  std::filesystem::remove(directory / "model-00001-of-00002.safetensors");
+  EXPECT_ERROR_CONTAINS(CheckpointReader::Open(directory.path()),
+                        "without it model-00001-of-00002.safetensors should follow");
+  std::filesystem::remove(directory / "model-00002-of-00002.safetensors");
 }
 
 TEST(DTypeTest, HalfFloatsRoundAsIeeeSays) {
