@@ -63,14 +63,20 @@ Status ReadRope(const Json& json, std::string_view origin, ModelConfig& config) 
     const auto full = found->find("full_attention");
     const Json& parameters = full != found->end() && full->is_object() ? *full : *found;
     RopeScaling scaling;
-    scaling.type = "default";
     QWEN25_RETURN_IF_ERROR(ReadField(parameters, "rope_theta", origin, config.rope_theta));
     QWEN25_RETURN_IF_ERROR(ReadField(parameters, "partial_rotary_factor", origin, rotated_share));
     QWEN25_RETURN_IF_ERROR(ReadField(parameters, "type", origin, scaling.type));
     QWEN25_RETURN_IF_ERROR(ReadField(parameters, "rope_type", origin, scaling.type));
-    // Dynamic scaling changes nothing within the trained length, which is the longest context here.
-    if (scaling.type == "default" || scaling.type == "dynamic") continue;
+    // Dynamic scaling changes nothing within the trained length, which is the longest context here; and the
+    // three positions that "mrope" gives a token are one in a text.
+    if (scaling.type == "default" || scaling.type == "dynamic" || scaling.type == "mrope") continue;
     QWEN25_RETURN_IF_ERROR(ReadField(parameters, "factor", origin, scaling.factor));
+    if (scaling.type.empty() && scaling.factor == 1) continue;
+    if (scaling.type.empty()) {
+      return InvalidArgument(
+          "{}: \"{}\" has the factor {} and no \"rope_type\", expected \"linear\" or \"yarn\"", origin, key,
+          scaling.factor);
+    }
     if (scaling.type == "yarn") QWEN25_RETURN_IF_ERROR(ReadYarn(parameters, origin, scaling));
     if (scaling.original_max_position_embeddings == 0) {
       scaling.original_max_position_embeddings = config.max_position_embeddings;
@@ -122,6 +128,7 @@ Status ReadTokenIds(const Json& json, std::string_view origin, ModelConfig& conf
     const auto found = json.find(key);
     if (found == json.end() || found->is_null()) return {};
     for (const Json& value : found->is_array() ? *found : Json::array({*found})) {
+      if (value.is_null()) continue;  // names none
       if (!value.is_number_integer()) {
         return InvalidArgument("{}: \"{}\" holds {}, expected a token id", origin, key, value.dump());
       }
@@ -177,11 +184,24 @@ Status ReadOwn(const Json& json, std::string_view origin, ModelConfig& config) {
   return {};
 }
 
+// Reads "model_type". If it is missing, "architectures" says which one it is.
+Result<std::string> ModelTypeOf(const Json& json, std::string_view origin) {
+  std::string model_type;
+  QWEN25_RETURN_IF_ERROR(ReadField(json, "model_type", origin, model_type));
+  const auto architectures = json.find("architectures");
+  if (!model_type.empty() || architectures == json.end() || !architectures->is_array()) return model_type;
+  for (const Json& name : *architectures) {
+    if (name == "Qwen2ForCausalLM") return std::string("qwen2");
+    if (name == "LlamaForCausalLM") return std::string("llama");
+  }
+  return model_type;
+}
+
 // Refuses by name what this decoder does not do: ignoring it would run a different model.
 Status CheckSupported(const Json& json, std::string_view origin) {
-  std::string model_type, activation = "silu";
+  std::string activation = "silu";
   bool mlp_bias = false;
-  QWEN25_RETURN_IF_ERROR(ReadField(json, "model_type", origin, model_type));
+  QWEN25_TRY(std::string model_type, ModelTypeOf(json, origin));
   WithoutSuffix(model_type);
   QWEN25_RETURN_IF_ERROR(ReadField(json, "hidden_act", origin, activation));
   QWEN25_RETURN_IF_ERROR(ReadField(json, "mlp_bias", origin, mlp_bias));
@@ -222,9 +242,10 @@ Result<ModelConfig> ModelConfig::FromJson(const Json& json, std::string_view ori
   // Defaults of the official classes, for keys that a writer may leave out.
   config.tie_word_embeddings = false;
   config.rope_theta = 10000;
-  QWEN25_RETURN_IF_ERROR(ReadField(json, "model_type", origin, config.model_type));
+  QWEN25_TRY(config.model_type, ModelTypeOf(json, origin));
   const bool has_gates = WithoutSuffix(config.model_type);
   config.attention_bias = config.model_type == "qwen2";
+  if (config.model_type == "llama") config.max_position_embeddings = kLlamaPositions;
   for (const char* required :
        {"vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"}) {
     if (!json.contains(required)) return InvalidArgument("{}: \"{}\" is missing", origin, required);

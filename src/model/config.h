@@ -16,6 +16,9 @@
 
 namespace qwen25 {
 
+// The max_position_embeddings that transformers uses if the config.json of a llama model states none.
+inline constexpr uint32_t kLlamaPositions = 2048;
+
 // How rotary frequencies are stretched beyond the trained length.
 struct RopeScaling {
   std::string type;                               // "linear" or "yarn"

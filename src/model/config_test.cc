@@ -157,10 +157,14 @@ TEST(ModelConfigTest, RefusesByNameWhatItCannotRun) {
   EXPECT_ERROR_CONTAINS(with("eos_token_id", "end"), "expected a token id");
   EXPECT_ERROR_CONTAINS(with("rope_scaling", Json{{"type", "longrope"}}),
                         "rope scaling \"longrope\" is unknown");
-  for (const char* kind : {"llama3", "su", "mrope", ""}) {
+  for (const char* kind : {"llama3", "su"}) {
     EXPECT_ERROR_CONTAINS(
         with("rope_scaling", Json{{"rope_type", kind}, {"factor", 2}}),
         fmt::format("rope scaling \"{}\" is unknown, expected \"linear\" or \"yarn\"", kind));
+  }
+  for (const Json& untyped : {Json{{"factor", 4}}, Json{{"type", ""}, {"factor", 4}}}) {
+    EXPECT_ERROR_CONTAINS(with("rope_scaling", untyped),
+                          "\"rope_scaling\" has the factor 4 and no \"rope_type\"");
   }
   EXPECT_ERROR_CONTAINS(with("rope_scaling", Json{{"type", "yarn"}, {"factor", 4}, {"truncate", false}}),
                         "rope scaling has \"truncate\" false");
@@ -210,6 +214,9 @@ TEST(ModelConfigTest, WhatDoesNotChangeTheResultIsNoObstacle) {
            Json{{"rope_scaling", {{"type", "default"}}}},
            Json{{"rope_scaling", {{"rope_type", "default"}, {"mscale", 0.7}, {"truncate", false}}}},
            Json{{"rope_scaling", {{"type", "dynamic"}, {"factor", 2.0}}}},
+           Json{{"rope_scaling", {{"type", "mrope"}, {"mrope_section", {16, 24, 24}}}}},
+           Json{{"rope_scaling", {{"type", nullptr}, {"factor", 1.0}}}},
+           Json{{"model_type", nullptr}},  // "architectures" tells
            Json{{"rope_theta", nullptr},
                 {"rope_parameters", {{"rope_theta", 1e6}, {"rope_type", "default"}}}},
            Json{{"rope_theta", nullptr},
@@ -218,7 +225,7 @@ TEST(ModelConfigTest, WhatDoesNotChangeTheResultIsNoObstacle) {
            Json{{"initializer_range", 0}},
            Json{{"initializer_range", nullptr}},
            Json{{"hidden_act", "swish"}},
-           Json{{"bos_token_id", 151643}, {"eos_token_id", {151643, 200000, -1}}},
+           Json{{"bos_token_id", 151643}, {"eos_token_id", {151643, 200000, -1, nullptr}}},
            Json{{"pad_token_id", -1},
                 {"torch_dtype", nullptr},
                 {"dtype", "bfloat16"},
@@ -243,6 +250,14 @@ TEST(ModelConfigTest, WhatDoesNotChangeTheResultIsNoObstacle) {
   EXPECT_EQ(yarn({{"mscale", 1.0}, {"mscale_all_dim", 1.0}}), 1.0);
   EXPECT_NEAR(yarn({{"mscale", 2.0}, {"mscale_all_dim", 1.0}}),
               std::pow((0.2 * std::log(4) + 1) / (0.1 * std::log(4) + 1), 2), 1e-12);
+}
+
+TEST(ModelConfigTest, LlamaModelsHaveTheirOwnDefaultLength) {
+  Json json = OfficialHalfB();
+  json.erase("max_position_embeddings");
+  EXPECT_EQ(ModelConfig::FromJson(json, "config.json")->max_position_embeddings, 32768u);
+  json["model_type"] = "llama";
+  EXPECT_EQ(ModelConfig::FromJson(json, "config.json")->max_position_embeddings, 2048u);
 }
 
 TEST(ModelConfigTest, WhatChangesTheResultIsRefused) {

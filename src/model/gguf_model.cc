@@ -189,11 +189,23 @@ Status ReadEndTokens(const GgufFiles& files, const std::string& origin, ModelCon
   return {};
 }
 
-bool IsPermuted(const ModelConfig& config, const std::string& name) {
-  return config.model_type == "llama" && (name.ends_with("q_proj.weight") || name.ends_with("k_proj.weight"));
+// Biases of q, k and v other than zeros, which llama.cpp adds wherever a file of architecture "llama" has
+// them.
+bool HasAttentionBias(const GgufFiles& files) {
+  return std::ranges::any_of(files.tensors(), [](const GgufTensor* tensor) {
+    const std::string& name = tensor->name;
+    return (name.ends_with(".attn_q.bias") || name.ends_with(".attn_k.bias") ||
+            name.ends_with(".attn_v.bias")) &&
+           !AllAre(*tensor, 0);
+  });
 }
 
 }  // namespace
+
+bool TurnsByRotation(std::string_view parameter_name) {
+  const std::string_view name = parameter_name.substr(0, parameter_name.rfind('.'));
+  return name.ends_with(".q_proj") || name.ends_with(".k_proj");
+}
 
 Result<ModelConfig> ModelConfigFromGguf(const GgufFiles& files, const std::string& origin) {
   const GgufValue* value = files.Find("general.architecture");
@@ -243,6 +255,10 @@ Result<ModelConfig> ModelConfigFromGguf(const GgufFiles& files, const std::strin
   QWEN25_RETURN_IF_ERROR(ReadRope(keys, files, origin, config));
   QWEN25_RETURN_IF_ERROR(CheckSlidingWindow(keys, origin, config));
   QWEN25_RETURN_IF_ERROR(ReadEndTokens(files, origin, config));
+  if (config.model_type == "llama" && HasAttentionBias(files)) {
+    config.model_type = "qwen2";
+    config.attention_bias = true;
+  }
   QWEN25_RETURN_IF_ERROR(config.Validate(origin));
   return config;
 }
@@ -317,7 +333,8 @@ bool IsHarmless(const GgufTensor& tensor) {
 Result<GgufWeights> GgufWeights::Open(const std::filesystem::path& path) {
   QWEN25_TRY(GgufFiles files, GgufFiles::Open(path));
   QWEN25_TRY(ModelConfig config, ModelConfigFromGguf(files, path.string()));
-  return GgufWeights(path.string(), std::move(config), std::move(files));
+  const bool is_llama = files.Find("general.architecture")->String() == "llama";
+  return GgufWeights(path.string(), std::move(config), std::move(files), is_llama);
 }
 
 Status GgufWeights::Check(std::span<const NamedParameter> parameters) const {
@@ -340,17 +357,20 @@ Status GgufWeights::Check(std::span<const NamedParameter> parameters) const {
     }
   }
   for (const GgufTensor* tensor : files_.tensors()) {
-    if (!wanted_names.contains(tensor->name) && !IsHarmless(*tensor)) {
-      return InvalidArgument("{}: holds a tensor {} that a {} model of {} layers does not have", origin_,
-                             tensor->name, config_.model_type, config_.num_hidden_layers);
+    if (wanted_names.contains(tensor->name) || IsHarmless(*tensor)) continue;
+    if (tensor->name.ends_with(".bias")) {
+      return Unsupported("{}: {} is a bias that is not zero; this program adds biases to q, k and v only",
+                         origin_, tensor->name);
     }
+    return InvalidArgument("{}: holds a tensor {} that a {} model of {} layers does not have", origin_,
+                           tensor->name, config_.model_type, config_.num_hidden_layers);
   }
   return {};
 }
 
 GgufRow GgufWeights::Row(const NamedParameter& named, size_t row) const {
   const GgufTensor& tensor = *files_.FindTensor(GgufTensorName(named.name));
-  if (IsPermuted(config_, named.name)) row = GgufRowOf(row, config_.head_dim);
+  if (IsInterleaved(named) && !named.is_vector) row = GgufRowOf(row, config_.head_dim);
   return {tensor.type, tensor.bytes.data() + row * GgmlRowBytes(tensor.type, named.parameter.cols)};
 }
 
@@ -362,6 +382,10 @@ Status GgufWeights::ReadRows(const NamedParameter& named, size_t begin, size_t e
       return Status(status.code(), fmt::format("{}: {}: row {}: {}", origin_, GgufTensorName(named.name), row,
                                                status.message()));
     }
+  }
+  if (named.is_vector && IsInterleaved(named)) {
+    const std::vector<float> stored(out - cols, out);
+    for (size_t i = 0; i < cols; ++i) out[i - cols] = stored[GgufRowOf(i, config_.head_dim)];
   }
   return {};
 }
@@ -383,7 +407,7 @@ Status GgufWeights::PackMatrix(ThreadPool& threads, WeightFormat format,
   size_t end = 0;
   for (const NamedParameter* part : parts) {
     end += part->parameter.rows;
-    places.push_back({end, files_.FindTensor(GgufTensorName(part->name)), IsPermuted(config_, part->name)});
+    places.push_back({end, files_.FindTensor(GgufTensorName(part->name)), IsInterleaved(*part)});
   }
   const auto row_of = [&](size_t row) -> GgufRow {
     size_t begin = 0;

@@ -15,6 +15,7 @@ namespace qwen25 {
 // Reads the configuration from a file's metadata, for the architectures "qwen2" and "llama". The size of the
 // vocabulary and whether the output is tied follow from the tensors. kUnsupported names a feature that this
 // program does not run (experts, other rotary kinds, sizes that differ by layer).
+// A llama model whose attention has biases is configured as the qwen2 model that it is.
 Result<ModelConfig> ModelConfigFromGguf(const GgufFiles& files, const std::string& origin);
 // Writes the configuration to `metadata`: general.architecture and the architecture's keys. End tokens are
 // not among them; the tokenizer's keys hold these.
@@ -23,8 +24,11 @@ void SetGgufConfig(const ModelConfig& config, GgufMetadata& metadata);
 // The tensor's name in GGUF: "model.layers.3.mlp.up_proj.weight" -> "blk.3.ffn_up.weight".
 std::string GgufTensorName(const std::string& parameter_name);
 
-// The weights of one model. Rows of q and k are returned in Hugging Face's order; files of architecture
-// "llama" interleave the two halves of a head.
+// Whether rotary positions are applied to the output of a parameter: weights and biases of q and k.
+bool TurnsByRotation(std::string_view parameter_name);
+
+// The weights of one model. Rows of q and k, and the numbers of their biases, are returned in Hugging Face's
+// order; files of architecture "llama" interleave the two halves of a head.
 class GgufWeights : public WeightsReader {
  public:
   static Result<GgufWeights> Open(const std::filesystem::path& path);
@@ -39,15 +43,21 @@ class GgufWeights : public WeightsReader {
   const GgufWeights* gguf() const override { return this; }
 
   const GgufFiles& files() const { return files_; }
+  // Whether the file has the rows of this parameter in llama's order.
+  bool IsInterleaved(const NamedParameter& named) const { return is_llama_ && TurnsByRotation(named.name); }
 
  private:
-  GgufWeights(std::string origin, ModelConfig config, GgufFiles files)
-      : origin_(std::move(origin)), config_(std::move(config)), files_(std::move(files)) {}
+  GgufWeights(std::string origin, ModelConfig config, GgufFiles files, bool is_llama)
+      : origin_(std::move(origin)),
+        config_(std::move(config)),
+        files_(std::move(files)),
+        is_llama_(is_llama) {}
   GgufRow Row(const NamedParameter& named, size_t row) const;
 
   std::string origin_;
   ModelConfig config_;
   GgufFiles files_;
+  bool is_llama_;  // the file's architecture
 };
 
 // Converts the row index of a q or k projection between Hugging Face's order and that of a file of

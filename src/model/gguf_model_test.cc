@@ -219,13 +219,65 @@ TEST_F(GgufModelTest, WhatDoesNotChangeTheResultIsNoObstacle) {
   EXPECT_OK(read({}, {{{"blk.0.attn_output.bias", GgmlType::kF32, {32}}, 0.0f}}));
   EXPECT_ERROR_CONTAINS(read({}, {{{"rope_freqs.weight", GgmlType::kF32, {4}}, 8.0f}}), "rope_freqs.weight");
   EXPECT_ERROR_CONTAINS(read({}, {{{"blk.0.attn_output.bias", GgmlType::kF32, {32}}, 0.5f}}),
-                        "blk.0.attn_output.bias that a qwen2 model of 2 layers does not have");
+                        "blk.0.attn_output.bias is a bias that is not zero");
   // A factor without a type is linear scaling, as llama.cpp reads it.
   ASSERT_OK_AND_ASSIGN(const ModelConfig scaled,
                        read([](auto& m) { m.SetF32("qwen2.rope.scaling.factor", 4); }));
   ASSERT_TRUE(scaled.rope_scaling.has_value());
   EXPECT_EQ(scaled.rope_scaling->type, "linear");
   EXPECT_EQ(scaled.rope_scaling->factor, 4);
+}
+
+// llama.cpp adds the biases that a file of architecture "llama" has; its converter orders those of q and k
+// like the rows of their weights.
+TEST_F(GgufModelTest, BiasesOfLlamaFilesAreUsed) {
+  Model model(SmallConfig());
+  model.Initialize(9);
+  for (const NamedParameter& named : model.parameters()) {
+    if (!named.name.ends_with("bias")) continue;
+    for (size_t i = 0; i < named.parameter.cols; ++i) named.parameter.data[i] = static_cast<float>(i) - 3;
+  }
+  ASSERT_OK(model.Save(directory_ / "folder"));
+  ASSERT_OK_AND_ASSIGN(const auto source, OpenWeights(directory_ / "folder"));
+  // The file of a llama model of the same shape has the metadata and the order; the biases come to it.
+  ModelConfig llama = SmallConfig();
+  llama.model_type = "llama";
+  GgufMetadata metadata;
+  SetGgufConfig(llama, metadata);
+  std::vector<GgufTensorPlan> plans;
+  const std::vector<NamedParameter> parameters = Model::ParametersOf(SmallConfig());
+  for (const NamedParameter& named : parameters) {
+    plans.push_back({GgufTensorName(named.name), GgmlType::kF32, ShapeOf(named)});
+  }
+  ASSERT_OK_AND_ASSIGN(GgufWriter writer, GgufWriter::Open(path_, metadata, plans));
+  for (const NamedParameter& named : parameters) {
+    const size_t rows = named.parameter.rows, cols = named.parameter.cols;
+    std::vector<float> values(rows * cols);
+    ASSERT_OK(source->ReadRows(named, 0, rows, values.data()));
+    if (TurnsByRotation(named.name)) {
+      const std::vector<float> ordered = values;
+      const size_t count = std::max(rows, named.is_vector ? cols : 0), width = named.is_vector ? 1 : cols;
+      for (size_t i = 0; i < count; ++i) {
+        std::copy_n(ordered.begin() + static_cast<ptrdiff_t>(i * width), width,
+                    values.begin() + static_cast<ptrdiff_t>(GgufRowOf(i, llama.head_dim) * width));
+      }
+    }
+    ASSERT_OK(writer.Write(std::as_bytes(std::span(values))));
+  }
+  ASSERT_OK(writer.Commit());
+  ASSERT_OK_AND_ASSIGN(const Model read, Model::Load(path_));
+  EXPECT_EQ(read.config().model_type, "qwen2");
+  EXPECT_TRUE(std::ranges::equal(read.weights(), model.weights()));
+  // Written again it is the same file of weights, in each order.
+  const std::string again = directory_ / "again.gguf";
+  ASSERT_OK_AND_ASSIGN(const auto file, OpenWeights(path_));
+  for (const GgmlType type : {GgmlType::kF32, GgmlType::kBF16}) {
+    ASSERT_OK(WriteGgufModel(again, *file, type, false, metadata, threads_, {}));
+    ASSERT_OK_AND_ASSIGN(const Model copy, Model::Load(again));
+    for (size_t i = 0; i < model.weights().size(); ++i) {
+      ASSERT_NEAR(copy.weights()[i], model.weights()[i], type == GgmlType::kF32 ? 0 : 0.02) << i;
+    }
+  }
 }
 
 // What a number becomes must be a number: a file that this program would refuse is not written.

@@ -78,11 +78,16 @@ class TensorWriter {
   }
 
  private:
+  // Whether the output has the rows of this parameter in llama's order. A GGUF source keeps its architecture.
+  bool IsInterleaved(const NamedParameter& named) const {
+    if (source_.gguf() != nullptr) return source_.gguf()->IsInterleaved(named);
+    return source_.config().model_type == "llama" && TurnsByRotation(named.name);
+  }
+
   // Encodes rows [begin, end), in the file's order, into encoded_.
   Status Encode(const NamedParameter& named, GgmlType type, size_t begin, size_t end) {
     const size_t cols = named.parameter.cols, row_bytes = GgmlRowBytes(type, cols);
-    const bool permuted = source_.config().model_type == "llama" &&
-                          (named.name.ends_with("q_proj.weight") || named.name.ends_with("k_proj.weight"));
+    const bool permuted = IsInterleaved(named);
     const size_t head_dim = source_.config().head_dim;
     encoded_.resize((end - begin) * row_bytes);
     std::mutex mutex;
@@ -90,8 +95,12 @@ class TensorWriter {
     threads_.ParallelFor(end - begin, [&](size_t i, size_t thread) {
       std::vector<float>& row = buffers_[thread];
       row.resize(cols);
-      const size_t from = permuted ? HuggingFaceRowOf(begin + i, head_dim) : begin + i;
+      const size_t from = permuted && !named.is_vector ? HuggingFaceRowOf(begin + i, head_dim) : begin + i;
       Status read = source_.ReadRows(named, from, from + 1, row.data());
+      if (permuted && named.is_vector) {
+        const std::vector<float> ordered = row;
+        for (size_t j = 0; j < cols; ++j) row[j] = ordered[HuggingFaceRowOf(j, head_dim)];
+      }
       if (read.ok() && type != GgmlType::kF32) {
         read = CheckWeightsFit(row, LargestWeight(type), GgmlTypeName(type), named.name, from * cols);
       }

@@ -6,44 +6,12 @@
 #include "base/json.h"
 #include "base/mmap.h"
 #include "model/gguf_model.h"
+#include "model/quantized_folder.h"
 #include "quant/weight_range.h"
 #include "store/safetensors.h"
 
 namespace qwen25 {
 namespace {
-
-// kUnsupported, with the name of the method, if config.json says that the weights are quantized. The keys may
-// also say that they are not.
-Status CheckNotQuantized(const Json& config, const std::filesystem::path& directory) {
-  if (!config.is_object()) return {};
-  for (const char* key : {"quantization_config", "compression_config"}) {
-    const auto found = config.find(key);
-    if (found == config.end() || !found->is_object() || found->empty()) continue;
-    std::string method = "a method that the file does not name";
-    bool in_8_bits = true, in_4_bits = true;  // only bitsandbytes states them
-    QWEN25_RETURN_IF_ERROR(ReadField(*found, "quant_method", key, method));
-    QWEN25_RETURN_IF_ERROR(ReadField(*found, "load_in_8bit", key, in_8_bits));
-    QWEN25_RETURN_IF_ERROR(ReadField(*found, "load_in_4bit", key, in_4_bits));
-    if (method == "none" || (!in_8_bits && !in_4_bits)) continue;
-    return Unsupported(
-        "{}: quantized with {} (config.json {}), which is not read; use the original or a GGUF file",
-        directory.string(), method, key);
-  }
-  return {};
-}
-
-// The quantization method that writes tensors of such names, or null.
-const char* QuantizationOf(std::string_view name) {
-  const auto ends = [&](std::string_view ending) { return name.ends_with(ending); };
-  if (ends(".g_idx")) return "gptq";
-  if (ends(".qweight") || ends(".qzeros") || ends(".scales")) return "awq or gptq";
-  if (ends(".weight_packed")) return "compressed-tensors";
-  if (ends(".absmax") || ends(".quant_map") || ends(".SCB") || name.find(".quant_state.") != name.npos) {
-    return "bitsandbytes";
-  }
-  if (ends(".weight_scale") || ends(".weight_scale_inv") || ends(".input_scale")) return "fp8";
-  return nullptr;
-}
 
 // Whether a tensor is a buffer that transformers ignores: rotary tables, causal masks, positions.
 bool IsBuffer(std::string_view name) {
@@ -76,6 +44,38 @@ bool IsZero(const TensorInfo& tensor) {
   std::vector<float> values(tensor.NumElements());
   return CopyToFloat(tensor, 0, values, /*check_finite=*/false).ok() &&
          std::ranges::count(values, 0.0f) == std::ssize(values);
+}
+
+// kUnsupported if there are the low-rank matrices of an adapter.
+Status CheckNoAdapter(std::span<const TensorInfo> tensors, const std::filesystem::path& directory) {
+  const auto found = std::ranges::find_if(
+      tensors, [](const TensorInfo& tensor) { return tensor.name.find(".lora_A") != std::string::npos; });
+  if (found == tensors.end()) return {};
+  return Unsupported("{}: holds an adapter that is not merged into its model (tensor {}); merge it first",
+                     directory.string(), found->name);
+}
+
+bool Holds(const Json& json, const char* key, const Json& value) {
+  const auto found = json.find(key);
+  return found != json.end() && *found == value;
+}
+
+bool IsLlamaWithBiases(const Json& json) {
+  return Holds(json, "model_type", "llama") && Holds(json, "attention_bias", true);
+}
+
+// Rewrites config.json for biases that this decoder has. A llama model with biases computes what a qwen2
+// model does if the bias of o_proj is zero, and Qwen2 weights are often published so. Check refuses other
+// biases that are not zero.
+Json WithKnownBiases(Json json) {
+  if (!json.is_object()) return json;
+  if (Holds(json, "mlp_bias", true)) json.erase("mlp_bias");
+  if (!IsLlamaWithBiases(json)) return json;
+  json["model_type"] = "qwen2";
+  // Llama models do not have the options of sliding windows, and another default length.
+  for (const char* key : {"use_sliding_window", "sliding_window", "layer_types"}) json.erase(key);
+  if (!json.contains("max_position_embeddings")) json["max_position_embeddings"] = kLlamaPositions;
+  return json;
 }
 
 // Whether two matrices of the same shape hold the same numbers, in any two formats.
@@ -113,15 +113,23 @@ class FolderWeights : public WeightsReader {
   const TensorInfo* Find(std::string_view name) const;
   // The parameter's name for a tensor.
   std::string ParameterName(std::string_view tensor) const;
+  // Sets prefix_ and bare_names_ by the name of the embedding.
+  void FindNames();
+  // Turns the configuration back into one of llama without biases if no tensor holds any.
+  void SettleBiases();
   // Checks the embedding's shape, and whether the output projection is really tied to it.
   Status ReadHead();
   // Adds a remark about tensors of other parts, which are not used.
   void NoteUnused();
   Status Missing(const std::string& name) const;
+  Status WrongShape(const std::string& name, const TensorInfo& tensor,
+                    std::span<const uint64_t> wanted) const;
+  Status Extra(const std::string& name, const TensorInfo& tensor) const;
 
   std::filesystem::path directory_;
   ModelConfig config_;
   CheckpointReader checkpoint_;
+  std::string prefix_;       // what a wrapper put in front of all names
   bool bare_names_ = false;  // exported without the head: "layers.0..." for "model.layers.0..."
   std::vector<std::string> remarks_;
 };
@@ -136,24 +144,62 @@ Result<std::unique_ptr<WeightsReader>> FolderWeights::Open(const std::filesystem
         directory.string());
   }
   QWEN25_TRY(const Json json, ReadJsonFile(file.string()));
-  QWEN25_RETURN_IF_ERROR(CheckNotQuantized(json, directory));
-  QWEN25_TRY(ModelConfig config, ModelConfig::FromJson(json, file.string()));
+  QWEN25_RETURN_IF_ERROR(CheckConfigNotQuantized(json, directory));
+  QWEN25_TRY(ModelConfig config, ModelConfig::FromJson(WithKnownBiases(json), file.string()));
   QWEN25_TRY(CheckpointReader checkpoint, CheckpointReader::Open(directory));
   std::unique_ptr<FolderWeights> weights(
       new FolderWeights(directory, std::move(config), std::move(checkpoint)));
-  weights->bare_names_ = weights->checkpoint_.Find("model.embed_tokens.weight") == nullptr &&
-                         weights->checkpoint_.Find("embed_tokens.weight") != nullptr;
+  weights->FindNames();
+  if (IsLlamaWithBiases(json)) weights->SettleBiases();
   QWEN25_RETURN_IF_ERROR(weights->ReadHead());
   weights->NoteUnused();
+  if (std::filesystem::exists(directory / "adapter_config.json", ignored)) {
+    weights->remarks_.push_back(fmt::format(
+        "{}: an adapter stands beside the weights (adapter_config.json); it is not applied to them",
+        directory.string()));
+  }
   return std::unique_ptr<WeightsReader>(std::move(weights));
+}
+
+// Every model has an embedding.
+void FolderWeights::FindNames() {
+  constexpr std::string_view kEmbedding = "embed_tokens.weight", kModel = "model.";
+  const std::string whole = fmt::format("{}{}", kModel, kEmbedding);
+  if (checkpoint_.Find(whole) != nullptr) return;
+  std::vector<std::string_view> found;
+  for (const TensorInfo& tensor : checkpoint_.tensors()) {
+    const std::string_view name = tensor.name;
+    const size_t begin = name.size() - std::min(name.size(), kEmbedding.size());
+    if (name.substr(begin) == kEmbedding && (begin == 0 || name[begin - 1] == '.')) found.push_back(name);
+  }
+  if (found.size() != 1) return;  // Check says what is missing
+  std::string_view prefix = found[0].substr(0, found[0].size() - kEmbedding.size());
+  bare_names_ = !prefix.ends_with(kModel) || (prefix.size() > kModel.size() && !prefix.ends_with(".model."));
+  if (!bare_names_) prefix.remove_suffix(kModel.size());
+  prefix_ = prefix;
+}
+
+void FolderWeights::SettleBiases() {
+  for (const TensorInfo& tensor : checkpoint_.tensors()) {
+    for (const char* ending : {"q_proj.bias", "k_proj.bias", "v_proj.bias"}) {
+      if (tensor.name.ends_with(ending)) return;
+    }
+  }
+  config_.model_type = "llama";
+  config_.attention_bias = false;
 }
 
 const TensorInfo* FolderWeights::Find(std::string_view name) const {
   constexpr std::string_view kPrefix = "model.";
-  return checkpoint_.Find(bare_names_ && name.starts_with(kPrefix) ? name.substr(kPrefix.size()) : name);
+  const std::string_view rest = bare_names_ && name.starts_with(kPrefix) ? name.substr(kPrefix.size()) : name;
+  if (prefix_.empty()) return checkpoint_.Find(rest);
+  const TensorInfo* wrapped = checkpoint_.Find(prefix_ + std::string(rest));
+  return wrapped != nullptr ? wrapped : checkpoint_.Find(name);  // wrappers may leave the head outside
 }
 
 std::string FolderWeights::ParameterName(std::string_view tensor) const {
+  if (!tensor.starts_with(prefix_)) return std::string(tensor);
+  tensor.remove_prefix(prefix_.size());
   return bare_names_ && tensor != "lm_head.weight" ? fmt::format("model.{}", tensor) : std::string(tensor);
 }
 
@@ -163,6 +209,7 @@ Status FolderWeights::ReadHead() {
   if (embedding == nullptr) return {};  // Check says so
   const std::vector<uint64_t> wanted = {config_.vocab_size, config_.hidden_size};
   if (!std::ranges::equal(embedding->shape, wanted)) {
+    QWEN25_RETURN_IF_ERROR(CheckTensorsNotQuantized(checkpoint_.tensors(), directory_));
     return InvalidArgument(
         "{}: model.embed_tokens.weight has shape {}, expected {} by config.json; the two files do not belong "
         "together",
@@ -199,13 +246,8 @@ void FolderWeights::NoteUnused() {
 
 // The error for a missing tensor, with the cause if other tensors show it.
 Status FolderWeights::Missing(const std::string& name) const {
-  for (const TensorInfo& tensor : checkpoint_.tensors()) {
-    if (const char* method = QuantizationOf(tensor.name); method != nullptr) {
-      return Unsupported(
-          "{}: quantized with {} (tensor {}), which is not read; use the original or a GGUF file",
-          directory_.string(), method, tensor.name);
-    }
-  }
+  QWEN25_RETURN_IF_ERROR(CheckTensorsNotQuantized(checkpoint_.tensors(), directory_));
+  QWEN25_RETURN_IF_ERROR(CheckNoAdapter(checkpoint_.tensors(), directory_));
   if (const std::string_view file = checkpoint_.MissingFrom(name); !file.empty()) {
     return Corrupt("{}: tensor {} should be in {}, but no shard holds it; fetch that file again",
                    directory_.string(), name, file);
@@ -219,6 +261,28 @@ Status FolderWeights::Missing(const std::string& name) const {
   return NotFound("{}: the weights hold no tensor {}, which config.json requires", directory_.string(), name);
 }
 
+Status FolderWeights::WrongShape(const std::string& name, const TensorInfo& tensor,
+                                 std::span<const uint64_t> wanted) const {
+  QWEN25_RETURN_IF_ERROR(CheckTensorsNotQuantized(checkpoint_.tensors(), directory_));
+  return InvalidArgument("{}: {} has shape {}, expected {} by config.json", directory_.string(), name,
+                         ShapeText(tensor.shape), ShapeText(wanted));
+}
+
+// A tensor of the decoder that no parameter of it is.
+Status FolderWeights::Extra(const std::string& name, const TensorInfo& tensor) const {
+  QWEN25_RETURN_IF_ERROR(CheckTensorsNotQuantized(checkpoint_.tensors(), directory_));
+  QWEN25_RETURN_IF_ERROR(CheckNoAdapter(checkpoint_.tensors(), directory_));
+  if (name.ends_with(".bias")) {
+    return Unsupported(
+        "{}: the weights hold {}, a bias that is not zero; this program adds biases to q, k and v only, and "
+        "of "
+        "llama models if config.json states \"attention_bias\"",
+        directory_.string(), tensor.name);
+  }
+  return InvalidArgument("{}: the weights hold a tensor {} that a {} model of {} layers does not have",
+                         directory_.string(), tensor.name, config_.model_type, config_.num_hidden_layers);
+}
+
 Status FolderWeights::Check(std::span<const NamedParameter> parameters) const {
   std::set<std::string_view> wanted_names;
   for (const NamedParameter& named : parameters) {
@@ -226,23 +290,14 @@ Status FolderWeights::Check(std::span<const NamedParameter> parameters) const {
     const TensorInfo* tensor = Find(named.name);
     if (tensor == nullptr) return Missing(named.name);
     const std::vector<uint64_t> shape = ShapeOf(named);
-    if (!std::ranges::equal(tensor->shape, shape)) {
-      return InvalidArgument("{}: {} has shape {}, expected {} by config.json", directory_.string(),
-                             named.name, ShapeText(tensor->shape), ShapeText(shape));
-    }
+    if (!std::ranges::equal(tensor->shape, shape)) return WrongShape(named.name, *tensor, shape);
   }
   for (const TensorInfo& tensor : checkpoint_.tensors()) {
     const std::string name = ParameterName(tensor.name);
     if (wanted_names.contains(name) || IsBuffer(name) || !IsOfDecoder(config_, name)) continue;
     if (name == "lm_head.weight" && config_.tie_word_embeddings) continue;  // ReadHead: the same numbers
     if (name.ends_with(".bias") && IsZero(tensor)) continue;
-    if (const char* method = QuantizationOf(name); method != nullptr) {
-      return Unsupported(
-          "{}: quantized with {} (tensor {}), which is not read; use the original or a GGUF file",
-          directory_.string(), method, tensor.name);
-    }
-    return InvalidArgument("{}: the weights hold a tensor {} that a {} model of {} layers does not have",
-                           directory_.string(), tensor.name, config_.model_type, config_.num_hidden_layers);
+    return Extra(name, tensor);
   }
   return {};
 }

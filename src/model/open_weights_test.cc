@@ -61,7 +61,7 @@ TEST_F(FolderWeightsTest, TensorsThatNothingReadsAreNoObstacle) {
   EXPECT_OK(With([&](auto& tensors) { Add(tensors, "model.layers.0.self_attn.o_proj.bias", zeros); }));
   EXPECT_ERROR_CONTAINS(
       With([&](auto& tensors) { Add(tensors, "model.layers.0.self_attn.o_proj.bias", ones); }),
-      "hold a tensor model.layers.0.self_attn.o_proj.bias that a qwen2 model of 2 layers does not have");
+      "hold model.layers.0.self_attn.o_proj.bias, a bias that is not zero");
   EXPECT_ERROR_CONTAINS(
       With([&](auto& tensors) { Add(tensors, "model.layers.1.self_attn.q_norm.weight", ones); }),
       "hold a tensor model.layers.1.self_attn.q_norm.weight");
@@ -91,6 +91,81 @@ TEST_F(FolderWeightsTest, NamesWithoutTheirPrefixAreThoseOfTheBareModel) {
                             },
                             {{"tie_word_embeddings", false}}),
                         "the weights hold no tensor lm_head.weight");
+}
+
+TEST_F(FolderWeightsTest, WhatAWrapperPutInFrontOfNamesIsNoObstacle) {
+  for (const std::string prefix : {"base_model.model.", "language_model.", "_orig_mod.", "module."}) {
+    ASSERT_OK_AND_ASSIGN(const Model model, With([&](auto& tensors) {
+                           for (TensorToWrite& tensor : tensors) tensor.name = prefix + tensor.name;
+                         }));
+    EXPECT_TRUE(IsTheModel(model)) << prefix;
+    EXPECT_TRUE(model.remarks().empty()) << prefix;
+  }
+  // The decoder inside a model of several towers, whose head is outside.
+  ASSERT_OK_AND_ASSIGN(const Model inside, With([&](auto& tensors) {
+                         for (TensorToWrite& tensor : tensors) {
+                           tensor.name = "model.language_model." + tensor.name.substr(6);
+                         }
+                         Add(tensors, "lm_head.weight", ones_, {40, 16});
+                       }));
+  EXPECT_FALSE(inside.config().tie_word_embeddings);
+  // Adapters that are not merged are no wrappers.
+  for (const char* name : {"model.layers.0.self_attn.q_proj.lora_A.weight",
+                           "base_model.model.model.layers.0.self_attn.q_proj.lora_A.default.weight"}) {
+    EXPECT_ERROR_CONTAINS(With([&](auto& tensors) {
+                            for (TensorToWrite& tensor : tensors) {
+                              if (name[0] == 'b') tensor.name = "base_model.model." + tensor.name;
+                            }
+                            Add(tensors, name, ones_);
+                          }),
+                          "holds an adapter that is not merged into its model (tensor ");
+  }
+  ASSERT_OK(With({}));
+  ASSERT_OK(WriteFileAtomically(directory_ / "adapter_config.json", "{}"));
+  ASSERT_OK_AND_ASSIGN(const Model beside, Model::Load(directory_.path()));
+  ASSERT_EQ(beside.remarks().size(), 1u);
+  EXPECT_NE(beside.remarks()[0].find("adapter_config.json"), std::string::npos);
+}
+
+// Qwen2 weights are often published as a Llama model whose attention has biases.
+TEST_F(FolderWeightsTest, BiasesOfLlamaModelsAreThoseOfQwen2) {
+  for (const NamedParameter& named : model_.parameters()) {
+    if (!named.name.ends_with("bias")) continue;
+    for (size_t i = 0; i < named.parameter.cols; ++i) named.parameter.data[i] = 0.25f * static_cast<float>(i);
+  }
+  const std::span<const float> zeros(zeros_.data(), 16), ones(ones_.data(), 16);
+  Json llama = {{"model_type", "llama"},  {"architectures", {"LlamaForCausalLM"}},
+                {"attention_bias", true}, {"use_sliding_window", true},
+                {"sliding_window", 8},    {"max_window_layers", 0}};
+  const auto with = [&](const char* name, std::span<const float> bias) {
+    return With(
+        [&](auto& tensors) {
+          if (name != nullptr) Add(tensors, name, bias);
+        },
+        llama);
+  };
+  ASSERT_OK_AND_ASSIGN(const Model plain, with(nullptr, {}));
+  EXPECT_TRUE(IsTheModel(plain));
+  EXPECT_EQ(plain.config(), model_.config());
+  EXPECT_OK(with("model.layers.1.self_attn.o_proj.bias", zeros));
+  EXPECT_ERROR_CONTAINS(with("model.layers.1.self_attn.o_proj.bias", ones),
+                        "hold model.layers.1.self_attn.o_proj.bias, a bias that is not zero");
+  llama["mlp_bias"] = true;
+  EXPECT_OK(with("model.layers.1.mlp.down_proj.bias", zeros));
+  EXPECT_ERROR_CONTAINS(with("model.layers.1.mlp.down_proj.bias", ones), "a bias that is not zero");
+  // Biases that nothing announces are not dropped; those that are announced and not there are none.
+  llama["attention_bias"] = false;
+  EXPECT_ERROR_CONTAINS(with(nullptr, {}), "a bias that is not zero");
+  llama["attention_bias"] = true;
+  ASSERT_OK_AND_ASSIGN(const Model without, With(
+                                                [&](auto& tensors) {
+                                                  std::erase_if(tensors, [](const TensorToWrite& tensor) {
+                                                    return tensor.name.ends_with(".bias");
+                                                  });
+                                                },
+                                                llama));
+  EXPECT_EQ(without.config().model_type, "llama");
+  EXPECT_FALSE(without.config().attention_bias);
 }
 
 TEST_F(FolderWeightsTest, AnOutputOfItsOwnIsUsedAlthoughTheConfigurationTiesIt) {
@@ -149,17 +224,39 @@ TEST_F(FolderWeightsTest, QuantizedFoldersAreNamedByTheirMethod) {
   }
   EXPECT_OK(With({}, {{"quantization_config", nullptr}}));
   EXPECT_OK(With({}, {{"quantization_config", Json::object()}}));
+  EXPECT_OK(With({}, {{"quantization_config", {{"quant_method", nullptr}}}}));
+  EXPECT_ERROR_CONTAINS(With({}, {{"quantization_config", {{"load_in_4bit", true}}}}),
+                        "quantized with bitsandbytes (config.json quantization_config)");
   EXPECT_OK(
       With({}, {{"quantization_config",
                  {{"quant_method", "bitsandbytes"}, {"load_in_4bit", false}, {"load_in_8bit", false}}}}));
   // Without the key the tensors tell.
-  for (const auto& [ending, method] : std::vector<std::pair<const char*, const char*>>{
-           {"g_idx", "gptq"}, {"qweight", "awq or gptq"}, {"weight_packed", "compressed-tensors"}}) {
+  for (const auto& [ending, method] :
+       std::vector<std::pair<const char*, const char*>>{{"g_idx", "gptq"},
+                                                        {"qweight", "awq or gptq"},
+                                                        {"weight_packed", "compressed-tensors"},
+                                                        {"W_q", "hqq"},
+                                                        {"q_weight", "exl2"},
+                                                        {"trellis", "exl3"},
+                                                        {"codes.codebooks", "aqlm"}}) {
     EXPECT_ERROR_CONTAINS(
         With([&](auto& tensors) {
           tensors[2].name = fmt::format("model.layers.0.self_attn.q_proj.{}", ending);
         }),
         fmt::format("quantized with {} (tensor model.layers.0.self_attn.q_proj.{})", method, ending));
+  }
+  // The cause comes before the shapes that it brings about.
+  for (const auto& [ending, method] : std::vector<std::pair<const char*, const char*>>{
+           {"biases", "mlx"}, {"weight.absmax", "bitsandbytes"}}) {
+    EXPECT_ERROR_CONTAINS(With(
+                              [&](auto& tensors) {
+                                tensors[0] = TensorToWrite::FromFloat("model.embed_tokens.weight", {40, 2},
+                                                                      std::span(ones_).first(80));
+                                Add(tensors, "model.embed_tokens.scales", ones_);
+                                tensors.back().name = fmt::format("model.embed_tokens.{}", ending);
+                              },
+                              {{"quantization", {{"group_size", 64}, {"bits", 4}}}}),
+                          fmt::format("quantized with {} (tensor model.embed_tokens.{})", method, ending));
   }
   EXPECT_ERROR_CONTAINS(
       With([&](auto& tensors) { Add(tensors, "model.layers.0.mlp.up_proj.weight_scale_inv", ones_); }),
