@@ -1,5 +1,6 @@
 #include "pretrained/generation_config.h"
 
+#include <algorithm>
 #include <limits>
 
 namespace qwen25 {
@@ -14,8 +15,12 @@ Result<GenerationConfig> GenerationConfig::FromJson(const Json& json, std::strin
   if (do_sample) {
     sampling.temperature = 1;
     QWEN25_RETURN_IF_ERROR(ReadField(json, "temperature", origin, sampling.temperature));
-    QWEN25_RETURN_IF_ERROR(ReadField(json, "top_k", origin, sampling.top_k));
+    int64_t top_k = sampling.top_k;  // below 1: all tokens, as other programs write and read it
+    QWEN25_RETURN_IF_ERROR(ReadField(json, "top_k", origin, top_k));
+    sampling.top_k =
+        static_cast<uint32_t>(std::clamp<int64_t>(top_k, 0, std::numeric_limits<uint32_t>::max()));
     QWEN25_RETURN_IF_ERROR(ReadField(json, "top_p", origin, sampling.top_p));
+    if (sampling.top_p == 0) sampling.top_p = std::numeric_limits<float>::min();  // the likeliest token alone
     QWEN25_RETURN_IF_ERROR(ReadField(json, "min_p", origin, sampling.min_p));
   }
   if (const Status status = sampling.Validate(); !status.ok()) {
@@ -24,6 +29,7 @@ Result<GenerationConfig> GenerationConfig::FromJson(const Json& json, std::strin
   const auto eos = json.find("eos_token_id");
   if (eos == json.end() || eos->is_null()) return config;
   for (const Json& id : eos->is_array() ? *eos : Json::array({*eos})) {
+    if (id.is_null()) continue;  // names none
     if (!id.is_number_integer()) {
       return InvalidArgument("{}: \"eos_token_id\" holds {}, expected a token id", origin, id.dump());
     }

@@ -48,20 +48,27 @@ TEST(GenerationConfigTest, RefusesWhatNoPublisherCanHaveMeant) {
   EXPECT_ERROR_CONTAINS(Parse(R"({"do_sample": true, "temperature": -0.1})"),
                         "generation_config.json: temperature is -0.1, expected 0");
   EXPECT_ERROR_CONTAINS(Parse(R"({"do_sample": true, "temperature": "hot"})"), "\"temperature\" is \"hot\"");
-  EXPECT_ERROR_CONTAINS(Parse(R"({"do_sample": true, "top_p": 0})"), "generation_config.json: top_p is 0");
   EXPECT_ERROR_CONTAINS(Parse(R"({"do_sample": true, "top_p": 1.5})"), "top_p is 1.5");
-  EXPECT_ERROR_CONTAINS(Parse(R"({"do_sample": true, "top_k": -1})"), "\"top_k\" is -1");
   EXPECT_ERROR_CONTAINS(Parse(R"({"do_sample": true, "top_k": 2.5})"), "\"top_k\" is 2.5");
   EXPECT_ERROR_CONTAINS(Parse(R"({"do_sample": true, "min_p": 2})"), "min_p is 2");
   EXPECT_ERROR_CONTAINS(Parse(R"({"repetition_penalty": 0})"), "repetition_penalty is 0");
   EXPECT_ERROR_CONTAINS(Parse(R"({"eos_token_id": "<|im_end|>"})"), "\"eos_token_id\" holds \"<|im_end|>\"");
-  EXPECT_ERROR_CONTAINS(Parse(R"({"eos_token_id": [151645, null]})"), "\"eos_token_id\" holds null");
+}
+
+// What transformers, vLLM or llama.cpp read so.
+TEST(GenerationConfigTest, ValuesThatTurnAStepOffAreRead) {
+  ASSERT_OK_AND_ASSIGN(const GenerationConfig config,
+                       Parse(R"({"do_sample": true, "temperature": null, "top_k": -1, "top_p": 0})"));
+  EXPECT_EQ(config.sampling.top_k, 0u);
+  EXPECT_GT(config.sampling.top_p, 0);
+  EXPECT_LT(config.sampling.top_p, 1e-30);
+  EXPECT_EQ(config.sampling.temperature, 1);
 }
 
 TEST(GenerationConfigTest, NumbersThatAreNoIdsEndNothing) {
   ASSERT_OK_AND_ASSIGN(
       const GenerationConfig config,
-      Parse(R"({"eos_token_id": [-1, 7, 4294967296, 18446744073709551615], "pad_token_id": -1})"));
+      Parse(R"({"eos_token_id": [-1, null, 7, 4294967296, 18446744073709551615], "pad_token_id": -1})"));
   EXPECT_EQ(config.eos_token_ids, std::vector<int32_t>{7});
 }
 
