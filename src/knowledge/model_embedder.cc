@@ -19,6 +19,7 @@ uint64_t TokenizerFingerprint(const Tokenizer& tokenizer) {
   for (const AddedToken& added : spec.added_tokens) {
     text += fmt::format("\n{} {} {} {} {}", added.id, added.special, added.normalized, added.lstrip,
                         added.rstrip);
+    if (added.single_word) text += " word";
   }
   const uint64_t hash = Hash64(std::as_bytes(std::span(text)));
   static_assert(sizeof(TokenizerSpec::Merge) == 3 * sizeof(int32_t));  // no padding

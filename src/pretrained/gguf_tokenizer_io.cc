@@ -44,8 +44,9 @@ class Keys {
   Status Read(const std::string& key, std::optional<int32_t>& out) const {
     return Apply(key, "a token id", [&](const GgufValue& value) {
       const auto number = value.Integer();
-      if (!number || *number < 0) return false;
-      if (*number < INT32_MAX) out = static_cast<int32_t>(*number);  // some writers' "none" is 2^32 - 1
+      if (!number) return false;
+      // Some writers' "none" is -1 or 2^32 - 1.
+      if (*number >= 0 && *number < INT32_MAX) out = static_cast<int32_t>(*number);
       return true;
     });
   }

@@ -21,6 +21,7 @@ class AddedTokenFinder {
     bool control;  // IsControlToken
     bool lstrip;
     bool rstrip;
+    bool single_word;
   };
 
   AddedTokenFinder() = default;
@@ -59,7 +60,9 @@ class AddedTokenFinder {
       const std::string_view rest = text.substr(at);
       const auto byte = static_cast<unsigned char>(rest[0]);
       for (uint32_t i = first_of_byte_[byte]; i < first_of_byte_[byte + 1]; ++i) {
-        if (rest.starts_with(patterns_[i].text) && allow(patterns_[i], at)) return {at, &patterns_[i]};
+        const Pattern& pattern = patterns_[i];
+        if (!rest.starts_with(pattern.text) || !allow(pattern, at)) continue;
+        if (!pattern.single_word || StandsAlone(text, at, at + pattern.text.size())) return {at, &pattern};
       }
     }
     return {0, nullptr};
@@ -69,6 +72,8 @@ class AddedTokenFinder {
     if (first_bytes_.size() == 1) return text.find(first_bytes_[0], from);  // the usual case; a vector loop
     return text.find_first_of(first_bytes_, from);
   }
+  // Whether text[begin, end) has no letter, digit or other part of a word right before or behind it.
+  static bool StandsAlone(std::string_view text, size_t begin, size_t end);
   // The begin of the white space right before `end`, and the end of the white space at `begin`.
   static size_t SpacesBefore(std::string_view text, size_t end);
   static size_t SpacesAfter(std::string_view text, size_t begin);

@@ -175,7 +175,10 @@ Result<std::string> ReadChatTemplate(const std::filesystem::path& folder) {
     return RecogniseChatTemplate(jinja, own_file.string());
   }
   const std::string config_path = (folder / "tokenizer_config.json").string();
-  QWEN25_TRY(const Json config, ReadJsonFile(config_path));
+  Json config = Json::object();
+  if (std::filesystem::exists(config_path)) {
+    QWEN25_TRY(config, ReadJsonFile(config_path));
+  }
   if (!config.is_object())
     return InvalidArgument("{}: is {}, expected an object", config_path, Shown(config));
   Json chat_template = Member(config, "chat_template");
@@ -185,6 +188,8 @@ Result<std::string> ReadChatTemplate(const std::filesystem::path& folder) {
       if (Member(entry, "name") == "default") found = Member(entry, "template");
     }
     chat_template = std::move(found);
+  } else if (chat_template.is_object()) {  // the same by name
+    chat_template = Member(chat_template, "default");
   }
   const std::string processor_path = (folder / "chat_template.json").string();
   if (chat_template.is_null() && std::filesystem::exists(processor_path)) {

@@ -75,6 +75,13 @@ TEST(ReadChatTemplate, ReadsEveryPlaceWhereATemplateMayStand) {
   ASSERT_OK_AND_ASSIGN(const std::string system, ReadChatTemplate(folder.path()));
   EXPECT_EQ(system, "It's \\boxed{}.\nSecond \"line\".");
 
+  ASSERT_OK(WriteFileAtomically(folder / "tokenizer_config.json",
+                                Json{{"chat_template", {{"rag", "x"}, {"default", jinja}}}}.dump()));
+  EXPECT_EQ(*ReadChatTemplate(folder.path()), system);
+  std::filesystem::remove(folder / "tokenizer_config.json");
+  ASSERT_OK(WriteFileAtomically(folder / "chat_template.json", Json{{"chat_template", jinja}}.dump()));
+  EXPECT_EQ(*ReadChatTemplate(folder.path()), system);
+
   ASSERT_OK(
       WriteFileAtomically(folder / "chat_template.jinja", config["chat_template"].get<std::string>() + "\n"));
   ASSERT_OK_AND_ASSIGN(const std::string from_file, ReadChatTemplate(folder.path()));

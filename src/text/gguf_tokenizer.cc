@@ -12,6 +12,7 @@ namespace {
 
 // ggml.token_type.
 enum TokenType : int32_t {
+  kUndefined = 0,
   kNormal = 1,
   kUnknown = 2,
   kControl = 3,
@@ -56,7 +57,9 @@ Status CheckParts(const GgufTokenizer& parts, std::string_view origin) {
 
 // The type of token `id`. In a file without types, the tokens with a role are control tokens.
 int32_t TypeOf(const GgufTokenizer& parts, size_t id) {
-  if (!parts.token_types.empty()) return parts.token_types[id];
+  if (!parts.token_types.empty()) {
+    return parts.token_types[id] == kUndefined ? kNormal : parts.token_types[id];
+  }
   const auto is = [id](const std::optional<int32_t>& role) {
     return role && static_cast<size_t>(*role) == id;
   };
@@ -145,10 +148,13 @@ Status FillMerges(const GgufTokenizer& parts, std::string_view origin, Tokenizer
 
 Status FillByteLevel(const GgufTokenizer& parts, std::string_view origin, TokenizerSpec& spec) {
   spec.model = BpeModel::kByteLevel;
-  if (parts.pre == "qwen2" || parts.pre == "deepseek-r1-qwen") {
+  // The names that llama.cpp has for each way of cutting text.
+  constexpr std::string_view kQwen2Names[] = {"qwen2", "deepseek-r1-qwen", "kormo", "megrez"};
+  constexpr std::string_view kGpt2Names[] = {"gpt-2", "a.x-4.0", "mellum"};
+  if (std::ranges::find(kQwen2Names, parts.pre) != std::end(kQwen2Names)) {
     spec.pre_tokenizer = PreTokenizerKind::kQwen2;
     spec.nfc = true;
-  } else if (parts.pre == "gpt-2") {
+  } else if (std::ranges::find(kGpt2Names, parts.pre) != std::end(kGpt2Names)) {
     spec.pre_tokenizer = PreTokenizerKind::kGpt2;
     spec.nfc = false;
   } else {

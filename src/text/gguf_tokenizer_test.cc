@@ -81,6 +81,20 @@ TEST(GgufTokenizerTest, ScoresDecideTheMerges) {
   EXPECT_EQ(again.Encode("abcabc bca"), tokenizer.Encode("abcabc bca"));
 }
 
+// Other writers' names for the same, and types that say nothing.
+TEST(GgufTokenizerTest, WhatDoesNotChangeTheResultIsNoObstacle) {
+  ASSERT_OK_AND_ASSIGN(const Tokenizer qwen2, Tokenizer::Load(kFixtures + "tokenizer_qwen2"));
+  ASSERT_OK_AND_ASSIGN(GgufTokenizer parts, GgufTokenizerOf(qwen2, qwen2.vocab_size(), "x"));
+  const std::string text = "It's 12 o'clock, <|end|> caf\u00e9";
+  ASSERT_OK_AND_ASSIGN(const Tokenizer plain, TokenizerFromGguf(parts, "x"));
+  std::ranges::replace(parts.token_types, 1, 0);
+  for (const char* pre : {"qwen2", "deepseek-r1-qwen", "megrez"}) {
+    parts.pre = pre;
+    ASSERT_OK_AND_ASSIGN(const Tokenizer same, TokenizerFromGguf(parts, "x"));
+    EXPECT_EQ(same.Encode(text), plain.Encode(text)) << pre;
+  }
+}
+
 TEST(GgufTokenizerTest, SaysWhatIsWrong) {
   const auto with = [](const std::function<void(GgufTokenizer&)>& change) {
     GgufTokenizer parts = SmallSentencePiece();

@@ -187,9 +187,11 @@ void Tokenizer::State::BuildAddedTokens() {
     special[static_cast<size_t>(added.id)] = added.special;
     if (added.normalized) {
       std::string pattern(Normalize(spec, added.content, buffer));
-      normalized.push_back({std::move(pattern), added.id, IsControlToken(added), added.lstrip, added.rstrip});
+      normalized.push_back({std::move(pattern), added.id, IsControlToken(added), added.lstrip, added.rstrip,
+                            added.single_word});
     } else {
-      raw.push_back({added.content, added.id, IsControlToken(added), added.lstrip, added.rstrip});
+      raw.push_back(
+          {added.content, added.id, IsControlToken(added), added.lstrip, added.rstrip, added.single_word});
     }
   }
   raw_finder = AddedTokenFinder(std::move(raw));

@@ -56,7 +56,6 @@ TEST_F(TokenizerJsonTest, RefusesBrokenVocabularies) {
   Corrupted("has id 1.5", [](Json& j) { j["model"]["vocab"]["zz"] = 1.5; });
   Corrupted("has id \"7\"", [](Json& j) { j["model"]["vocab"]["zz"] = "7"; });
   Corrupted("two tokens have the id 7", [](Json& j) { j["model"]["vocab"]["zz"] = 7; });
-  Corrupted("token with id 999 has no text", [](Json& j) { j["model"]["vocab"][""] = 999; });
   Corrupted("the vocabulary is not a JSON object", [](Json& j) { j["model"]["vocab"] = Json::array({1}); });
   Corrupted("no token for the byte 0x41", [](Json& j) { j["model"]["vocab"].erase("A"); });
   Corrupted("model has no \"vocab\"", [](Json& j) { j["model"].erase("vocab"); });
@@ -90,7 +89,6 @@ TEST_F(TokenizerJsonTest, RefusesBrokenAddedTokens) {
   Corrupted("expected 0 to", [](Json& j) { j["added_tokens"][0].erase("id"); });
   Refused(good_, StatusCode::kInvalidArgument, "\"special\"",
           [](Json& j) { j["added_tokens"][0]["special"] = "yes"; });
-  NotHandled("single_word", [](Json& j) { j["added_tokens"][0]["single_word"] = true; });
 }
 
 TEST_F(TokenizerJsonTest, RefusesOtherKindsByName) {
@@ -171,6 +169,74 @@ TEST_F(TokenizerFolderTest, AnAddedTokenThatIsListedTwiceIsOne) {
   Write("tokenizer.json", json.dump());
   ASSERT_OK_AND_ASSIGN(const Tokenizer twice, Load());
   EXPECT_EQ(twice.spec().added_tokens.size(), once.spec().added_tokens.size());
+}
+
+// transformers adds the tokens of tokenizer_config.json to those of tokenizer.json, and makes ordinary tokens
+// special that have a role.
+TEST_F(TokenizerFolderTest, TokensThatOnlyTheConfigurationAddsAreAdded) {
+  ASSERT_OK_AND_ASSIGN(const Tokenizer plain, Load());
+  ASSERT_OK_AND_ASSIGN(Json json, ReadJsonFile(directory_ / "tokenizer.json"));
+  const Json added = json["added_tokens"];
+  const int32_t size = static_cast<int32_t>(plain.vocab_size());
+  json["added_tokens"] = Json::array();
+  Write("tokenizer.json", json.dump());
+  Json config = {{"added_tokens_decoder", Json::object()}};
+  for (const Json& token : added) config["added_tokens_decoder"][token["id"].dump()] = token;
+  config["added_tokens_decoder"]["9999"] = {{"content", "<new>"}, {"special", true}};
+  Write("tokenizer_config.json", config.dump());
+  ASSERT_OK_AND_ASSIGN(const Tokenizer from_config, Load());
+  for (const AddedToken& token : plain.spec().added_tokens) {
+    EXPECT_EQ(from_config.TokenId(token.content), token.id) << token.content;
+  }
+  EXPECT_EQ(from_config.TokenId("<new>"), size);  // the next one, whatever its number says
+  EXPECT_EQ(from_config.Encode("<new>"), std::vector<int32_t>{size});
+
+  // Ordinary tokens that play a role are found as such.
+  const std::string end = added[0]["content"];
+  json["model"]["vocab"][end] = added[0]["id"];
+  Write("tokenizer.json", json.dump());
+  for (const char* text : {R"({{"eos_token": "{}"}})", R"({{"additional_special_tokens": ["{}", "<none>"]}})",
+                           R"({{"extra_special_tokens": {{"end": {{"content": "{}"}}}}}})"}) {
+    Write("tokenizer_config.json", fmt::format(fmt::runtime(text), end));
+    ASSERT_OK_AND_ASSIGN(const Tokenizer tokenizer, Load());
+    EXPECT_EQ(tokenizer.Encode(end), std::vector<int32_t>{added[0]["id"].get<int32_t>()}) << text;
+    EXPECT_FALSE(tokenizer.TokenId("<none>").has_value());
+  }
+  Write("tokenizer_config.json", R"({"additional_special_tokens": null, "chat_template": 5})");
+  EXPECT_OK(Load());
+}
+
+TEST_F(TokenizerFolderTest, SingleWordsAreFoundAlone) {
+  ASSERT_OK_AND_ASSIGN(Json json, ReadJsonFile(directory_ / "tokenizer.json"));
+  json["added_tokens"].push_back({{"id", 450}, {"content", "foo"}, {"single_word", true}});
+  Write("tokenizer.json", json.dump());
+  ASSERT_OK_AND_ASSIGN(const Tokenizer tokenizer, Load());
+  const auto count = [&](const char* text) {
+    const std::vector<int32_t> ids = tokenizer.Encode(text);
+    return std::ranges::count(ids, 450);
+  };
+  EXPECT_EQ(count("foo"), 1);
+  EXPECT_EQ(count("foo, (foo) foo\u00a0foo"), 4);
+  EXPECT_EQ(count("food _foo foo\u00e9 \u00e9foo foo1 foo\u0301"), 0);
+  EXPECT_EQ(count("foofoo foo"), 1);
+  ASSERT_OK(tokenizer.Save(directory_.path()));
+  ASSERT_OK_AND_ASSIGN(const Tokenizer again, Load());
+  EXPECT_TRUE(again.spec().added_tokens.back().single_word);
+}
+
+TEST_F(TokenizerFolderTest, MarksAndEmptyTextsAreNoObstacle) {
+  ASSERT_OK_AND_ASSIGN(const Tokenizer plain, Load());
+  ASSERT_OK_AND_ASSIGN(Json json, ReadJsonFile(directory_ / "tokenizer.json"));
+  json["model"]["vocab"][""] = 450;
+  Write("tokenizer.json", "\xEF\xBB\xBF" + json.dump());
+  ASSERT_OK_AND_ASSIGN(const Tokenizer marked, Load());
+  EXPECT_EQ(marked.Encode("It's 12."), plain.Encode("It's 12."));
+  std::filesystem::remove(directory_ / "tokenizer.json");
+  for (const char* name : {"vocab.json", "merges.txt", "tokenizer_config.json"}) {
+    Write(name, "\xEF\xBB\xBF" + *ReadFile(directory_ / name));
+  }
+  ASSERT_OK_AND_ASSIGN(const Tokenizer two, Load());
+  EXPECT_EQ(two.Encode("It's 12."), plain.Encode("It's 12."));
 }
 
 // transformers gives such a token a new id, which no model knows. Nothing needs it, but it is kept.

@@ -2,6 +2,8 @@
 #include <simdjson.h>
 
 #include <algorithm>
+#include <cstdlib>
+#include <map>
 
 #include "base/file.h"
 #include "text/bpe_tables.h"
@@ -47,7 +49,6 @@ Result<FileVocabulary> ParseVocabulary(dom::element element, std::string_view or
       return Corrupt("{}: the token \"{}\" has id {}, expected an integer from 0 to {}", origin, Shown(text),
                      Shown(simdjson::minify(value)), kMaxTokenId);
     }
-    if (text.empty()) return Corrupt("{}: the token with id {} has no text", origin, id);
     if (text.size() > kMaxTokenBytes) {
       return Corrupt("{}: the token with id {} has {} bytes, at most {} are handled", origin, id, text.size(),
                      kMaxTokenBytes);
@@ -57,6 +58,7 @@ Result<FileVocabulary> ParseVocabulary(dom::element element, std::string_view or
       return Corrupt("{}: two tokens have the id {}, one of them is \"{}\"", origin, id, Shown(text));
     }
     taken[static_cast<size_t>(id)] = true;
+    if (text.empty()) continue;  // no text has it
     vocabulary.texts.push_back(text);
     vocabulary.ids.push_back(static_cast<int32_t>(id));
   }
@@ -239,7 +241,6 @@ Result<AddedToken> ParseAddedToken(const Json& object, std::string_view origin) 
   if (!object.is_object()) return Corrupt("{}: an added token is not an object", origin);
   AddedToken token;
   int64_t id = token.id;
-  bool single_word = false;
   token.special = false;
   QWEN25_RETURN_IF_ERROR(ReadField(object, "id", origin, id));
   QWEN25_RETURN_IF_ERROR(ReadField(object, "content", origin, token.content));
@@ -247,11 +248,7 @@ Result<AddedToken> ParseAddedToken(const Json& object, std::string_view origin) 
   QWEN25_RETURN_IF_ERROR(ReadField(object, "normalized", origin, token.normalized));
   QWEN25_RETURN_IF_ERROR(ReadField(object, "lstrip", origin, token.lstrip));
   QWEN25_RETURN_IF_ERROR(ReadField(object, "rstrip", origin, token.rstrip));
-  QWEN25_RETURN_IF_ERROR(ReadField(object, "single_word", origin, single_word));
-  if (single_word) {
-    return Unsupported("{}: the added token \"{}\" has single_word true, which is not handled", origin,
-                       Shown(token.content));
-  }
+  QWEN25_RETURN_IF_ERROR(ReadField(object, "single_word", origin, token.single_word));
   if (object.contains("id") && (id < 0 || id > kMaxTokenId)) {
     return Corrupt("{}: the added token \"{}\" has id {}, expected 0 to {}", origin, Shown(token.content), id,
                    kMaxTokenId);
@@ -261,6 +258,7 @@ Result<AddedToken> ParseAddedToken(const Json& object, std::string_view origin) 
 }
 
 Result<TokenizerSpec> ParseTokenizerJson(std::string_view json, std::string_view origin) {
+  if (json.starts_with(kUtf8ByteOrderMark)) json.remove_prefix(kUtf8ByteOrderMark.size());
   dom::parser parser;
   dom::element root;
   if (const auto error = parser.parse(json.data(), json.size()).get(root)) return JsonError(origin, error);
@@ -302,6 +300,9 @@ Result<TokenizerSpec> ParseVocabAndMerges(std::string_view vocab, std::string_vi
   }
   if (add_prefix_space) return Unsupported("{}: add_prefix_space is true", config_origin);
 
+  for (std::string_view* text : {&vocab, &merges}) {
+    if (text->starts_with(kUtf8ByteOrderMark)) text->remove_prefix(kUtf8ByteOrderMark.size());
+  }
   dom::parser parser;
   dom::element root;
   if (const auto error = parser.parse(vocab.data(), vocab.size()).get(root))
@@ -340,11 +341,67 @@ Status ReadRole(const Json& config, const char* key, std::string_view origin, st
 
 Status ReadChatTemplate(const Json& config, std::string_view origin, std::string& chat_template) {
   const Json value = Member(config, "chat_template");
-  if (!value.is_array()) return ReadField(config, "chat_template", origin, chat_template);
-  for (const Json& item : value) {  // several by name
+  if (value.is_object()) return ReadField(value, "default", origin, chat_template);  // several by name
+  if (value.is_string()) chat_template = value.get<std::string>();
+  if (!value.is_array()) return {};
+  for (const Json& item : value) {  // the same as a list
     std::string name;
     if (item.is_object()) QWEN25_RETURN_IF_ERROR(ReadField(item, "name", origin, name));
     if (name == "default") QWEN25_RETURN_IF_ERROR(ReadField(item, "template", origin, chat_template));
+  }
+  return {};
+}
+
+// The id that the vocabulary has for the content of an added token.
+std::optional<int32_t> VocabularyId(const TokenizerSpec& spec, std::string_view content) {
+  if (std::ranges::any_of(content, [](char c) { return static_cast<unsigned char>(c) >= 0x80; })) {
+    for (const auto& [id, text] : spec.foreign_tokens) {
+      if (text == content) return id;
+    }
+    if (spec.model == BpeModel::kByteLevel) return std::nullopt;
+  }
+  const auto found = std::ranges::find(spec.tokens, content);
+  if (content.empty() || found == spec.tokens.end()) return std::nullopt;
+  return static_cast<int32_t>(found - spec.tokens.begin());
+}
+
+bool IsAdded(const TokenizerSpec& spec, std::string_view content) {
+  return std::ranges::any_of(spec.added_tokens,
+                             [&](const AddedToken& token) { return token.content == content; });
+}
+
+// What tokenizer_config.json and special_tokens_map.json add to tokenizer.json: tokens with their flags, and
+// roles of tokens that are ordinary ones there.
+Status AppendConfiguredTokens(const Json& config, std::string_view origin, const Json& roles,
+                              TokenizerSpec& spec) {
+  const Json decoder = Member(config, "added_tokens_decoder");
+  if (decoder.is_object()) {
+    std::map<int64_t, AddedToken> by_id;
+    for (const auto& [key, value] : decoder.items()) {
+      QWEN25_TRY(by_id[std::strtoll(key.c_str(), nullptr, 10)], ParseAddedToken(value, origin));
+    }
+    for (auto& [id, token] : by_id) {
+      if (token.content.empty() || IsAdded(spec, token.content)) continue;
+      // As for transformers: the vocabulary's id or the next one that is free, whatever number the file
+      // gives.
+      token.id = VocabularyId(spec, token.content).value_or(static_cast<int32_t>(VocabSize(spec)));
+      spec.added_tokens.push_back(std::move(token));
+    }
+  }
+  std::vector<std::string> special = {spec.bos_token, spec.eos_token, spec.pad_token};
+  for (const Json& document : {config, roles}) {
+    for (const char* key : {"additional_special_tokens", "extra_special_tokens"}) {
+      for (const Json& value : Member(document, key)) {
+        if (value.is_string()) special.push_back(value.get<std::string>());
+        if (value.is_object())
+          QWEN25_RETURN_IF_ERROR(ReadField(value, "content", origin, special.emplace_back()));
+      }
+    }
+  }
+  for (const std::string& content : special) {
+    if (IsAdded(spec, content)) continue;
+    if (const auto id = VocabularyId(spec, content))
+      spec.added_tokens.push_back({.id = *id, .content = content});
   }
   return {};
 }
@@ -448,6 +505,7 @@ Result<Tokenizer> Tokenizer::Load(const std::filesystem::path& path) {
     QWEN25_TRY(spec, ParseTokenizerJson(json, origin));
   }
   QWEN25_RETURN_IF_ERROR(ApplyTokenizerConfig(config, config_file, roles, spec));
+  if (!two_files) QWEN25_RETURN_IF_ERROR(AppendConfiguredTokens(config, config_file, roles, spec));
   if (two_files) {
     const auto added_file = folder / "added_tokens.json";
     QWEN25_TRY(const Json added, ReadOptionalJson(added_file));

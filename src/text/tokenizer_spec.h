@@ -25,10 +25,11 @@ inline constexpr size_t kMaxTokenBytes = 1 << 16;
 struct AddedToken {
   int32_t id = -1;
   std::string content;
-  bool special = true;      // left out by Decode(.., skip_special)
-  bool normalized = false;  // searched for in the normalised text instead of the given one
-  bool lstrip = false;      // takes in the white space before it
-  bool rstrip = false;      // and after it
+  bool special = true;       // left out by Decode(.., skip_special)
+  bool normalized = false;   // searched for in the normalised text instead of the given one
+  bool lstrip = false;       // takes in the white space before it
+  bool rstrip = false;       // and after it
+  bool single_word = false;  // not found inside a word
 };
 
 // Whether a token steers a model instead of standing for text: special tokens, and those written "<|...|>",

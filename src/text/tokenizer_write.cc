@@ -56,7 +56,7 @@ Json AddedTokenJson(const AddedToken& token, bool with_id) {
   Json out = Json::object();
   if (with_id) out["id"] = token.id;
   out["content"] = token.content;
-  out["single_word"] = false;
+  out["single_word"] = token.single_word;
   out["lstrip"] = token.lstrip;
   out["rstrip"] = token.rstrip;
   out["normalized"] = token.normalized;
