@@ -21,6 +21,19 @@ const Json* Find(const Json& object, const char* key) {
   return found == object.end() || found->is_null() ? nullptr : &*found;
 }
 
+// The text of a part, as clients name it: of chats, of the newer "responses", and the refusal of an answer.
+// Null for another kind of part.
+const Json* TextOfPart(const Json& part) {
+  if (part.is_string()) return &part;
+  if (!part.is_object()) return nullptr;
+  const Json* type = Find(part, "type");
+  const bool is_refusal = type != nullptr && *type == "refusal";
+  const bool is_text =
+      type == nullptr || *type == "text" || *type == "input_text" || *type == "output_text" || is_refusal;
+  const Json* text = is_text ? Find(part, is_refusal ? "refusal" : "text") : nullptr;
+  return text != nullptr && text->is_string() ? text : nullptr;
+}
+
 // The text of a `content` field; an absent or null one is "" where `may_be_null`.
 Result<std::string> ParseContent(const Json& message, size_t index, bool may_be_null) {
   const Json* content = Find(message, "content");
@@ -37,9 +50,8 @@ Result<std::string> ParseContent(const Json& message, size_t index, bool may_be_
   std::string text;
   for (size_t i = 0; i < content->size(); ++i) {
     const Json& part = (*content)[i];
-    const Json* type = part.is_object() ? Find(part, "type") : nullptr;
-    const Json* part_text = part.is_object() ? Find(part, "text") : nullptr;
-    if (type == nullptr || *type != "text" || part_text == nullptr || !part_text->is_string()) {
+    const Json* part_text = TextOfPart(part);
+    if (part_text == nullptr) {
       return InvalidArgument(
           "messages[{}].content[{}] is {}, expected {{\"type\": \"text\", \"text\": string}}: this "
           "model reads text only",
@@ -52,11 +64,8 @@ Result<std::string> ParseContent(const Json& message, size_t index, bool may_be_
 }
 
 Result<Json> ParseArguments(const Json& body, const std::string& where) {
-  const auto arguments = body.find("arguments");
-  if (arguments == body.end()) {
-    return InvalidArgument("{}: \"arguments\" is missing, expected a JSON object", where);
-  }
-  if (arguments->is_null()) return Json(Json::object());
+  const Json* arguments = Find(body, "arguments");
+  if (arguments == nullptr) return Json(Json::object());
   if (arguments->is_object()) return *arguments;
   if (!arguments->is_string()) {
     return InvalidArgument("{}: \"arguments\" is {}, expected a JSON object or a string that holds one",

@@ -34,8 +34,9 @@ struct ChatMessage {
 
 // Reads the `messages` array of an OpenAI-style request. `content` may be a string, null for an assistant, or
 // an array of {"type": "text"} parts, which are joined by newlines; "developer" means "system"; arguments of
-// tool calls may be an object, a string that holds one, or nothing ("", null), which is {}. kInvalidArgument
-// names the message and the field. Integers of any size are kept if ParsePythonJson read them.
+// tool calls may be an object, a string that holds one, or nothing ("", null, absent), which is {}.
+// kInvalidArgument names the message and the field. Integers of any size are kept if ParsePythonJson read
+// them.
 Result<std::vector<ChatMessage>> ParseMessages(const Json& messages);
 
 // The object that ParseMessages reads the same message from.

@@ -63,7 +63,33 @@ TEST(ChatMessage, CallsMadeHereAreReadBack) {
   EXPECT_EQ(read[0], message);
 }
 
+TEST(PythonJson, NumbersThatOnlyPythonHasSurvive) {
+  const std::string text =
+      R"({"a": [NaN, -Infinity, 1e400, -2.5e999, 1e10], "NaN": "1e400 NaN \" Infinity"})";
+  ASSERT_OK_AND_ASSIGN(const Json json, ParsePythonJson(text, "test"));
+  const std::string written =
+      R"({"a": [NaN, -Infinity, Infinity, -Infinity, 10000000000.0], "NaN": "1e400 NaN \" Infinity"})";
+  EXPECT_EQ(PythonJson(json), written);
+  ASSERT_OK_AND_ASSIGN(const Json again, ParsePythonJson(written, "test"));
+  EXPECT_EQ(PythonJson(again), written);
+  const std::string digits = fmt::format("[{}, NaN]", std::string(400, '7'));
+  EXPECT_EQ(PythonJson(ParsePythonJson(digits, "test").value()), digits);
+  EXPECT_ERROR_CONTAINS(ParsePythonJson("[NaN, nan]", "test"), "test: not valid JSON");
+}
+
+TEST(ParseMessages, PartsOfTextAreTextWhateverClientsCallThem) {
+  ASSERT_OK_AND_ASSIGN(const std::vector<ChatMessage> messages, ParseMessages(Json::parse(R"([
+    {"role": "user", "content": ["a", {"text": "b"}, {"type": "input_text", "text": "c"}]},
+    {"role": "assistant", "content": [{"type": "output_text", "text": "d"}, {"type": "refusal", "refusal": "e"}]}])")));
+  EXPECT_EQ(messages[0].content, "a\nb\nc");
+  EXPECT_EQ(messages[1].content, "d\ne");
+}
+
 TEST(ParseMessages, NoArgumentsAreAnEmptyObject) {
+  ASSERT_OK_AND_ASSIGN(
+      const std::vector<ChatMessage> absent,
+      ParseMessages(Json::parse(R"([{"role": "assistant", "tool_calls": [{"function": {"name": "f"}}]}])")));
+  EXPECT_EQ(absent[0].tool_calls[0].arguments, Json::object());
   for (const char* arguments : {"\"\"", "\"  \\n\"", "null", "\"null\"", "{}", "\"{}\""}) {
     SCOPED_TRACE(arguments);
     ASSERT_OK_AND_ASSIGN(
