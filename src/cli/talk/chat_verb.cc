@@ -16,6 +16,7 @@
 #include "cli/verb.h"
 #include "data/read/text_stream.h"
 #include "knowledge/dialogue/conversation.h"
+#include "knowledge/dialogue/dialogue_file.h"
 
 namespace qwen25 {
 namespace {
@@ -157,8 +158,9 @@ class Chat {
 
   Status Load(const std::string& path) {
     if (path.empty()) return InvalidArgument("/load needs a file name");
-    QWEN25_TRY(const std::string text, ReadText(path));
-    QWEN25_TRY(Dialogue dialogue, ParseDialogue(text, path));
+    // A path, also where it is called "-": standard input is the chat's own.
+    QWEN25_TRY(const std::string text, ReadText(path == "-" ? "./-" : path));
+    QWEN25_TRY(Dialogue dialogue, ParseDialogueFile(text, path));
     QWEN25_RETURN_IF_ERROR(conversation_->Use(std::move(dialogue)));
     for (const ChatMessage& message : conversation_->messages()) ShowMessage(message);
     return {};

@@ -398,6 +398,11 @@ std::string RenderDialogue(const Dialogue& dialogue) {
 Result<Dialogue> ParseDialogue(std::string_view text, const std::string& origin) {
   QWEN25_TRY(const bool has_sum, CheckSum(text, origin));
   QWEN25_TRY(Json document, ParsePythonJson(text, origin));
+  if (has_sum) document.erase("crc32c");
+  return DialogueOf(std::move(document), origin);
+}
+
+Result<Dialogue> DialogueOf(Json document, const std::string& origin) {
   if (!document.is_object() || !document.contains("messages")) {
     return InvalidArgument("{}: expected an object with \"messages\", as /save writes it", origin);
   }
@@ -411,7 +416,6 @@ Result<Dialogue> ParseDialogue(std::string_view text, const std::string& origin)
   }
   dialogue.messages = std::move(*messages);
   document.erase("messages");
-  if (has_sum) document.erase("crc32c");
   dialogue.other = std::move(document);
   return dialogue;
 }

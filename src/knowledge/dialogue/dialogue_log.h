@@ -90,5 +90,7 @@ class DialogueLog {
 // a file of a DialogueLog with a wrong checksum. A document that is read and rendered again loses nothing.
 std::string RenderDialogue(const Dialogue& dialogue);
 Result<Dialogue> ParseDialogue(std::string_view text, const std::string& origin);
+// The same of a document that was parsed by ParsePythonJson.
+Result<Dialogue> DialogueOf(Json document, const std::string& origin);
 
 }  // namespace qwen25
