@@ -173,12 +173,15 @@ Status Curator::CheckAmount() const {
       "with --source DIR";
   if (kept_ == 0) {
     uint64_t files = 0, dropped = 0;
+    std::string why;  // the first thing that was said of a file
     for (const SourceReport& source : report_.sources) {
       files += source.files_found;
+      if (why.empty() && !source.problems.empty()) why = fmt::format(" ({})", source.problems[0]);
       for (const Count& count : source.dropped) dropped += count.documents;
     }
-    return NotFound("found no text: looked in {}; {} files there, {} of their documents not good enough; {}",
-                    WhereItLooked(), files, dropped, kAdvice);
+    return NotFound(
+        "found no text: looked in {}; {} files there, {} of their documents not good enough{}; {}",
+        WhereItLooked(), files, dropped, why, kAdvice);
   }
   if (kept_ < options_.min_bytes) {
     std::string taken;

@@ -202,7 +202,7 @@ TEST(JsonlTest, ErrorsNameFileAndLine) {
   EXPECT_EQ(first->text, "a");
   ASSERT_OK_AND_ASSIGN(auto second, reader.Next());
   EXPECT_EQ(second->id, "x");
-  EXPECT_ERROR_CONTAINS(reader.Next(), "d.jsonl line 4: \"text\" is not a string");
+  EXPECT_ERROR_CONTAINS(reader.Next(), "d.jsonl line 4: \"text\" is not a string but 3");
   EXPECT_ERROR_CONTAINS(ParseJsonLine("{\"id\":\"x\"}"), "no \"text\"");
   EXPECT_ERROR_CONTAINS(ParseJsonLine("[1]"), "expected a JSON object");
   EXPECT_ERROR_CONTAINS(ParseJsonLine("{\"text\":"), "not valid JSON");

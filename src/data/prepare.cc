@@ -214,6 +214,9 @@ std::vector<PreparedDocument> ReadSplit(const SourceSpec& spec, const FilterOpti
   const Reader reader = ReaderFor(spec, split.path, *content);
   if (reader == Reader::kJsonl) return ReadJsonLines(split, *content);
   if (reader == Reader::kInfo) return CutText(split, RenderInfo(*content));
+  if (reader == Reader::kPlain && whole) {
+    if (const std::optional<std::string> lines = AsJsonLines(*content)) return ReadJsonLines(split, *lines);
+  }
   if (reader == Reader::kPlain) return CutText(split, std::move(*content));
 
   // The renderers take well-formed text.

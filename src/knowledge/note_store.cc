@@ -15,9 +15,10 @@ Status CheckNewNote(const NewNote& note) {
   if (note.text.find_first_not_of(" \t\r\n") == std::string::npos) {
     return InvalidArgument("there is nothing to remember: the text is empty");
   }
-  if (note.text.find('\0') != std::string::npos || !IsValidUtf8(note.text)) {
-    return InvalidArgument("{}: is not text in UTF-8",
-                           note.source.empty() ? std::string("the note") : note.source);
+  const std::string_view what = note.source.empty() ? std::string_view("the note") : note.source;
+  if (!IsValidUtf8(note.text)) return InvalidArgument("{}: is not text in UTF-8", what);
+  if (note.text.find('\0') != std::string::npos) {
+    return InvalidArgument("{}: holds a NUL character (U+0000), which no note can", what);
   }
   if (note.name_space.empty() || note.name_space.size() > 200 || !IsValidUtf8(note.name_space)) {
     return InvalidArgument("the namespace is \"{}\", expected a name of 1 to 200 bytes of UTF-8",

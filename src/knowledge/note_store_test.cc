@@ -375,7 +375,7 @@ TEST(NoteStore, RefusesWhatIsNoText) {
   const auto store = MustOpen(directory.path(), nullptr);
   EXPECT_ERROR_CONTAINS(store->Add({.text = " \n"}), "nothing to remember");
   EXPECT_ERROR_CONTAINS(store->Add({.text = "\xff\xfe", .source = "image.png"}), "image.png");
-  EXPECT_ERROR_CONTAINS(store->Add({.text = std::string("a\0b", 3)}), "UTF-8");
+  EXPECT_ERROR_CONTAINS(store->Add({.text = std::string("a\0b", 3)}), "holds a NUL character");
   EXPECT_ERROR_CONTAINS(store->Add({.text = "x", .name_space = ""}), "namespace");
   EXPECT_ERROR_CONTAINS(store->Search({.query = "x", .mode = SearchMode::kVectors}), "needs an embedder");
   ASSERT_OK_AND_ASSIGN(const auto nothing, store->Search({.query = "\" OR * NEAR("}));

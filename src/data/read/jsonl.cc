@@ -4,6 +4,7 @@
 
 #include <utility>
 
+#include "base/json.h"
 #include "text/utf8.h"
 
 namespace qwen25 {
@@ -44,17 +45,39 @@ void AppendJsonString(std::string_view text, std::string& out) {
   out += '"';
 }
 
-// Sets `out` to the string under `key`; a missing key leaves it alone.
-Status ReadString(simdjson::dom::object object, const char* key, bool required, std::string& out) {
-  simdjson::dom::element element;
-  if (object[key].get(element) != simdjson::SUCCESS) {
-    if (required) return Corrupt("the object has no \"{}\"", key);
-    return {};
+// A name as writers give it: a text or a number. Anything else names nothing.
+std::string NameOf(simdjson::dom::element value) {
+  std::string_view text;
+  if (value.get(text) == simdjson::SUCCESS) return std::string(text);
+  return value.is_number() ? simdjson::minify(value) : std::string();
+}
+
+// Of a member that comes twice the last one counts, as for other programs.
+Result<Document> DocumentOf(simdjson::dom::object object) {
+  Document document;
+  bool has_text = false;
+  for (const auto [key, value] : object) {
+    if (key == "text") {
+      std::string_view text;
+      has_text = true;
+      if (value.get(text) != simdjson::SUCCESS) {
+        return Corrupt("\"text\" is not a string but {}", simdjson::minify(value).substr(0, 40));
+      }
+      document.text = text;
+    } else if (key == "id") {
+      document.id = NameOf(value);
+    } else if (key == "source") {
+      document.source = NameOf(value);
+    }
   }
-  std::string_view value;
-  if (element.get(value) != simdjson::SUCCESS) return Corrupt("\"{}\" is not a string", key);
-  out = value;
-  return {};
+  if (!has_text) return Corrupt("the object has no \"text\"");
+  return document;
+}
+
+bool HoldsText(simdjson::dom::element value) {
+  simdjson::dom::object object;
+  std::string_view text;
+  return value.get(object) == simdjson::SUCCESS && object["text"].get(text) == simdjson::SUCCESS;
 }
 
 }  // namespace
@@ -73,15 +96,30 @@ Result<Document> ParseJsonLine(std::string_view line) {
   if (line.starts_with(kUtf8ByteOrderMark)) line.remove_prefix(kUtf8ByteOrderMark.size());
   thread_local simdjson::dom::parser parser;
   simdjson::dom::element element;
-  if (const auto error = parser.parse(line.data(), line.size()).get(element); error != simdjson::SUCCESS)
-    return Corrupt("not valid JSON: {}", simdjson::error_message(error));
+  auto error = parser.parse(line.data(), line.size()).get(element);
+  if (error != simdjson::SUCCESS) {
+    const std::string quoted = WithQuotedNumbers(line);
+    if (quoted.size() != line.size()) error = parser.parse(quoted).get(element);
+  }
+  if (error != simdjson::SUCCESS) return Corrupt("not valid JSON: {}", simdjson::error_message(error));
   simdjson::dom::object object;
   if (element.get(object) != simdjson::SUCCESS) return Corrupt("expected a JSON object with a \"text\"");
-  Document document;
-  QWEN25_RETURN_IF_ERROR(ReadString(object, "text", /*required=*/true, document.text));
-  QWEN25_RETURN_IF_ERROR(ReadString(object, "id", /*required=*/false, document.id));
-  QWEN25_RETURN_IF_ERROR(ReadString(object, "source", /*required=*/false, document.source));
-  return document;
+  return DocumentOf(object);
+}
+
+std::optional<std::string> AsJsonLines(std::string_view text) {
+  const size_t first = text.find_first_not_of(" \t\r\n");
+  if (first == std::string_view::npos || (text[first] != '[' && text[first] != '{')) return std::nullopt;
+  simdjson::dom::parser parser;
+  simdjson::dom::element document;
+  if (parser.parse(text.data(), text.size()).get(document) != simdjson::SUCCESS) return std::nullopt;
+  if (HoldsText(document)) return simdjson::minify(document) + "\n";
+  simdjson::dom::array list;
+  if (document.get(list) != simdjson::SUCCESS || list.size() == 0 || !HoldsText(list.at(0)))
+    return std::nullopt;
+  std::string lines;
+  for (const simdjson::dom::element item : list) lines += simdjson::minify(item) + "\n";
+  return lines;
 }
 
 Result<JsonlReader> JsonlReader::Open(const std::string& path) {

@@ -16,10 +16,14 @@ namespace qwen25 {
 // Appends `document` and a new-line. The fields are well-formed UTF-8.
 void AppendJsonLine(const Document& document, std::string& out);
 
-// Reads one line. "text" has to be a string; "id" and "source" may be missing. A byte order mark before the
-// line is skipped: concatenated files have them inside. kCorrupt gives the reason without the place, which
-// the caller knows.
+// Reads one line. "text" has to be a string; "id" and "source" may be missing or numbers. Anything else in
+// them or in other members is ignored. A byte order mark before the line is skipped: concatenated files have
+// them inside. kCorrupt gives the reason without the place, which the caller knows.
 Result<Document> ParseJsonLine(std::string_view line);
+
+// Converts a JSON document that is such an object, or a list of them, into JSON lines. Returns nothing for
+// any other text.
+std::optional<std::string> AsJsonLines(std::string_view text);
 
 // Reads a file of documents one line at a time, in memory bounded by the longest line. Blank lines are
 // skipped. Compressed files and what is not text: text_stream.h.

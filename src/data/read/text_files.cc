@@ -26,7 +26,9 @@ Result<DocumentReader> DocumentReader::Open(const std::string& path) {
   QWEN25_TRY(std::string text, ReadText(path));
   if (IsJsonLinesText(text)) {
     reader.lines_.emplace(path, std::move(text));
-  } else {
+  } else if (std::optional<std::string> lines = AsJsonLines(text)) {
+    reader.lines_.emplace(path, std::move(*lines));
+  } else if (!text.empty()) {
     reader.whole_ = Document{.id = path, .source = {}, .text = std::move(text)};
   }
   return reader;

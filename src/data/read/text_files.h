@@ -18,8 +18,9 @@ bool IsJsonLinesPath(std::string_view path);
 // Whether a text is JSON lines whatever its file is called: its first line is an object with a "text".
 bool IsJsonLinesText(std::string_view text);
 
-// The documents of a file. JSON lines are read one at a time, in memory bounded by the longest line; any
-// other text is one document. "-" is standard input. Compressed files and what is not text: text_stream.h.
+// The documents of a file. JSON lines are read one at a time, in memory bounded by the longest line; a JSON
+// list of objects with a "text" is read as these; any other text that is not empty is one document. "-" is
+// standard input. Compressed files and what is not text: text_stream.h.
 class DocumentReader {
  public:
   static Result<DocumentReader> Open(const std::string& path);

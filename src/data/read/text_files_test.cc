@@ -129,11 +129,15 @@ TEST_F(TextFilesTest, WhatIsNotTextIsRefusedByItsName) {
     }
   }
   EXPECT_ERROR_CONTAINS(ReadText(directory_ / "nowhere"), "nowhere");
+  // Bytes that would be replaced are named before.
+  EXPECT_ERROR_CONTAINS(ReadTexts(Put("a.txt", "tr\xC3\xA8s bon caf\xE9")),
+                        "a.txt: is not UTF-8: byte 13 is 0xE9; if it is Latin-1, `iconv -f LATIN1 -t UTF-8`");
+  EXPECT_ERROR_CONTAINS(ReadText(Put("a.txt", "cut \xE2\x82")), "is not UTF-8: byte 4 is 0xE2");
 }
 
 TEST_F(TextFilesTest, TextIsNeverTakenForSomethingElse) {
   for (const char* text : {"GGUF is a format.", "PAR1", "MZ", "GIF89a is old", "RIFF", "BZ", "PK", "Obj",
-                           "caf\xE9", "II*", "ID3"}) {
+                           "caf\xC3\xA9", "II*", "ID3"}) {
     EXPECT_EQ(*ReadText(Put("a.txt", text)), text);
   }
   EXPECT_TRUE(rc::check([](const std::vector<uint8_t>& bytes) {
@@ -141,6 +145,36 @@ TEST_F(TextFilesTest, TextIsNeverTakenForSomethingElse) {
     for (const uint8_t byte : bytes) text += static_cast<char>(0x20 + byte % 0x5F);
     RC_ASSERT(!NameOfBinary(text).has_value());
   }));
+}
+
+// Other programs' members, names that are numbers, numbers that only Python has, members that come twice.
+TEST_F(TextFilesTest, WhatStandsBesideTheTextDoesNotMatter) {
+  for (
+      const char* line : {
+          R"({"id": 7, "text": "x"})",
+          R"({"id": null, "source": ["a"], "text": "x"})",
+          R"({"text": "x", "meta": {"a": [1, {"text": "y"}]}, "score": NaN, "range": [-Infinity, Infinity]})",
+          R"({"text": "y", "text": "x"})",
+          R"({"text": "x", "note": "NaN \" NaN", "score": NaN})",
+      }) {
+    EXPECT_EQ(*ReadTexts(Put("a.jsonl", line)), std::vector<std::string>{"x"}) << line;
+  }
+  EXPECT_EQ(ParseJsonLine(R"({"id": 7, "text": "x"})")->id, "7");
+  EXPECT_EQ(ParseJsonLine(R"({"id": true, "text": "x"})")->id, "");
+  EXPECT_ERROR_CONTAINS(ParseJsonLine(R"({"text": null})"), "\"text\" is not a string but null");
+}
+
+TEST_F(TextFilesTest, AJsonListOfDocumentsIsThoseDocuments) {
+  const std::string one = "{\n  \"text\": \"x\"\n}";
+  EXPECT_EQ(*ReadTexts(Put("a.json", one)), std::vector<std::string>{"x"});
+  EXPECT_EQ(*ReadTexts(Put("a.json", "\n[" + one + ",\n" + one + "]\n")),
+            (std::vector<std::string>{"x", "x"}));
+  EXPECT_ERROR_CONTAINS(ReadTexts(Put("a.json", "[" + one + ", {\"test\": 1}]")), "has no \"text\"");
+  // Other documents are text, as is what only looks like one.
+  for (const char* text : {"[]", "[1, 2]", "{\"a\": 1}", "[{\"a\": 1}]", "{ code; }", "[see below]"}) {
+    EXPECT_EQ(*ReadTexts(Put("a.json", text)), std::vector<std::string>{text});
+  }
+  EXPECT_TRUE(ReadTexts(Put("a.txt", ""))->empty());
 }
 
 TEST_F(TextFilesTest, LinesThatAreNoDocumentsAreNamed) {

@@ -81,12 +81,23 @@ Result<std::string> ReadText(const std::string& path) {
   std::string text;
   while (true) {
     QWEN25_TRY(const bool more, stream.Read(text));
-    if (!more) return text;
+    if (!more) break;
     if (text.size() > kMaxTextBytes) {
       return ResourceExhausted("{}: holds more than {} bytes of text; split it", stream.name(),
                                kMaxTextBytes);
     }
   }
+  // A repaired text would be another one than was meant.
+  if (IsValidUtf8(text)) return text;
+  size_t at = 0;
+  for (const char* end = text.data() + text.size();;) {
+    const DecodedCodePoint c = DecodeCodePoint(text.data() + at, end);
+    if (!c.valid) break;
+    at += c.bytes;
+  }
+  return InvalidArgument(
+      "{}: is not UTF-8: byte {} is 0x{:02X}; if it is Latin-1, `iconv -f LATIN1 -t UTF-8` converts it",
+      stream.name(), at, static_cast<unsigned char>(text[at]));
 }
 
 }  // namespace qwen25

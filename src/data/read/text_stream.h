@@ -44,7 +44,7 @@ class TextStream {
   bool started_ = false;
 };
 
-// The whole text of a file; kResourceExhausted if it is longer than 4 GiB.
+// The whole text of a file, which must be well-formed UTF-8; kResourceExhausted if it is longer than 4 GiB.
 Result<std::string> ReadText(const std::string& path);
 
 }  // namespace qwen25
