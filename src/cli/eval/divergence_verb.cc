@@ -12,10 +12,12 @@
 namespace qwen25 {
 namespace {
 
+constexpr size_t kDefaultWindow = 512;
+
 struct DivergenceFlags {
   std::string model, reference = "float32";
   std::vector<std::string> formats = {"bfloat16", "int8", "int4"}, against, files;
-  uint32_t window = 512;
+  uint32_t window = 0;  // 0: kDefaultWindow, or what the models have
   uint64_t max_tokens = 20000;
   bool json = false;
 };
@@ -68,14 +70,16 @@ Status RunDivergence(const DivergenceFlags& flags) {
   QWEN25_TRY(const Tokenizer tokenizer, LoadTokenizer(flags.model));
   ModelComparison comparison(tokenizer);
   QWEN25_RETURN_IF_ERROR(LoadModels(flags, tokenizer, comparison));
-  if (flags.window < 2 || flags.window > comparison.max_window()) {
-    return InvalidArgument("--window is {}, expected 2 to {}, the models' positions", flags.window,
+  const size_t window =
+      flags.window != 0 ? flags.window : std::min<size_t>(kDefaultWindow, comparison.max_window());
+  if (window < 2 || window > comparison.max_window()) {
+    return InvalidArgument("--window is {}, expected 2 to {}, the models' positions", window,
                            comparison.max_window());
   }
   const InterruptGuard guard;
   Progress progress("divergence", "tokens", flags.max_tokens);
   QWEN25_RETURN_IF_ERROR(
-      comparison.AddFiles(flags.files, flags.window, flags.max_tokens, ShowUntilInterrupt(progress)));
+      comparison.AddFiles(flags.files, window, flags.max_tokens, ShowUntilInterrupt(progress)));
   progress.Finish();
   if (comparison.num_tokens() == 0) return InvalidArgument("the files hold no text to predict");
   const std::vector<ModelDivergence> models = comparison.Summarize();
@@ -106,8 +110,7 @@ void AddDivergenceVerb(CLI::App& app, RunVerb& run) {
                    "times")
       ->allow_extra_args(false);
   verb->add_option("--window", flags->window,
-                   "Tokens of a window; each token is predicted from those before it")
-      ->capture_default_str();
+                   "Tokens of a window; each token is predicted from those before it; default: at most 512");
   verb->add_option("--max-tokens", flags->max_tokens, "Stop after this many tokens; 0: all")
       ->capture_default_str();
   verb->add_flag("--json", flags->json, "Print one JSON object");
