@@ -1,5 +1,5 @@
 // Our matrix product beside oneDNN's, over the shapes of a training step: gemm_bench [rounds]
-// One library at a time for all its rounds: OpenMP's threads spin for a while behind each call, and would
+// One library at a time for all its rounds: OpenMP's threads spin for a while after each call, and would
 // slow down whatever runs next.
 #include <fmt/format.h>
 

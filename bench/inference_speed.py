@@ -127,7 +127,7 @@ def run_peer(arguments, program, model):
         has_depth = "--n-depth" in subprocess.run([program, "--help"], capture_output=True, text=True).stdout
         deep = (["-p", "0", "-n", str(arguments.generate), "-d", str(arguments.depth)] if has_depth else
                 ["-p", "0", "-n", "0", "-gp", f"{arguments.depth},{arguments.generate}"])
-        tests.append((deep, f"generate {arguments.generate} behind {arguments.depth}"))
+        tests.append((deep, f"generate {arguments.generate} after {arguments.depth}"))
     for flags, test in tests:
         figures[test] = json.loads(output_of(common + flags))[-1]["avg_ts"]
     return figures

@@ -15,7 +15,7 @@
 namespace qwen25 {
 namespace {
 
-// A token of 24 layers and 2 kv heads of 7 query heads behind `state.range(0)` blocks, on one thread: 48
+// A token of 24 layers and 2 kv heads of 7 query heads after `state.range(0)` blocks, on one thread: 48
 // lists of panels (`state.range(1)`), which come from memory, or one, which stays in the cache.
 void ScorePanels(benchmark::State& state, BlockScore score) {
   constexpr size_t kHeadDim = 64, kHeads = 7;

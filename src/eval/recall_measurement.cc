@@ -60,7 +60,7 @@ class RecallMeasurement {
   }
 
  private:
-  // Where the facts stand, from the beginning to the end; those of notes come behind the history, which is as
+  // Where the facts stand, from the beginning to the end; those of notes follow the history, which is as
   // long as `length`.
   Result<std::vector<size_t>> Positions(size_t length) const {
     std::vector<size_t> positions;
@@ -79,7 +79,7 @@ class RecallMeasurement {
 
   // Reads a history, then asks for its facts.
   Status RunHistory(uint64_t number) {
-    // What is behind the last whole block of a dialogue is not stored.
+    // Tokens after the last whole block of a dialogue are not stored.
     const size_t length = options_.dialogues == 0 ? score_.length : BlocksFor(score_.length) * kBlockTokens;
     QWEN25_TRY(const std::vector<size_t> positions, Positions(length));
     std::vector<RecallFact> facts;
@@ -162,7 +162,7 @@ class RecallMeasurement {
     return report.status;
   }
 
-  // Asks for each fact behind what the session holds, taking back the question before the next one.
+  // Asks for each fact after what the session holds, taking back the question before the next one.
   Status Ask(Session& session, std::span<const RecallFact> facts) {
     const size_t held = session.tokens().size();
     for (size_t i = 0; i < facts.size(); ++i) {

@@ -20,11 +20,11 @@ struct RecallMeasurementOptions {
   uint32_t depths = 20;    // places of facts in a history, evenly from its beginning to its end
   uint32_t histories = 5;  // of each length
   uint64_t seed = 1;
-  // That a history is told in; asked for in one more, which recalls them. 0: in the same.
+  // Dialogues that a history is told in; one more dialogue recalls them and is asked. 0: one does both.
   uint32_t dialogues = 0;
   uint32_t notes = 0;            // more facts, each told as a passage of its own beside the history
   std::string_view filler = {};  // whose bytes stand between the facts (RecallTask)
-  // An empty folder for what dialogues and notes store, and empty again afterwards.
+  // An empty folder for what dialogues and notes store. It is emptied afterwards.
   std::filesystem::path folder = {};
 };
 
@@ -42,7 +42,7 @@ struct RecallScore {
   std::vector<uint32_t> right;  // [depths], of `histories`
   uint32_t notes_right = 0;     // of histories * notes
   double seconds_per_token = 0;
-  double seconds_per_question = 0;   // two tokens behind the whole history, median
+  double seconds_per_question = 0;   // two tokens after the whole history, median
   double read_share = 1;             // of the blocks that attention could have read
   uint64_t resident_bytes = 0;       // of the whole process, the most while reading
   std::vector<RecallGrowth> growth;  // of the first history

@@ -64,7 +64,7 @@ Status AddNotes(const RetrievalSet& set, NoteStore& store, const RetrievalProgre
     if (progress && !progress(begin)) return Cancelled("stopped while the notes were added");
     std::vector<NewNote> batch;
     size_t end = begin;
-    // A note that supersedes another comes behind it in a batch of its own.
+    // A note that supersedes another follows it in a batch of its own.
     for (; end < set.notes.size() && batch.size() < kAddBatch; ++end) {
       const RetrievalNote& note = set.notes[end];
       if (!note.supersedes.empty() && !ids.contains(note.supersedes)) break;

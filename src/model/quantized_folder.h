@@ -10,11 +10,11 @@
 
 namespace qwen25 {
 
-// kUnsupported, by the name of the method, where this config.json says that the weights are quantized. What
-// names no method, or says that nothing was done, is no obstacle: the tensors tell.
+// Returns kUnsupported, with the name of the method, if this config.json says that the weights are quantized.
+// A config.json that names no method, or says that nothing was done, is accepted: the tensors tell the rest.
 Status CheckConfigNotQuantized(const Json& config, const std::filesystem::path& directory);
 
-// kUnsupported, by the name of the method, where tensors have names that only such a method gives.
+// Returns kUnsupported, with the name of the method, if tensors have names that only such a method gives.
 Status CheckTensorsNotQuantized(std::span<const TensorInfo> tensors, const std::filesystem::path& directory);
 
 }  // namespace qwen25

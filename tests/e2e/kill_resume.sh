@@ -35,8 +35,8 @@ losses "$work/whole" >"$work/whole.losses"
 num_records=$(wc -l <"$work/whole.losses")
 [[ $num_records -ge $steps ]] || fail "the uninterrupted run wrote $num_records records for $steps steps"
 
-# kill_behind LINES: starts or resumes the run and kills it as soon as its metrics have that many lines.
-kill_behind() {
+# kill_after LINES: starts or resumes the run and kills it as soon as its metrics have that many lines.
+kill_after() {
   local lines=$1 pid
   set_arguments "$work/killed" --resume
   "$qwen25" "${arguments[@]}" >"$work/log" 2>&1 &
@@ -50,11 +50,11 @@ kill_behind() {
     fi
   done
   wait "$pid" || { cat "$work/log" >&2; fail "the run ended by itself, with an error, before line $lines"; }
-  fail "the run ended before it could be killed behind line $lines"
+  fail "the run ended before it could be killed after line $lines"
 }
 
 for ((i = 1; i <= kills; ++i)); do
-  kill_behind "$((RANDOM % 15 + 15 * i))"
+  kill_after "$((RANDOM % 15 + 15 * i))"
 done
 set_arguments "$work/killed" --resume
 quietly "$qwen25" "${arguments[@]}"

@@ -15,7 +15,7 @@ namespace {
 // Enough blocks that they are as different as those of a text.
 constexpr size_t kComputedTokens = 4096;
 
-// Publishes copies of the computed blocks under the names that those behind them will be looked for.
+// Publishes copies of the computed blocks under the names that later blocks will be looked for.
 Status PublishCopies(BlockPool& blocks, const Hash128& names_begin, std::span<const int32_t> tokens,
                      size_t num_computed, uint64_t seed, Progress& progress) {
   Rng rng(seed);

@@ -164,7 +164,7 @@ class InferenceBench {
       if (round > 0) rounds.push_back({seconds, floor});
     }
     std::string test = fmt::format("generate {}", flags_.new_tokens);
-    if (depth > 0) test += fmt::format(" behind {}", depth);
+    if (depth > 0) test += fmt::format(" after {}", depth);
     if (batch > 1) test += fmt::format(", {} together", batch);
     Add(test, rounds, batch, WeightBytes() + work.kv_bytes, results);
     return {};

@@ -1,4 +1,4 @@
-// Models for benchmarks, which need no weights of anybody, and how fast one generates.
+// Models that benchmarks measure, and how fast one generates.
 #pragma once
 
 #include <cstdint>
@@ -13,9 +13,8 @@
 
 namespace qwen25 {
 
-// The model in `path`, or where that is empty one of the preset's shape with random weights, the same in
-// every format. `num_threads` 0: all. A preset that is made for less than `min_context` tokens is stretched
-// by YaRN.
+// Loads the model in `path`. If that is empty, makes one of the preset's shape with random weights, the same
+// in every format, and with YaRN if the preset reads fewer than `min_context` tokens. `num_threads` 0: all.
 Result<Model> BenchModel(const std::string& preset, const std::string& path, WeightFormat format,
                          size_t num_threads, size_t min_context = 0);
 

@@ -29,7 +29,7 @@ struct RecallBenchFlags {
   bool json = false;
 };
 
-// The texts one behind the other.
+// The texts back to back.
 Result<std::string> ReadFiller(const RecallBenchFlags& flags) {
   std::string all;
   for (const std::string& path : flags.texts) {

@@ -128,7 +128,7 @@ class RoutingBench {
       QWEN25_TRY(seconds, DecodeSeconds(engine_, sessions, flags_.new_tokens));
       return {};
     };
-    std::string test = fmt::format("generate behind {}", depth);
+    std::string test = fmt::format("generate after {}", depth);
     if (sessions.size() > 1) test += fmt::format(", {} together", sessions.size());
     return {std::move(test),
             static_cast<double>(sessions.size()),
@@ -148,7 +148,7 @@ class RoutingBench {
       seconds = NowSeconds() - start;
       return {};
     };
-    return {fmt::format("read {} behind {}", tokens, depth),
+    return {fmt::format("read {} after {}", tokens, depth),
             static_cast<double>(tokens),
             1,
             flags_.dense_prompts,
@@ -287,10 +287,11 @@ Status RunRoutingBench(const RoutingBenchFlags& flags) {
     policies.push_back(policy);
   }
   QWEN25_TRY(const WeightFormat format, ParseWeightFormat(flags.weights));
-  const uint32_t behind = std::max(flags.new_tokens, flags.reads.empty() ? 0 : std::ranges::max(flags.reads));
+  const uint32_t most_appended =
+      std::max(flags.new_tokens, flags.reads.empty() ? 0 : std::ranges::max(flags.reads));
   size_t depths = 0;  // of one sequence each
-  for (const uint32_t depth : flags.depths) depths += depth + behind + kBlockTokens;
-  const size_t depth = size_t{std::ranges::max(flags.depths)} + behind + kBlockTokens;
+  for (const uint32_t depth : flags.depths) depths += depth + most_appended + kBlockTokens;
+  const size_t depth = size_t{std::ranges::max(flags.depths)} + most_appended + kBlockTokens;
   const size_t prompt = flags.prompts.empty() ? 0 : std::ranges::max(flags.prompts) + kBlockTokens;
   const size_t max_context = std::max(depth, prompt);
   QWEN25_TRY(Model model, BenchModel(flags.preset, flags.model, format, flags.num_threads,

@@ -55,7 +55,7 @@ class SpeculationBench {
     return session_.HoldExactly(prompt_).status();
   }
 
-  // Writes behind the prompt: `given`, or where that is empty the most likely tokens. `drafter` may be null.
+  // Writes after the prompt: `given`, or the most likely tokens if that is empty. `drafter` may be null.
   // The model computes in both cases, and every row's most likely token is looked for: given tokens are made
   // the most likely ones.
   Result<Answer> Write(Drafter* drafter, std::span<const int32_t> given, size_t count) {
@@ -82,7 +82,7 @@ class SpeculationBench {
     return answer;
   }
 
-  // Seconds of a forward pass over the last token and `num_proposed` more, behind the prompt.
+  // Seconds of a forward pass over the last token and `num_proposed` more, after the prompt.
   Result<double> VerifySeconds(size_t num_proposed) {
     constexpr size_t kPasses = 8;
     std::vector<int32_t> batch(num_proposed + 1, prompt_.back());

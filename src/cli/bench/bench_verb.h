@@ -31,7 +31,7 @@ void AddThreadsFlag(CLI::App& bench, Count& num_threads) {
   bench.add_option("--threads", num_threads, "Threads; default: every core this process may use")
       ->check(kThreadCount);
 }
-// Values with commas between them, which have defaults.
+// A list of values with commas between them.
 template <typename Value>
 void AddListFlag(CLI::App& bench, const char* names, std::vector<Value>& values, const char* what) {
   bench.add_option(names, values, what)->delimiter(',')->capture_default_str();
