@@ -106,7 +106,8 @@ class PassageSync {
       size_t end = first, tokens = 0;
       for (; end < missing.size() && tokens + missing[end]->tokens.size() <= kMaxTokens; ++end) {
         tokens += missing[end]->tokens.size();
-        done += end == 0 || missing[end]->passage != missing[end - 1]->passage;
+        // A passage is done with its last piece.
+        done += end + 1 == missing.size() || missing[end + 1]->passage != missing[end]->passage;
       }
       QWEN25_RETURN_IF_ERROR(Compute(std::span(missing).subspan(first, end - first)));
       first = end;

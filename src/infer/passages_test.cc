@@ -248,6 +248,17 @@ TEST(PassagesTest, OneThatWasStoredAgainElsewhereIsNotTheOneThatWasListed) {
   EXPECT_FALSE(recalled->name() == name);
 }
 
+TEST(PassagesTest, OneThatIsStoredInPartIsNotDone) {
+  TemporaryDirectory folder;
+  Process process(folder.path());
+  const std::vector<Passage> passages = {{.name = {.low = 1}, .tokens = RandomTokens(100, 900, 1)}};
+  int num_calls = 0;
+  const auto stop = [&](size_t, size_t) { return ++num_calls < 2; };
+  ASSERT_OK_AND_ASSIGN(const PassageReport report, SyncPassages(process.engine, "mine", passages, stop));
+  EXPECT_EQ(num_calls, 2);
+  EXPECT_ERROR_CONTAINS(report.status, "stopped after 0 of 1 passages");
+}
+
 TEST(PassagesTest, StopsAndGoesOn) {
   TemporaryDirectory folder;
   Process process(folder.path());

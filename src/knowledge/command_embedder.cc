@@ -71,13 +71,14 @@ Result<std::unique_ptr<CommandEmbedder>> CommandEmbedder::Start(const std::strin
 CommandEmbedder::~CommandEmbedder() {
   if (socket_ >= 0) ::close(socket_);  // ends its input, which tells it to leave
   if (process_ > 0) {
-    // Half a second to leave by itself.
-    for (int i = 0; i < 50; ++i) {
-      if (::waitpid(process_, nullptr, WNOHANG) != 0) return;
-      ::poll(nullptr, 0, 10);
+    // Half a second to leave by itself, and half a second after each signal.
+    for (const int signal : {0, SIGTERM, SIGKILL}) {
+      ::kill(process_, signal);
+      for (int i = 0; i < 50; ++i) {
+        if (::waitpid(process_, nullptr, WNOHANG) != 0) return;
+        ::poll(nullptr, 0, 10);
+      }
     }
-    ::kill(process_, SIGTERM);
-    ::waitpid(process_, nullptr, 0);
   }
 }
 
@@ -103,7 +104,12 @@ Result<std::string> CommandEmbedder::ReadLine() {
     }
     searched = received_.size();
     const double left = deadline - NowSeconds();
-    if (left <= 0 || received_.size() > kMaxLineBytes) {
+    if (received_.size() > kMaxLineBytes) {
+      return Status(StatusCode::kIo,
+                    fmt::format("embedder `{}`: its answer is longer than {} bytes, which no vectors are",
+                                command_, kMaxLineBytes));
+    }
+    if (left <= 0) {
       return Status(StatusCode::kIo, fmt::format("embedder `{}`: no complete answer within {} seconds",
                                                  command_, timeout_seconds_));
     }

@@ -89,6 +89,12 @@ for line in sys.stdin:
   EXPECT_ERROR_CONTAINS(embedder->Embed(EmbedKind::kQuery, bad, std::span(out).first(2)), "no such word");
 }
 
+TEST(CommandEmbedder, OneThatIgnoresTheEndOfItsInputAndSignalsIsEnded) {
+  EXPECT_OK(
+      CommandEmbedder::Start("trap '' TERM; echo '{\"name\": \"x\", \"dimension\": 2}'; while true; do "
+                             "sleep 0.1; done"));
+}
+
 TEST(CommandEmbedder, FailuresSayWhatHappened) {
   EXPECT_ERROR_CONTAINS(CommandEmbedder::Start("exit 3"), "ended without an answer");
   EXPECT_ERROR_CONTAINS(CommandEmbedder::Start("echo nonsense; cat"), "first line of embedder");

@@ -128,7 +128,7 @@ Status ConversationNotes::Forget(const std::string& what, bool erase) {
     return ForgetNote(note, erase);
   }
   QWEN25_TRY(const ForgetChoice choice, FindToForget(*store, what, {place_.name_space}));
-  if (choice.candidates.empty()) return NotFound("[nothing was forgotten: no note fits]");
+  if (choice.candidates.empty()) return NotFound("nothing was forgotten: no note fits");
   if (!choice.certain) {
     Tell(ForgettingUnclear{choice.candidates});
     return {};
