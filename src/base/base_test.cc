@@ -44,6 +44,24 @@ TEST(JsonTest, LinesAreReadOneByOneAndMistakesNamed) {
   EXPECT_EQ(DumpJson(Json("\xff")), "\"\xEF\xBF\xBD\"") << "what is no UTF-8 is replaced";
 }
 
+TEST(JsonTest, NumbersThatOnlyPythonHasAreStringsWhereNobodyNeedsThem) {
+  const std::string text =
+      R"({"a": NaN, "b": [-Infinity, 1e400, 1.5e3, -7], "c": "NaN \" 1e999", "NaN": true})";
+  EXPECT_EQ(WithQuotedNumbers(text, "x"),
+            R"({"a": "xNaN", "b": ["x-Infinity", "x1e400", 1.5e3, -7], "c": "NaN \" 1e999", "NaN": true})");
+  EXPECT_EQ(WithQuotedNumbers("\"open"), "\"open");
+  EXPECT_EQ(WithQuotedNumbers("\"\\"), "\"\\");
+  TemporaryDirectory directory;
+  ASSERT_OK(WriteFileAtomically(directory / "a.json", text));
+  ASSERT_OK_AND_ASSIGN(const Json json, ReadJsonFile(directory / "a.json"));
+  EXPECT_EQ(json["b"], (Json{"-Infinity", "1e400", 1500.0, -7}));
+  double number = 0;
+  EXPECT_ERROR_CONTAINS(ReadField(json, "a", "a.json", number), "\"a\" is \"NaN\", expected a number");
+  EXPECT_EQ((*JsonLines(text, "file").Next())->size(), 4u);
+  ASSERT_OK(WriteFileAtomically(directory / "a.json", "{NaN}"));
+  EXPECT_ERROR_CONTAINS(ReadJsonFile(directory / "a.json"), "a.json: not valid JSON");
+}
+
 TEST(MmapTest, BytesThatLeftMemoryReadTheSameAgain) {
   TemporaryDirectory directory;
   std::string text(size_t{20} << 20, '\0');

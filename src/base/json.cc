@@ -77,6 +77,18 @@ std::string DumpJson(const Json& value, int indent) {
   return value.dump(indent, ' ', false, Json::error_handler_t::replace);
 }
 
+namespace {
+
+// ParseJson, which reads the numbers that only Python's JSON has as strings.
+Result<Json> ParsePythonsJson(std::string_view text, std::string_view origin) {
+  Result<Json> document = ParseJson(text, origin);
+  if (document.ok()) return document;
+  Result<Json> quoted = ParseJson(WithQuotedNumbers(text), origin);
+  return quoted.ok() ? std::move(quoted) : std::move(document);
+}
+
+}  // namespace
+
 Result<std::optional<Json>> JsonLines::Next() {
   while (position_ < text_.size()) {
     const size_t end = std::min(text_.find('\n', position_), text_.size());
@@ -85,7 +97,7 @@ Result<std::optional<Json>> JsonLines::Next() {
     ++line_number_;
     if (line.find_first_not_of(" \t\r") == line.npos) continue;
     origin_ = fmt::format("{}: line {}", text_origin_, line_number_);
-    QWEN25_TRY(Json value, ParseJson(line, origin_));
+    QWEN25_TRY(Json value, ParsePythonsJson(line, origin_));
     return std::optional(std::move(value));
   }
   return std::optional<Json>();
@@ -154,10 +166,7 @@ std::string WithQuotedNumbers(std::string_view text, std::string_view mark) {
 Result<Json> ReadJsonFile(const std::string& path) {
   QWEN25_TRY(const std::string text, ReadFile(path));
   if (IsGitLfsPointer(text)) return Corrupt("{}: {}", path, kGitLfsPointer);
-  Result<Json> document = ParseJson(text, path);
-  if (document.ok()) return document;
-  Result<Json> quoted = ParseJson(WithQuotedNumbers(text), path);
-  return quoted.ok() ? std::move(quoted) : std::move(document);
+  return ParsePythonsJson(text, path);
 }
 
 Status ReadField(const Json& object, const char* key, std::string_view origin, bool& out) {

@@ -20,7 +20,8 @@ Result<Json> ParseJson(std::string_view text, std::string_view origin);
 // The value in one line, or indented by `indent` spaces. Bytes that are not UTF-8 are replaced.
 std::string DumpJson(const Json& value, int indent = -1);
 
-// The values of a text that has one in each line; blank lines count, but hold none.
+// The values of a text that has one in each line; blank lines count, but hold none. NaN, Infinity and 1e400
+// are read as strings.
 class JsonLines {
  public:
   // `origin` names the text in errors. Both must outlive this object.
