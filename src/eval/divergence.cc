@@ -115,12 +115,13 @@ Status ModelComparison::AddModel(std::string name, Model model, const Tokenizer&
   }
   const uint32_t rows = model.config().vocab_size;
   const uint32_t wanted = predictors_.empty() ? rows : predictors_[0]->model().config().vocab_size;
-  if (rows != wanted || rows < tokenizer.vocab_size()) {
+  if (rows != wanted) {
     return InvalidArgument(
-        "{}: the model has {} embedding rows, the reference {}, and the tokenizer {} tokens, expected equal "
-        "numbers of rows and no more tokens than rows; their predictions cannot be compared",
-        name, rows, wanted, tokenizer.vocab_size());
+        "{}: the model has {} embedding rows and the reference {}, expected equal numbers; their predictions "
+        "cannot be compared",
+        name, rows, wanted);
   }
+  QWEN25_RETURN_IF_ERROR(CheckTokenizerFits(tokenizer, model.config(), name));
   max_window_ = std::min(max_window_, model.config().MaxContext());
   predictors_.push_back(std::make_unique<Predictor>(std::move(model), threads_));
   sums_.push_back({.name = std::move(name), .bits_per_weight = predictors_.back()->BitsPerWeight()});
@@ -145,6 +146,9 @@ Status ModelComparison::AddText(std::string_view text, size_t window, uint64_t m
                                 const Progress& progress) {
   QWEN25_CHECK(window >= 2 && window <= max_window_);
   const std::vector<int32_t> tokens = tokenizer_.Encode(text, EncodeOptions{.add_bos = true});
+  if (!predictors_.empty()) {
+    QWEN25_RETURN_IF_ERROR(CheckTokensFit(tokens, tokenizer_, predictors_[0]->model().config()));
+  }
   for (size_t begin = 0; begin + 1 < tokens.size(); begin += window) {
     size_t size = std::min(window, tokens.size() - begin);
     if (max_tokens != 0) size = std::min<uint64_t>(size, max_tokens - num_tokens_ + 1);

@@ -123,6 +123,13 @@ TEST(ModelComparisonTest, ModelsThatCannotBeComparedAreRefused) {
   ModelConfig config = ByteModelConfig();
   config.vocab_size = 300;
   EXPECT_ERROR_CONTAINS(comparison.AddModel("wide", ByteModel(1, config), tokenizer), "300 embedding rows");
+  // Added tokens beyond the rows matter where a text holds one.
+  config.vocab_size = 256;
+  ModelComparison narrow(tokenizer);
+  ASSERT_OK(narrow.AddModel("narrow", ByteModel(1, config), tokenizer));
+  EXPECT_OK(narrow.AddText("a text", 32, 0));
+  const std::string added = tokenizer.spec().added_tokens[0].content;
+  EXPECT_ERROR_CONTAINS(narrow.AddText("a " + added, 32, 0), "the text holds the token 256 (");
 }
 
 TEST(ModelComparisonTest, NumbersThatAreNotFiniteAreAnErrorOfTheirModel) {

@@ -7,6 +7,7 @@
 
 #include "data/read/text_files.h"
 #include "model/not_finite.h"
+#include "pretrained/tokenizer_fit.h"
 
 namespace qwen25 {
 namespace {
@@ -91,6 +92,7 @@ std::vector<int32_t> TextScorer::TokensOf(std::string_view text) const {
 
 Status TextScorer::AddText(std::string_view text, const Progress& progress) {
   const std::vector<int32_t> tokens = TokensOf(text);
+  QWEN25_RETURN_IF_ERROR(CheckTokensFit(tokens, tokenizer_, model_.config()));
   for (size_t begin = 0, counted = 1; counted < tokens.size(); begin += options_.stride) {
     const size_t end = std::min<size_t>(tokens.size(), begin + options_.window);
     QWEN25_RETURN_IF_ERROR(AddWindow(tokens, begin, std::max(counted, begin + 1), end));

@@ -38,6 +38,16 @@ TEST(TextScoreTest, AModelThatKnowsNothingPaysForEveryToken) {
   }
 }
 
+TEST(TextScoreTest, TokensBeyondTheRowsAreNamed) {
+  TokenizerSpec spec = ByteTokenizer().spec();
+  spec.added_tokens.push_back({.id = 300, .content = "<other>"});
+  ASSERT_OK_AND_ASSIGN(const Tokenizer tokenizer, Tokenizer::FromSpec(spec, "test"));
+  const Model model(ByteModelConfig());
+  TextScorer scorer(model, tokenizer, Options(model.config(), 16, 8));
+  EXPECT_OK(scorer.AddText("a text"));
+  EXPECT_ERROR_CONTAINS(scorer.AddText("a text <other>"), "the text holds the token 300 (\"<other>\")");
+}
+
 // -log of the probability of `tokens`.back() after the tokens before it.
 double NatsOfLast(const Model& model, const std::vector<int32_t>& tokens) {
   ThreadPool threads(1);

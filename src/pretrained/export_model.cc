@@ -36,6 +36,12 @@ Result<GgufMetadata> MetadataOf(const WeightsReader& source, const std::string& 
   const Result<Tokenizer> tokenizer = LoadTokenizer(input);
   if (tokenizer.ok()) {
     QWEN25_RETURN_IF_ERROR(SetGgufTokenizer(*tokenizer, source.config(), input, metadata));
+    if (tokenizer->vocab_size() > source.config().vocab_size) {
+      remarks.push_back(fmt::format(
+          "{}: the tokenizer adds tokens beyond the model's {} embedding rows; the written file does "
+          "not hold them",
+          input, source.config().vocab_size));
+    }
   } else if (tokenizer.status().code() == StatusCode::kNotFound) {
     remarks.push_back(fmt::format("{}: the written file holds no tokenizer", tokenizer.status().message()));
   } else {

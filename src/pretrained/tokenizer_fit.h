@@ -2,6 +2,7 @@
 #pragma once
 
 #include <optional>
+#include <span>
 #include <string_view>
 
 #include "base/status.h"
@@ -14,6 +15,10 @@ namespace qwen25 {
 // Added tokens beyond the rows (padding, markers of other tasks) do not count: they are harmless unless a
 // text contains one.
 Status CheckTokenizerFits(const Tokenizer& tokenizer, const ModelConfig& config, std::string_view origin);
+
+// kInvalidArgument, naming the token, if `tokens`, which `tokenizer` made of a text, hold one beyond the
+// model's embedding rows.
+Status CheckTokensFit(std::span<const int32_t> tokens, const Tokenizer& tokenizer, const ModelConfig& config);
 
 // The first id whose token differs between two tokenizers; none if there is no such id. Compares bytes and
 // whether a token is special. Embedding rows do not matter: models pad them differently.

@@ -1,5 +1,7 @@
 #include "pretrained/tokenizer_fit.h"
 
+#include <array>
+
 #include "base/test_util.h"
 #include "pretrained/companions.h"
 
@@ -17,6 +19,16 @@ TEST(TokenizerFitTest, OnlyTheVocabularyMustHaveRows) {
   EXPECT_OK(CheckTokenizerFits(tokenizer, config, "model"));
   config.vocab_size = ordinary - 1;
   EXPECT_ERROR_CONTAINS(CheckTokenizerFits(tokenizer, config, "model"), "model: the tokenizer has ");
+}
+
+TEST(TokenizerFitTest, TokensBeyondTheRowsAreNamed) {
+  ASSERT_OK_AND_ASSIGN(const Tokenizer tokenizer, Tokenizer::Load(kTokenizer));
+  const AddedToken& added = tokenizer.spec().added_tokens.back();
+  ModelConfig config;
+  config.vocab_size = static_cast<uint32_t>(added.id);
+  EXPECT_OK(CheckTokensFit(tokenizer.Encode("a text"), tokenizer, config));
+  EXPECT_ERROR_CONTAINS(CheckTokensFit(std::array{0, added.id}, tokenizer, config),
+                        fmt::format("holds the token {} (\"{}\")", added.id, added.content));
 }
 
 TEST(TokenizerFitTest, TheFirstDifferentTokenIsFound) {

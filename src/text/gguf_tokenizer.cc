@@ -234,9 +234,9 @@ Result<GgufTokenizer> GgufTokenizerOf(const Tokenizer& tokenizer, size_t vocab_s
                                       std::string_view origin) {
   const TokenizerSpec& spec = tokenizer.spec();
   const bool byte_level = spec.model == BpeModel::kByteLevel;
-  if (tokenizer.vocab_size() > vocab_size) {
+  if (spec.tokens.size() > vocab_size) {
     return InvalidArgument("{}: the tokenizer has {} entries, but the model only {} rows of embeddings",
-                           origin, tokenizer.vocab_size(), vocab_size);
+                           origin, spec.tokens.size(), vocab_size);
   }
   if (spec.ignore_merges) {
     return Unsupported("{}: the tokenizer ignores merges for whole words, which GGUF cannot express", origin);
@@ -257,6 +257,7 @@ Result<GgufTokenizer> GgufTokenizerOf(const Tokenizer& tokenizer, size_t vocab_s
   }
   for (const AddedToken& added : spec.added_tokens) {
     const auto id = static_cast<size_t>(added.id);
+    if (id >= vocab_size) continue;  // the model has no row for it
     parts.tokens[id] = added.content;
     parts.token_types[id] = spec.unk_id == added.id ? kUnknown : added.special ? kControl : kUserDefined;
   }
@@ -273,10 +274,13 @@ Result<GgufTokenizer> GgufTokenizerOf(const Tokenizer& tokenizer, size_t vocab_s
     parts.scores.resize(vocab_size);
     parts.add_space_prefix = true;
   }
-  parts.bos_id = tokenizer.bos_id();
-  parts.eos_id = tokenizer.eos_id();
-  parts.pad_id = tokenizer.pad_id();
-  parts.unk_id = spec.unk_id;
+  const auto with_row = [&](std::optional<int32_t> id) {
+    return id && static_cast<size_t>(*id) < vocab_size ? id : std::nullopt;
+  };
+  parts.bos_id = with_row(tokenizer.bos_id());
+  parts.eos_id = with_row(tokenizer.eos_id());
+  parts.pad_id = with_row(tokenizer.pad_id());
+  parts.unk_id = with_row(spec.unk_id);
   parts.add_bos = !spec.prefix_ids.empty();
   parts.add_eos = !spec.suffix_ids.empty();
   parts.chat_template = spec.chat_template;
