@@ -117,7 +117,7 @@ class FormatExport {
     Begin("summaries", DType::kU8, {format_.num_layers, format_.summary_bytes});
     std::vector<std::byte> summaries(size_t{format_.num_layers} * format_.summary_bytes);
     for (const StoredBlock& block : written_) {
-      QWEN25_RETURN_IF_ERROR(store_.Summaries(block, format_, summaries));
+      QWEN25_RETURN_IF_ERROR(store_.Summaries(store_.BeginReading(), block, format_, summaries));
       QWEN25_RETURN_IF_ERROR(stream_.Append(summaries));
     }
     return {};

@@ -128,7 +128,8 @@ class BlockStore {
   // All blocks of a namespace and format, in the order in which they were stored.
   std::vector<StoredBlock> List(std::string_view name_space, const BlockFormat& format) const;
   // While it lives, no block is removed or moved: functions that do so wait before their last step. For the
-  // time of a forward pass. The thread that holds it must call only Layer().
+  // time of a forward pass. The thread that holds it must call only functions that take it, and
+  // Layer().
   class Reading {
    public:
     explicit Reading(std::shared_mutex& content) : lock_(content) {}
@@ -149,7 +150,8 @@ class BlockStore {
   bool IsEncrypted() const;
   // The summaries [num_layers, summary_bytes] or the tokens [kBlockTokens] of a listed block, checked.
   // kNotFound if it is no longer there, kCorrupt if it is damaged. Neither counts as use.
-  Status Summaries(const StoredBlock& block, const BlockFormat& format, std::span<std::byte> summaries) const;
+  Status Summaries(const Reading& reading, const StoredBlock& block, const BlockFormat& format,
+                   std::span<std::byte> summaries) const;
   Result<std::vector<int32_t>> Tokens(const StoredBlock& block) const;
   // Copies a listed block, checked, to `tokens` [kBlockTokens], `layers` and `summaries` (as for Read).
   // Errors as above: a damaged block stays. Does not count as use.

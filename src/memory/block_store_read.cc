@@ -217,9 +217,8 @@ const std::byte* BlockStore::Layer(const StoredBlock& block, const BlockFormat& 
   return bytes.data();
 }
 
-Status BlockStore::Summaries(const StoredBlock& block, const BlockFormat& format,
+Status BlockStore::Summaries(const Reading&, const StoredBlock& block, const BlockFormat& format,
                              std::span<std::byte> summaries) const {
-  const std::shared_lock lock(state_->content);
   const BlockEntry* entry = state_->FindHandle(block);
   if (entry == nullptr) return NotFound("block {} is no longer there", HexId(block.id));
   QWEN25_TRY(const SlotHeader header, state_->ReadHeader(*entry));

@@ -48,7 +48,7 @@ TEST_P(BlockStoreTest, GivesBackWhatWasPutAlsoAfterReopening) {
   ASSERT_OK_AND_ASSIGN(const auto tokens, store.Tokens(listed[2]));
   EXPECT_EQ(tokens, third.tokens);
   std::vector<std::byte> summaries(third.summaries.size());
-  ASSERT_OK(store.Summaries(listed[2], kTestFormat, summaries));
+  ASSERT_OK(store.Summaries(store.BeginReading(), listed[2], kTestFormat, summaries));
   EXPECT_EQ(summaries, third.summaries);
   ASSERT_OK_AND_ASSIGN(const BlockStoreReport report, store.Verify(nullptr));
   EXPECT_EQ(report.num_checked, 3u);

@@ -52,9 +52,10 @@ Status RecalledBlocks::DropRemovedPassages() {
   if (panels.empty()) return {};
   ++version_;
   SetName();
+  const BlockStore::Reading reading = store_.BeginReading();
   Status first_error;
   for (const size_t panel : panels) {
-    const Status status = LoadPanel(panel);
+    const Status status = LoadPanel(reading, panel);
     if (first_error.ok()) first_error = status;
   }
   return first_error;
@@ -78,25 +79,27 @@ Status RecalledBlocks::LoadPanels(ThreadPool& threads) {
   for (size_t i = 0; i < format_.num_layers * num_panels_; ++i) {
     panels_.push_back(memory_.data() + i * panel_bytes);
   }
+  // Before the threads, as in a forward pass: two locks are always taken in the same order.
+  const BlockStore::Reading reading = store_.BeginReading();
   std::mutex mutex;
   Status first_error;
   threads.ParallelFor(num_panels_, [&](size_t panel, size_t) {
-    const Status status = LoadPanel(panel);
+    const Status status = LoadPanel(reading, panel);
     const std::lock_guard lock(mutex);
     if (first_error.ok()) first_error = status;
   });
   return first_error;
 }
 
-Status RecalledBlocks::LoadPanel(size_t panel) const {
+Status RecalledBlocks::LoadPanel(const BlockStore::Reading& reading, size_t panel) const {
   const size_t first = panel * kPanelBlocks, count = std::min(kPanelBlocks, blocks_.size() - first);
   const size_t bytes = size_t{format_.num_layers} * format_.summary_bytes;
   std::vector<std::byte> summaries(count * bytes);
   std::vector<bool> is_there;
   std::vector<const std::byte*> of_layer;
   for (size_t i = 0; i < count; ++i) {
-    const Status status =
-        store_.Summaries(blocks_[first + i], format_, std::span(summaries).subspan(i * bytes, bytes));
+    const Status status = store_.Summaries(reading, blocks_[first + i], format_,
+                                           std::span(summaries).subspan(i * bytes, bytes));
     // A block without a sound summary is left out. Block() checks keys and values.
     is_there.push_back(status.ok());
     if (status.code() == StatusCode::kCorrupt || status.code() == StatusCode::kNotFound) continue;

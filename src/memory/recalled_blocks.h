@@ -79,7 +79,7 @@ class RecalledBlocks : public BlockSource {
       : store_(store), format_(format), shape_(shape) {}
   void SetName();
   Status LoadPanels(ThreadPool& threads);
-  Status LoadPanel(size_t panel) const;
+  Status LoadPanel(const BlockStore::Reading& reading, size_t panel) const;
 
   const BlockStore& store_;
   BlockFormat format_;
