@@ -55,6 +55,7 @@ Result<LoadedModel> LoadModel(const ModelSource& source, std::shared_ptr<ThreadP
   return LoadedModel{.engine = std::move(engine),
                      .tokenizer = std::move(beside.tokenizer),
                      .default_system = std::move(beside.default_system),
+                     .chat_format = std::move(beside.chat_format),
                      .sampling = beside.sampling,
                      .stop_tokens = std::move(beside.stop_tokens),
                      .remarks = std::move(remarks)};

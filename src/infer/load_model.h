@@ -34,6 +34,7 @@ struct LoadedModel {
   std::unique_ptr<InferenceEngine> engine;
   Tokenizer tokenizer;
   std::optional<std::string> default_system;
+  ChatFormat chat_format = {};
   SamplingOptions sampling;
   std::vector<int32_t> stop_tokens;
   std::vector<std::string> remarks;  // for the user, one sentence each

@@ -17,12 +17,12 @@ void AddTurnEnds(const Tokenizer& tokenizer, std::vector<int32_t>& stop_tokens) 
   }
 }
 
-// The default system text of a model's chat template; kNotFound if there is no template.
-Result<std::string> ReadSystem(const std::filesystem::path& path, const Tokenizer& tokenizer) {
-  if (!IsGgufPath(path)) return ReadChatTemplate(path);
+// The format of a model's chat template; kNotFound if there is no template.
+Result<ChatFormat> ReadFormat(const std::filesystem::path& path, const Tokenizer& tokenizer) {
+  if (!IsGgufPath(path)) return ReadChatFormat(path);
   const std::string& jinja = tokenizer.spec().chat_template;
   if (jinja.empty()) return NotFound("{}: has no chat template", path.string());
-  return RecogniseChatTemplate(jinja, path.string() + ": tokenizer.chat_template");
+  return RecogniseChatFormat(jinja, path.string() + ": tokenizer.chat_template");
 }
 
 }  // namespace
@@ -41,10 +41,12 @@ Result<Companions> LoadCompanions(const std::filesystem::path& path, const Model
                               generation.eos_token_ids.end());
   }
   if (const auto eos = loaded.tokenizer.eos_id()) loaded.stop_tokens.push_back(*eos);
-  const Result<std::string> system = ReadSystem(path, loaded.tokenizer);
-  if (system.ok()) loaded.default_system = *system;
-  if (!system.ok() && system.status().code() != StatusCode::kNotFound) {
-    loaded.remarks.push_back(system.status().message());
+  const Result<ChatFormat> format = ReadFormat(path, loaded.tokenizer);
+  if (format.ok()) {
+    loaded.default_system = format->default_system;
+    loaded.chat_format = *format;
+  } else if (format.status().code() != StatusCode::kNotFound) {
+    loaded.remarks.push_back(format.status().message());
   }
   return loaded;
 }

@@ -63,6 +63,13 @@ constexpr std::string_view kBody = R"JINJA(" -%}
 // Hash64 of the pieces of Qwen2.5's template, with kDefaultSystem in both places of its default system text.
 constexpr uint64_t kOfficialHash = 0x1a8c79a66d5a1aa5;
 constexpr std::string_view kDefaultSystem{"\x01", 1};
+// Qwen2's template (and Qwen1.5's, with another system text), with kDefaultSystem for its default system
+// text.
+constexpr std::string_view kTurnsOnly =
+    "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}"
+    "{{ '<|im_start|>system\n\x01<|im_end|>\n' }}{% endif %}"
+    "{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
 
 // `text` with the escapes of a Jinja string literal that prose needs.
 std::string Escape(std::string_view text) {
@@ -118,6 +125,25 @@ std::optional<ChatFormat> RecogniseOfficial(std::vector<JinjaPiece> pieces) {
   return format;
 }
 
+std::optional<ChatFormat> RecogniseTurnsOnly(const std::vector<JinjaPiece>& pieces) {
+  constexpr std::string_view kBefore = "<|im_start|>system\n", kAfter = "<|im_end|>\n";
+  const Result<std::vector<JinjaPiece>> wanted = JinjaPieces(kTurnsOnly);
+  if (!wanted.ok() || wanted->size() != pieces.size()) return std::nullopt;
+  ChatFormat format{.knows_tools = false};
+  for (size_t i = 0; i < pieces.size(); ++i) {
+    const std::string& text = pieces[i].content;
+    if (pieces[i] == (*wanted)[i]) continue;
+    const bool is_system = (*wanted)[i].content == fmt::format("{}{}{}", kBefore, kDefaultSystem, kAfter);
+    if (!is_system || pieces[i].kind != JinjaPiece::Kind::kText ||
+        text.size() < kBefore.size() + kAfter.size() || !text.starts_with(kBefore) ||
+        !text.ends_with(kAfter)) {
+      return std::nullopt;
+    }
+    format.default_system = text.substr(kBefore.size(), text.size() - kBefore.size() - kAfter.size());
+  }
+  return format;
+}
+
 std::optional<ChatFormat> RecogniseOwn(const std::vector<JinjaPiece>& pieces) {
   constexpr std::string_view kSet = "set default_system = \"";
   if (pieces.empty() || pieces[0].kind != JinjaPiece::Kind::kStatement) return std::nullopt;
@@ -155,9 +181,11 @@ Result<ChatFormat> RecogniseChatFormat(std::string_view jinja, std::string_view 
   if (const Result<std::vector<JinjaPiece>> pieces = JinjaPieces(jinja); pieces.ok()) {
     if (auto format = RecogniseOfficial(*pieces)) return std::move(*format);
     if (auto format = RecogniseOwn(*pieces)) return std::move(*format);
+    if (auto format = RecogniseTurnsOnly(*pieces)) return std::move(*format);
   }
   return Unsupported(
-      "{}: the chat template ({} bytes) is not Qwen2.5's, the only one that this program renders; the model "
+      "{}: the chat template ({} bytes) is not Qwen2.5's or Qwen2's, the only ones that this program "
+      "renders; the model "
       "was not trained on prompts in that format. Use plain completion with this model, or put Qwen2.5's "
       "template in its place",
       origin, jinja.size());
@@ -168,11 +196,11 @@ Result<std::string> RecogniseChatTemplate(std::string_view jinja, std::string_vi
   return std::move(format.default_system);
 }
 
-Result<std::string> ReadChatTemplate(const std::filesystem::path& folder) {
+Result<ChatFormat> ReadChatFormat(const std::filesystem::path& folder) {
   const std::filesystem::path own_file = folder / "chat_template.jinja";
   if (std::filesystem::exists(own_file)) {
     QWEN25_TRY(const std::string jinja, ReadFile(own_file));
-    return RecogniseChatTemplate(jinja, own_file.string());
+    return RecogniseChatFormat(jinja, own_file.string());
   }
   const std::string config_path = (folder / "tokenizer_config.json").string();
   Json config = Json::object();
@@ -205,7 +233,12 @@ Result<std::string> ReadChatTemplate(const std::filesystem::path& folder) {
     return InvalidArgument("{}: \"chat_template\" is {}, expected a string", config_path,
                            Shown(chat_template));
   }
-  return RecogniseChatTemplate(chat_template.get_ref<const std::string&>(), config_path);
+  return RecogniseChatFormat(chat_template.get_ref<const std::string&>(), config_path);
+}
+
+Result<std::string> ReadChatTemplate(const std::filesystem::path& folder) {
+  QWEN25_TRY(ChatFormat format, ReadChatFormat(folder));
+  return std::move(format.default_system);
 }
 
 }  // namespace qwen25

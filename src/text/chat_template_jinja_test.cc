@@ -112,6 +112,31 @@ TEST(ReadChatTemplate, ReadsAFolderFromWindows) {
   EXPECT_EQ(system, kInstructSystem);
 }
 
+// The same turns, but no tools. Source: tokenizer_config.json of Qwen2-0.5B-Instruct.
+TEST(RecogniseChatFormat, KnowsTheTemplateOfQwen2) {
+  const std::string jinja =
+      "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}"
+      "{{ '<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n' }}{% endif %}{{'<|im_start|>' + "
+      "message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}"
+      "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
+  ASSERT_OK_AND_ASSIGN(const ChatFormat format, RecogniseChatFormat(jinja, "t"));
+  EXPECT_EQ(format, (ChatFormat{.default_system = std::string(kBaseSystem), .knows_tools = false}));
+  for (size_t i = 0; i < jinja.size(); ++i) {
+    std::string changed = jinja;
+    changed.erase(i, 1);
+    const Result<ChatFormat> other = RecogniseChatFormat(changed, "t");
+    if (other.ok() && changed.find(kBaseSystem) != std::string::npos) {
+      EXPECT_EQ(jinja[i], ' ') << jinja.substr(i, 20);
+    }
+  }
+  // Without its default text it is another template.
+  EXPECT_ERROR_CONTAINS(
+      RecogniseChatFormat("{% for message in messages %}{{'<|im_start|>' + message['role'] + "
+                          "'\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}",
+                          "t"),
+      "is not Qwen2.5's or Qwen2's");
+}
+
 TEST(RecogniseChatFormat, SpellingDoesNotMatter) {
   QWEN25_REQUIRE_SHARED_DATA(data);
   ASSERT_OK_AND_ASSIGN(const Json config, ReadJsonFile(data + "/qwen25_tokenizer/tokenizer_config.json"));

@@ -23,6 +23,15 @@ size_t LastQuestion(const std::vector<ChatMessage>& messages) {
   return messages.size();
 }
 
+// Whether there is anything that only a template with tools can say.
+bool HasTools(const Dialogue& dialogue) {
+  const auto tools = dialogue.other.find("tools");
+  if (tools != dialogue.other.end() && !tools->empty()) return true;
+  return std::ranges::any_of(dialogue.messages, [](const ChatMessage& message) {
+    return message.role == "tool" || !message.tool_calls.empty();
+  });
+}
+
 }  // namespace
 
 Conversation::Conversation(LoadedModel& model, const Options& options, ConversationEventSink on_event)
@@ -135,6 +144,12 @@ Dialogue Conversation::ToDialogue() const {
 
 Status Conversation::Use(Dialogue dialogue) {
   if (dialogue.other.contains("tools")) QWEN25_RETURN_IF_ERROR(CheckTools(dialogue.other["tools"]));
+  if (model_.default_system && !model_.chat_format.knows_tools && HasTools(dialogue)) {
+    return Unsupported(
+        "the conversation has tools, calls or their results, and this model's chat template knows none; use "
+        "a "
+        "Qwen2.5 model");
+  }
   system_.reset();
   std::vector<ChatMessage>& messages = dialogue.messages;
   if (!messages.empty() && messages.front().role == "system") {
@@ -177,6 +192,7 @@ std::vector<int32_t> Conversation::Prompt() const {
   if (model_.default_system) {
     ChatTemplateOptions options;
     options.default_system = *model_.default_system;
+    options.doubled_braces = model_.chat_format.doubled_braces;
     options.parse_special = options_.parse_special;
     if (other_.contains("tools")) options.tools = other_["tools"];
     return EncodeChat(model_.tokenizer, WithSystem(), options, /*add_bos=*/true);

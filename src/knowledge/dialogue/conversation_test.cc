@@ -138,6 +138,32 @@ TEST(Conversation, WithoutAMemoryNothingIsKept) {
 }
 
 // Another process holds the blocks, or they are damaged: the dialogue is kept all the same.
+// A template that leaves tools out would show the model another conversation.
+TEST(Conversation, ToolsAreRefusedWhereTheTemplateKnowsNone) {
+  LoadedModel model = TinyModel();
+  Conversation::Options options;
+  options.memory.off = true;
+  const Dialogue plain{.messages = {{.role = "user", .content = "hi"}}};
+  Dialogue call = plain, result = plain, tools = plain;
+  call.messages.push_back({.role = "assistant", .tool_calls = {{.name = "f", .arguments = Json::object()}}});
+  result.messages.push_back({.role = "tool", .content = "1"});
+  tools.other["tools"] = Json::array({{{"type", "function"}, {"function", {{"name", "f"}}}}});
+  for (const bool knows_tools : {true, false}) {
+    model.chat_format.knows_tools = knows_tools;
+    ASSERT_OK_AND_ASSIGN(const auto talk,
+                         Conversation::Start(model, nullptr, options, [](const ConversationEvent&) {}));
+    EXPECT_OK(talk->Use(plain));
+    for (const Dialogue& dialogue : {call, result, tools}) {
+      const Status status = talk->Use(dialogue);
+      if (knows_tools) {
+        EXPECT_OK(status);
+      } else {
+        EXPECT_ERROR_CONTAINS(status, "this model's chat template knows none");
+      }
+    }
+  }
+}
+
 TEST(Conversation, DialoguesAreKeptWithoutBlocks) {
   const TemporaryDirectory memory;
   Talk talk(memory.path());
