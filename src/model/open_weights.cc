@@ -274,9 +274,8 @@ Status FolderWeights::Extra(const std::string& name, const TensorInfo& tensor) c
   QWEN25_RETURN_IF_ERROR(CheckNoAdapter(checkpoint_.tensors(), directory_));
   if (name.ends_with(".bias")) {
     return Unsupported(
-        "{}: the weights hold {}, a bias that is not zero; this program adds biases to q, k and v only, and "
-        "of "
-        "llama models if config.json states \"attention_bias\"",
+        "{}: the weights hold {}, a bias that is not zero; this program adds biases to q, k and v only, "
+        "and of llama models if config.json states \"attention_bias\"",
         directory_.string(), tensor.name);
   }
   return InvalidArgument("{}: the weights hold a tensor {} that a {} model of {} layers does not have",

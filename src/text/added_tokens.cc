@@ -10,7 +10,7 @@
 namespace qwen25 {
 namespace {
 
-// What regular expressions call \w.
+// Whether regular expressions match it with \w.
 bool IsWord(char32_t c) {
   const auto code = static_cast<UChar32>(c);
   return u_hasBinaryProperty(code, UCHAR_ALPHABETIC) != 0 ||

@@ -185,9 +185,8 @@ Result<ChatFormat> RecogniseChatFormat(std::string_view jinja, std::string_view 
   }
   return Unsupported(
       "{}: the chat template ({} bytes) is not Qwen2.5's or Qwen2's, the only ones that this program "
-      "renders; the model "
-      "was not trained on prompts in that format. Use plain completion with this model, or put Qwen2.5's "
-      "template in its place",
+      "renders; the model was not trained on prompts in that format. Use plain completion with this model, "
+      "or put Qwen2.5's template in its place",
       origin, jinja.size());
 }
 

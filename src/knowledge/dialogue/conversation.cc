@@ -146,9 +146,8 @@ Status Conversation::Use(Dialogue dialogue) {
   if (dialogue.other.contains("tools")) QWEN25_RETURN_IF_ERROR(CheckTools(dialogue.other["tools"]));
   if (model_.default_system && !model_.chat_format.knows_tools && HasTools(dialogue)) {
     return Unsupported(
-        "the conversation has tools, calls or their results, and this model's chat template knows none; use "
-        "a "
-        "Qwen2.5 model");
+        "the conversation has tools, calls or their results, and this model's chat template knows none; "
+        "use a Qwen2.5 model");
   }
   system_.reset();
   std::vector<ChatMessage>& messages = dialogue.messages;

@@ -11,7 +11,7 @@ namespace qwen25 {
 
 // What /save writes (ParseDialogue); a list of OpenAI messages, alone or one a line; or an object whose turns
 // stand under "conversations" or "conversation", as messages or as ShareGPT's {"from": "human", "value":
-// ...}. kInvalidArgument with `origin` for anything else, and where there are several conversations.
+// ...}. kInvalidArgument with `origin` for anything else, and if there are several conversations.
 Result<Dialogue> ParseDialogueFile(std::string_view text, const std::string& origin);
 
 }  // namespace qwen25
