@@ -6,6 +6,7 @@
 #include <numeric>
 #include <utility>
 
+#include "base/all_finite.h"
 #include "data/read/text_files.h"
 #include "kernels/elementwise.h"
 #include "model/decoder.h"
@@ -54,7 +55,7 @@ class ModelComparison::Predictor {
         are_finite = false;
         return;
       }
-      const float max = x[PlaceOfGreatest(x.data(), x.size())];
+      const float max = x[ArgMax(x.data(), x.size())];
       double sum = 0;
       for (float value : x) sum += std::exp(value - max);
       const auto log_sum = static_cast<float>(max + std::log(sum));
@@ -94,7 +95,7 @@ struct ModelComparison::Sums {
       double sum = 0;
       for (size_t i = 0; i < cols; ++i) sum += std::exp(p[i]) * (p[i] - q[i]);
       divergences[first + row] = static_cast<float>(sum);
-      same[row] = PlaceOfGreatest(p, cols) == PlaceOfGreatest(q, cols);
+      same[row] = ArgMax(p, cols) == ArgMax(q, cols);
     });
     for (size_t row = 0; row < targets.size(); ++row) {
       nats -= other.data()[row * cols + static_cast<size_t>(targets[row])];

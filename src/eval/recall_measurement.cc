@@ -171,7 +171,7 @@ class RecallMeasurement {
       QWEN25_RETURN_IF_ERROR(session.Append(question));
       question_seconds_.push_back(NowSeconds() - asked);
       const std::span<float> logits = session.logits();
-      const bool right = PlaceOfGreatest(logits.data(), logits.size()) == static_cast<size_t>(facts[i].value);
+      const bool right = ArgMax(logits.data(), logits.size()) == static_cast<size_t>(facts[i].value);
       (i < options_.depths ? score_.right[i] : score_.notes_right) += right;
       session.Truncate(held);
     }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/all_finite.h"
 #include "memory/block_summaries.h"
 #include "memory/spill_folder.h"
 #include "model/not_finite.h"

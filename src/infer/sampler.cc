@@ -134,7 +134,7 @@ std::span<const TokenProbability> Sampler::Distribution(std::span<float> logits,
   Penalize(logits, history);
   distribution_.clear();
   if (options_.temperature == 0) {
-    distribution_.push_back({static_cast<int32_t>(PlaceOfGreatest(logits.data(), logits.size())), 1});
+    distribution_.push_back({static_cast<int32_t>(ArgMax(logits.data(), logits.size())), 1});
     return distribution_;
   }
   Load(logits);

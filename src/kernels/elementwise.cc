@@ -224,7 +224,7 @@ void AddColumnSumsImpl(MatrixView<const float> x, size_t begin, size_t end, floa
   }
 }
 
-size_t PlaceOfGreatestImpl(const float* x, size_t count) {
+size_t ArgMaxImpl(const float* x, size_t count) {
   const Vec smallest = hn::Neg(hn::Inf(kTag));
   Vec max_v = smallest;
   float max = -std::numeric_limits<float>::infinity();
@@ -275,7 +275,7 @@ HWY_EXPORT(SwiGluRowsImpl);
 HWY_EXPORT(SwiGluBackwardRowsImpl);
 HWY_EXPORT(CrossEntropyRowImpl);
 HWY_EXPORT(AddColumnSumsImpl);
-HWY_EXPORT(PlaceOfGreatestImpl);
+HWY_EXPORT(ArgMaxImpl);
 HWY_EXPORT(AddOrCopyImpl);
 }  // namespace
 
@@ -302,9 +302,9 @@ double CrossEntropyRow(float* logits, size_t num_logits, int32_t target, float d
 void AddColumnSums(MatrixView<const float> x, size_t begin, size_t end, float* total) {
   HWY_DYNAMIC_DISPATCH(AddColumnSumsImpl)(x, begin, end, total);
 }
-size_t PlaceOfGreatest(const float* x, size_t count) {
+size_t ArgMax(const float* x, size_t count) {
   QWEN25_CHECK(count > 0);
-  return HWY_DYNAMIC_DISPATCH(PlaceOfGreatestImpl)(x, count);
+  return HWY_DYNAMIC_DISPATCH(ArgMaxImpl)(x, count);
 }
 void AddOrCopy(const float* x, size_t count, bool add, float* y) {
   HWY_DYNAMIC_DISPATCH(AddOrCopyImpl)(x, count, add, y);

@@ -36,9 +36,9 @@ double CrossEntropyRow(float* logits, size_t num_logits, int32_t target, float d
 // total[c] += sum over all rows of x[t, c], for columns [begin, end), rows in ascending order.
 void AddColumnSums(MatrixView<const float> x, size_t begin, size_t end, float* total);
 
-// The place of the greatest of `count` >= 1 numbers, the first of equal ones. A NaN is smaller than every
+// The index of the greatest of `count` >= 1 numbers, the first of equal ones. A NaN is smaller than every
 // number; if all are NaN, 0.
-size_t PlaceOfGreatest(const float* x, size_t count);
+size_t ArgMax(const float* x, size_t count);
 
 // y[i] += x[i], or y[i] = x[i] if `add` is false.
 void AddOrCopy(const float* x, size_t count, bool add, float* y);

@@ -22,7 +22,7 @@ class ElementwiseTest : public testing::TestWithParam<std::string> {
 };
 
 size_t Place(const std::vector<float>& x) {
-  return PlaceOfGreatest(x.data(), x.size());
+  return ArgMax(x.data(), x.size());
 }
 
 TEST_P(ElementwiseTest, TheGreatestIsFoundAtEveryPlace) {

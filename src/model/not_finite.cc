@@ -1,13 +1,13 @@
 #include "model/not_finite.h"
 
 #include <algorithm>
-#include <array>
-#include <bit>
 #include <cstdint>
 #include <functional>
 #include <limits>
 #include <optional>
 #include <string>
+
+#include "base/all_finite.h"
 
 namespace qwen25 {
 namespace {
@@ -30,22 +30,6 @@ std::string Place(const Model& model, const std::optional<size_t>& num_layers_do
 }
 
 }  // namespace
-
-bool AllFinite(std::span<const float> values) {
-  // Adding 1 to the exponent carries into the sign bit only if all bits of the exponent are set (infinity,
-  // NaN). Eight lanes let the compiler use vectors.
-  constexpr size_t kLanes = 8;
-  const auto carry = [](float value) { return (std::bit_cast<uint32_t>(value) & 0x7fffffffu) + 0x00800000u; };
-  std::array<uint32_t, kLanes> carries = {};
-  size_t i = 0;
-  for (; i + kLanes <= values.size(); i += kLanes) {
-    for (size_t lane = 0; lane < kLanes; ++lane) carries[lane] |= carry(values[i + lane]);
-  }
-  for (; i < values.size(); ++i) carries[0] |= carry(values[i]);
-  uint32_t any = 0;
-  for (const uint32_t lane : carries) any |= lane;
-  return any >> 31 == 0;
-}
 
 bool MayHaveOverflowed(std::span<const float> hidden) {
   if (!AllFinite(hidden)) return true;

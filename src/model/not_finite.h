@@ -9,9 +9,6 @@
 
 namespace qwen25 {
 
-// True if no value is infinite or NaN.
-bool AllFinite(std::span<const float> values);
-
 // True if a row of the final hidden states holds a number that is not finite, or only zeros: RMSNorm turns a
 // row whose squares overflow into zeros. Only ExplainOverflow can tell this from legitimate zeros.
 bool MayHaveOverflowed(std::span<const float> hidden);

@@ -1,11 +1,11 @@
 #include "store/safetensors.h"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <cstring>
 #include <optional>
 
+#include "base/all_finite.h"
 #include "base/file.h"
 #include "base/json.h"
 
@@ -74,7 +74,7 @@ Result<PlacedTensor> ParseEntry(const std::string& path, const std::string& name
   return place;
 }
 
-// What is no string says nothing that a reader here asks for, and is no obstacle.
+// Ignores values that are not strings: no reader here needs them.
 Status ParseMetadata(const std::string& path, const Json& entry,
                      std::map<std::string, std::string>& metadata) {
   if (entry.is_null()) return {};
@@ -191,16 +191,6 @@ void ConvertAll(std::span<const std::byte> bytes, std::span<float> out, const Co
     std::memcpy(&bits, bytes.data() + 2 * i, sizeof bits);
     out[i] = convert(bits);
   }
-}
-
-// A float is finite unless all of its exponent bits are set. Compiles to a vector loop.
-bool AllFinite(std::span<const float> values) {
-  uint32_t any = 0;
-  for (float value : values) {
-    constexpr uint32_t kExponent = 0x7f800000;
-    any |= (std::bit_cast<uint32_t>(value) & kExponent) == kExponent;
-  }
-  return any == 0;
 }
 
 // Writes floats as `dtype`, in pieces that stay in cache.

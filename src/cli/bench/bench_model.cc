@@ -76,7 +76,7 @@ Result<double> DecodeSeconds(InferenceEngine& engine, std::span<const std::uniqu
   for (size_t step = 0; step < num_steps; ++step) {
     for (size_t i = 0; i < sessions.size(); ++i) {
       const std::span<float> logits = sessions[i]->logits();
-      drawn[i] = static_cast<int32_t>(PlaceOfGreatest(logits.data(), logits.size()));
+      drawn[i] = static_cast<int32_t>(ArgMax(logits.data(), logits.size()));
       parts[i] = {sessions[i].get(), {&drawn[i], 1}};
     }
     QWEN25_RETURN_IF_ERROR(AppendTogether(engine, parts));

@@ -3,6 +3,7 @@
 #include <functional>
 #include <numeric>
 
+#include "base/all_finite.h"
 #include "cli/flags/model_flags.h"
 #include "cli/verb.h"
 #include "model/decoder.h"
