@@ -17,7 +17,7 @@ inline double Quantile(std::vector<double> values, double share) {
   return *at;
 }
 
-// The upper one of the two in the middle where their number is even.
+// Of an even number of values, the upper one of the two in the middle.
 inline double Median(std::vector<double> values) {
   return Quantile(std::move(values), 0.5);
 }

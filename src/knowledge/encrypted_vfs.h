@@ -14,7 +14,7 @@ namespace qwen25 {
 
 // Whether the database at `path` may be opened with `cipher` (null: without a key). kInvalidArgument if it is
 // encrypted and there is no key, if it is plain and there is one, and if the key is another one; with a key,
-// kCorrupt if it is no database of either kind; kUnsupported for another version of the encryption. A file
+// kCorrupt if it is not a database of either kind; kUnsupported for another version of the encryption. A file
 // that is missing or empty may be opened either way.
 Status CheckDatabaseKey(const std::filesystem::path& path, const Cipher* cipher);
 

@@ -1,4 +1,4 @@
-// Folders as other programs write them: what the reference loader accepts is no obstacle, and what would
+// Folders as other programs write them: what the reference loader accepts is read, and what would
 // change the result is used or refused by its cause.
 #include "model/open_weights.h"
 
@@ -109,7 +109,7 @@ TEST_F(FolderWeightsTest, WhatAWrapperPutInFrontOfNamesIsNoObstacle) {
                          Add(tensors, "lm_head.weight", ones_, {40, 16});
                        }));
   EXPECT_FALSE(inside.config().tie_word_embeddings);
-  // Adapters that are not merged are no wrappers.
+  // An adapter that is not merged is not a wrapper.
   for (const char* name : {"model.layers.0.self_attn.q_proj.lora_A.weight",
                            "base_model.model.model.layers.0.self_attn.q_proj.lora_A.default.weight"}) {
     EXPECT_ERROR_CONTAINS(With([&](auto& tensors) {

@@ -72,7 +72,7 @@ class AddedTokenFinder {
     if (first_bytes_.size() == 1) return text.find(first_bytes_[0], from);  // the usual case; a vector loop
     return text.find_first_of(first_bytes_, from);
   }
-  // Whether text[begin, end) has no letter, digit or other part of a word right before or behind it.
+  // Whether text[begin, end) has no letter, digit or other part of a word right before or after it.
   static bool StandsAlone(std::string_view text, size_t begin, size_t end);
   // The begin of the white space right before `end`, and the end of the white space at `begin`.
   static size_t SpacesBefore(std::string_view text, size_t end);

@@ -158,7 +158,7 @@ class Chat {
 
   Status Load(const std::string& path) {
     if (path.empty()) return InvalidArgument("/load needs a file name");
-    // A path, also where it is called "-": standard input is the chat's own.
+    // "-" is a path here: the chat itself reads standard input.
     QWEN25_TRY(const std::string text, ReadText(path == "-" ? "./-" : path));
     QWEN25_TRY(Dialogue dialogue, ParseDialogueFile(text, path));
     QWEN25_RETURN_IF_ERROR(conversation_->Use(std::move(dialogue)));
