@@ -36,7 +36,7 @@ double TextScore::BitsPerByte() const {
 Status TextScoreOptions::Complete(const ModelConfig& config) {
   const size_t max_window = config.MaxContext();
   if (window == 0) window = static_cast<uint32_t>(std::min<size_t>(kDefaultWindow, max_window));
-  if (stride == 0) stride = std::max(1u, window / 2);
+  if (stride == 0 || second_halves) stride = std::max(1u, window / 2);
   if (window < 2 || window > max_window || stride > window - 1) {
     return InvalidArgument(
         "--window is {} and --stride {}, expected a window of 2 to {} (the model's positions) and a smaller "
@@ -82,6 +82,7 @@ Status TextScorer::AddFiles(std::span<const std::string> files, const Progress& 
 
 std::vector<int32_t> TextScorer::TokensOf(std::string_view text) const {
   std::vector<int32_t> tokens = tokenizer_.Encode(text, EncodeOptions{.add_bos = true});
+  if (options_.second_halves) return tokens;
   if (!tokenizer_.bos_id() && tokenizer_.eos_id()) tokens.insert(tokens.begin(), *tokenizer_.eos_id());
   if (options_.max_tokens != 0) {
     const uint64_t left = options_.max_tokens - std::min(options_.max_tokens, score_.num_tokens);
@@ -91,12 +92,26 @@ std::vector<int32_t> TextScorer::TokensOf(std::string_view text) const {
 }
 
 Status TextScorer::AddText(std::string_view text, const Progress& progress) {
-  const std::vector<int32_t> tokens = TokensOf(text);
+  std::vector<int32_t> tokens = TokensOf(text);
   QWEN25_RETURN_IF_ERROR(CheckTokensFit(tokens, tokenizer_, model_.config()));
+  if (options_.second_halves) return AddSecondHalves(std::move(tokens), progress);
   for (size_t begin = 0, counted = 1; counted < tokens.size(); begin += options_.stride) {
     const size_t end = std::min<size_t>(tokens.size(), begin + options_.window);
     QWEN25_RETURN_IF_ERROR(AddWindow(tokens, begin, std::max(counted, begin + 1), end));
     counted = end;
+    if (progress && !progress(score_.num_tokens)) {
+      return Cancelled("stopped after {} tokens", score_.num_tokens);
+    }
+  }
+  return {};
+}
+
+Status TextScorer::AddSecondHalves(std::vector<int32_t> tokens, const Progress& progress) {
+  const std::vector<int32_t>& prefix = tokenizer_.spec().prefix_ids;
+  const size_t window = options_.window;
+  for (size_t begin = 0; begin + window <= tokens.size() && !full(); begin += window) {
+    if (!prefix.empty()) tokens[begin] = prefix.front();
+    QWEN25_RETURN_IF_ERROR(AddWindow(tokens, begin, begin + window / 2 + 1, begin + window));
     if (progress && !progress(score_.num_tokens)) {
       return Cancelled("stopped after {} tokens", score_.num_tokens);
     }

@@ -33,6 +33,10 @@ struct TextScoreOptions {
   uint32_t window = 0;      // tokens of one forward pass; 0: 2048, or the model's positions if fewer
   uint32_t stride = 0;      // tokens between the starts of windows, below `window`; 0: half a window
   uint64_t max_tokens = 0;  // most tokens to predict; 0: all
+  // As llama-perplexity: windows do not overlap (`stride` plays no part), each begins with the tokenizer's
+  // beginning-of-text token in place of its first token if texts get one, only the tokens of its second half
+  // are scored, and the rest of a text that fills no window is left out.
+  bool second_halves = false;
   std::optional<RoutingPolicy> routing = {};  // none: the model's own
   std::optional<KvFormat> kv = {};            // none: keys and values in float32, without blocks
 
@@ -66,6 +70,7 @@ class TextScorer {
 
  private:
   std::vector<int32_t> TokensOf(std::string_view text) const;
+  Status AddSecondHalves(std::vector<int32_t> tokens, const Progress& progress);
   // Reads the window [begin, end) of `tokens` and scores tokens [first_target, end).
   Status AddWindow(std::span<const int32_t> tokens, size_t begin, size_t first_target, size_t end);
 

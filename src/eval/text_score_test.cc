@@ -80,6 +80,29 @@ TEST(TextScoreTest, EachTokenIsPredictedOnceFromTheContextOfItsWindow) {
   }
 }
 
+TEST(TextScoreTest, SecondHalvesAreThoseOfWindowsThatDoNotOverlap) {
+  TokenizerSpec spec = ByteTokenizer().spec();
+  for (const bool begins_texts : {false, true}) {
+    if (begins_texts) spec.prefix_ids = {256};
+    ASSERT_OK_AND_ASSIGN(const Tokenizer tokenizer, Tokenizer::FromSpec(spec, "test"));
+    const Model model = ByteModel(1);
+    std::vector<int32_t> tokens = tokenizer.Encode(kText, {.add_bos = true});
+    TextScoreOptions options = Options(model.config(), 20, 0);
+    options.second_halves = true;
+    double expected = 0;
+    for (size_t begin = 0; begin + 20 <= tokens.size(); begin += 20) {
+      if (begins_texts) tokens[begin] = 256;
+      for (size_t i = begin + 11; i < begin + 20; ++i) {
+        expected += NatsOfLast(model, {tokens.begin() + begin, tokens.begin() + i + 1});
+      }
+    }
+    TextScorer scorer(model, tokenizer, options);
+    ASSERT_OK(scorer.AddText(kText));
+    EXPECT_NEAR(scorer.score().nats, expected, 1e-4 * expected);
+    EXPECT_EQ(scorer.score().num_tokens, tokens.size() / 20 * 9);
+  }
+}
+
 TEST(TextScoreTest, BlocksOfFloat32GiveTheSameBits) {
   const Tokenizer tokenizer = ByteTokenizer();
   const Model model = ByteModel(2);

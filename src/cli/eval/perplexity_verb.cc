@@ -31,7 +31,7 @@ void Print(const TextScorer& scorer, const TextScoreOptions& options, bool as_js
                        {"bits_per_byte", score.BitsPerByte()},
                        {"read_share", scorer.ReadShare()},
                        {"window", options.window},
-                       {"stride", options.stride}};
+                       {"stride", options.second_halves ? options.window : options.stride}};
     fmt::print("{}\n", json.dump());
     return;
   }
@@ -39,7 +39,7 @@ void Print(const TextScorer& scorer, const TextScoreOptions& options, bool as_js
       "perplexity {:.4f} (loss {:.4f} nats/token, {:.4f} bits/byte) over {} tokens, {} bytes; window {}, "
       "stride {}\n",
       score.Perplexity(), score.NatsPerToken(), score.BitsPerByte(), score.num_tokens, score.num_bytes,
-      options.window, options.stride);
+      options.window, options.second_halves ? options.window : options.stride);
   if (scorer.ReadShare() < 1) fmt::print("attention read {:.1f} % of its blocks\n", 100 * scorer.ReadShare());
 }
 
@@ -57,7 +57,12 @@ Status RunPerplexity(const PerplexityFlags& flags) {
   Progress progress("perplexity", "tokens", options.max_tokens);
   QWEN25_RETURN_IF_ERROR(scorer.AddFiles(flags.files, ShowUntilInterrupt(progress)));
   progress.Finish();
-  if (scorer.score().num_tokens == 0) return InvalidArgument("the files hold no text to predict");
+  if (scorer.score().num_tokens == 0) {
+    return InvalidArgument("the files hold no text {}",
+                           options.second_halves
+                               ? fmt::format("of {} tokens, the length of a window", options.window)
+                               : "to predict");
+  }
   Print(scorer, options, flags.json);
   return {};
 }
@@ -72,12 +77,19 @@ void AddPerplexityVerb(CLI::App& app, RunVerb& run) {
   verb->add_option("--tokenizer", flags->tokenizer, "Tokenizer folder, if it is not the model's");
   verb->add_option("--window", flags->score.window, "Tokens of one forward pass; default: at most 2048");
   verb->add_option("--stride", flags->score.stride, "Tokens between windows; default: half a window");
+  verb->add_flag(
+      "--second-halves", flags->score.second_halves,
+      "Score as llama-perplexity does: windows that do not overlap, and of each only the tokens of "
+      "its second half");
   verb->add_option("--max-tokens", flags->score.max_tokens, "Stop after this many; 0: all");
   AddRoutingFlag(*verb, flags->routing);
   AddKvFlag(*verb, flags->score.kv, "computed",
             "How keys and values are kept, as when text is generated; computed: as they are");
   verb->add_flag("--json", flags->json, "Print one JSON object");
-  verb->footer("Example:\n  qwen25 perplexity -m runs/demo/model runs/demo/data/documents.validation.jsonl");
+  verb->footer(
+      "Examples:\n"
+      "  qwen25 perplexity -m runs/demo/model runs/demo/data/documents.validation.jsonl\n"
+      "  qwen25 perplexity -m model.gguf wiki.test.raw --second-halves --window 512   # as llama-perplexity");
 }
 
 }  // namespace qwen25

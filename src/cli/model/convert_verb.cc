@@ -49,7 +49,8 @@ void AddConvertVerb(CLI::App& app, RunVerb& run) {
   verb->add_option("input", flags->input,
                    "A Hugging Face folder, a .gguf file, or a llama2.c checkpoint (.bin)")
       ->required();
-  verb->add_option("output", flags->output, "The Hugging Face folder or .gguf file to write")->required();
+  verb->add_option("output,-o,--output", flags->output, "The Hugging Face folder or .gguf file to write")
+      ->required();
   verb->add_option("--tokenizer", flags->tokenizer, "llama2.c: the vocabulary file beside the checkpoint");
   verb->add_option("--dtype", flags->dtype, "Weights as f32, f16 or bf16")->capture_default_str();
   verb->footer(
@@ -57,7 +58,7 @@ void AddConvertVerb(CLI::App& app, RunVerb& run) {
       "  qwen25 convert stories260K.bin runs/stories --tokenizer tok512.bin\n"
       "  qwen25 convert runs/demo/model runs/demo/model-bf16 --dtype bf16\n"
       "  qwen25 convert runs/demo/model demo.gguf --dtype f16\n"
-      "  qwen25 convert qwen2.5-0.5b-q8_0.gguf qwen2.5-0.5b");
+      "  qwen25 convert qwen2.5-0.5b-q8_0.gguf -o qwen2.5-0.5b");
 }
 
 }  // namespace qwen25
