@@ -62,6 +62,7 @@ bool BpeEncoder::StartRow(std::string_view piece, BatchRow& row) const {
     before = byte;
   };
   const char* end = piece.data() + piece.size();
+  bool after_unk = false;
   for (const char* p = piece.data(); p < end;) {
     const auto byte = static_cast<unsigned char>(*p);
     const DecodedCodePoint c = byte < 0x80 ? DecodedCodePoint{byte, 1, true} : DecodeCodePoint(p, end);
@@ -69,10 +70,11 @@ bool BpeEncoder::StartRow(std::string_view piece, BatchRow& row) const {
     const int32_t whole = c.valid ? WholeCharacter(piece.data(), p, c, end) : -1;
     if (whole >= 0) {
       push(whole, -1);
+      after_unk = false;
     } else {
       for (uint32_t i = 0; i < c.bytes; ++i) {
-        const auto raw = static_cast<unsigned char>(p[i]);
-        push(byte_ids_[raw], raw);
+        const int32_t id = SymbolOfByte(p[i], after_unk);
+        if (id >= 0) push(id, after_unk ? -1 : static_cast<unsigned char>(p[i]));
       }
     }
     p += c.bytes;
@@ -154,7 +156,8 @@ std::vector<uint8_t> BpeEncoder::FindReachable(const TokenizerSpec& spec) const 
     MergeRows(rows, num_rows);
     for (size_t i = 0; i < num_rows; ++i) {
       const size_t id = id_of_row[i];
-      reachable[id] = rows[i].next[0] >= rows[i].size && rows[i].symbols[0] == static_cast<int32_t>(id);
+      reachable[id] = rows[i].size > 0 && rows[i].next[0] >= rows[i].size &&
+                      rows[i].symbols[0] == static_cast<int32_t>(id);
     }
   }
   return reachable;

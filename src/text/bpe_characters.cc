@@ -35,6 +35,7 @@ bool IsBeginning(std::string_view token) {
 int32_t BpeEncoder::TokenOfCharacter(std::string_view text, const std::vector<uint32_t>& first_rank) const {
   std::vector<int32_t> parts;
   for (const char byte : text) parts.push_back(byte_ids_[static_cast<unsigned char>(byte)]);
+  if (std::ranges::find(parts, -1) != parts.end()) return -1;
   uint32_t last_rank = 0;
   while (parts.size() > 1) {
     uint32_t best = kNoRank;
@@ -73,6 +74,16 @@ void BpeEncoder::FindWholeCharacters(const TokenizerSpec& spec) {
 // Marks the boundaries of the first condition.
 void BpeEncoder::FindBoundaries(const TokenizerSpec& spec) {
   boundaries_.assign(size_t{256} << 6, 0);
+  // A byte without a token disappears: what is before it then meets what is after it.
+  for (size_t byte = 0; byte < 256; ++byte) {
+    if (byte_ids_[byte] >= 0) continue;
+    ascii_boundaries_[byte] = true;
+    std::fill_n(boundaries_.begin() + static_cast<ptrdiff_t>(byte << 6), 64, ~uint64_t{0});
+    if (byte < 0x80) ascii_boundaries_.fill(true);
+    for (size_t last = 0; last < 256 && byte >= 0xC0; ++last) {
+      boundaries_[last << 6 | (byte & 0x3F)] = ~uint64_t{0};
+    }
+  }
   for (const auto& merge : spec.merges) {
     const std::string& left = spec.tokens[static_cast<size_t>(merge.left)];
     const std::string& right = spec.tokens[static_cast<size_t>(merge.right)];

@@ -55,7 +55,9 @@ BpeEncoder::BpeEncoder(const TokenizerSpec& spec)
   FindWholeCharacters(spec);
   byte_pair_ranks_.assign(size_t{1} << 16, kNoRank);
   std::vector<int32_t> byte_of(spec.tokens.size(), -1);
-  for (int byte = 0; byte < 256; ++byte) byte_of[static_cast<size_t>(byte_ids_[byte])] = byte;
+  for (int byte = 0; byte < 256; ++byte) {
+    if (byte_ids_[byte] >= 0) byte_of[static_cast<size_t>(byte_ids_[byte])] = byte;
+  }
   for (size_t rank = 0; rank < spec.merges.size(); ++rank) {
     const int left = byte_of[static_cast<size_t>(spec.merges[rank].left)];
     const int right = byte_of[static_cast<size_t>(spec.merges[rank].right)];
@@ -161,14 +163,16 @@ void BpeEncoder::EncodeAsSymbols(std::string_view piece, Scratch& scratch, std::
 void BpeEncoder::SplitIntoSymbols(std::string_view piece, std::vector<int32_t>& symbols) const {
   const char* end = piece.data() + piece.size();
   if (model_ == BpeModel::kByteLevel) {
+    bool after_unk = false;
     for (const char* p = piece.data(); p < end;) {
       const DecodedCodePoint c = DecodeCodePoint(p, end);
       const int32_t whole = c.valid ? WholeCharacter(piece.data(), p, c, end) : -1;
-      if (whole >= 0) {
-        symbols.push_back(whole);
-      } else {
-        for (uint32_t i = 0; i < c.bytes; ++i) symbols.push_back(byte_ids_[static_cast<unsigned char>(p[i])]);
+      if (whole >= 0) symbols.push_back(whole);
+      for (uint32_t i = 0; i < c.bytes && whole < 0; ++i) {
+        const int32_t id = SymbolOfByte(p[i], after_unk);
+        if (id >= 0) symbols.push_back(id);
       }
+      after_unk &= whole < 0;
       p += c.bytes;
     }
     return;

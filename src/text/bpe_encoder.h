@@ -70,6 +70,14 @@ class BpeEncoder {
                    std::vector<int32_t>& ids) const;
   void EncodeAsSymbols(std::string_view piece, Scratch& scratch, std::vector<int32_t>& ids) const;
   void SplitIntoSymbols(std::string_view piece, std::vector<int32_t>& symbols) const;
+  // The first symbol of a byte of a byte-level text: its token; if it has none, the unknown token, or -1 for
+  // nothing at all. `after_unk` says whether the byte before became the unknown token.
+  int32_t SymbolOfByte(char byte, bool& after_unk) const {
+    const int32_t id = byte_ids_[static_cast<unsigned char>(byte)];
+    const bool skip = id < 0 && after_unk && fuse_unk_;
+    after_unk = id < 0 && unk_id_ >= 0;
+    return id >= 0 ? id : skip ? -1 : unk_id_;
+  }
   struct ShortRow;
   struct BatchRow;
   bool StartRow(std::string_view piece, BatchRow& row) const;

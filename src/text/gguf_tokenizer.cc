@@ -151,15 +151,21 @@ Status FillByteLevel(const GgufTokenizer& parts, std::string_view origin, Tokeni
   // The names that llama.cpp has for each way of cutting text.
   constexpr std::string_view kQwen2Names[] = {"qwen2", "deepseek-r1-qwen", "kormo", "megrez"};
   constexpr std::string_view kGpt2Names[] = {"gpt-2", "a.x-4.0", "mellum"};
+  constexpr std::string_view kDigitsGpt2Names[] = {"smollm",    "starcoder", "refact",    "command-r",
+                                                   "codeshell", "exaone",    "minerva-7b"};
   if (std::ranges::find(kQwen2Names, parts.pre) != std::end(kQwen2Names)) {
     spec.pre_tokenizer = PreTokenizerKind::kQwen2;
     spec.nfc = true;
   } else if (std::ranges::find(kGpt2Names, parts.pre) != std::end(kGpt2Names)) {
     spec.pre_tokenizer = PreTokenizerKind::kGpt2;
     spec.nfc = false;
+  } else if (std::ranges::find(kDigitsGpt2Names, parts.pre) != std::end(kDigitsGpt2Names)) {
+    spec.pre_tokenizer = PreTokenizerKind::kDigitsGpt2;
+    spec.nfc = false;
   } else {
-    return Unsupported("{}: tokenizer.ggml.pre is \"{}\"; handled are \"qwen2\" and \"gpt-2\"", origin,
-                       Shown(parts.pre));
+    return Unsupported(
+        "{}: tokenizer.ggml.pre is \"{}\"; handled are \"qwen2\", \"gpt-2\", \"smollm\" and their aliases",
+        origin, Shown(parts.pre));
   }
   QWEN25_RETURN_IF_ERROR(FillTokens(parts, origin, spec));
   return FillMerges(parts, origin, spec);
@@ -179,6 +185,11 @@ Status FillSentencePiece(const GgufTokenizer& parts, std::string_view origin, To
   }
   DeriveMerges(parts.scores, is_piece, spec);
   return {};
+}
+
+// tokenizer.ggml.pre.
+const char* PreName(PreTokenizerKind kind) {
+  return kind == PreTokenizerKind::kQwen2 ? "qwen2" : kind == PreTokenizerKind::kGpt2 ? "gpt-2" : "smollm";
 }
 
 // Scores that express the merges: the later a merge, the lower the score of its result. All merges into one
@@ -220,10 +231,14 @@ Result<Tokenizer> TokenizerFromGguf(const GgufTokenizer& parts, std::string_view
   spec.bos_token = text_of(parts.bos_id);
   spec.eos_token = text_of(parts.eos_id);
   spec.pad_token = text_of(parts.pad_id);
-  spec.unk_id = parts.unk_id;
-  for (size_t id = 0; id < parts.tokens.size() && !spec.unk_id; ++id) {
-    if (TypeOf(parts, id) == kUnknown) spec.unk_id = static_cast<int32_t>(id);
+  std::optional<int32_t> unk_id = parts.unk_id;
+  for (size_t id = 0; id < parts.tokens.size() && !unk_id; ++id) {
+    if (TypeOf(parts, id) == kUnknown) unk_id = static_cast<int32_t>(id);
   }
+  spec.unk_token = text_of(unk_id);
+  // The unknown token of a byte-level file is a role that its configuration names; bytes that have no token
+  // give nothing.
+  if (spec.model == BpeModel::kSentencePiece) spec.unk_id = unk_id;
   if (parts.add_bos.value_or(parts.model == "llama") && parts.bos_id) spec.prefix_ids = {*parts.bos_id};
   if (parts.add_eos.value_or(false) && parts.eos_id) spec.suffix_ids = {*parts.eos_id};
   spec.chat_template = parts.chat_template;
@@ -243,7 +258,7 @@ Result<GgufTokenizer> GgufTokenizerOf(const Tokenizer& tokenizer, size_t vocab_s
   }
   GgufTokenizer parts;
   parts.model = byte_level ? "gpt2" : "llama";
-  if (byte_level) parts.pre = spec.pre_tokenizer == PreTokenizerKind::kQwen2 ? "qwen2" : "gpt-2";
+  if (byte_level) parts.pre = PreName(spec.pre_tokenizer);
   parts.tokens.resize(vocab_size);
   parts.token_types.assign(vocab_size, kUnused);
   for (size_t id = 0; id < spec.tokens.size(); ++id) {
@@ -259,7 +274,9 @@ Result<GgufTokenizer> GgufTokenizerOf(const Tokenizer& tokenizer, size_t vocab_s
     const auto id = static_cast<size_t>(added.id);
     if (id >= vocab_size) continue;  // the model has no row for it
     parts.tokens[id] = added.content;
-    parts.token_types[id] = spec.unk_id == added.id ? kUnknown : added.special ? kControl : kUserDefined;
+    parts.token_types[id] = spec.unk_id == added.id && !byte_level ? kUnknown
+                            : added.special                        ? kControl
+                                                                   : kUserDefined;
   }
   for (size_t id = 0; id < vocab_size; ++id) {
     if (parts.token_types[id] == kUnused) parts.tokens[id] = fmt::format("[PAD{}]", id);
@@ -280,7 +297,7 @@ Result<GgufTokenizer> GgufTokenizerOf(const Tokenizer& tokenizer, size_t vocab_s
   parts.bos_id = with_row(tokenizer.bos_id());
   parts.eos_id = with_row(tokenizer.eos_id());
   parts.pad_id = with_row(tokenizer.pad_id());
-  parts.unk_id = with_row(spec.unk_id);
+  parts.unk_id = with_row(spec.unk_id ? spec.unk_id : tokenizer.TokenId(spec.unk_token));
   parts.add_bos = !spec.prefix_ids.empty();
   parts.add_eos = !spec.suffix_ids.empty();
   parts.chat_template = spec.chat_template;

@@ -48,8 +48,9 @@ class Scanner {
 
   // \s+(?!\S)|\s+ at a white space: the whole run at the end of the text; else all but its last code point,
   // which is left to lead the next piece; a run of one is taken whole.
-  // With `lines`, preceded by \s*[\r\n]+: a run that holds a newline ends after its last one.
-  const char* SkipSpaces(const char* p, bool lines) const {
+  // With `lines`, preceded by \s*[\r\n]+: a run that holds a newline ends after its last one. With
+  // `digits_end`, a number ends the text.
+  const char* SkipSpaces(const char* p, bool lines, bool digits_end = false) const {
     const char* last = p;  // start of the run's last code point
     const char* after_newline = nullptr;
     const char* q = p;
@@ -61,7 +62,7 @@ class Scanner {
       if (c.bits & kClassNewline) after_newline = q;
     }
     if (lines && after_newline != nullptr) return after_newline;
-    return q == end_ || last == p ? q : last;
+    return q == end_ || last == p || (digits_end && At(q).bits & kClassNumber) ? q : last;
   }
 
   const char* end() const { return end_; }
@@ -106,16 +107,20 @@ const char* NextQwen2(const Scanner& scan, const char* p) {
   return scan.SkipSpaces(p, true);
 }
 
-const char* NextGpt2(const Scanner& scan, const char* p) {
+// With `single_digits`, every number is a piece of its own and ends the text before it.
+const char* NextGpt2(const Scanner& scan, const char* p, bool single_digits) {
   if (*p == '\'') {
     if (const size_t length = ContractionLength(p + 1, scan.end(), false)) return p + 1 + length;
   }
   const char* run = *p == ' ' && p + 1 < scan.end() ? p + 1 : p;  // " ?" takes the space if a run follows
   const Character c = scan.At(run);
   if (c.bits & kClassLetter) return scan.SkipRun(run + c.bytes, kClassLetter);
-  if (c.bits & kClassNumber) return scan.SkipRun(run + c.bytes, kClassNumber);
+  if (c.bits & kClassNumber) {
+    if (single_digits) return run > p ? run : run + c.bytes;
+    return scan.SkipRun(run + c.bytes, kClassNumber);
+  }
   if (!(c.bits & kClassSpace)) return scan.SkipOther(run + c.bytes);
-  return scan.SkipSpaces(p, false);
+  return scan.SkipSpaces(p, false, single_digits);
 }
 
 }  // namespace
@@ -123,7 +128,9 @@ const char* NextGpt2(const Scanner& scan, const char* p) {
 size_t PreTokenizer::NextPiece(std::string_view text, size_t begin) const {
   const Scanner scan(*classes_, text.data() + text.size());
   const char* p = text.data() + begin;
-  const char* next = kind_ == PreTokenizerKind::kQwen2 ? NextQwen2(scan, p) : NextGpt2(scan, p);
+  const char* next = kind_ == PreTokenizerKind::kQwen2
+                         ? NextQwen2(scan, p)
+                         : NextGpt2(scan, p, kind_ == PreTokenizerKind::kDigitsGpt2);
   return static_cast<size_t>(next - text.data());
 }
 

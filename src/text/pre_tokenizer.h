@@ -6,6 +6,7 @@
 //     \s+(?!\S)|\s+
 //   kGpt2 (GPT-2's; the byte-level pre-tokenizer of Hugging Face)
 //     's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
+//   kDigitsGpt2 (StarCoder, SmolLM): each \p{N} alone, then kGpt2 on what is between them
 #pragma once
 
 #include <cstddef>
@@ -15,7 +16,7 @@
 
 namespace qwen25 {
 
-enum class PreTokenizerKind { kQwen2, kGpt2 };
+enum class PreTokenizerKind { kQwen2, kGpt2, kDigitsGpt2 };
 
 // Cheap to copy. Ill-formed UTF-8 is split as its repaired form would be (utf8.h): each maximal subpart
 // counts as one code point that is neither letter, number nor space.

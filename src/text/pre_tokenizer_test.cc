@@ -125,6 +125,14 @@ TEST(PreTokenizerTest, KnownSplits) {
       {"\tint", {"\t", "int"}},
   };
   for (const auto& [text, pieces] : gpt2) EXPECT_EQ(Split(PreTokenizerKind::kGpt2, text), pieces) << text;
+  const std::pair<const char*, Pieces> digits[] = {
+      {"a1234 56", {"a", "1", "2", "3", "4", " ", "5", "6"}},
+      {"I'll  7", {"I", "'ll", "  ", "7"}},
+      {"x  y \n1\u00BD", {"x", " ", " y", " \n", "1", "\u00BD"}},
+      {" !1 !", {" !", "1", " !"}},
+  };
+  for (const auto& [text, pieces] : digits)
+    EXPECT_EQ(Split(PreTokenizerKind::kDigitsGpt2, text), pieces) << text;
 }
 
 TEST(PreTokenizerTest, EqualsTheRegularExpressions) {

@@ -244,6 +244,12 @@ Result<Tokenizer> Tokenizer::FromByteLevelBpe(ByteLevelBpe parts) {
   std::unordered_map<std::string_view, int32_t> id_of;
   for (size_t id = 0; id < spec.tokens.size(); ++id) id_of[spec.tokens[id]] = static_cast<int32_t>(id);
   const auto size = static_cast<int32_t>(spec.tokens.size());
+  for (int byte = 0; byte < 256; ++byte) {
+    if (id_of.contains(std::string(1, static_cast<char>(byte)))) continue;
+    return InvalidArgument(
+        "{}: no token for the byte 0x{:02X}; expected all 256 single bytes, so that every text has ids",
+        kOrigin, byte);
+  }
   for (const auto& [left, right] : parts.merges) {
     if (left < 0 || left >= size || right < 0 || right >= size) {
       return InvalidArgument("{}: merge {} joins the ids {} and {}, expected ids below {}", kOrigin,

@@ -53,9 +53,12 @@ bool IsReplace(const Json& step, std::string_view from, std::string_view to) {
 Status ParseByteLevel(const TokenizerPipeline& pipeline, std::string_view origin, TokenizerSpec& spec) {
   const std::vector<Json> steps = Steps(pipeline.pre_tokenizer, "pretokenizers");
   const Json& last = steps.back();
-  if (TypeOf(last) != "ByteLevel" || steps.size() > 2 || (steps.size() == 2 && TypeOf(steps[0]) != "Split")) {
-    return Unsupported("{}: pre_tokenizer is {}; handled are ByteLevel, and Split with ByteLevel after it",
-                       origin, Types(steps));
+  const bool digits = TypeOf(steps[0]) == "Digits";
+  if (TypeOf(last) != "ByteLevel" || steps.size() > 2 ||
+      (steps.size() == 2 && TypeOf(steps[0]) != "Split" && !digits)) {
+    return Unsupported(
+        "{}: pre_tokenizer is {}; handled are ByteLevel, and Split or Digits with ByteLevel after it", origin,
+        Types(steps));
   }
   if (Flag(last, "add_prefix_space", true)) {
     return Unsupported("{}: pre_tokenizer ByteLevel has add_prefix_space true; only false is handled",
@@ -65,6 +68,14 @@ Status ParseByteLevel(const TokenizerPipeline& pipeline, std::string_view origin
   if (steps.size() == 1 && own_pattern) {
     spec.pre_tokenizer = PreTokenizerKind::kGpt2;
     return {};
+  }
+  if (digits && own_pattern && Flag(steps[0], "individual_digits", false)) {
+    spec.pre_tokenizer = PreTokenizerKind::kDigitsGpt2;
+    return {};
+  }
+  if (digits) {
+    return Unsupported(
+        "{}: pre_tokenizer Digits is handled with individual_digits and ByteLevel's own pattern", origin);
   }
   if (steps.size() == 1 || own_pattern) {
     return Unsupported("{}: pre_tokenizer ByteLevel has use_regex {} {} a Split before it", origin,
@@ -234,6 +245,9 @@ TokenizerPipeline MakePipeline(const TokenizerSpec& spec) {
   if (spec.nfc) out.normalizer = {{"type", "NFC"}};
   if (spec.pre_tokenizer == PreTokenizerKind::kGpt2) {
     out.pre_tokenizer = byte_level(true);
+  } else if (spec.pre_tokenizer == PreTokenizerKind::kDigitsGpt2) {
+    const Json digits = {{"type", "Digits"}, {"individual_digits", true}};
+    out.pre_tokenizer = {{"type", "Sequence"}, {"pretokenizers", {digits, byte_level(true)}}};
   } else {
     const Json split = {{"type", "Split"},
                         {"pattern", {{"Regex", kQwen2Pattern}}},

@@ -50,7 +50,9 @@ struct TokenizerSpec {
   PreTokenizerKind pre_tokenizer = PreTokenizerKind::kQwen2;  // of kByteLevel
   bool nfc = true;                                            // of kByteLevel
   bool ignore_merges = false;  // a piece that is a token is that token, whatever the merges make of it
-  bool fuse_unk = true;        // of kSentencePiece: neighbouring unknown code points are one unknown token
+  bool fuse_unk = true;        // neighbouring unknown symbols are one unknown token
+  // What a code point or byte becomes that has no token, neither of its own nor by its bytes. kByteLevel: if
+  // there is none, such a byte disappears.
   std::optional<int32_t> unk_id;
 
   // The vocabulary by id; empty for ids that only added tokens have, and for unused ids. kByteLevel: the
@@ -74,7 +76,7 @@ struct TokenizerSpec {
   std::string bos_token;
   std::string eos_token;
   std::string pad_token;
-  std::string unk_token;
+  std::string unk_token;      // unk_id says whether the model uses it
   std::string chat_template;  // Jinja source; empty: none
   // tokenizer_config.json as it was read, or an empty object: keys that nothing here interprets are kept by
   // Save; the roles, the template and the added tokens are written from the fields above.

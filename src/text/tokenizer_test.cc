@@ -265,6 +265,33 @@ TEST(TokenizerTest, ArbitraryBytesComeBackRepaired) {
   }));
 }
 
+// As Hugging Face tokenizers: a byte that has no token disappears, and what is around it may merge; with an
+// unknown token, it is that.
+TEST(TokenizerTest, BytesWithoutATokenDisappearOrAreUnknown) {
+  ASSERT_OK_AND_ASSIGN(
+      const Tokenizer whole,
+      Tokenizer::FromByteLevelBpe(SmallParts({{"t", "h"}, {"\xC3", "\xA9"}, {"\xC3\xA9", "t"}})));
+  TokenizerSpec spec = whole.spec();
+  for (const char byte : {'\x04', '\xF1', 'Q'}) spec.tokens[static_cast<unsigned char>(byte)].clear();
+  const int32_t th = 256, acute_t = 258, end = 259;
+  const std::string text = "t\x04h\xC3\xA9Qt";
+  ASSERT_OK_AND_ASSIGN(const Tokenizer without, Tokenizer::FromSpec(spec, "test"));
+  EXPECT_EQ(without.Encode(text), (Ids{'t', 'h', acute_t}));  // cut into pieces before bytes disappear
+  EXPECT_EQ(without.Encode("tQhQQ"), (Ids{th}));
+  EXPECT_EQ(without.Encode("\xC3\xA9QQt"), (Ids{acute_t}));
+  EXPECT_EQ(without.Encode("\xF1\x90\x80\x80QQ"), (Ids{0x90, 0x80, 0x80}));
+  EXPECT_EQ(without.Encode("Q"), Ids());
+  EXPECT_EQ(without.Encode(std::string(600, 'Q') + "t"), (Ids{'t'}));
+  spec.unk_id = end;
+  spec.fuse_unk = false;
+  ASSERT_OK_AND_ASSIGN(const Tokenizer unknown, Tokenizer::FromSpec(spec, "test"));
+  EXPECT_EQ(unknown.Encode("tQhQQ"), (Ids{'t', end, 'h', end, end}));
+  spec.fuse_unk = true;
+  ASSERT_OK_AND_ASSIGN(const Tokenizer fused, Tokenizer::FromSpec(spec, "test"));
+  EXPECT_EQ(fused.Encode("tQhQQ"), (Ids{'t', end, 'h', end}));
+  EXPECT_EQ(fused.Encode(std::string(600, 'Q') + "t"), (Ids{end, 't'}));
+}
+
 TEST(TokenizerTest, StreamHoldsBackIncompleteCharacters) {
   ASSERT_OK_AND_ASSIGN(const Tokenizer tokenizer, Tokenizer::FromByteLevelBpe(SmallParts({})));
   StreamDecoder decoder(tokenizer);
