@@ -32,6 +32,15 @@ void DecodeFiveBits(const std::byte* high, const std::byte* low, int offset, int
   for (size_t i = 0; i < kBlock; ++i) codes[i] = static_cast<int8_t>(codes[i] + ((bits >> i & 1) << 4));
 }
 
+// Source: the OCP Microscaling formats, MXFP4: numbers of 4 bits (E2M1) that share a power of two. As in ggml
+// the codes are twice the numbers, and the scale is half of the power.
+void DecodeMxfp4(const std::byte* block, GgufGroup& out) {
+  constexpr int8_t kTwice[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
+  out.scales[0] = out.scales[1] = std::ldexp(1.0f, static_cast<int>(block[0]) - 128);
+  DecodeNibbles(block + 1, 0, out.codes);
+  for (int8_t& code : out.codes) code = kTwice[code];
+}
+
 struct Extremes {
   float low, high;  // the least and the greatest number
   float farthest;   // the first of greatest magnitude
@@ -143,25 +152,28 @@ bool CanDecodeGguf(GgmlType type) {
     case GgmlType::kQ4_1:
     case GgmlType::kQ5_0:
     case GgmlType::kQ5_1:
+    case GgmlType::kQ2_K:
+    case GgmlType::kQ3_K:
     case GgmlType::kQ4_K:
     case GgmlType::kQ5_K:
     case GgmlType::kQ6_K:
+    case GgmlType::kMXFP4:
       return true;
   }
   return false;
 }
 
 bool CanEncodeGguf(GgmlType type) {
-  return CanDecodeGguf(type);
+  return CanDecodeGguf(type) && type != GgmlType::kQ2_K && type != GgmlType::kQ3_K &&
+         type != GgmlType::kMXFP4;
 }
 
 void DecodeGgufGroup(GgmlType type, const std::byte* row, size_t group, GgufGroup& out) {
-  out.minimum = 0;
+  out.minima[0] = out.minima[1] = 0;
   out.has_minimum = false;
-  if (type == GgmlType::kQ4_K || type == GgmlType::kQ5_K || type == GgmlType::kQ6_K) {
-    return DecodeGgufKGroup(type, row, group, out);
-  }
+  if (FindGgmlType(type)->elements != kBlock) return DecodeGgufKGroup(type, row, group, out);
   const std::byte* block = row + group * FindGgmlType(type)->bytes;
+  if (type == GgmlType::kMXFP4) return DecodeMxfp4(block, out);
   out.scales[0] = out.scales[1] = LoadHalf(block);
   switch (type) {
     case GgmlType::kQ8_0:
@@ -173,7 +185,7 @@ void DecodeGgufGroup(GgmlType type, const std::byte* row, size_t group, GgufGrou
       return DecodeFiveBits(block + 2, block + 6, 16, out.codes);
     case GgmlType::kQ4_1:
     case GgmlType::kQ5_1:
-      out.minimum = LoadHalf(block + 2);
+      out.minima[0] = out.minima[1] = LoadHalf(block + 2);
       out.has_minimum = true;
       return type == GgmlType::kQ4_1 ? DecodeNibbles(block + 4, 0, out.codes)
                                      : DecodeFiveBits(block + 4, block + 8, 0, out.codes);
@@ -200,7 +212,7 @@ void DecodeGgufRow(GgmlType type, const std::byte* row, size_t cols, float* out)
     DecodeGgufGroup(type, row, g, group);
     for (size_t i = 0; i < kGgufGroup; ++i) {
       const float product = group.scales[i / 16] * static_cast<float>(group.codes[i]);
-      out[g * kGgufGroup + i] = group.has_minimum ? product + group.minimum : product;
+      out[g * kGgufGroup + i] = group.has_minimum ? product + group.minima[i / 16] : product;
     }
   }
 }
@@ -231,6 +243,10 @@ void EncodeGgufRow(GgmlType type, const float* row, size_t cols, std::byte* out)
     case GgmlType::kQ6_K:
       return ForBlocks(type, row, cols, out,
                        [type](const float* x, std::byte* block) { EncodeGgufKBlock(type, x, block); });
+    case GgmlType::kQ2_K:
+    case GgmlType::kQ3_K:
+    case GgmlType::kMXFP4:
+      break;  // CanEncodeGguf
   }
   QWEN25_CHECK(false);
 }

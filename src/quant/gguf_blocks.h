@@ -3,14 +3,18 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string_view>
 
 #include "base/ggml_type.h"
 
 namespace qwen25 {
 
-// Whether the functions below read and write a format.
+// Whether the functions below read and write a format. Q2_K, Q3_K and MXFP4 are read only.
 bool CanDecodeGguf(GgmlType type);
 bool CanEncodeGguf(GgmlType type);
+// The formats that are read, for messages.
+inline constexpr std::string_view kDecodedGgufTypes =
+    "F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K and MXFP4";
 // Whether a format has blocks with scales.
 constexpr bool IsGgufQuantized(GgmlType type) {
   return type != GgmlType::kF32 && type != GgmlType::kF16 && type != GgmlType::kBF16;
@@ -18,11 +22,11 @@ constexpr bool IsGgufQuantized(GgmlType type) {
 
 inline constexpr size_t kGgufGroup = 32;
 
-// 32 consecutive numbers of a quantised row: number i is scales[i / 16] * codes[i] + minimum, rounded twice.
-// The two scales differ in Q6_K alone.
+// 32 consecutive numbers of a quantised row: number i is scales[i / 16] * codes[i] + minima[i / 16], rounded
+// twice. The two scales differ in Q2_K, Q3_K and Q6_K, the two minima in Q2_K.
 struct GgufGroup {
   float scales[2];
-  float minimum;
+  float minima[2];
   bool has_minimum;  // else nothing is added, not even zero
   int8_t codes[kGgufGroup];
 };

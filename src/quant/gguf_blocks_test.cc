@@ -17,9 +17,20 @@ namespace {
 
 constexpr GgmlType kQuantized[] = {GgmlType::kQ8_0, GgmlType::kQ4_0, GgmlType::kQ4_1, GgmlType::kQ5_0,
                                    GgmlType::kQ5_1, GgmlType::kQ4_K, GgmlType::kQ5_K, GgmlType::kQ6_K};
+constexpr GgmlType kDecodedOnly[] = {GgmlType::kQ2_K, GgmlType::kQ3_K, GgmlType::kMXFP4};
 constexpr GgmlType kSimple[] = {GgmlType::kF16,  GgmlType::kBF16, GgmlType::kQ8_0, GgmlType::kQ4_0,
                                 GgmlType::kQ4_1, GgmlType::kQ5_0, GgmlType::kQ5_1};
 constexpr GgmlType kK[] = {GgmlType::kQ4_K, GgmlType::kQ5_K, GgmlType::kQ6_K};
+
+std::vector<GgmlType> AllQuantized() {
+  std::vector<GgmlType> types(std::begin(kQuantized), std::end(kQuantized));
+  types.insert(types.end(), std::begin(kDecodedOnly), std::end(kDecodedOnly));
+  return types;
+}
+// Whose groups of 32 have two scales.
+bool HasTwoScales(GgmlType type) {
+  return type == GgmlType::kQ2_K || type == GgmlType::kQ3_K || type == GgmlType::kQ6_K;
+}
 
 // The fixture, a safetensors file: a layer above this one has the reader.
 class Fixture {
@@ -77,11 +88,19 @@ TEST(GgufBlocksTest, DecodesAsGgufPy) {
     EXPECT_TRUE(SameBits(DecodeAll(type, fixture.Get(type, "blocks"), decoded.cols), decoded.As<float>()))
         << GgmlTypeName(type);
   }
-  for (const GgmlType type : kQuantized) {
+  for (const GgmlType type : AllQuantized()) {
     const Fixture::Tensor decoded = fixture.Get(type, "random_decoded");
     EXPECT_TRUE(
         SameBits(DecodeAll(type, fixture.Get(type, "random_blocks"), decoded.cols), decoded.As<float>()))
         << GgmlTypeName(type);
+  }
+}
+
+TEST(GgufBlocksTest, FormatsThatAreNotWrittenSaySo) {
+  for (const GgmlType type : kQuantized) EXPECT_TRUE(CanDecodeGguf(type) && CanEncodeGguf(type));
+  for (const GgmlType type : kDecodedOnly) EXPECT_TRUE(CanDecodeGguf(type) && !CanEncodeGguf(type));
+  for (const GgmlType type : AllQuantized()) {
+    EXPECT_NE(kDecodedGgufTypes.find(GgmlTypeName(type)), kDecodedGgufTypes.npos) << GgmlTypeName(type);
   }
 }
 
@@ -183,15 +202,15 @@ double WorstError(const std::vector<float>& got, const std::vector<float>& wante
 
 TEST(GgufPackingTest, StoredFormatsKeepTheNumbers) {
   const Fixture fixture;
-  for (const GgmlType type : kQuantized) {
+  for (const GgmlType type : AllQuantized()) {
     const Fixture::Tensor decoded = fixture.Get(type, "random_decoded");
     const std::vector<float> wanted = decoded.As<float>();
     const std::vector<float> got =
         Repack(type, StoredFormatOf(type), fixture.Get(type, "random_blocks"), decoded.cols);
     if (type == GgmlType::kQ4_K || type == GgmlType::kQ5_K) {
       EXPECT_LT(WorstError(got, wanted), 0.003) << GgmlTypeName(type);  // two roundings of 2^-11, and a sum
-    } else if (type == GgmlType::kQ6_K) {
-      EXPECT_LT(WorstError(got, wanted), 0.0045);  // half of 1 / 127, and the scale's rounding
+    } else if (HasTwoScales(type)) {
+      EXPECT_LT(WorstError(got, wanted), 0.0045) << GgmlTypeName(type);  // half of 1 / 127, and rounding
     } else {
       EXPECT_EQ(WorstError(got, wanted), 0) << GgmlTypeName(type);
     }
@@ -205,14 +224,14 @@ TEST(GgufPackingTest, StoredFormatsKeepTheNumbers) {
 
 TEST(GgufPackingTest, CommonFormatsKeepTheNumbersOfBoth) {
   const Fixture fixture;
-  for (const GgmlType a : kQuantized) {
-    for (const GgmlType b : kQuantized) {
+  for (const GgmlType a : AllQuantized()) {
+    for (const GgmlType b : AllQuantized()) {
       const WeightFormat common = CommonFormat(StoredFormatOf(a), StoredFormatOf(b));
       EXPECT_EQ(common, CommonFormat(StoredFormatOf(b), StoredFormatOf(a)));
       const Fixture::Tensor decoded = fixture.Get(a, "random_decoded");
       const double worst =
           WorstError(Repack(a, common, fixture.Get(a, "random_blocks"), decoded.cols), decoded.As<float>());
-      EXPECT_LE(worst, a == GgmlType::kQ6_K                           ? 0.0045
+      EXPECT_LE(worst, HasTwoScales(a)                                ? 0.0045
                        : a == GgmlType::kQ4_K || a == GgmlType::kQ5_K ? 0.003
                                                                       : 0)
           << GgmlTypeName(a) << " beside " << GgmlTypeName(b);
@@ -258,13 +277,15 @@ TEST(GgufPackingTest, NumbersThatAreNotFiniteAreNamed) {
         },
         memory.data());
   };
-  for (const GgmlType type : kQuantized) {
+  for (const GgmlType type : AllQuantized()) {
     std::vector<std::byte> row(GgmlRowBytes(type, 256));
-    const size_t at = type == GgmlType::kQ6_K ? 208 : 0;
+    const size_t at = type == GgmlType::kQ6_K ? 208 : type == GgmlType::kQ3_K ? 108 : 0;
     const uint16_t infinity = 0x7c00;
     std::memcpy(row.data() + at, &infinity, 2);
+    if (type == GgmlType::kQ2_K) std::memcpy(row.data() + 80, &infinity, 2);
+    if (type == GgmlType::kMXFP4) std::memset(row.data(), 0xff, row.size());  // numbers of 2^127 and more
     for (const WeightFormat format : {StoredFormatOf(type), WeightFormat::kFloat32}) {
-      EXPECT_ERROR_CONTAINS(pack(type, row, format), "row 40: a ");
+      EXPECT_ERROR_CONTAINS(pack(type, row, format), type == GgmlType::kMXFP4 ? "row 40: " : "row 40: a ");
     }
   }
   std::vector<std::byte> halfs(512);

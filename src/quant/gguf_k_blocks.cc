@@ -5,7 +5,15 @@
 //     number = d * scale[g] * code - dmin * minimum[g]
 //   Q6_K, 210: 128 bytes of low 4 bits, 64 bytes of high 2 bits, 16 signed scales of 16 numbers each, f16 d
 //     number = d * scale[2 g + i / 16] * (code - 32)
-// Source: block_q4_K, block_q5_K and block_q6_K in ggml-common.h.
+//   Q2_K, 84:  16 bytes of 4-bit scales (low) and minima (high) of 16 numbers each, 64 bytes: byte 32 (g / 4)
+//   + i
+//              holds number i of group g in its bits 2 (g % 4) and 2 (g % 4) + 1, f16 d, f16 dmin
+//     number = d * scale[2 g + i / 16] * code - dmin * minimum[2 g + i / 16]
+//   Q3_K, 110: 32 bytes: bit g of byte i is bit 2 of number i of group g, 64 bytes as in Q2_K, 12 bytes of
+//   6-bit
+//              scales of 16 numbers each, f16 d
+//     number = d * (scale[2 g + i / 16] - 32) * (code - 4)
+// Source: block_q2_K, block_q3_K, block_q4_K, block_q5_K and block_q6_K in ggml-common.h.
 #include "quant/gguf_k_blocks.h"
 
 #include <algorithm>
@@ -255,18 +263,55 @@ void DecodeSixBits(const std::byte* block, size_t g, GgufGroup& out) {
   }
 }
 
+// The code of number i of group g has two bits in these bytes.
+int TwoBits(const std::byte* bytes, size_t g, size_t i) {
+  return static_cast<int>(bytes[g / 4 * kGgufGroup + i]) >> (g % 4 * 2) & 3;
+}
+
+void DecodeTwoBits(const std::byte* block, size_t g, GgufGroup& out) {
+  const std::byte* codes = block + kBlock / 16;
+  const float d = LoadHalf(codes + 64), dmin = LoadHalf(codes + 66);
+  for (size_t s = 0; s < 2; ++s) {
+    const int byte = static_cast<int>(block[2 * g + s]);
+    out.scales[s] = d * static_cast<float>(byte & 15);
+    out.minima[s] = -(dmin * static_cast<float>(byte >> 4));
+  }
+  out.has_minimum = true;
+  for (size_t i = 0; i < kGgufGroup; ++i) out.codes[i] = static_cast<int8_t>(TwoBits(codes, g, i));
+}
+
+// Scale s of 16 has its low 4 bits in a half of byte s % 8, and its high 2 bits in byte 8 + s % 4.
+int ThreeBitScale(const std::byte* bytes, size_t s) {
+  const int low = static_cast<int>(bytes[s % 8]) >> (s / 8 * 4) & 15;
+  return (low | (static_cast<int>(bytes[8 + s % 4]) >> (s / 4 * 2) & 3) << 4) - 32;
+}
+
+void DecodeThreeBits(const std::byte* block, size_t g, GgufGroup& out) {
+  const std::byte *low = block + kGgufGroup, *scales = low + 64;
+  const float d = LoadHalf(scales + kScaleBytes);
+  for (size_t s = 0; s < 2; ++s) {
+    out.scales[s] = d * static_cast<float>(ThreeBitScale(scales, 2 * g + s));
+  }
+  for (size_t i = 0; i < kGgufGroup; ++i) {
+    const int high = static_cast<int>(block[i]) >> g & 1;
+    out.codes[i] = static_cast<int8_t>((TwoBits(low, g, i) | high << 2) - 4);
+  }
+}
+
 }  // namespace
 
 void DecodeGgufKGroup(GgmlType type, const std::byte* row, size_t group, GgufGroup& out) {
   const std::byte* block = row + group / kGroups * FindGgmlType(type)->bytes;
   const size_t g = group % kGroups;
-  out.minimum = 0;
+  out.minima[0] = out.minima[1] = 0;
   out.has_minimum = false;
+  if (type == GgmlType::kQ2_K) return DecodeTwoBits(block, g, out);
+  if (type == GgmlType::kQ3_K) return DecodeThreeBits(block, g, out);
   if (type == GgmlType::kQ6_K) return DecodeSixBits(block, g, out);
   int scale, minimum;
   UnpackScales(block + 4, g, scale, minimum);
   out.scales[0] = out.scales[1] = LoadHalf(block) * static_cast<float>(scale);
-  out.minimum = -(LoadHalf(block + 2) * static_cast<float>(minimum));
+  out.minima[0] = out.minima[1] = -(LoadHalf(block + 2) * static_cast<float>(minimum));
   out.has_minimum = true;
   const std::byte* high = block + 4 + kScaleBytes;
   const std::byte* low = high + (type == GgmlType::kQ5_K ? kGgufGroup : 0) + g / 2 * kGgufGroup;

@@ -23,13 +23,13 @@ inline float StoreHalf(float value, std::byte* bytes) {
   return Float16ToFloat(bits);
 }
 
-// `type`: kQ4_K, kQ5_K or kQ6_K.
+// `type`: kQ2_K, kQ3_K, kQ4_K, kQ5_K or kQ6_K.
 void DecodeGgufKGroup(GgmlType type, const std::byte* row, size_t group, GgufGroup& out);
 
-// Writes the block of x [256], finite. Scales and minima are searched for the least squared error: per group
-// among several widths of the code range, each refined by least squares; then among neighbouring codes, for
-// the scales rounded as the block holds them. ggml weighs errors by the magnitude of the numbers instead; the
-// squared error here is never greater in the cases of gguf_blocks_test.cc.
+// Writes the block of x [256], finite, as kQ4_K, kQ5_K or kQ6_K. Scales and minima are searched for the least
+// squared error: per group among several widths of the code range, each refined by least squares; then among
+// neighbouring codes, for the scales rounded as the block holds them. ggml weighs errors by the magnitude of
+// the numbers instead; the squared error here is never greater in the cases of gguf_blocks_test.cc.
 void EncodeGgufKBlock(GgmlType type, const float* x, std::byte* out);
 
 }  // namespace qwen25

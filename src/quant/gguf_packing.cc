@@ -33,6 +33,8 @@ CodeRange RangeOf(GgmlType type) {
     case GgmlType::kQ5_1:
     case GgmlType::kQ5_K:
       return {0, 31};
+    case GgmlType::kMXFP4:
+      return {-12, 12};
     default:
       return {-128, 127};
   }
@@ -50,8 +52,9 @@ Takeover TakeoverOf(GgmlType type, WeightFormat format) {
   const CodeRange have = RangeOf(type), may = RangeOf(format);
   // Signed 4-bit codes in a format of unsigned ones: 8 is added to the code and 8 scales taken off, exactly.
   const int shift = format == WeightFormat::kInt4Minimum && type == GgmlType::kQ4_0 ? 8 : 0;
-  return {.possible = type != GgmlType::kQ6_K && (code.has_minimum || !minimum) &&
-                      have.low + shift >= may.low && have.high + shift <= may.high,
+  const bool two_scales = type == GgmlType::kQ2_K || type == GgmlType::kQ3_K || type == GgmlType::kQ6_K;
+  return {.possible = !two_scales && (code.has_minimum || !minimum) && have.low + shift >= may.low &&
+                      have.high + shift <= may.high,
           .offset = code.Offset() + shift,
           .shift = shift};
 }
@@ -59,7 +62,7 @@ Takeover TakeoverOf(GgmlType type, WeightFormat format) {
 void Numbers(const GgufGroup& group, float* out) {
   for (size_t i = 0; i < kGgufGroup; ++i) {
     const float product = group.scales[i / 16] * static_cast<float>(group.codes[i]);
-    out[i] = group.has_minimum ? product + group.minimum : product;
+    out[i] = group.has_minimum ? product + group.minima[i / 16] : product;
   }
 }
 
@@ -69,7 +72,7 @@ bool TakeCodes(const Takeover& takeover, const GgufGroup& group, EncodedGroup& o
     out.codes[i] = static_cast<uint8_t>(group.codes[i] + takeover.offset);
   }
   out.scale = FloatToFloat16(group.scales[0]);
-  out.minimum = FloatToFloat16(group.minimum - static_cast<float>(takeover.shift) * group.scales[0]);
+  out.minimum = FloatToFloat16(group.minima[0] - static_cast<float>(takeover.shift) * group.scales[0]);
   constexpr uint16_t kNotFinite = 0x7c00;
   return (out.scale & kNotFinite) != kNotFinite && (out.minimum & kNotFinite) != kNotFinite;
 }
@@ -89,8 +92,10 @@ Status PackBlocks(WeightFormat format, const GgufRow& source, size_t cols, size_
   for (size_t g = 0; g < cols / kGgufGroup; ++g) {
     GgufGroup group;
     DecodeGgufGroup(source.type, source.bytes, g, group);
-    if (!std::isfinite(group.scales[0]) || !std::isfinite(group.scales[1]) || !std::isfinite(group.minimum)) {
-      return NotFinite(source.type);
+    for (size_t half = 0; half < 2; ++half) {
+      if (!std::isfinite(group.scales[half]) || !std::isfinite(group.minima[half])) {
+        return NotFinite(source.type);
+      }
     }
     EncodedGroup encoded;
     if (!takeover.possible || !TakeCodes(takeover, group, encoded)) {
@@ -169,7 +174,10 @@ WeightFormat StoredFormatOf(GgmlType type) {
       return WeightFormat::kBFloat16;
     case GgmlType::kQ8_0:
     case GgmlType::kQ5_0:
+    case GgmlType::kQ2_K:
+    case GgmlType::kQ3_K:
     case GgmlType::kQ6_K:
+    case GgmlType::kMXFP4:
       return WeightFormat::kInt8;
     case GgmlType::kQ4_0:
       return WeightFormat::kInt4;

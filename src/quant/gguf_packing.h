@@ -9,8 +9,8 @@
 namespace qwen25 {
 
 // The format that keeps the numbers of such a matrix. Exactly: F32, F16, BF16, Q8_0, Q5_0 (int8), Q4_0
-// (int4), Q4_1 (int4m), Q5_1 (int8m). With the scales rounded to float16: Q4_K (int4m), Q5_K (int8m). To the
-// nearest of 254 steps per group of 32: Q6_K (int8).
+// (int4), Q4_1 (int4m), Q5_1 (int8m), MXFP4 with scales of 2^-24 to 2^15 (int8). With the scales rounded to
+// float16: Q4_K (int4m), Q5_K (int8m). To the nearest of 254 steps per group of 32: Q2_K, Q3_K, Q6_K (int8).
 WeightFormat StoredFormatOf(GgmlType type);
 // The format that holds two such formats at once: the parts of a fused matrix may differ in a file.
 WeightFormat CommonFormat(WeightFormat a, WeightFormat b);

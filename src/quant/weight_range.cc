@@ -52,6 +52,10 @@ float LargestWeight(GgmlType type) {
       return 32 * kLargestHalf;
     case GgmlType::kQ6_K:  // 8-bit multiples
       return 16 * 128 * kLargestHalf;
+    case GgmlType::kQ2_K:
+    case GgmlType::kQ3_K:
+    case GgmlType::kMXFP4:
+      break;  // not written
   }
   return 0;
 }

@@ -6,10 +6,10 @@
     values            float32 [R, 512]  numbers: Gaussian, uniform, tiny, huge, one-sided, constant, zero, single outliers
     <type>.blocks     uint8 [R, B]      the rows of `values` as gguf-py quantizes them: F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1
     <type>.decoded    float32 [R, 512]  what gguf-py reads from these bytes
-    <type>.random_blocks, .random_decoded   random bytes with finite scales, in Q4_K, Q5_K and Q6_K, too
+    <type>.random_blocks, .random_decoded   random bytes with finite scales, in Q2_K to Q6_K and MXFP4, too
 
 <type>.ggml_blocks, .ggml_squared_error (float64 [R]) are made by ggml itself where --ggml names libggml-base.so: `values` in the
-K formats, and what they lose per row. The committed file has them.
+K formats, and what they lose per row. The committed file has them; without --ggml those of an existing file are kept.
 """
 
 import argparse
@@ -19,13 +19,15 @@ import pathlib
 import gguf
 import numpy
 from gguf import GGMLQuantizationType as T
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
 COLS = 512
 ENCODED = ["F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1"]
 K_TYPES = ["Q4_K", "Q5_K", "Q6_K"]
+DECODED_ONLY = ["Q2_K", "Q3_K", "MXFP4"]
 # Where the float16 numbers of a block lie.
-HALFS = {"Q8_0": [0], "Q4_0": [0], "Q4_1": [0, 2], "Q5_0": [0], "Q5_1": [0, 2], "Q4_K": [0, 2], "Q5_K": [0, 2], "Q6_K": [208]}
+HALFS = {"Q8_0": [0], "Q4_0": [0], "Q4_1": [0, 2], "Q5_0": [0], "Q5_1": [0, 2], "Q4_K": [0, 2], "Q5_K": [0, 2], "Q6_K": [208],
+         "Q2_K": [80, 82], "Q3_K": [108], "MXFP4": []}
 
 
 def values(rng):
@@ -45,6 +47,8 @@ def random_blocks(rng, name, rows):
     for at in HALFS[name]:
         halfs = (0.05 * rng.standard_normal((rows, COLS // elements))).astype(numpy.float16)
         blocks[:, :, at:at + 2] = halfs[:, :, None].view(numpy.uint8)
+    if name == "MXFP4":  # exponents whose halves float16 holds
+        blocks[:, :, 0] = rng.integers(105, 143, blocks.shape[:2])
     return blocks.reshape(rows, -1)
 
 
@@ -72,10 +76,12 @@ def main():
         blocks = numpy.ascontiguousarray(gguf.quantize(data, T[name])).view(numpy.uint8).reshape(data.shape[0], -1)
         tensors[f"{name}.blocks"] = blocks
         tensors[f"{name}.decoded"] = gguf.dequantize(blocks, T[name]).astype(numpy.float32)
-    for name in [n for n in ENCODED if n in HALFS] + K_TYPES:
+    for name in [n for n in ENCODED if n in HALFS] + K_TYPES + DECODED_ONLY:
         blocks = random_blocks(rng, name, 6)
         tensors[f"{name}.random_blocks"] = blocks
         tensors[f"{name}.random_decoded"] = gguf.dequantize(blocks, T[name])
+    if not arguments.ggml and arguments.output.exists():
+        tensors |= {key: value for key, value in load_file(arguments.output).items() if ".ggml_" in key}
     if arguments.ggml:
         library = ctypes.CDLL(arguments.ggml)
         for name in K_TYPES:
