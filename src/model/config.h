@@ -10,6 +10,7 @@
 
 #include "base/json.h"
 #include "base/status.h"
+#include "model/rope_scaling.h"
 #include "ops/attention/kv_format.h"
 #include "ops/routing/head_gate.h"
 #include "ops/routing/routing_policy.h"
@@ -18,23 +19,20 @@ namespace qwen25 {
 
 // The max_position_embeddings that transformers uses if the config.json of a llama model states none.
 inline constexpr uint32_t kLlamaPositions = 2048;
+inline constexpr uint32_t kMistralPositions = 131072;  // the same of mistral and ministral models
 
-// How rotary frequencies are stretched beyond the trained length.
-struct RopeScaling {
-  std::string type;                               // "linear" or "yarn"
-  double factor = 1.0;                            // 1 to 1024
-  uint32_t original_max_position_embeddings = 0;  // YaRN: the trained length; 0 = max_position_embeddings
-  double attention_factor = 0;                    // YaRN: 0 = 0.1 * ln(factor) + 1
-  double beta_fast = 32;  // YaRN: frequencies with more rotations per trained length are kept
-  double beta_slow = 1;   // YaRN: frequencies with fewer rotations are divided by `factor`
+// The architectures that this program runs, by their names in config.json and in GGUF files, for messages.
+inline constexpr std::string_view kHandledModelTypes =
+    "\"qwen2\" (Qwen2 and Qwen2.5), \"qwen3\", \"llama\", \"mistral\" and \"ministral\"";
+inline constexpr std::string_view kHandledGgufArchitectures =
+    "\"qwen2\" (Qwen2 and Qwen2.5), \"qwen3\" and \"llama\" (Llama and Mistral)";
 
-  bool operator==(const RopeScaling&) const = default;
-};
-
-// A decoder of the Qwen2 or Llama architecture. Field names are those of the official config.json. Settings
-// of this program alone are under the key "qwen25", which other programs ignore.
+// A decoder of the Qwen2, Qwen3, Llama or Mistral architecture. Field names are those of the official
+// config.json. Settings of this program alone are under the key "qwen25", which other programs ignore.
 struct ModelConfig {
-  std::string model_type = "qwen2";          // "qwen2" (biases on q, k and v) or "llama" (no biases)
+  // "qwen2" (biases on q, k and v), "qwen3" (norms of query and key heads), "llama", "mistral" (a window in
+  // all layers or in none) or "ministral" (in some).
+  std::string model_type = "qwen2";
   uint32_t vocab_size = 0;                   // rows of the embedding, padding included
   uint32_t hidden_size = 0;                  // width of the residual stream
   uint32_t intermediate_size = 0;            // width of the feed-forward layer
@@ -46,9 +44,13 @@ struct ModelConfig {
   float rms_norm_eps = 1e-6f;
   double rope_theta = 1e6;
   std::optional<RopeScaling> rope_scaling;
-  bool tie_word_embeddings = true;  // the output projection is the embedding
-  bool attention_bias = true;       // on q, k and v, never on o
-  double initializer_range = 0.02;  // standard deviation of initial matrices
+  bool tie_word_embeddings = true;     // the output projection is the embedding
+  bool attention_bias = true;          // on q, k and v
+  bool attention_output_bias = false;  // on o, too; only with attention_bias
+  // Tokens that a token sees in the layers that slide, itself included; 0: no layer slides.
+  uint32_t sliding_window = 0;
+  std::vector<bool> sliding_layers;  // [num_hidden_layers], or empty if no layer slides
+  double initializer_range = 0.02;   // standard deviation of initial matrices
   std::optional<int32_t> bos_token_id;
   std::vector<int32_t> eos_token_ids;  // generation stops at any of them
   RoutingPolicy routing;               // used in training; in files "qwen25": {"routing": ToString()}
@@ -68,6 +70,12 @@ struct ModelConfig {
   // The longest context, in tokens: the greater of max_position_embeddings and, with YaRN, the stretched
   // trained length. (In official files of 128k models, max_position_embeddings is one or the other.)
   size_t MaxContext() const;
+  // The window of a layer in tokens; 0: it sees everything before.
+  size_t WindowOf(size_t layer) const {
+    return !sliding_layers.empty() && sliding_layers[layer] ? sliding_window : 0;
+  }
+  // Whether each query head and each key head is normalised before its rotation.
+  bool has_head_norms() const { return model_type == "qwen3"; }
   size_t QueryDim() const { return size_t{num_attention_heads} * head_dim; }
   size_t KeyValueDim() const { return size_t{num_key_value_heads} * head_dim; }
   size_t QkvDim() const { return QueryDim() + 2 * KeyValueDim(); }
@@ -86,7 +94,7 @@ struct ModelConfig {
 // Source: arXiv:2309.00071, as transformers computes it.
 struct RotaryFrequencies {
   std::vector<double> inverse_frequencies;  // [head_dim / 2] with rope_scaling applied
-  double score_factor = 1.0;  // on attention scores: YaRN's attention factor squared, otherwise 1
+  double score_factor = 1.0;                // on attention scores: the attention factor squared
 };
 RotaryFrequencies ComputeRotaryFrequencies(const ModelConfig& config);
 

@@ -123,8 +123,9 @@ TEST(ModelConfigTest, SharedOfficialFilesAreReadAndMatchThePreset) {
 // Counts that the publisher states (data/SOURCES.md of the shared data has them with their sources).
 TEST(ModelConfigTest, PresetsHaveThePublishedNumberOfParameters) {
   const std::map<std::string, uint64_t> published = {
-      {"0.5b", 494032768},  {"1.5b", 1543714304}, {"3b", 3085938688},  {"7b", 7615616512},
-      {"14b", 14770033664}, {"32b", 32763876352}, {"72b", 72706203648}};
+      {"0.5b", 494032768},      {"1.5b", 1543714304},      {"3b", 3085938688},   {"7b", 7615616512},
+      {"14b", 14770033664},     {"32b", 32763876352},      {"72b", 72706203648}, {"qwen3-0.6b", 596049920},
+      {"qwen3-8b", 8190735360}, {"qwen3-32b", 32762123264}};
   for (const auto& [name, count] : published) EXPECT_EQ(FindPreset(name)->NumParameters(), count) << name;
 }
 
@@ -143,7 +144,13 @@ TEST(ModelConfigTest, RefusesByNameWhatItCannotRun) {
     json[key] = std::move(value);
     return ModelConfig::FromJson(json, "config.json");
   };
-  EXPECT_ERROR_CONTAINS(with("model_type", "mistral"), "config.json: architecture \"mistral\" is unknown");
+  for (const char* name : {"mixtral", "mistral3", "ministral3", "qwen3_moe", "phi3", "gemma3_text"}) {
+    EXPECT_ERROR_CONTAINS(
+        with("model_type", name),
+        fmt::format("config.json: architecture \"{}\" is unknown; this program runs \"qwen2\" "
+                    "(Qwen2 and Qwen2.5), \"qwen3\", \"llama\", \"mistral\" and",
+                    name));
+  }
   EXPECT_ERROR_CONTAINS(with("hidden_act", "gelu"), "activation \"gelu\" is unknown");
   EXPECT_ERROR_CONTAINS(with("num_hidden_layers", 0), "\"num_hidden_layers\" is 0, expected 1 to 256");
   EXPECT_ERROR_CONTAINS(with("num_hidden_layers", 257), "expected 1 to 256");
@@ -155,13 +162,9 @@ TEST(ModelConfigTest, RefusesByNameWhatItCannotRun) {
   EXPECT_ERROR_CONTAINS(with("rms_norm_eps", 0), "rms_norm_eps");
   EXPECT_ERROR_CONTAINS(with("rope_theta", 0.5), "rope_theta");
   EXPECT_ERROR_CONTAINS(with("eos_token_id", "end"), "expected a token id");
-  EXPECT_ERROR_CONTAINS(with("rope_scaling", Json{{"type", "longrope"}}),
-                        "rope scaling \"longrope\" is unknown");
-  for (const char* kind : {"llama3", "su"}) {
-    EXPECT_ERROR_CONTAINS(
-        with("rope_scaling", Json{{"rope_type", kind}, {"factor", 2}}),
-        fmt::format("rope scaling \"{}\" is unknown, expected \"linear\" or \"yarn\"", kind));
-  }
+  EXPECT_ERROR_CONTAINS(
+      with("rope_scaling", Json{{"rope_type", "su"}, {"factor", 2}}),
+      "rope scaling \"su\" is unknown, expected \"linear\", \"yarn\", \"llama3\" or \"longrope\"");
   for (const Json& untyped : {Json{{"factor", 4}}, Json{{"type", ""}, {"factor", 4}}}) {
     EXPECT_ERROR_CONTAINS(with("rope_scaling", untyped),
                           "\"rope_scaling\" has the factor 4 and no \"rope_type\"");
@@ -252,6 +255,44 @@ TEST(ModelConfigTest, WhatDoesNotChangeTheResultIsNoObstacle) {
               std::pow((0.2 * std::log(4) + 1) / (0.1 * std::log(4) + 1), 2), 1e-12);
 }
 
+TEST(ModelConfigTest, RefusesFactorsOfFrequenciesThatItCannotRun) {
+  const auto with = [](const Json& scaling) {
+    Json json = OfficialHalfB();
+    json["rope_scaling"] = scaling;
+    return ModelConfig::FromJson(json, "config.json");
+  };
+  Json llama3 = {
+      {"rope_type", "llama3"}, {"factor", 8.0}, {"low_freq_factor", 1.0}, {"high_freq_factor", 4.0}};
+  ASSERT_OK_AND_ASSIGN(const ModelConfig config, with(llama3));
+  EXPECT_EQ(config.rope_scaling->original_max_position_embeddings, 32768u);  // max_position_embeddings
+  EXPECT_EQ(config.MaxContext(), 32768u);
+  for (const char* key : {"factor", "low_freq_factor", "high_freq_factor"}) {
+    Json missing = llama3;
+    missing.erase(key);
+    EXPECT_ERROR_CONTAINS(with(missing), fmt::format("rope scaling \"llama3\" has no \"{}\"", key));
+  }
+  llama3["low_freq_factor"] = 4.0;
+  EXPECT_ERROR_CONTAINS(with(llama3), "factors are 4 and 4, expected high_freq_factor > low_freq_factor > 0");
+  const std::vector<double> some(32, 2.0), others(32, 3.0);
+  Json longrope = {{"type", "longrope"}};
+  EXPECT_ERROR_CONTAINS(with(longrope), "rope scaling \"longrope\" has no list \"short_factor\"");
+  longrope.update(
+      {{"short_factor", some}, {"long_factor", some}, {"original_max_position_embeddings", 4096}});
+  ASSERT_OK_AND_ASSIGN(const ModelConfig equal, with(longrope));
+  EXPECT_NEAR(equal.rope_scaling->attention_factor, std::sqrt(1 + std::log(8) / std::log(4096)), 1e-12);
+  longrope["long_factor"] = others;
+  EXPECT_ERROR_CONTAINS(with(longrope),
+                        "changes from \"short_factor\" to \"long_factor\" beyond 4096 positions");
+  longrope["original_max_position_embeddings"] = 32768;
+  ASSERT_OK_AND_ASSIGN(const ModelConfig within, with(longrope));
+  EXPECT_EQ(within.rope_scaling->divisors, some);
+  EXPECT_EQ(within.rope_scaling->attention_factor, 1);
+  longrope["short_factor"] = std::vector<double>(31, 2.0);
+  EXPECT_ERROR_CONTAINS(with(longrope), "has 31 factors, expected 32");
+  longrope["short_factor"] = std::vector<double>(32, 0.0);
+  EXPECT_ERROR_CONTAINS(with(longrope), "has the factor 0, expected above 0");
+}
+
 TEST(ModelConfigTest, LlamaModelsHaveTheirOwnDefaultLength) {
   Json json = OfficialHalfB();
   json.erase("max_position_embeddings");
@@ -303,6 +344,16 @@ TEST(ModelConfigTest, RefusesFilesThatAreNoConfiguration) {
 TEST(ModelConfigTest, RotaryStretchingReadsBackAsItIsWritten) {
   for (const Json& scaling : {Json{{"type", "yarn"}, {"factor", 2.0}},
                               Json{{"type", "linear"}, {"factor", 2.0}, {"beta_slow", 3.0}},
+                              Json{{"rope_type", "llama3"},
+                                   {"factor", 8.0},
+                                   {"low_freq_factor", 1.0},
+                                   {"high_freq_factor", 4.0},
+                                   {"attention_factor", 3.0},
+                                   {"original_max_position_embeddings", 8192}},
+                              Json{{"type", "longrope"},
+                                   {"factor", 2.0},
+                                   {"short_factor", std::vector<double>(32, 1.5)},
+                                   {"long_factor", std::vector<double>(32, 1.5)}},
                               Json{{"type", "yarn"}, {"factor", 2.0}, {"attention_factor", 1.5}}}) {
     Json json = OfficialHalfB();
     json["rope_scaling"] = scaling;
@@ -360,6 +411,46 @@ TEST(RotaryFrequenciesTest, YarnMatchesTransformers) {
   EXPECT_NEAR(rotary.inverse_frequencies[1] / 0.4920486509799957, 1.0, 1e-6);
   EXPECT_NEAR(rotary.inverse_frequencies[5] / 0.02108779549598694, 1.0, 1e-6);
   EXPECT_NEAR(rotary.inverse_frequencies[15] / 2.2228492525755428e-05, 1.0, 1e-6);
+}
+
+// The wanted numbers are those of transformers 5.24: ROPE_INIT_FUNCTIONS["llama3"] with Llama 3.1's numbers.
+TEST(RotaryFrequenciesTest, Llama3MatchesTransformersAndIsKnownByItsFactors) {
+  ModelConfig config = *FindPreset("7b");
+  config.rope_theta = 500000;
+  config.rope_scaling = RopeScaling{.type = "llama3", .factor = 8, .original_max_position_embeddings = 8192};
+  const std::vector<double> found = ComputeRotaryFrequencies(config).inverse_frequencies;
+  const std::map<size_t, double> wanted = {{0, 1.0},
+                                           {10, 0.12868738174438477},
+                                           {28, 0.0032114461064338684},
+                                           {29, 0.0021665706299245358},
+                                           {31, 0.0008567514596506953},
+                                           {33, 0.0003126936499029398},
+                                           {35, 9.556212171446532e-05},
+                                           {36, 7.784655463183299e-05},
+                                           {50, 4.411534519022098e-06},
+                                           {63, 3.068925877869333e-07}};
+  for (const auto& [i, value] : wanted) EXPECT_NEAR(found[i] / value, 1.0, 1e-6) << i;
+  const std::vector<float> divisors = DivisorsOf(*config.rope_scaling, config.head_dim, config.rope_theta);
+  const std::vector<double> stated(divisors.begin(), divisors.end());
+  EXPECT_EQ(RopeScalingByDivisors(stated, config.rope_theta, 131072), config.rope_scaling);
+  EXPECT_FALSE(RopeScalingByDivisors(std::vector<double>(64, 1.0), config.rope_theta, 131072));
+  EXPECT_EQ(RopeScalingByDivisors(std::vector<double>(64, 2.0), config.rope_theta, 131072)->type, "longrope");
+}
+
+TEST(ModelConfigTest, Qwen3ConfigurationsAreRead) {
+  Json json = OfficialHalfB();
+  json["model_type"] = "qwen3";
+  json["architectures"] = {"Qwen3ForCausalLM"};
+  ASSERT_OK_AND_ASSIGN(ModelConfig config, ModelConfig::FromJson(json, "config.json"));
+  EXPECT_EQ(config.head_dim, 128u);  // of the class
+  EXPECT_FALSE(config.attention_bias);
+  ASSERT_OK_AND_ASSIGN(const ModelConfig again, ModelConfig::FromJson(config.ToJson(), "config.json"));
+  EXPECT_EQ(again, config);
+  const uint64_t plain = config.NumParameters();
+  json["attention_bias"] = true;
+  ASSERT_OK_AND_ASSIGN(config, ModelConfig::FromJson(json, "config.json"));
+  EXPECT_TRUE(config.attention_output_bias);
+  EXPECT_EQ(config.NumParameters() - plain, 24u * (config.QkvDim() + config.hidden_size));
 }
 
 TEST(ModelConfigTest, CountsOperationsAndBytes) {

@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "ops/attention/self_attention.h"
+#include "ops/head_norms.h"
 #include "ops/routing/head_gate.h"
 
 namespace qwen25 {
@@ -17,6 +18,10 @@ struct LayerInput {
   DecoderOptions options;
 };
 
+const Parameter* BiasOrNull(const Parameter& bias) {
+  return bias.data == nullptr ? nullptr : &bias;
+}
+
 // Returns y + feed_forward(norm(y)) with y = x + attention(norm(x)).
 Tensor LayerForward(Execution& execution, const LayerInput& input, size_t index, const Tensor& x) {
   const Model& model = *input.model;
@@ -29,8 +34,11 @@ Tensor LayerForward(Execution& execution, const LayerInput& input, size_t index,
   Tensor attended;
   {
     const Tensor normed = RmsNorm(execution, x, layer.input_layernorm, eps);
-    const Tensor qkv =
-        Linear(execution, normed, layer.qkv_proj, layer.qkv_bias.data == nullptr ? nullptr : &layer.qkv_bias);
+    Tensor qkv = Linear(execution, normed, layer.qkv_proj, BiasOrNull(layer.qkv_bias));
+    if (model.config().has_head_norms()) {
+      qkv = NormalizeHeads(execution, std::move(qkv), {shape.num_heads, shape.num_kv_heads}, layer.q_norm,
+                           layer.k_norm, eps);
+    }
     const std::optional<HeadRouting>& heads = model.config().head_routing;
     const Tensor head_weights = heads
                                     ? HeadGate(execution, *heads, Linear(execution, normed, layer.head_gate),
@@ -62,7 +70,7 @@ Tensor LayerForward(Execution& execution, const LayerInput& input, size_t index,
     }
     if (heads) attended = WeighHeads(execution, attended, head_weights);
   }
-  const Tensor middle = Linear(execution, attended, layer.o_proj, nullptr, &x);
+  const Tensor middle = Linear(execution, attended, layer.o_proj, BiasOrNull(layer.o_bias), &x);
   attended.Reset();
   const Tensor activated = [&] {
     const Tensor normed = RmsNorm(execution, middle, layer.post_attention_layernorm, eps);

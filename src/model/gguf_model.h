@@ -12,14 +12,28 @@
 
 namespace qwen25 {
 
-// Reads the configuration from a file's metadata, for the architectures "qwen2" and "llama". The size of the
-// vocabulary and whether the output is tied follow from the tensors. kUnsupported names a feature that this
-// program does not run (experts, other rotary kinds, sizes that differ by layer).
-// A llama model whose attention has biases is configured as the qwen2 model that it is.
+// Reads the configuration from a file's metadata, for the architectures "qwen2", "qwen3" and "llama". The
+// size of the vocabulary, whether the output is tied, rotary frequencies of Llama 3.1's kind and biases
+// follow from the tensors. kUnsupported names a feature that this program does not run (experts, other rotary
+// kinds, sizes that differ by layer). A llama model with biases of q, k and v is configured as the qwen2
+// model that it is.
 Result<ModelConfig> ModelConfigFromGguf(const GgufFiles& files, const std::string& origin);
 // Writes the configuration to `metadata`: general.architecture and the architecture's keys. End tokens are
 // not among them; the tokenizer's keys hold these.
 void SetGgufConfig(const ModelConfig& config, GgufMetadata& metadata);
+// The architecture that a model is written as: Mistral's is "llama".
+std::string_view GgufArchitectureOf(const ModelConfig& config);
+
+// A tensor that is no parameter: numbers [head_dim / 2] by which rotary frequencies are divided.
+struct GgufRopeTensor {
+  std::string name;
+  std::vector<float> divisors;
+};
+// Those that are written beside the keys.
+std::vector<GgufRopeTensor> GgufRopeTensors(const ModelConfig& config);
+
+// Whether all numbers of a tensor are `value`; false for quantised types.
+bool AllAre(const GgufTensor& tensor, float value);
 
 // The tensor's name in GGUF: "model.layers.3.mlp.up_proj.weight" -> "blk.3.ffn_up.weight".
 std::string GgufTensorName(const std::string& parameter_name);

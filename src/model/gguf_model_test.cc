@@ -59,7 +59,8 @@ class GgufModelTest : public testing::Test {
 
 TEST_F(GgufModelTest, WhatIsWrittenInFloat32IsTheSameModel) {
   for (const char* fixture :
-       {"model_tied", "model_untied", "model_llama", "model_yarn", "model_gqa7", "model_wide_heads"}) {
+       {"model_tied", "model_untied", "model_llama", "model_yarn", "model_gqa7", "model_wide_heads",
+        "model_llama3", "model_longrope", "model_qwen3", "model_qwen3_bias", "model_llama_bias"}) {
     Write(fixture, GgmlType::kF32);
     ASSERT_OK_AND_ASSIGN(const Model wanted, Model::Load(kFixtures / fixture));
     ASSERT_OK_AND_ASSIGN(const Model model, Model::Load(path_));
@@ -69,7 +70,13 @@ TEST_F(GgufModelTest, WhatIsWrittenInFloat32IsTheSameModel) {
     ModelConfig config = wanted.config();
     config.bos_token_id.reset();  // the tokenizer's keys
     config.eos_token_ids.clear();
-    if (config.rope_scaling) {  // the trained length is what counts; files may state either
+    if (config.rope_scaling && config.rope_scaling->type == "longrope") {
+      ASSERT_EQ(model.config().rope_scaling->type, "longrope");
+      EXPECT_NEAR(model.config().rope_scaling->attention_factor, config.rope_scaling->attention_factor, 1e-6);
+      config.rope_scaling->attention_factor = model.config().rope_scaling->attention_factor;
+    }
+    if (config.rope_scaling &&
+        config.rope_scaling->type == "yarn") {  // the trained length is what counts; files may state either
       config.max_position_embeddings = config.rope_scaling->original_max_position_embeddings;
       EXPECT_NEAR(model.config().rope_scaling->attention_factor, config.rope_scaling->attention_factor, 1e-6);
       config.rope_scaling->attention_factor = model.config().rope_scaling->attention_factor;
@@ -77,7 +84,7 @@ TEST_F(GgufModelTest, WhatIsWrittenInFloat32IsTheSameModel) {
     EXPECT_EQ(model.config(), config) << fixture << "\n"
                                       << model.config().ToJson() << "\n"
                                       << config.ToJson();
-    EXPECT_EQ(model.attention_shape().scale, wanted.attention_shape().scale) << fixture;
+    EXPECT_NEAR(model.attention_shape().scale, wanted.attention_shape().scale, 1e-6) << fixture;
   }
 }
 
@@ -217,7 +224,14 @@ TEST_F(GgufModelTest, WhatDoesNotChangeTheResultIsNoObstacle) {
   }
   EXPECT_OK(read({}, {{{"rope_freqs.weight", GgmlType::kF32, {4}}, 1.0f}}));
   EXPECT_OK(read({}, {{{"blk.0.attn_output.bias", GgmlType::kF32, {32}}, 0.0f}}));
-  EXPECT_ERROR_CONTAINS(read({}, {{{"rope_freqs.weight", GgmlType::kF32, {4}}, 8.0f}}), "rope_freqs.weight");
+  ASSERT_OK_AND_ASSIGN(const ModelConfig divided,
+                       read({}, {{{"rope_freqs.weight", GgmlType::kF32, {4}}, 8.0f}}));
+  EXPECT_EQ(divided.rope_scaling->divisors, std::vector<double>(4, 8.0));
+  EXPECT_ERROR_CONTAINS(read({}, {{{"rope_freqs.weight", GgmlType::kF32, {3}}, 8.0f}}),
+                        "rope_freqs.weight is F32 of shape [3], expected F32 of shape [4]");
+  EXPECT_ERROR_CONTAINS(read([](auto& m) { m.SetF32("qwen2.rope.scaling.factor", 4); },
+                             {{{"rope_freqs.weight", GgmlType::kF32, {4}}, 8.0f}}),
+                        "has both rope_freqs.weight and rope.scaling.type linear");
   EXPECT_ERROR_CONTAINS(read({}, {{{"blk.0.attn_output.bias", GgmlType::kF32, {32}}, 0.5f}}),
                         "blk.0.attn_output.bias is a bias that is not zero");
   // A factor without a type is linear scaling, as llama.cpp reads it.
@@ -342,7 +356,22 @@ TEST_F(GgufModelTest, SaysWhatIsWrong) {
                           m.SetString("qwen2.rope.scaling.type", "longrope");
                           m.SetF32("qwen2.rope.scaling.factor", 4);
                         }),
-                        "rope scaling \"longrope\" is unknown");
+                        "holds no tensor rope_factors_short.weight");
+  EXPECT_ERROR_CONTAINS(with([](auto& m) {
+                          m.SetString("qwen2.rope.scaling.type", "llama3");
+                          m.SetF32("qwen2.rope.scaling.factor", 4);
+                        }),
+                        "rope.scaling.type llama3 is unknown, expected none, linear, yarn or longrope");
+  EXPECT_ERROR_CONTAINS(with(
+                            [](auto& m) {
+                              m.SetU32("qwen2.rope.scaling.original_context_length", 64);
+                              m.SetString("qwen2.rope.scaling.type", "longrope");
+                            },
+                            [](auto& t) {
+                              t.push_back({"rope_factors_short.weight", GgmlType::kF32, {4}});
+                              t.push_back({"rope_factors_long.weight", GgmlType::kF32, {4}});
+                            }),
+                        "has the factor 0, expected above 0");
   EXPECT_ERROR_CONTAINS(with([](auto& m) { m.SetBool("qwen2.attention.causal", false); }),
                         "attention.causal");
   EXPECT_ERROR_CONTAINS(with([](auto& m) { m.SetU32("qwen2.attention.sliding_window", 8); }),
@@ -363,7 +392,7 @@ TEST_F(GgufModelTest, SaysWhatIsWrong) {
                              [](auto& t) {
                                t.push_back({"rope_freqs.weight", GgmlType::kF32, {4}});
                              }),
-                        "rope_freqs.weight");
+                        "has the factor 0, expected above 0");
   EXPECT_ERROR_CONTAINS(with({}, [](auto& t) { t[2].type = static_cast<GgmlType>(20); }),
                         "blk.0.attn_q.weight is stored as IQ4_NL");
   EXPECT_ERROR_CONTAINS(Model::Load(directory_ / "none.gguf"), "none.gguf: cannot open");

@@ -35,6 +35,10 @@ uint32_t FileTypeOf(GgmlType type) {
       return 18;
     case GgmlType::kBF16:
       return 32;
+    case GgmlType::kQ2_K:
+    case GgmlType::kQ3_K:
+    case GgmlType::kMXFP4:
+      break;  // not written
   }
   return 0;
 }
@@ -77,11 +81,23 @@ class TensorWriter {
     return {};
   }
 
+  // Writes the next bytes of the file.
+  Status WriteBytes(std::span<const std::byte> bytes) {
+    constexpr size_t kPieceBytes = 16 << 20;
+    for (size_t begin = 0; begin < bytes.size(); begin += kPieceBytes) {
+      const auto piece = bytes.subspan(begin, std::min(kPieceBytes, bytes.size() - begin));
+      QWEN25_RETURN_IF_ERROR(writer_.Write(piece));
+      written_ += piece.size();
+      if (progress_) progress_(written_, total_);
+    }
+    return {};
+  }
+
  private:
   // Whether the output has the rows of this parameter in llama's order. A GGUF source keeps its architecture.
   bool IsInterleaved(const NamedParameter& named) const {
     if (source_.gguf() != nullptr) return source_.gguf()->IsInterleaved(named);
-    return source_.config().model_type == "llama" && TurnsByRotation(named.name);
+    return GgufArchitectureOf(source_.config()) == "llama" && TurnsByRotation(named.name);
   }
 
   // Encodes rows [begin, end), in the file's order, into encoded_.
@@ -114,17 +130,6 @@ class TensorWriter {
                                                : EncodeGgufRow(type, row.data(), cols, out);
     });
     return status;
-  }
-
-  Status WriteBytes(std::span<const std::byte> bytes) {
-    constexpr size_t kPieceBytes = 16 << 20;
-    for (size_t begin = 0; begin < bytes.size(); begin += kPieceBytes) {
-      const auto piece = bytes.subspan(begin, std::min(kPieceBytes, bytes.size() - begin));
-      QWEN25_RETURN_IF_ERROR(writer_.Write(piece));
-      written_ += piece.size();
-      if (progress_) progress_(written_, total_);
-    }
-    return {};
   }
 
   const WeightsReader& source_;
@@ -167,10 +172,18 @@ Status WriteGgufModel(const std::filesystem::path& path, const WeightsReader& so
     plans.push_back({GgufTensorName(named.name), GgufTypeFor(named, source.config(), type), ShapeOf(named)});
     total += plans.back().NumBytes();
   }
+  const std::vector<GgufRopeTensor> rope = GgufRopeTensors(source.config());
+  for (const GgufRopeTensor& tensor : rope) {
+    plans.push_back({tensor.name, GgmlType::kF32, {tensor.divisors.size()}});
+    total += plans.back().NumBytes();
+  }
   QWEN25_TRY(GgufWriter writer, GgufWriter::Open(path, metadata, plans));
   TensorWriter tensors(source, search_scales, threads, writer, progress, total);
   for (size_t i = 0; i < parameters.size(); ++i) {
     QWEN25_RETURN_IF_ERROR(tensors.Write(parameters[i], plans[i].type));
+  }
+  for (const GgufRopeTensor& tensor : rope) {
+    QWEN25_RETURN_IF_ERROR(tensors.WriteBytes(std::as_bytes(std::span(tensor.divisors))));
   }
   return writer.Commit();
 }

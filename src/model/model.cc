@@ -60,8 +60,13 @@ Parts TakeAll(const ModelConfig& config, Layout& layout) {
     layer.input_layernorm = layout.Take(1, hidden);
     layer.qkv_proj = layout.Take(config.QkvDim(), hidden);
     if (config.attention_bias) layer.qkv_bias = layout.Take(1, config.QkvDim());
+    if (config.has_head_norms()) {
+      layer.q_norm = layout.Take(1, config.head_dim);
+      layer.k_norm = layout.Take(1, config.head_dim);
+    }
     if (config.head_routing) layer.head_gate = layout.Take(HeadGateRows(config.num_key_value_heads), hidden);
     layer.o_proj = layout.Take(hidden, config.QueryDim());
+    if (config.attention_output_bias) layer.o_bias = layout.Take(1, hidden);
     layer.post_attention_layernorm = layout.Take(1, hidden);
     layer.gate_up_proj = layout.Take(size_t{2} * config.intermediate_size, hidden);
     layer.down_proj = layout.Take(hidden, config.intermediate_size);
@@ -97,11 +102,16 @@ std::vector<NamedParameter> NameAll(const ModelConfig& config, const Parts& part
       vector("self_attn.k_proj.bias", Slice(layer.qkv_bias, q, kv));
       vector("self_attn.v_proj.bias", Slice(layer.qkv_bias, q + kv, kv));
     }
+    if (config.has_head_norms()) {
+      vector("self_attn.q_norm.weight", layer.q_norm);
+      vector("self_attn.k_norm.weight", layer.k_norm);
+    }
     // Not orthogonalised (Muon): its rows compete with each other.
     if (config.head_routing) {
       add(prefix + "self_attn.head_gate.weight", ParameterKind::kEmbedding, layer.head_gate);
     }
     matrix("self_attn.o_proj.weight", layer.o_proj);
+    if (config.attention_output_bias) vector("self_attn.o_proj.bias", layer.o_bias);
     vector("post_attention_layernorm.weight", layer.post_attention_layernorm);
     matrix("mlp.gate_proj.weight", Slice(layer.gate_up_proj, 0, ffn));
     matrix("mlp.up_proj.weight", Slice(layer.gate_up_proj, ffn, ffn));

@@ -23,11 +23,13 @@
 namespace qwen25 {
 
 struct DecoderLayer {
-  Parameter input_layernorm;           // [1, hidden]
-  Parameter qkv_proj;                  // [QkvDim, hidden]: rows of q, then k, then v
-  Parameter qkv_bias;                  // [1, QkvDim]; data is null if the model has none
-  Parameter head_gate;                 // [HeadGateRows, hidden], with head routing; always float32
-  Parameter o_proj;                    // [hidden, QueryDim]
+  Parameter input_layernorm;  // [1, hidden]
+  Parameter qkv_proj;         // [QkvDim, hidden]: rows of q, then k, then v
+  Parameter qkv_bias;         // [1, QkvDim]; data is null if the model has none, as of the next three
+  Parameter q_norm, k_norm;   // [1, head_dim] of every query head and every key head
+  Parameter o_bias;           // [1, hidden]
+  Parameter head_gate;        // [HeadGateRows, hidden], with head routing; always float32
+  Parameter o_proj;           // [hidden, QueryDim]
   Parameter post_attention_layernorm;  // [1, hidden]
   Parameter gate_up_proj;              // [2 * intermediate, hidden]: rows of gate, then up
   Parameter down_proj;                 // [hidden, intermediate]

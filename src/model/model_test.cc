@@ -63,7 +63,8 @@ Expected ReadExpected(const std::filesystem::path& path) {
 }
 
 struct Fixture {
-  std::string name;  // of the folder
+  std::string name;   // of the folder
+  std::string model;  // in it: "" or a file of the same weights
   AttentionMask mask;
   const char* file;
 };
@@ -77,10 +78,14 @@ std::vector<Fixture> AllFixtures() {
          {std::pair{AttentionMask::kCausal, "expected.safetensors"},
           std::pair{AttentionMask::kBidirectional, "expected_bidirectional.safetensors"},
           std::pair{AttentionMask::kPrefix, "expected_prefix.safetensors"}}) {
-      if (std::filesystem::exists(entry.path() / file)) all.push_back({name, mask, file});
+      if (std::filesystem::exists(entry.path() / file)) all.push_back({name, "", mask, file});
+      if (std::filesystem::exists(entry.path() / file) &&
+          std::filesystem::exists(entry.path() / "model.gguf")) {
+        all.push_back({name, "model.gguf", mask, file});
+      }
     }
   }
-  std::ranges::sort(all, {}, [](const Fixture& f) { return f.name + f.file; });
+  std::ranges::sort(all, {}, [](const Fixture& f) { return f.name + f.file + f.model; });
   return all;
 }
 
@@ -94,6 +99,10 @@ class ModelFixtureTest : public testing::TestWithParam<Fixture> {
     options_.prefix_lengths = expected_.prefix_lengths;
   }
 
+  std::filesystem::path path() const {
+    return GetParam().model.empty() ? folder_ : folder_ / GetParam().model;
+  }
+
   const std::filesystem::path folder_;
   const Expected expected_;
   ThreadPool threads_{2};
@@ -105,7 +114,7 @@ class ModelFixtureTest : public testing::TestWithParam<Fixture> {
 };
 
 TEST_P(ModelFixtureTest, LogitsEqualTransformers) {
-  ASSERT_OK_AND_ASSIGN(const Model model, Model::Load(folder_));
+  ASSERT_OK_AND_ASSIGN(const Model model, Model::Load(path()));
   const Tensor hidden = DecoderForward(execution_, model, expected_.batch(), options_);
   const Tensor logits = Logits(execution_, model, hidden, expected_.logit_rows);
   float largest = 0, worst = 0;
@@ -120,7 +129,7 @@ TEST_P(ModelFixtureTest, LogitsEqualTransformers) {
 
 TEST_P(ModelFixtureTest, LossAndGradientsEqualPyTorch) {
   for (bool recompute : {false, true}) {
-    ASSERT_OK_AND_ASSIGN(const Model model, Model::Load(folder_));
+    ASSERT_OK_AND_ASSIGN(const Model model, Model::Load(path()));
     const Gradients gradients(model.parameter_set());
     execution_.gradients = gradients.ranges();
     execution_.tape = &tape_;
@@ -150,9 +159,10 @@ TEST_P(ModelFixtureTest, LossAndGradientsEqualPyTorch) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, ModelFixtureTest, testing::ValuesIn(AllFixtures()), [](const auto& info) {
-  return info.param.name.substr(6) + (info.param.mask == AttentionMask::kCausal          ? "_causal"
-                                      : info.param.mask == AttentionMask::kBidirectional ? "_bidirectional"
-                                                                                         : "_prefix");
+  return info.param.name.substr(6) + (info.param.model.empty() ? "" : "_gguf") +
+         (info.param.mask == AttentionMask::kCausal          ? "_causal"
+          : info.param.mask == AttentionMask::kBidirectional ? "_bidirectional"
+                                                             : "_prefix");
 });
 
 TEST(ModelFixturesTest, AreThere) {

@@ -65,8 +65,8 @@ bool IsLlamaWithBiases(const Json& json) {
 }
 
 // Rewrites config.json for biases that this decoder has. A llama model with biases computes what a qwen2
-// model does if the bias of o_proj is zero, and Qwen2 weights are often published so. Check refuses other
-// biases that are not zero.
+// model does if the bias of o_proj is zero, and Qwen2 weights are often published so (SettleBiases). Check
+// refuses other biases that are not zero.
 Json WithKnownBiases(Json json) {
   if (!json.is_object()) return json;
   if (Holds(json, "mlp_bias", true)) json.erase("mlp_bias");
@@ -115,7 +115,7 @@ class FolderWeights : public WeightsReader {
   std::string ParameterName(std::string_view tensor) const;
   // Sets prefix_ and bare_names_ by the name of the embedding.
   void FindNames();
-  // Turns the configuration back into one of llama without biases if no tensor holds any.
+  // Turns the configuration back into one of llama if no tensor holds a bias, or if o has one.
   void SettleBiases();
   // Checks the embedding's shape, and whether the output projection is really tied to it.
   Status ReadHead();
@@ -180,13 +180,17 @@ void FolderWeights::FindNames() {
 }
 
 void FolderWeights::SettleBiases() {
+  bool any = false;
   for (const TensorInfo& tensor : checkpoint_.tensors()) {
     for (const char* ending : {"q_proj.bias", "k_proj.bias", "v_proj.bias"}) {
-      if (tensor.name.ends_with(ending)) return;
+      any = any || tensor.name.ends_with(ending);
     }
+    if (!tensor.name.ends_with("o_proj.bias") || IsZero(tensor)) continue;
+    any = config_.attention_output_bias = true;
   }
+  if (any && !config_.attention_output_bias) return;
   config_.model_type = "llama";
-  config_.attention_bias = false;
+  config_.attention_bias = any;
 }
 
 const TensorInfo* FolderWeights::Find(std::string_view name) const {
@@ -275,7 +279,7 @@ Status FolderWeights::Extra(const std::string& name, const TensorInfo& tensor) c
   if (name.ends_with(".bias")) {
     return Unsupported(
         "{}: the weights hold {}, a bias that is not zero; this program adds biases to q, k and v only, "
-        "and of llama models if config.json states \"attention_bias\"",
+        "and of llama and qwen3 models, whose o may have one, if config.json states \"attention_bias\"",
         directory_.string(), tensor.name);
   }
   return InvalidArgument("{}: the weights hold a tensor {} that a {} model of {} layers does not have",

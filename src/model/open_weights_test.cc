@@ -149,7 +149,16 @@ TEST_F(FolderWeightsTest, BiasesOfLlamaModelsAreThoseOfQwen2) {
   EXPECT_EQ(plain.config(), model_.config());
   EXPECT_OK(with("model.layers.1.self_attn.o_proj.bias", zeros));
   EXPECT_ERROR_CONTAINS(with("model.layers.1.self_attn.o_proj.bias", ones),
-                        "hold model.layers.1.self_attn.o_proj.bias, a bias that is not zero");
+                        "hold no tensor model.layers.0.self_attn.o_proj.bias");
+  ASSERT_OK_AND_ASSIGN(const Model with_output,
+                       With(
+                           [&](auto& tensors) {
+                             Add(tensors, "model.layers.0.self_attn.o_proj.bias", zeros);
+                             Add(tensors, "model.layers.1.self_attn.o_proj.bias", ones);
+                           },
+                           llama));
+  EXPECT_EQ(with_output.config().model_type, "llama");
+  EXPECT_EQ(with_output.layers[1].o_bias.data[5], 1.0f);
   llama["mlp_bias"] = true;
   EXPECT_OK(with("model.layers.1.mlp.down_proj.bias", zeros));
   EXPECT_ERROR_CONTAINS(with("model.layers.1.mlp.down_proj.bias", ones), "a bias that is not zero");

@@ -37,6 +37,14 @@ ModelConfig Official(const Shape& shape, uint32_t max_positions, float eps) {
   return config;
 }
 
+// The same of Qwen3.
+ModelConfig OfficialQwen3(const Shape& shape) {
+  ModelConfig config = Official(shape, 40960, 1e-6f);
+  config.model_type = "qwen3";
+  config.attention_bias = false;
+  return config;
+}
+
 }  // namespace
 
 // Numbers of the official sizes: config.json of the published base checkpoints.
@@ -60,6 +68,12 @@ const std::vector<Preset>& Presets() {
       {"14b", "Qwen2.5-14B", Official({48, 40, 8, 128, 5120, 13824, 152064, false}, 131072, 1e-5f)},
       {"32b", "Qwen2.5-32B", Official({64, 40, 8, 128, 5120, 27648, 152064, false}, 131072, 1e-5f)},
       {"72b", "Qwen2.5-72B", Official({80, 64, 8, 128, 8192, 29568, 152064, false}, 131072, 1e-5f)},
+      {"qwen3-0.6b", "Qwen3-0.6B", OfficialQwen3({28, 16, 8, 128, 1024, 3072, 151936, true})},
+      {"qwen3-1.7b", "Qwen3-1.7B", OfficialQwen3({28, 16, 8, 128, 2048, 6144, 151936, true})},
+      {"qwen3-4b", "Qwen3-4B", OfficialQwen3({36, 32, 8, 128, 2560, 9728, 151936, true})},
+      {"qwen3-8b", "Qwen3-8B", OfficialQwen3({36, 32, 8, 128, 4096, 12288, 151936, false})},
+      {"qwen3-14b", "Qwen3-14B", OfficialQwen3({40, 40, 8, 128, 5120, 17408, 151936, false})},
+      {"qwen3-32b", "Qwen3-32B", OfficialQwen3({64, 64, 8, 128, 5120, 25600, 151936, false})},
   };
   return presets;
 }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/rng.h"
+#include "ops/head_norms.h"
 #include "ops/ops_test_util.h"
 
 namespace qwen25 {
@@ -123,6 +124,47 @@ TEST(OpsTest, RmsNormInputGradient) {
   std::fill_n(x.grad(), 3 * 19, 0.0f);
   CheckGradients(bench, [&] { return RmsNorm(bench.execution, x, weight, 1e-5f); },
                  {{"x", x.data(), x.grad(), 3 * 19}, {"weight", weight.data, bench.Grad(weight), 19}});
+}
+
+// Heads of queries and keys, each with their weight; values pass.
+TEST(OpsTest, NormalizeHeadsMatchesRmsNormAndFiniteDifferences) {
+  constexpr size_t T = 35, D = 6, H = 3, K = 2, kCols = (H + 2 * K) * D;
+  Bench bench;
+  const Tensor given = bench.NewTensor(T, kCols, 1);
+  Parameter q_weight = bench.NewParameter(1, D, 2), k_weight = bench.NewParameter(1, D, 3);
+  Tensor qkv;
+  const auto build = [&] {
+    qkv = bench.tensors.New(T, kCols);
+    std::copy_n(given.data(), T * kCols, qkv.data());
+    return NormalizeHeads(bench.execution, qkv, {H, K}, q_weight, k_weight, 1e-2f);
+  };
+  const Tensor in_place = build();
+  EXPECT_EQ(in_place.data(), qkv.data());
+  for (size_t head = 0; head < H + 2 * K; ++head) {
+    Tensor x = bench.tensors.New(T, D);
+    const auto columns = given.view().Cols(head * D, (head + 1) * D);
+    for (size_t t = 0; t < T; ++t) std::copy_n(columns.Row(t), D, x.view().Row(t));
+    const Tensor wanted =
+        head < H + K ? RmsNorm(bench.execution, x, head < H ? q_weight : k_weight, 1e-2f) : x;
+    for (size_t t = 0; t < T; ++t) {
+      for (size_t d = 0; d < D; ++d) {
+        ASSERT_EQ(in_place.view().Row(t)[head * D + d], wanted.view().Row(t)[d]) << head;
+      }
+    }
+  }
+  std::vector<float> gradient(T * kCols);
+  Tensor taped;
+  CheckGradients(
+      bench,
+      [&] {
+        Tensor out = build();
+        if (bench.execution.tape != nullptr) taped = qkv;
+        return out;
+      },
+      {{"qkv", given.data(), gradient.data(), T * kCols},
+       {"q_weight", q_weight.data, bench.Grad(q_weight), D},
+       {"k_weight", k_weight.data, bench.Grad(k_weight), D}},
+      [&] { std::copy_n(taped.grad(), T * kCols, gradient.data()); }, 4e-3);
 }
 
 TEST(OpsTest, LinearWithBiasAndResidual) {

@@ -16,7 +16,8 @@ each attention mask:
     grad.<name>      float32       d loss / d parameter, by its name in model.safetensors
 
 and one metadata entry "fixture": a JSON object with the mask, the loss in full precision, the largest logit, and how far
-transformers itself moves when it computes in float32.
+transformers itself moves when it computes in float32. Some folders hold the same model as model.gguf in float32, written
+with gguf-py by the rules of llama.cpp's converter: its names, its order of rows and its factors of rotary frequencies.
 
 Masks: "causal"; "bidirectional": every token attends to its whole sequence; "prefix": a token inside the prefix attends to
 the whole prefix, a later one to everything up to itself. The loss of a bidirectional model is no sensible aim, but it is
@@ -25,14 +26,16 @@ as good as any for checking gradients.
 Each sequence runs by itself, unpadded, with attn_implementation="eager", on weights widened to float64 (transformers
 keeps norms, softmax and rotary angles in float32 even then), and the results are rounded to float32. Weights are larger
 than a freshly initialised model's, so that attention is far from uniform and no bias or norm weight is neutral.
-Needs: torch, transformers, safetensors.
+Needs: torch, transformers, safetensors, gguf.
 """
 
 import argparse
 import dataclasses
 import json
+import math
 import pathlib
 
+import gguf
 import torch
 import transformers
 from safetensors.torch import save_file
@@ -52,6 +55,7 @@ class Case:
     prefix_lengths: tuple = ()
     bidirectional: bool = False
     all_logits: bool = False
+    gguf: bool = False
 
 
 def shape(layers, heads, kv_heads, hidden, intermediate, vocab, tied, theta, **extra):
@@ -83,13 +87,33 @@ CASES = [
     # YaRN: four times the 48 tokens it "was trained for", reached by the first sequence.
     Case("yarn", 8, shape(2, 4, 2, 64, 32, 72, True, 1e6, max_position_embeddings=192, rope={
         "rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 48}), lengths=(190, 40)),
+    # Llama 3.1's rule, with frequencies that it keeps, blends and divides: wavelengths 6 to 1440 around 64 and 256.
+    Case("llama3", 10, shape(2, 4, 2, 48, 32, 72, False, 500.0, head_dim=16, max_position_embeddings=2048, rope={
+        "rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+        "original_max_position_embeddings": 256}), architecture="llama", lengths=(150, 40), gguf=True),
+    # A factor for each frequency, and one for attention.
+    Case("longrope", 11, shape(1, 4, 2, 32, 32, 72, True, 1e4, max_position_embeddings=256, rope={
+        "rope_type": "longrope", "short_factor": [1.0, 1.5, 3.0, 7.5], "long_factor": [1.0, 1.5, 3.0, 7.5],
+        "original_max_position_embeddings": 64}), architecture="llama", lengths=(150, 40)),
+    # Norms of query and key heads; heads wider than their share of the residual stream.
+    Case("qwen3", 12, shape(2, 4, 2, 40, 48, 72, True, 1e6, head_dim=16), architecture="qwen3", lengths=(150, 1, 64),
+         official_keys=True, gguf=True),
+    # Its other options: biases, of o as well, and an output projection of its own.
+    Case("qwen3_bias", 13, shape(1, 4, 4, 32, 32, 72, False, 1e4, head_dim=12, attention_bias=True),
+         architecture="qwen3", lengths=(70, 20)),
+    # Biases of q, k, v and o.
+    Case("llama_bias", 14, shape(1, 4, 2, 32, 32, 72, True, 1e4, attention_bias=True), architecture="llama",
+         lengths=(70, 20)),
 ]
 
 
 def build(case):
     config_class, model_class = {
         "qwen2": (transformers.Qwen2Config, transformers.Qwen2ForCausalLM),
+        "qwen3": (transformers.Qwen3Config, transformers.Qwen3ForCausalLM),
         "llama": (transformers.LlamaConfig, transformers.LlamaForCausalLM),
+        "mistral": (transformers.MistralConfig, transformers.MistralForCausalLM),
+        "ministral": (transformers.MinistralConfig, transformers.MinistralForCausalLM),
     }[case.architecture]
     config = config_class(**case.config)
     config._attn_implementation = "eager"
@@ -125,6 +149,59 @@ def write_config(model, case, folder):
         config["torch_dtype"] = config.pop("dtype")
     config = {key: value for key, value in config.items() if value is not None}
     (folder / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
+
+
+def interleaved(rows, num_heads):
+    """Rows of q or k as files of architecture "llama" have them: the two halves of a head alternate."""
+    return rows.reshape(num_heads, 2, -1, *rows.shape[1:]).swapaxes(1, 2).reshape(rows.shape)
+
+
+def llama3_factors(config):
+    rope = config.rope_parameters
+    low, high = rope["low_freq_factor"], rope["high_freq_factor"]
+    factors = []
+    for i in range(0, config.head_dim, 2):
+        wavelength = 2 * math.pi * rope["rope_theta"] ** (i / config.head_dim)
+        turns = rope["original_max_position_embeddings"] / wavelength
+        kept = min(max((turns - low) / (high - low), 0), 1)
+        factors.append(1 / ((1 - kept) / rope["factor"] + kept))
+    return torch.tensor(factors, dtype=torch.float32)
+
+
+def write_gguf(model, weights, path):
+    config = model.config
+    architecture = {"qwen2": "qwen2", "qwen3": "qwen3"}.get(config.model_type, "llama")
+    writer = gguf.GGUFWriter(path, architecture)
+    writer.add_context_length(config.max_position_embeddings)
+    writer.add_embedding_length(config.hidden_size)
+    writer.add_block_count(config.num_hidden_layers)
+    writer.add_feed_forward_length(config.intermediate_size)
+    writer.add_head_count(config.num_attention_heads)
+    writer.add_head_count_kv(config.num_key_value_heads)
+    writer.add_key_length(config.head_dim)
+    writer.add_value_length(config.head_dim)
+    writer.add_rope_dimension_count(config.head_dim)
+    writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
+    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
+    if getattr(config, "sliding_window", None):
+        writer.add_sliding_window(config.sliding_window)
+        if config.model_type != "mistral":
+            writer.add_array(f"{architecture}.attention.sliding_window_pattern",
+                             [kind == "sliding_attention" for kind in config.layer_types])
+    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH[architecture.upper()], config.num_hidden_layers)
+    if config.rope_parameters["rope_type"] == "llama3":
+        writer.add_tensor("rope_freqs.weight", llama3_factors(config).numpy())
+    for name, tensor in weights.items():
+        if architecture == "llama" and ".q_proj." in name:
+            tensor = interleaved(tensor, config.num_attention_heads)
+        if architecture == "llama" and ".k_proj." in name:
+            tensor = interleaved(tensor, config.num_key_value_heads)
+        writer.add_tensor(names.get_name(name, try_suffixes=(".weight", ".bias")), tensor.contiguous().numpy())
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    path.chmod(0o644)
 
 
 def allowed(length, mask, prefix):
@@ -224,6 +301,8 @@ def write_case(case, output):
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     write_config(model, case, folder)
     (folder / "model.safetensors").chmod(0o644)
+    if case.gguf:
+        write_gguf(model, weights, folder / "model.gguf")
     print(f"{folder.name}: {sum(w.numel() for w in weights.values())} parameters")
 
     sequences = [torch.randint(model.config.vocab_size, (length,), generator=generator) for length in case.lengths]
