@@ -13,6 +13,7 @@
 #include "base/standard_output.h"
 #include "base/temporary_file.h"
 #include "cli/flags/check_numbers.h"
+#include "cli/flags/no_model.h"
 #include "cli/terminal/help_format.h"
 #include "cli/terminal/interrupt.h"
 #include "cli/verb.h"
@@ -33,6 +34,8 @@ void AddVerbs(CLI::App& app, RunVerb& run) {
   AddDivergenceVerb(app, run);
   AddGenerateVerb(app, run);
   AddChatVerb(app, run);
+  AddPullVerb(app, run);
+  AddModelsVerb(app, run);
   AddConvertVerb(app, run);
   AddQuantizeVerb(app, run);
   AddLogitsVerb(app, run);
@@ -48,7 +51,7 @@ void AddVerbs(CLI::App& app, RunVerb& run) {
       "Examples:\n"
       "  qwen25 plan 7b\n"
       "  qwen25 generate --model runs/demo/model --prompt \"import os\"\n"
-      "  qwen25 chat --model Qwen2.5-0.5B-Instruct\n"
+      "  qwen25 pull Qwen/Qwen2.5-0.5B-Instruct && qwen25 chat --model Qwen/Qwen2.5-0.5B-Instruct\n"
       "\n`qwen25 VERB --help` explains a verb.");
 }
 
@@ -94,6 +97,9 @@ Status ParseAndRun(int argc, char** argv, int& exit_code) {
   } catch (const CLI::ParseError& error) {
     std::ostringstream help, message;
     exit_code = app.exit(error, help, message);
+    if (std::string_view(error.what()).starts_with("--model is required")) {
+      message.str(NoModelMessage(app.get_subcommands().front()->get_name()));
+    }
     fmt::print("{}", help.str());
     fmt::print(stderr, "{}", message.str());
     return {};

@@ -36,6 +36,8 @@ void AddPerplexityVerb(CLI::App& app, RunVerb& run);
 void AddDivergenceVerb(CLI::App& app, RunVerb& run);
 void AddGenerateVerb(CLI::App& app, RunVerb& run);
 void AddChatVerb(CLI::App& app, RunVerb& run);
+void AddPullVerb(CLI::App& app, RunVerb& run);
+void AddModelsVerb(CLI::App& app, RunVerb& run);
 void AddConvertVerb(CLI::App& app, RunVerb& run);
 void AddQuantizeVerb(CLI::App& app, RunVerb& run);
 void AddLogitsVerb(CLI::App& app, RunVerb& run);

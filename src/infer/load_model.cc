@@ -3,19 +3,21 @@
 #include "base/temporary_file.h"
 #include "memory/spill_folder.h"
 #include "model/weights_reader.h"
+#include "pretrained/hub/resolve_model.h"
 
 namespace qwen25 {
 
 Result<std::unique_ptr<InferenceEngine>> LoadEngine(const ModelSource& source,
                                                     std::vector<std::string>& remarks,
                                                     std::shared_ptr<ThreadPool> threads) {
-  if (!IsGgufPath(source.path) && !std::filesystem::is_directory(source.path)) {
+  QWEN25_TRY(const std::filesystem::path path, ResolveModel(source.path.string()));
+  if (!IsGgufPath(path) && !std::filesystem::is_directory(path)) {
     return NotFound(
         "{}: there is no such model folder; expected a folder with config.json, model.safetensors and "
         "tokenizer.json, or a .gguf file",
-        source.path.string());
+        path.string());
   }
-  RemoveLeftovers(IsGgufPath(source.path) ? source.path.parent_path() : source.path);
+  RemoveLeftovers(IsGgufPath(path) ? path.parent_path() : path);
   SpillFolder spill;  // used by a recall window only
   if (source.recall_window > 0) {
     QWEN25_TRY(spill, ChooseSpillFolder(source.spill_directory));
@@ -26,10 +28,10 @@ Result<std::unique_ptr<InferenceEngine>> LoadEngine(const ModelSource& source,
         std::make_shared<ThreadPool>(source.num_threads == 0 ? DefaultNumThreads() : source.num_threads);
   }
   QWEN25_TRY(Model model,
-             Model::LoadPacked(source.path, source.format, *threads, /*use_cache=*/source.cache_weights));
+             Model::LoadPacked(path, source.format, *threads, /*use_cache=*/source.cache_weights));
   remarks.insert(remarks.end(), model.remarks().begin(), model.remarks().end());
   if (source.cache_weights) {
-    const Status kept = model.WritePackedCache(source.path, *threads);
+    const Status kept = model.WritePackedCache(path, *threads);
     if (!kept.ok()) remarks.push_back(fmt::format("the packed weights are not kept: {}", kept.message()));
   }
   const bool narrow = model.layers[0].down_proj.packed.format != WeightFormat::kFloat32;
@@ -50,7 +52,8 @@ Result<std::unique_ptr<InferenceEngine>> LoadEngine(const ModelSource& source,
 Result<LoadedModel> LoadModel(const ModelSource& source, std::shared_ptr<ThreadPool> threads) {
   std::vector<std::string> remarks;
   QWEN25_TRY(std::unique_ptr<InferenceEngine> engine, LoadEngine(source, remarks, std::move(threads)));
-  QWEN25_TRY(Companions beside, LoadCompanions(source.path, engine->model().config()));
+  QWEN25_TRY(const std::filesystem::path path, ResolveModel(source.path.string()));
+  QWEN25_TRY(Companions beside, LoadCompanions(path, engine->model().config()));
   remarks.insert(remarks.end(), beside.remarks.begin(), beside.remarks.end());
   return LoadedModel{.engine = std::move(engine),
                      .tokenizer = std::move(beside.tokenizer),

@@ -14,7 +14,7 @@ namespace qwen25 {
 
 // Which model is loaded, and how it runs.
 struct ModelSource {
-  std::filesystem::path path;          // a folder, or a .gguf file
+  std::filesystem::path path;          // a folder, a .gguf file, or a name (ResolveModel)
   std::optional<WeightFormat> format;  // none: as stored
   bool cache_weights = false;  // map the packed weights kept beside the model, or write them (packed_cache.h)
   uint32_t num_threads = 0;    // 0: all cores that this process may use

@@ -39,7 +39,9 @@ std::string EmbedderSetting(const EmbedderChoice& choice) {
   if (choice.embedder.starts_with("command:")) return "";
   if (!choice.embedder.starts_with("model:")) return choice.embedder.empty() ? "hashed" : choice.embedder;
   std::error_code ignored;
-  const std::filesystem::path path = std::filesystem::absolute(choice.embedder.substr(6), ignored);
+  std::filesystem::path path = choice.embedder.substr(6);
+  // A path must hold wherever the next run starts; a name does.
+  if (std::filesystem::exists(path, ignored)) path = std::filesystem::absolute(path, ignored);
   return fmt::format("{} {} {} model:{}", choice.pooling, choice.window, choice.weights, path.string());
 }
 

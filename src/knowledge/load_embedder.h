@@ -11,7 +11,7 @@
 namespace qwen25 {
 
 struct EmbedderChoice {
-  std::string embedder;  // "" (hashed), "hashed", "none", "model:FOLDER", "command:PROGRAM"
+  std::string embedder;  // "" (hashed), "hashed", "none", "model:MODEL" (ResolveModel), "command:PROGRAM"
   // For a model only:
   std::string pooling = "bidirectional-mean";
   std::string weights = "stored";  // or a WeightFormatName
@@ -32,7 +32,8 @@ struct LoadedEmbedder {
 Result<LoadedEmbedder> LoadEmbedder(const EmbedderChoice& choice);
 
 // The choice as text, from which a later run loads the same embedder: "hashed", or "causal-mean 512 stored
-// model:/absolute/path". Empty for a program: none is started just because a file names it.
+// model:/absolute/path" or "... model:ORGANISATION/NAME". Empty for a program: none is started just because a
+// file names it.
 std::string EmbedderSetting(const EmbedderChoice& choice);
 // Reads the text back. False if EmbedderSetting did not write it.
 bool EmbedderFromSetting(const std::string& setting, EmbedderChoice& choice);

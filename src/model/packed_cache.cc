@@ -3,18 +3,54 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <cstdlib>
 
 #include "base/file.h"
 #include "base/mmap.h"
 #include "model/weights_reader.h"
 
 namespace qwen25 {
+namespace {
+
+// Empty if there is neither the variable nor a home.
+std::filesystem::path OwnCacheFolder() {
+  const char* cache = std::getenv("XDG_CACHE_HOME");
+  if (cache != nullptr && *cache == '/') return std::filesystem::path(cache) / "qwen25";
+  const char* home = std::getenv("HOME");
+  if (home != nullptr && *home == '/') return std::filesystem::path(home) / ".cache" / "qwen25";
+  return {};
+}
+
+}  // namespace
+
+std::filesystem::path PackedCacheFolder(const std::filesystem::path& model_path) {
+  const std::filesystem::path own = OwnCacheFolder();
+  if (own.empty()) return {};
+  std::error_code error;
+  const std::filesystem::path path = std::filesystem::absolute(model_path, error).lexically_normal();
+  if (error) return {};
+  const std::vector<std::filesystem::path> parts(path.begin(), path.end());
+  for (size_t i = 0; i + 1 < parts.size(); ++i) {
+    std::filesystem::path folder = own / "packed";
+    if (parts[i + 1] == "snapshots" && parts[i].string().starts_with("models--")) {
+      folder /= parts[i];
+      for (size_t below = i + 2; below < parts.size(); ++below) folder /= parts[below];
+      return folder.has_filename() ? folder : folder.parent_path();  // without a slash at its end
+    }
+    if (i + 2 == parts.size() && parts[i] == "blobs" && parts[i + 1].string().starts_with("sha256-")) {
+      return folder / "ollama" / parts[i + 1];
+    }
+  }
+  return {};
+}
 
 std::filesystem::path PackedCachePath(const std::filesystem::path& model_path,
                                       std::span<const WeightFormat> formats) {
   const auto count = [&](WeightFormat format) { return std::ranges::count(formats, format); };
   const WeightFormat most = *std::ranges::max_element(formats, {}, count);
   const std::string name = fmt::format("qwen25-{}.packed", WeightFormatName(most));
+  if (const std::filesystem::path folder = PackedCacheFolder(model_path); !folder.empty())
+    return folder / name;
   return IsGgufPath(model_path) ? std::filesystem::path(model_path.string() + "." + name) : model_path / name;
 }
 
@@ -29,6 +65,7 @@ std::string PackedCacheFormats(std::span<const WeightFormat> formats) {
 
 Result<std::vector<std::filesystem::path>> PackedCacheSources(const std::filesystem::path& model_path) {
   const bool gguf = IsGgufPath(model_path);
+  if (gguf && model_path.extension() != ".gguf") return std::vector{model_path};
   const std::filesystem::path directory = !gguf                          ? model_path
                                           : model_path.has_parent_path() ? model_path.parent_path()
                                                                          : ".";

@@ -15,11 +15,17 @@
 namespace qwen25 {
 
 // <folder>/qwen25-<format>.packed, or <file>.qwen25-<format>.packed for a GGUF file, where <format> is that
-// of most matrices. A safetensors file with the tensors "matrices" (U8, as packed) and "vectors" (F32). Its
-// metadata hold the formats of all matrices, a version, the hash of its tensors ("content") and the hash of
-// the files it was made from ("source").
+// of most matrices; in PackedCacheFolder if there is one. A safetensors file with the tensors "matrices" (U8,
+// as packed) and "vectors" (F32). Its metadata hold the formats of all matrices, a version, the hash of its
+// tensors ("content") and the hash of the files it was made from ("source").
 std::filesystem::path PackedCachePath(const std::filesystem::path& model_path,
                                       std::span<const WeightFormat> formats);
+
+// Where packed weights lie if the model is in a store of another program, in which only its own files belong:
+// a folder of $XDG_CACHE_HOME/qwen25/packed or ~/.cache/qwen25/packed. For `model_path` below
+// models--*/snapshots (the cache of huggingface_hub, all of it or one commit or file) or a file
+// blobs/sha256-* (Ollama). Empty for other paths, and without a home.
+std::filesystem::path PackedCacheFolder(const std::filesystem::path& model_path);
 
 // The formats of all matrices, as text for the metadata.
 std::string PackedCacheFormats(std::span<const WeightFormat> formats);

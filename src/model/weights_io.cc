@@ -93,6 +93,9 @@ Status Model::WritePackedCache(const std::filesystem::path& path, ThreadPool& th
   const std::vector<std::span<const std::byte>> parts = {{packed_.data(), num_packed_bytes_},
                                                          std::as_bytes(weights())};
   const std::filesystem::path cache = PackedCachePath(path, packed_formats_);
+  if (const std::filesystem::path folder = PackedCacheFolder(path); !folder.empty()) {
+    QWEN25_RETURN_IF_ERROR(CreateDirectories(folder));
+  }
   QWEN25_RETURN_IF_ERROR(WriteSafetensors(cache, tensors,
                                           {{"content", HashOfParts(parts, threads)},
                                            {"formats", PackedCacheFormats(packed_formats_)},

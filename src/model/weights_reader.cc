@@ -30,7 +30,20 @@ Status WeightsReader::PackMatrix(ThreadPool& threads, WeightFormat format,
   return PackWeight(threads, format, rows, cols, read_rows, memory);
 }
 
+namespace {
+
+// Ollama keeps models under the digests of their contents, without an ending.
+bool IsDigestName(const std::string& name) {
+  constexpr std::string_view kPrefix = "sha256-";
+  return name.size() == kPrefix.size() + 64 && name.starts_with(kPrefix) &&
+         std::all_of(name.begin() + kPrefix.size(), name.end(),
+                     [](unsigned char c) { return std::isxdigit(c) != 0; });
+}
+
+}  // namespace
+
 bool IsGgufPath(const std::filesystem::path& path) {
+  if (IsDigestName(path.filename().string())) return std::filesystem::is_regular_file(path);
   std::string extension = path.extension().string();
   for (char& c : extension) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
   return extension == ".gguf" && !std::filesystem::is_directory(path);

@@ -44,7 +44,8 @@ class WeightsReader {
   virtual const GgufWeights* gguf() const { return nullptr; }
 };
 
-// Whether `path` names a GGUF file: by its name, so that a missing one is reported as such.
+// Whether `path` names a GGUF file: by its name, so that a missing one is reported as such. It ends in
+// ".gguf", or it is an existing file that is named by its SHA-256 ("sha256-..."), as in Ollama's store.
 bool IsGgufPath(const std::filesystem::path& path);
 
 // The shape of a parameter in a file, and as text for messages: "[896]", "[151936, 896]".

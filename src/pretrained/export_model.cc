@@ -7,6 +7,7 @@
 #include "model/model.h"
 #include "model/open_weights.h"
 #include "pretrained/gguf_tokenizer_io.h"
+#include "pretrained/hub/resolve_model.h"
 #include "pretrained/load_tokenizer.h"
 #include "store/llama2c.h"
 #include "text/llama2c_tokenizer.h"
@@ -71,8 +72,10 @@ Status CheckDifferent(const std::string& input, const std::string& output) {
 
 }  // namespace
 
-Result<ExportRemarks> ExportGguf(const std::string& input, const std::string& output, GgmlType type,
+Result<ExportRemarks> ExportGguf(const std::string& model_name, const std::string& output, GgmlType type,
                                  bool search_scales, const ExportProgress& progress) {
+  QWEN25_TRY(const std::filesystem::path input_path, ResolveModel(model_name));
+  const std::string input = input_path.string();
   QWEN25_RETURN_IF_ERROR(CheckDifferent(input, output));
   QWEN25_TRY(const std::unique_ptr<WeightsReader> source, OpenWeights(input));
   ExportRemarks remarks(source->remarks().begin(), source->remarks().end());
@@ -83,7 +86,9 @@ Result<ExportRemarks> ExportGguf(const std::string& input, const std::string& ou
   return remarks;
 }
 
-Result<ExportRemarks> ConvertToFolder(const std::string& input, const std::string& output, DType dtype) {
+Result<ExportRemarks> ConvertToFolder(const std::string& model_name, const std::string& output, DType dtype) {
+  QWEN25_TRY(const std::filesystem::path input_path, ResolveModel(model_name));
+  const std::string input = input_path.string();
   QWEN25_RETURN_IF_ERROR(CheckDifferent(input, output));
   QWEN25_TRY(const Model model, Model::Load(input));
   QWEN25_RETURN_IF_ERROR(model.Save(output, dtype));

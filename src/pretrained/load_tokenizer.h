@@ -8,8 +8,8 @@
 
 namespace qwen25 {
 
-// `path` is a GGUF file, or what Tokenizer::Load takes: a folder, perhaps with the chat template in a file of
-// its own, or a tokenizer.json. Errors name the file.
-Result<Tokenizer> LoadTokenizer(const std::filesystem::path& path);
+// `name` is a GGUF file, the name of a model (ResolveModel), or what Tokenizer::Load takes: a folder, perhaps
+// with the chat template in a file of its own, or a tokenizer.json. Errors name the file.
+Result<Tokenizer> LoadTokenizer(const std::filesystem::path& name);
 
 }  // namespace qwen25

@@ -294,6 +294,19 @@ def chat_template_seeds():
            b"{%- endif %}{# note #}\n{% set x = {'a': [1, 2.5]} %}{{+ x | tojson -}} \n {% raw %}{{ }}{% endraw %}")
 
 
+def hub_seeds():
+    git, sha256 = "ce013625030ba8dba906f756967f9e9ca394464a", "5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03"
+    for names in (["config.json", "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"],
+                  ["a/m-Q8_0-00001-of-00002.gguf", "a/m-Q8_0-00002-of-00002.gguf", "m-q4_k_m.gguf", "mmproj-f16.gguf"],
+                  ["config.json", "pytorch_model.bin", "1_Pooling/config.json"]):
+        yield json.dumps([{"type": "directory", "oid": git, "size": 0, "path": "a"}] +
+                         [{"type": "file", "oid": git, "size": 6, "path": name} for name in names] +
+                         [{"type": "file", "oid": git, "size": 7, "path": "x.safetensors",
+                           "lfs": {"oid": sha256, "size": 7, "pointerSize": 134}}]).encode()
+    yield b'<https://host/x?cursor=1>; rel="next", <https://host/y>; rel="last"'
+    yield b"unsloth/Qwen3-GGUF:UD-Q4_K_XL@refs/pr/1"
+
+
 def words(document):
     """Every key and every text in a JSON document."""
     if isinstance(document, dict):
@@ -321,11 +334,12 @@ def main(folder):
         "kv_export": ["__metadata__", "content", "version", "namespace", "0.fingerprint", "0.keys_values", "0.parents"],
         "documents": ["id", "source", "text"],
         "chat_template": ["messages", "content", "role", "<|im_start|>", "<|im_end|>", "{%- if", "{{-", "-%}", "}}"],
+        "hub": ["type", "file", "oid", "size", "path", "lfs", ".gguf", ".safetensors", "-00001-of-00002", "../", "rel=\"next\""],
         "config": [word for seed in config_seeds() for word in words(json.loads(seed))],
     }
     targets = {"safetensors": safetensors_seeds, "gguf": gguf_seeds, "tokenizer": tokenizer_seeds, "config": config_seeds,
                "slot": slot_seeds, "lmdb": lmdb_seeds, "kv_export": kv_export_seeds, "documents": documents_seeds,
-               "chat_template": chat_template_seeds}
+               "chat_template": chat_template_seeds, "hub": hub_seeds}
     for target, seeds in targets.items():
         (folder / target).mkdir(parents=True, exist_ok=True)
         for number, seed in enumerate(seeds()):

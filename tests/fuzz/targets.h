@@ -20,15 +20,23 @@ void FuzzLmdb(std::span<const uint8_t> bytes);
 void FuzzKvExport(std::span<const uint8_t> bytes);
 void FuzzDocuments(std::span<const uint8_t> bytes);
 void FuzzChatTemplate(std::span<const uint8_t> bytes);
+void FuzzHub(std::span<const uint8_t> bytes);
 
 struct FuzzTarget {
   std::string_view name;  // of its folder of seeds, too
   FuzzFunction function;
 };
 inline constexpr FuzzTarget kFuzzTargets[] = {
-    {"safetensors", FuzzSafetensors}, {"gguf", FuzzGguf},           {"tokenizer", FuzzTokenizer},
-    {"config", FuzzConfig},           {"slot", FuzzSlot},           {"lmdb", FuzzLmdb},
-    {"kv_export", FuzzKvExport},      {"documents", FuzzDocuments}, {"chat_template", FuzzChatTemplate},
+    {"safetensors", FuzzSafetensors},
+    {"gguf", FuzzGguf},
+    {"tokenizer", FuzzTokenizer},
+    {"config", FuzzConfig},
+    {"slot", FuzzSlot},
+    {"lmdb", FuzzLmdb},
+    {"kv_export", FuzzKvExport},
+    {"documents", FuzzDocuments},
+    {"chat_template", FuzzChatTemplate},
+    {"hub", FuzzHub},
 };
 
 }  // namespace qwen25

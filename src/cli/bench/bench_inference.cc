@@ -270,7 +270,7 @@ void AddInferenceBench(CLI::App& verb, RunVerb& run) {
       AddVerb(verb, run, "inference", "Prompt and generation speed beside what the machine allows",
               RunInferenceBench);
   AddPresetFlag(*what, flags->preset);
-  what->add_option("-m,--model", flags->model, "Or a model folder");
+  what->add_option("-m,--model", flags->model, "Or a model: its folder, .gguf file or name");
   AddListFlag(*what, "--weights", flags->weights, "Weight formats: float32, bfloat16, float16, int8, int4");
   AddKvFlag(*what, flags->kv);
   what->add_option("--prompt", flags->prompt_tokens, "Tokens of the prompt; 0: no prompt test")

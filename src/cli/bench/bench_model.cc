@@ -7,6 +7,7 @@
 #include "base/hash.h"
 #include "base/rng.h"
 #include "kernels/elementwise.h"
+#include "pretrained/hub/resolve_model.h"
 
 namespace qwen25 {
 namespace {
@@ -36,10 +37,13 @@ Status RandomRows(const NamedParameter& named, size_t begin, size_t end, float* 
 
 }  // namespace
 
-Result<Model> BenchModel(const std::string& preset, const std::string& path, WeightFormat format,
+Result<Model> BenchModel(const std::string& preset, const std::string& model_name, WeightFormat format,
                          size_t num_threads, size_t min_context) {
   ThreadPool threads(num_threads == 0 ? DefaultNumThreads() : num_threads);
-  if (!path.empty()) return Model::LoadPacked(path, format, threads);
+  if (!model_name.empty()) {
+    QWEN25_TRY(const std::filesystem::path path, ResolveModel(model_name));
+    return Model::LoadPacked(path, format, threads);
+  }
   QWEN25_TRY(ModelConfig config, FindPreset(preset));
   if (config.MaxContext() < min_context) {
     const uint32_t trained = config.max_position_embeddings;

@@ -13,9 +13,10 @@
 
 namespace qwen25 {
 
-// Loads the model in `path`. If that is empty, makes one of the preset's shape with random weights, the same
-// in every format, and with YaRN if the preset reads fewer than `min_context` tokens. `num_threads` 0: all.
-Result<Model> BenchModel(const std::string& preset, const std::string& path, WeightFormat format,
+// Loads the model that `model_name` means (ResolveModel). If that is empty, makes one of the preset's shape
+// with random weights, the same in every format, and with YaRN if the preset reads fewer than `min_context`
+// tokens. `num_threads` 0: all.
+Result<Model> BenchModel(const std::string& preset, const std::string& model_name, WeightFormat format,
                          size_t num_threads, size_t min_context = 0);
 
 std::vector<int32_t> RandomTokens(const ModelConfig& config, size_t count, uint64_t seed);

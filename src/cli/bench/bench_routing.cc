@@ -316,7 +316,7 @@ void AddRoutingBench(CLI::App& verb, RunVerb& run) {
   const auto [what, flags] =
       AddVerb(verb, run, "routing", "Routed attention beside dense attention, in turn", RunRoutingBench);
   AddPresetFlag(*what, flags->preset);
-  what->add_option("-m,--model", flags->model, "Or a model folder or .gguf file");
+  what->add_option("-m,--model", flags->model, "Or a model: its folder, .gguf file or name");
   AddWeightsFlag(*what, flags->weights);
   AddKvFlag(*what, flags->kv);
   what->add_option("--routing", flags->policies, "A policy beside dense; may be given several times");

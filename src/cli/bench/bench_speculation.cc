@@ -219,7 +219,7 @@ void AddSpeculationBench(CLI::App& verb, RunVerb& run) {
       verb, run, "speculation", "Generation with and without prompt lookup, and what verifying tokens costs",
       RunSpeculationBench);
   AddPresetFlag(*what, flags->preset);
-  what->add_option("-m,--model", flags->model, "Or a model folder or .gguf file");
+  what->add_option("-m,--model", flags->model, "Or a model: its folder, .gguf file or name");
   AddWeightsFlag(*what, flags->weights);
   AddKvFlag(*what, flags->kv);
   what->add_option("--tokenizer", flags->tokenizer, "Tokenizer folder, if it is not the model's");

@@ -124,7 +124,7 @@ void AddTokenizerVerb(CLI::App& app, RunVerb& run) {
       ->add_option("documents", apply->documents,
                    "JSON lines with a \"text\" each (.jsonl, .ndjson), or one text; also as .gz or .zst")
       ->required();
-  apply_verb->add_option("--tokenizer", apply->tokenizer, "Tokenizer or model folder")->required();
+  apply_verb->add_option("--tokenizer", apply->tokenizer, "Folder of a tokenizer, or a model")->required();
   apply_verb->add_option("-o,--output", apply->output, "The shard, without .bin")->required();
   apply_verb
       ->add_option(

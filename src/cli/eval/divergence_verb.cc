@@ -7,6 +7,7 @@
 #include "cli/terminal/show_progress.h"
 #include "cli/verb.h"
 #include "eval/divergence.h"
+#include "pretrained/hub/resolve_model.h"
 #include "pretrained/load_tokenizer.h"
 
 namespace qwen25 {
@@ -23,19 +24,21 @@ struct DivergenceFlags {
 };
 
 Status LoadModels(const DivergenceFlags& flags, const Tokenizer& tokenizer, ModelComparison& comparison) {
+  QWEN25_TRY(const std::filesystem::path model_path, ResolveModel(flags.model));
   std::vector<std::string> formats = {flags.reference};
   formats.insert(formats.end(), flags.formats.begin(), flags.formats.end());
   for (const std::string& name : formats) {
     QWEN25_TRY(const WeightFormat format, ParseWeightFormat(name));
-    QWEN25_TRY(Model model, Model::LoadPacked(flags.model, format, comparison.threads()));
+    QWEN25_TRY(Model model, Model::LoadPacked(model_path, format, comparison.threads()));
     if (name == formats.front()) PrintNotes(model.remarks());  // the same for every format
     QWEN25_RETURN_IF_ERROR(comparison.AddModel(name, std::move(model), tokenizer));
   }
-  for (const std::string& path : flags.against) {
+  for (const std::string& name : flags.against) {
+    QWEN25_TRY(const std::filesystem::path path, ResolveModel(name));
     QWEN25_TRY(const Tokenizer its_tokenizer, LoadTokenizer(path));
     QWEN25_TRY(Model model, Model::LoadPacked(path, std::nullopt, comparison.threads()));
     PrintNotes(model.remarks());
-    QWEN25_RETURN_IF_ERROR(comparison.AddModel(path, std::move(model), its_tokenizer));
+    QWEN25_RETURN_IF_ERROR(comparison.AddModel(name, std::move(model), its_tokenizer));
   }
   return {};
 }
@@ -97,7 +100,7 @@ Status RunDivergence(const DivergenceFlags& flags) {
 void AddDivergenceVerb(CLI::App& app, RunVerb& run) {
   const auto [verb, flags] = AddVerb(
       app, run, "divergence", "What weight formats cost: perplexity and divergence on texts", RunDivergence);
-  verb->add_option("-m,--model", flags->model, "Model folder or .gguf file")->required();
+  verb->add_option("-m,--model", flags->model, "Folder, .gguf file or name of a model")->required();
   verb->add_option("files", flags->files, "Text files, or .jsonl files with a \"text\" per line")->required();
   verb->add_option("--reference", flags->reference, "Weight format to compare with")->capture_default_str();
   verb->add_option("--weights", flags->formats,
@@ -106,7 +109,7 @@ void AddDivergenceVerb(CLI::App& app, RunVerb& run) {
       ->allow_extra_args(false)
       ->capture_default_str();
   verb->add_option("--against", flags->against,
-                   "Another model folder or .gguf file, as stored, beside the formats; may be given several "
+                   "Another model, as stored, beside the formats; may be given several "
                    "times")
       ->allow_extra_args(false);
   verb->add_option("--window", flags->window,

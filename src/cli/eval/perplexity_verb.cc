@@ -7,6 +7,7 @@
 #include "cli/terminal/show_progress.h"
 #include "cli/verb.h"
 #include "eval/text_score.h"
+#include "pretrained/hub/resolve_model.h"
 #include "pretrained/load_tokenizer.h"
 #include "pretrained/tokenizer_fit.h"
 
@@ -44,7 +45,8 @@ void Print(const TextScorer& scorer, const TextScoreOptions& options, bool as_js
 }
 
 Status RunPerplexity(const PerplexityFlags& flags) {
-  QWEN25_TRY(const Model model, Model::Load(flags.model));
+  QWEN25_TRY(const std::filesystem::path path, ResolveModel(flags.model));
+  QWEN25_TRY(const Model model, Model::Load(path));
   PrintNotes(model.remarks());
   QWEN25_TRY(const Tokenizer tokenizer,
              LoadTokenizer(flags.tokenizer.empty() ? flags.model : flags.tokenizer));
@@ -72,7 +74,7 @@ Status RunPerplexity(const PerplexityFlags& flags) {
 void AddPerplexityVerb(CLI::App& app, RunVerb& run) {
   const auto [verb, flags] = AddVerb(
       app, run, "perplexity", "How well a model predicts texts: perplexity and bits per byte", RunPerplexity);
-  verb->add_option("-m,--model", flags->model, "Model folder or .gguf file")->required();
+  verb->add_option("-m,--model", flags->model, "Folder, .gguf file or name of a model")->required();
   verb->add_option("files", flags->files, "Text files, or .jsonl files with a \"text\" per line")->required();
   verb->add_option("--tokenizer", flags->tokenizer, "Tokenizer folder, if it is not the model's");
   verb->add_option("--window", flags->score.window, "Tokens of one forward pass; default: at most 2048");

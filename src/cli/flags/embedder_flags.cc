@@ -3,9 +3,10 @@
 namespace qwen25 {
 
 void AddEmbedderFlags(CLI::App& verb, EmbedderChoice& choice) {
-  verb.add_option("--embedder", choice.embedder,
-                  "hashed (words and letter groups, no model); model:FOLDER; command:PROGRAM (JSON lines, "
-                  "docs/memory.md); none");
+  verb.add_option(
+      "--embedder", choice.embedder,
+      "hashed (words and letter groups, no model); model:FOLDER-OR-NAME; command:PROGRAM (JSON lines, "
+      "docs/memory.md); none");
   verb.add_option(
           "--pooling", choice.pooling,
           "Of a model: bidirectional-mean, causal-mean or causal-last (docs/benchmarks.md compares them)")

@@ -14,7 +14,8 @@ std::vector<std::string> KvNames() {
 
 void AddModelFlags(CLI::App& verb, ModelFlags& flags, bool required) {
   verb.add_option("-m,--model", flags.directory,
-                  "Model folder (config.json, model.safetensors, tokenizer.json) or .gguf file")
+                  "Model folder, .gguf file, or the name of a fetched model: ORGANISATION/NAME[:FORMAT] "
+                  "(qwen25 pull)")
       ->required(required);
   verb.add_option("--threads", flags.num_threads, "Threads; default: every core this process may use")
       ->check(kThreadCount);

@@ -5,8 +5,8 @@ namespace qwen25 {
 void AddSpeculationFlags(CLI::App& verb, DraftChoice& choice) {
   verb.add_option("--speculate", choice.source,
                   "Propose tokens and verify several in one forward pass; the text stays what it is without. "
-                  "lookup, or no value: what followed the same words before. A folder or .gguf file: what "
-                  "that smaller model with the same tokens says. Off unless given")
+                  "lookup, or no value: what followed the same words before. A folder, .gguf file or "
+                  "name: what that smaller model with the same tokens says. Off unless given")
       ->expected(0, 1)
       ->default_str("lookup")
       ->type_name("[lookup|MODEL]");

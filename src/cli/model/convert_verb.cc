@@ -2,6 +2,7 @@
 #include "cli/verb.h"
 #include "model/weights_reader.h"
 #include "pretrained/export_model.h"
+#include "pretrained/hub/resolve_model.h"
 
 namespace qwen25 {
 namespace {
@@ -23,7 +24,8 @@ GgmlType GgmlTypeOf(DType dtype) {
 
 Status RunConvert(const ConvertFlags& flags) {
   QWEN25_TRY(const DType dtype, ParseWeightDType(flags.dtype));
-  const bool is_model = std::filesystem::is_directory(flags.input) || IsGgufPath(flags.input);
+  QWEN25_TRY(const std::filesystem::path input, ResolveModel(flags.input));
+  const bool is_model = std::filesystem::is_directory(input) || IsGgufPath(input);
   if (is_model && IsGgufPath(flags.output)) {
     QWEN25_RETURN_IF_ERROR(ExportGgufOnTerminal(flags.input, flags.output, GgmlTypeOf(dtype), false));
   } else if (is_model) {
@@ -47,7 +49,7 @@ Status RunConvert(const ConvertFlags& flags) {
 void AddConvertVerb(CLI::App& app, RunVerb& run) {
   const auto [verb, flags] = AddVerb(app, run, "convert", "Change the format of a model", RunConvert);
   verb->add_option("input", flags->input,
-                   "A Hugging Face folder, a .gguf file, or a llama2.c checkpoint (.bin)")
+                   "A model: its folder, .gguf file or name; or a llama2.c checkpoint (.bin)")
       ->required();
   verb->add_option("output,-o,--output", flags->output, "The Hugging Face folder or .gguf file to write")
       ->required();

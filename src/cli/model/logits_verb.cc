@@ -9,6 +9,7 @@
 #include "model/decoder.h"
 #include "model/model.h"
 #include "model/not_finite.h"
+#include "pretrained/hub/resolve_model.h"
 #include "store/safetensors.h"
 
 namespace qwen25 {
@@ -78,7 +79,8 @@ Status CheckFinite(Execution& execution, const Model& model, const TokenBatch& b
 }
 
 Status RunLogits(const LogitsFlags& flags) {
-  QWEN25_TRY(const Model model, Model::Load(flags.model));
+  QWEN25_TRY(const std::filesystem::path path, ResolveModel(flags.model));
+  QWEN25_TRY(const Model model, Model::Load(path));
   PrintNotes(model.remarks());
   QWEN25_TRY(const Sequences sequences, ReadSequences(flags, model.config()));
   const std::vector<int32_t>& tokens = sequences.tokens;
@@ -113,7 +115,7 @@ Status RunLogits(const LogitsFlags& flags) {
 void AddLogitsVerb(CLI::App& app, RunVerb& run) {
   const auto [verb, flags] = AddVerb(
       app, run, "logits", "Write the logits of a token sequence, to compare with other programs", RunLogits);
-  verb->add_option("-m,--model", flags->model, "Model folder")->required();
+  verb->add_option("-m,--model", flags->model, "Folder, .gguf file or name of a model")->required();
   verb->add_option("ids", flags->ids, "Token ids of one sequence");
   verb->add_option(
       "--tokens", flags->tokens,

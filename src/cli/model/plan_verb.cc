@@ -3,6 +3,7 @@
 #include "cli/verb.h"
 #include "model/gguf_model.h"
 #include "model/plan.h"
+#include "pretrained/hub/resolve_model.h"
 
 namespace qwen25 {
 namespace {
@@ -17,13 +18,12 @@ Status RunPlan(PlanFlags& flags) {
   QWEN25_TRY(flags.options.device_memory_bytes, ParseByteCount(flags.device_memory));
   QWEN25_RETURN_IF_ERROR(flags.options.Validate());
   Result<ModelConfig> config = FindPreset(flags.model);
-  if (!config.ok() && IsGgufPath(flags.model)) {
-    QWEN25_TRY(const GgufFiles files, GgufFiles::Open(flags.model));
+  const Result<std::filesystem::path> found = ResolveModel(flags.model);
+  if (!config.ok() && found.ok() && IsGgufPath(*found)) {
+    QWEN25_TRY(const GgufFiles files, GgufFiles::Open(*found));
     config = ModelConfigFromGguf(files, flags.model);
-  } else if (!config.ok() && std::filesystem::exists(flags.model)) {
-    std::filesystem::path path = flags.model;
-    if (std::filesystem::is_directory(path)) path /= "config.json";
-    config = ModelConfig::Load(path);
+  } else if (!config.ok() && found.ok() && std::filesystem::exists(*found)) {
+    config = ModelConfig::Load(std::filesystem::is_directory(*found) ? *found / "config.json" : *found);
   }
   if (!config.ok()) return config.status();
   fmt::print("{}", PlanReport(flags.model, *config, flags.options));
@@ -39,7 +39,8 @@ void AddPlanVerb(CLI::App& app, RunVerb& run) {
   std::string presets;
   for (const Preset& preset : Presets())
     presets += fmt::format("\n  {:<14}{}", preset.name, preset.description);
-  verb->add_option("model", flags->model, "A preset, a config.json, a model folder or a .gguf file")
+  verb->add_option("model", flags->model,
+                   "A preset, a config.json, or a model: its folder, .gguf file or name")
       ->required();
   verb->add_option("--devices", flags->options.num_devices, "Devices to lay the training out over")
       ->capture_default_str();

@@ -73,7 +73,7 @@ void AddQuantizeVerb(CLI::App& app, RunVerb& run) {
   std::string formats;
   for (const Format& format : kFormats)
     formats += fmt::format("\n  {:<10}{}", format.name, format.description);
-  verb->add_option("-m,--model", flags->model, "Model folder or .gguf file")->required();
+  verb->add_option("-m,--model", flags->model, "Folder, .gguf file or name of a model")->required();
   verb->add_option("-o,--output", flags->output,
                    "A .gguf file, or for float formats a Hugging Face folder; replaced when it is complete")
       ->required();

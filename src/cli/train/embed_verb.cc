@@ -12,6 +12,7 @@
 #include "cli/verb.h"
 #include "data/read/text_files.h"
 #include "data/read/text_stream.h"
+#include "pretrained/hub/resolve_model.h"
 #include "store/npy.h"
 
 namespace qwen25 {
@@ -74,11 +75,12 @@ Status Report(const EmbedFlags& flags, const std::vector<std::string>& texts, st
 Status RunEmbed(EmbedFlags flags) {
   if (flags.make_pairs) return WritePairs(flags.texts, flags.output, flags.seed);
   if (!flags.training.pairs.empty()) {
-    flags.training.model = flags.model;
     flags.training.output = flags.output;
     flags.training.pooling = flags.embedder.pooling;
     flags.training.settings.insert(flags.training.settings.begin(), fmt::format("run.seed={}", flags.seed));
     if (flags.model.empty()) return InvalidArgument("--train needs -m FOLDER, the model to start from");
+    QWEN25_TRY(const std::filesystem::path path, ResolveModel(flags.model));
+    flags.training.model = path.string();
     return TrainEmbeddings(flags.training);
   }
   if (!flags.model.empty()) flags.embedder.embedder = "model:" + flags.model;
@@ -112,7 +114,7 @@ void AddEmbedVerb(CLI::App& app, RunVerb& run) {
       AddVerb(app, run, "embed", "Texts as vectors whose dot product says how alike they are", RunEmbed);
   verb->add_option("texts", flags->texts, "Texts");
   verb->add_option("-m,--model", flags->model,
-                   "Model folder or .gguf file; the same as --embedder model:FOLDER");
+                   "Folder, .gguf file or name of a model; the same as --embedder model:NAME");
   verb->add_option("-f,--file", flags->file,
                    "A text, a .jsonl with a \"text\" per line, or - for standard input");
   verb->add_flag("--lines", flags->lines, "Every line of the file is a text");

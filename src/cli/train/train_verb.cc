@@ -10,6 +10,7 @@
 #include "cli/train/train_progress.h"
 #include "cli/verb.h"
 #include "model/plan.h"
+#include "pretrained/hub/resolve_model.h"
 #include "text/tokenizer.h"
 #include "train/shard_source.h"
 
@@ -60,8 +61,19 @@ Result<std::vector<uint32_t>> FitTokenizer(TrainOptions& options) {
   return token_bytes;
 }
 
+// A name of a model becomes its folder. A run that is resumed has what it needs, although the model may be
+// gone.
+Status ResolveIfGiven(std::string& model, bool resume) {
+  if (model.empty()) return {};
+  const Result<std::filesystem::path> path = ResolveModel(model);
+  if (path.ok()) model = path->string();
+  return path.ok() || resume ? Status() : path.status();
+}
+
 Status RunTrain(const TrainFlags& flags) {
   QWEN25_TRY(TrainOptions options, ReadOptions(flags));
+  QWEN25_RETURN_IF_ERROR(ResolveIfGiven(options.initial, options.resume));
+  QWEN25_RETURN_IF_ERROR(ResolveIfGiven(options.tokenizer, options.resume));
   QWEN25_TRY(std::vector<uint32_t> token_bytes, FitTokenizer(options));
   QWEN25_RETURN_IF_ERROR(options.Validate());
   QWEN25_TRY(TrainData data, OpenTrainData(options, options.vocab_size));
@@ -103,7 +115,7 @@ void AddTrainVerb(CLI::App& app, RunVerb& run) {
   constexpr Shorthand kShorthands[] = {
       {"-o,--output", "run.output", "Folder of the run: checkpoints, metrics, report, final model"},
       {"--preset", "model.preset", "Shape of a fresh model (qwen25 plan --help lists them)"},
-      {"--initial", "model.initial", "Or a model folder to go on from"},
+      {"--initial", "model.initial", "Or a model to go on from: its folder or name"},
       {"--data", "data.train", "Token shards to train on, without .bin; several with commas"},
       {"--data-weights", "data.train_weights",
        "Shares of these shards, e.g. 0.7,0.3; default: all are one corpus"},
