@@ -4,6 +4,8 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <array>
+#include <cstdlib>
 
 #include "base/file.h"
 #include "base/test_util.h"
@@ -136,6 +138,26 @@ TEST_F(PackedCacheTest, IsUsedOnlyIfItIsAskedFor) {
   std::filesystem::remove(cache_);
   ASSERT_OK(Load(/*use_cache=*/false));
   EXPECT_FALSE(std::filesystem::exists(cache_));
+}
+
+// Stores of other programs hold only their own files.
+TEST(PackedCacheFolderTest, LiesOutsideOfOtherProgramsStores) {
+  ::setenv("XDG_CACHE_HOME", "/cache", 1);
+  const std::string snapshot = "/hf/hub/models--org--model/snapshots/abc", own = "/cache/qwen25/packed/";
+  EXPECT_EQ(PackedCacheFolder(snapshot), own + "models--org--model/abc");
+  EXPECT_EQ(PackedCacheFolder(snapshot + "/"), own + "models--org--model/abc");
+  EXPECT_EQ(PackedCacheFolder(snapshot + "/q/m.gguf"), own + "models--org--model/abc/q/m.gguf");
+  EXPECT_EQ(PackedCacheFolder("/hf/hub/models--org--model/snapshots"), own + "models--org--model");
+  EXPECT_EQ(PackedCacheFolder("/ollama/blobs/sha256-12"), own + "ollama/sha256-12");
+  for (const char* path :
+       {"/runs/model", "/runs/model.gguf", "/models--a--b/blobs/x", "/blobs/x", "snapshots"}) {
+    EXPECT_EQ(PackedCacheFolder(path), "") << path;
+  }
+  EXPECT_EQ(PackedCachePath("/runs/m.gguf", std::array{WeightFormat::kInt8}),
+            "/runs/m.gguf.qwen25-int8.packed");
+  EXPECT_EQ(PackedCachePath(snapshot + "/m.gguf", std::array{WeightFormat::kInt8}),
+            own + "models--org--model/abc/m.gguf/qwen25-int8.packed");
+  ::unsetenv("XDG_CACHE_HOME");
 }
 
 }  // namespace

@@ -7,8 +7,8 @@
 
 namespace qwen25 {
 
-// What a hub answers: a list of files, of which a set is chosen; and what else is read of its headers. No path
-// leads outside of the cache, whatever the hub lists.
+// What a hub answers: a list of files, of which a set is chosen; and what else is read of its headers. No
+// path leads outside of the cache, whatever the hub lists.
 void FuzzHub(std::span<const uint8_t> bytes) {
   const std::string_view content(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   (void)NextLink(content);

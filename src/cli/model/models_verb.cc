@@ -114,7 +114,8 @@ Status RemoveModel(const ModelsFlags& flags) {
   }
   QWEN25_TRY(const ModelName name, ModelName::Parse(flags.name));
   if (!name.revision.empty()) {
-    return Unsupported("{}: revisions share their files; remove the whole model, or one format of it", flags.name);
+    return Unsupported("{}: revisions share their files; remove the whole model, or one format of it",
+                       flags.name);
   }
   QWEN25_TRY(const std::vector<HubCache> caches, CachesWith(name.repository));
   for (const HubCache& cache : caches) {
@@ -173,7 +174,8 @@ Status VerifyModels(const ModelsFlags& flags) {
 Status PrintModelPath(const ModelsFlags& flags) {
   QWEN25_TRY(const std::filesystem::path path, ResolveModel(flags.name));
   std::error_code ignored;
-  if (!std::filesystem::exists(path, ignored)) return NotFound("{}: there is no such file or folder", flags.name);
+  if (!std::filesystem::exists(path, ignored))
+    return NotFound("{}: there is no such file or folder", flags.name);
   fmt::print("{}\n", path.string());
   return {};
 }
@@ -204,7 +206,8 @@ void AddModelsVerb(CLI::App& app, RunVerb& run) {
   path->add_option("name", path_flags->name, "As -m takes it")->required();
   path->footer("Example:\n  qwen25 models path Qwen/Qwen2.5-7B-Instruct-GGUF:Q4_K_M");
   verb->footer(
-      "Lists the caches of huggingface_hub (HF_HUB_CACHE, HF_HOME) and llama.cpp (LLAMA_CACHE), the models of\n"
+      "Lists the caches of huggingface_hub (HF_HUB_CACHE, HF_HOME) and llama.cpp (LLAMA_CACHE), the models "
+      "of\n"
       "Ollama, and model folders and .gguf files here and in ./runs.\n\n"
       "Examples:\n"
       "  qwen25 models\n"

@@ -48,7 +48,8 @@ Result<PullRequest> PullRequestOf(const PullFlags& flags) {
   QWEN25_TRY(request.name, ModelName::Parse(flags.name));
   if (!flags.revision.empty()) {
     if (!request.name.revision.empty() && request.name.revision != flags.revision) {
-      return InvalidArgument("{} names a revision, and --revision another one, {}", flags.name, flags.revision);
+      return InvalidArgument("{} names a revision, and --revision another one, {}", flags.name,
+                             flags.revision);
     }
     if (!IsRevisionName(flags.revision)) {
       return InvalidArgument("--revision is \"{}\"; expected a branch, a tag or a commit", flags.revision);
@@ -81,10 +82,12 @@ Status ShowFetched(const PullRequest& request) {
 void PrintPullPlan(const PullRequest& request, const PullPlan& plan, bool with_files) {
   fmt::print("{}, commit {}: {} files, {}", request.name.Text(), plan.commit.substr(0, 12), plan.files.size(),
              PulledBytes(plan.bytes));
-  fmt::print("{}\n", plan.missing.empty() ? ", all there" : fmt::format("; {} to fetch", PulledBytes(plan.missing_bytes)));
+  fmt::print("{}\n", plan.missing.empty() ? ", all there"
+                                          : fmt::format("; {} to fetch", PulledBytes(plan.missing_bytes)));
   if (!with_files) return;
   for (const RepositoryFile& file : plan.files) {
-    const bool missing = std::ranges::find(plan.missing, file.digest, &RepositoryFile::digest) != plan.missing.end();
+    const bool missing =
+        std::ranges::find(plan.missing, file.digest, &RepositoryFile::digest) != plan.missing.end();
     fmt::print("  {:>10}  {}{}\n", PulledBytes(file.size), file.path, missing ? "" : "  (there)");
   }
 }
@@ -92,8 +95,9 @@ void PrintPullPlan(const PullRequest& request, const PullPlan& plan, bool with_f
 // Ctrl-C is no failure: what is there counts.
 Status WithHowToGoOn(const Status& status, const PullFlags& flags) {
   if (status.code() != StatusCode::kCancelled) return status;
-  return Cancelled("stopped; what was fetched is kept, and the same command goes on from there: qwen25 pull {}{}",
-                   flags.name, flags.revision.empty() ? "" : " --revision " + flags.revision);
+  return Cancelled(
+      "stopped; what was fetched is kept, and the same command goes on from there: qwen25 pull {}{}",
+      flags.name, flags.revision.empty() ? "" : " --revision " + flags.revision);
 }
 
 Result<std::filesystem::path> FetchModel(const PullRequest& request, const PullPlan& plan) {
@@ -104,19 +108,21 @@ Result<std::filesystem::path> FetchModel(const PullRequest& request, const PullP
   for (const RepositoryFile& file : plan.missing) total += file.size;
   // In units that fit the size.
   const int shift = total < (1u << 14) ? 0 : total < (uint64_t{1} << 24) ? 10 : 20;
-  Progress progress("pull", shift == 0 ? "B" : shift == 10 ? "KiB" : "MiB", total >> shift,
-                    (total - plan.missing_bytes) >> shift);
+  Progress progress("pull",
+                    shift == 0    ? "B"
+                    : shift == 10 ? "KiB"
+                                  : "MiB",
+                    total >> shift, (total - plan.missing_bytes) >> shift);
   DownloadRate rate;
   const double start = NowSeconds();
-  QWEN25_TRY(const std::filesystem::path path,
-             RunPull(request, plan, [&](uint64_t done, uint64_t wanted, const std::string& note) {
-               progress.set_total(std::max<uint64_t>(wanted >> shift, 1));
-               const double speed = rate.Update(done);
-               progress.Update(done >> shift, !note.empty() ? note
-                                              : speed > 0   ? FormatBytes(speed) + "/s"
-                                                            : "");
-               return !InterruptGuard::requested();
-             }));
+  QWEN25_TRY(
+      const std::filesystem::path path,
+      RunPull(request, plan, [&](uint64_t done, uint64_t wanted, const std::string& note) {
+        progress.set_total(std::max<uint64_t>(wanted >> shift, 1));
+        const double speed = rate.Update(done);
+        progress.Update(done >> shift, !note.empty() ? note : speed > 0 ? FormatBytes(speed) + "/s" : "");
+        return !InterruptGuard::requested();
+      }));
   const double speed = static_cast<double>(plan.missing_bytes) / (NowSeconds() - start);
   progress.Update(total >> shift, FormatBytes(speed) + "/s");
   return path;
@@ -159,14 +165,17 @@ void AddPullVerb(CLI::App& app, RunVerb& run) {
       ->allow_extra_args(false);
   verb->add_flag("--dry-run", flags->dry_run, "Only print what would be fetched, with sizes");
   verb->add_flag("--offline", flags->offline, "Use no network: print where the model is, if it is there");
-  verb->add_option("--endpoint", flags->endpoint, "Another hub's address; default: HF_ENDPOINT, or the public hub");
+  verb->add_option("--endpoint", flags->endpoint,
+                   "Another hub's address; default: HF_ENDPOINT, or the public hub");
   verb->add_option("--connections", flags->connections, "Files fetched at a time")
       ->check(CLI::Range(size_t{1}, size_t{16}))
       ->capture_default_str();
   verb->footer(
       "Fetches what a model needs: configuration, tokenizer, and weights as safetensors, or one GGUF file\n"
-      "(default Q4_K_M, then Q8_0). The files are kept where huggingface_hub, transformers and llama.cpp keep\n"
-      "theirs (HF_HOME, HF_HUB_CACHE; docs/models.md), so what they have fetched is there, too. Every verb then\n"
+      "(default Q4_K_M, then Q8_0). The files are kept where huggingface_hub, transformers and llama.cpp "
+      "keep\n"
+      "theirs (HF_HOME, HF_HUB_CACHE; docs/models.md), so what they have fetched is there, too. Every verb "
+      "then\n"
       "takes the name: -m ORGANISATION/NAME. A stopped pull goes on where it was. HF_TOKEN is the token for\n"
       "private and gated models.\n\n"
       "Examples:\n"

@@ -75,9 +75,8 @@ struct ContentDigest::Sha256State {
 };
 
 bool ContentDigest::IsDigest(std::string_view digest) {
-  return (digest.size() == 40 || digest.size() == 64) && std::ranges::all_of(digest, [](char c) {
-           return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
-         });
+  return (digest.size() == 40 || digest.size() == 64) &&
+         std::ranges::all_of(digest, [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
 }
 
 ContentDigest::ContentDigest(std::string_view digest, uint64_t size) : digest_(digest) {
@@ -123,8 +122,9 @@ Status CheckContent(const std::string& path, std::string_view digest,
     MappedFile::Release(piece);
   }
   if (content.Matches()) return {};
-  return Corrupt("{}: its content does not have the digest {} that names it; remove the model and fetch it again",
-                 path, digest);
+  return Corrupt(
+      "{}: its content does not have the digest {} that names it; remove the model and fetch it again", path,
+      digest);
 }
 
 }  // namespace qwen25

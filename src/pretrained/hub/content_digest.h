@@ -54,8 +54,8 @@ class ContentDigest {
   Sha1 sha1_;
 };
 
-// Reads a whole file; `progress` gets the bytes read, and false stops with kCancelled. kCorrupt, with path and
-// digest, if its content is another.
+// Reads a whole file; `progress` gets the bytes read, and false stops with kCancelled. kCorrupt, with path
+// and digest, if its content is another.
 Status CheckContent(const std::string& path, std::string_view digest,
                     const std::function<bool(uint64_t done)>& progress = {});
 

@@ -52,8 +52,8 @@ TEST(ContentDigestTest, IsSha256OrGitsDigest) {
 }
 
 TEST(ContentDigestTest, OtherFormsAreNone) {
-  for (const char* text : {"", "abc", "CE013625030ba8dba906f756967f9e9ca394464a",
-                           "../../../../../../etc/passwd/aaaaaaaaaaaa"}) {
+  for (const char* text :
+       {"", "abc", "CE013625030ba8dba906f756967f9e9ca394464a", "../../../../../../etc/passwd/aaaaaaaaaaaa"}) {
     EXPECT_FALSE(ContentDigest::IsDigest(text)) << text;
   }
 }

@@ -111,8 +111,8 @@ class PartialFile {
     return {};
   }
 
-  // Once, when all bytes are there: kCorrupt, and the file is empty again, if they are wrong; otherwise it has
-  // its name.
+  // Once, when all bytes are there: kCorrupt, and the file is empty again, if they are wrong; otherwise it
+  // has its name.
   Status Finish(const fs::path& blob) {
     if (!digest_.Matches()) {
       QWEN25_RETURN_IF_ERROR(Restart());
@@ -208,7 +208,8 @@ class Worker {
 
   // The rest of the file, in as many requests as it takes. kCorrupt for a wrong length or digest.
   Status Complete(const RepositoryFile& file, const fs::path& blob, PartialFile& partial) {
-    Retry retry(What(file), !job_.hub.token.empty(),
+    constexpr int kMaxFailures = 6;
+    Retry retry(What(file), !job_.hub.token.empty(), kMaxFailures,
                 [this](const std::string& reason) { return shared_.Waiting(reason); });
     uint64_t most = partial.size();  // a server that starts again and again makes no progress
     const HttpSink sink = {
@@ -221,10 +222,9 @@ class Worker {
               return Status();
             }};
     while (partial.size() < file.size) {
-      const HttpRequest request = {
-          .url = FileUrl(job_.hub, job_.repository, job_.commit, file.path),
-          .token = job_.hub.token,
-          .offset = partial.size()};
+      const HttpRequest request = {.url = FileUrl(job_.hub, job_.repository, job_.commit, file.path),
+                                   .token = job_.hub.token,
+                                   .offset = partial.size()};
       HttpResult result = client_.Download(request, sink);
       if (partial.size() == file.size) break;
       if (result.response.status == 416 && partial.size() > 0) {
@@ -310,7 +310,8 @@ Status DownloadBlobs(const DownloadJob& job) {
     shared.finished.wait_for(lock, kTick);
     const std::string note = shared.note;
     lock.unlock();
-    if (job.progress && !job.progress(static_cast<uint64_t>(std::max<int64_t>(shared.done, 0)), total, note)) {
+    if (job.progress &&
+        !job.progress(static_cast<uint64_t>(std::max<int64_t>(shared.done, 0)), total, note)) {
       shared.stopped = true;
     }
     lock.lock();

@@ -15,8 +15,8 @@
 
 namespace qwen25 {
 
-// Told, by the calling thread, several times a second: bytes that are there, of all that are wanted, and what a
-// file waits for, if any does. False stops the download.
+// Told, by the calling thread, several times a second: bytes that are there, of all that are wanted, and what
+// a file waits for, if any does. False stops the download.
 using DownloadProgress = std::function<bool(uint64_t done, uint64_t total, const std::string& note)>;
 
 struct DownloadJob {

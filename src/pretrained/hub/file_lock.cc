@@ -59,9 +59,8 @@ std::string FileLock::Holder(const std::filesystem::path& path) {
   const Result<std::string> text = ReadFile(path);
   if (!text.ok()) return "";
   const std::string number = text->substr(0, text->find('\n'));
-  const bool digits = !number.empty() && number.size() < 12 && std::ranges::all_of(number, [](char c) {
-    return c >= '0' && c <= '9';
-  });
+  const bool digits = !number.empty() && number.size() < 12 &&
+                      std::ranges::all_of(number, [](char c) { return c >= '0' && c <= '9'; });
   return digits ? fmt::format(" (process {})", number) : "";
 }
 

@@ -169,19 +169,21 @@ void HttpClient::Perform(Transfer& transfer, const HttpRequest& request, bool se
   curl_easy_setopt(curl, CURLOPT_BUFFERSIZE, 1L << 18);
   curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
   curl_easy_setopt(curl, CURLOPT_XFERINFODATA, &transfer);
-  curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION,
-                   +[](void* data, curl_off_t, curl_off_t, curl_off_t, curl_off_t) -> int {
-                     return (*static_cast<Transfer*>(data)->cancelled)() ? 1 : 0;
-                   });
+  curl_easy_setopt(
+      curl, CURLOPT_XFERINFOFUNCTION, +[](void* data, curl_off_t, curl_off_t, curl_off_t, curl_off_t) -> int {
+        return (*static_cast<Transfer*>(data)->cancelled)() ? 1 : 0;
+      });
   curl_easy_setopt(curl, CURLOPT_HEADERDATA, &transfer);
-  curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, +[](char* text, size_t, size_t size, void* data) -> size_t {
-    static_cast<Transfer*>(data)->TakeHeader({text, size});
-    return size;
-  });
+  curl_easy_setopt(
+      curl, CURLOPT_HEADERFUNCTION, +[](char* text, size_t, size_t size, void* data) -> size_t {
+        static_cast<Transfer*>(data)->TakeHeader({text, size});
+        return size;
+      });
   curl_easy_setopt(curl, CURLOPT_WRITEDATA, &transfer);
-  curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, +[](char* text, size_t, size_t size, void* data) -> size_t {
-    return static_cast<Transfer*>(data)->Take(std::as_bytes(std::span(text, size))) ? size : 0;
-  });
+  curl_easy_setopt(
+      curl, CURLOPT_WRITEFUNCTION, +[](char* text, size_t, size_t size, void* data) -> size_t {
+        return static_cast<Transfer*>(data)->Take(std::as_bytes(std::span(text, size))) ? size : 0;
+      });
   const CURLcode code = curl_easy_perform(curl);
   curl_slist_free_all(headers);
   HttpResult& result = transfer.result;
@@ -276,12 +278,14 @@ bool IsSameOrigin(const std::string& a, const std::string& b) {
 
 std::string NextLink(std::string_view link_header) {
   // <https://...>; rel="next", <https://...>; rel="last"
-  for (size_t open = link_header.find('<'); open != link_header.npos; open = link_header.find('<', open + 1)) {
+  for (size_t open = link_header.find('<'); open != link_header.npos;
+       open = link_header.find('<', open + 1)) {
     const size_t close = link_header.find('>', open);
     if (close == link_header.npos) break;
     const size_t end = std::min(link_header.find('<', close), link_header.size());
     const std::string_view parameters = link_header.substr(close, end - close);
-    if (parameters.find("rel=\"next\"") != parameters.npos || parameters.find("rel=next") != parameters.npos) {
+    if (parameters.find("rel=\"next\"") != parameters.npos ||
+        parameters.find("rel=next") != parameters.npos) {
       return std::string(link_header.substr(open + 1, close - open - 1));
     }
   }

@@ -232,9 +232,8 @@ Result<size_t> HubCache::Verify(const CachedRepository& repository,
   for (const fs::path& blob : BlobsUsedBelow(repository.folder / "snapshots")) {
     const std::string digest = blob.filename().string();
     if (!ContentDigest::IsDigest(digest)) continue;
-    QWEN25_RETURN_IF_ERROR(CheckContent(blob.string(), digest, [&](uint64_t of_file) {
-      return progress(done + of_file);
-    }));
+    QWEN25_RETURN_IF_ERROR(
+        CheckContent(blob.string(), digest, [&](uint64_t of_file) { return progress(done + of_file); }));
     done += FactsOf(blob).bytes;
     ++num_files;
   }

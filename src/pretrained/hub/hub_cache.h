@@ -28,7 +28,7 @@ struct CachedSnapshot {
 };
 
 struct CachedRepository {
-  std::string name;                       // "Qwen/Qwen2.5-0.5B-Instruct"
+  std::string name;  // "Qwen/Qwen2.5-0.5B-Instruct"
   std::filesystem::path folder;
   std::vector<CachedSnapshot> snapshots;  // the newest first
   uint64_t bytes = 0;                     // of all its files, those of unfinished downloads included
@@ -57,7 +57,8 @@ class HubCache {
   // The commit that a branch or tag leads to, as far as is known here.
   std::optional<std::string> ReadRef(const std::string& repository, const std::string& revision) const;
   // Durable when it returns.
-  Status WriteRef(const std::string& repository, const std::string& revision, const std::string& commit) const;
+  Status WriteRef(const std::string& repository, const std::string& revision,
+                  const std::string& commit) const;
   // Makes `path` in the snapshot a link to the blob; durable after SyncDirectory of its folder.
   Status Link(const std::string& repository, const std::string& commit, const std::string& path,
               const std::string& digest) const;
@@ -69,8 +70,9 @@ class HubCache {
                         const std::function<bool(uint64_t done)>& progress) const;
 
   // Removes a repository, or what belongs only to the models in `format`, with what this program has written
-  // about them. References go first and contents last, so that a kill leaves nothing that looks whole. Returns
-  // the bytes that became free. kNotFound if there is no such model; kResourceExhausted while it is fetched.
+  // about them. References go first and contents last, so that a kill leaves nothing that looks whole.
+  // Returns the bytes that became free. kNotFound if there is no such model; kResourceExhausted while it is
+  // fetched.
   Result<uint64_t> Remove(const std::string& repository, const std::string& format) const;
 
  private:

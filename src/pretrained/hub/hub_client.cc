@@ -73,10 +73,12 @@ std::string FileUrl(const HubSettings& settings, const std::string& repository, 
 Result<RepositoryListing> ListRepository(const ModelName& name, const HubSettings& settings,
                                          const std::function<bool()>& cancelled, const OnWait& on_wait) {
   QWEN25_RETURN_IF_ERROR(CheckEndpoint(settings.endpoint));
+  QWEN25_RETURN_IF_ERROR(CheckToken(settings.token));
   HttpClient client(cancelled);
   const std::string what =
       name.repository + (name.revision.empty() ? "" : fmt::format(", revision {}", name.revision));
-  const Retry retry(what, !settings.token.empty(), on_wait);
+  constexpr int kMaxFailures = 3;  // nothing is lost yet: who has no network should learn it soon
+  const Retry retry(what, !settings.token.empty(), kMaxFailures, on_wait);
   const std::string api = fmt::format("{}/api/models/{}", settings.endpoint, name.repository);
   RepositoryListing listing;
   {

@@ -84,5 +84,60 @@ TEST(EndpointTest, IsHttp) {
   }
 }
 
+TEST(EndpointTest, ATokenIsOneWord) {
+  EXPECT_OK(CheckToken(""));
+  EXPECT_OK(CheckToken("hf_aBc"));
+  for (const char* token : {"a b", "a\r\nHost: evil", "a\t"}) {
+    EXPECT_ERROR_CONTAINS(CheckToken(token), "HF_TOKEN");
+  }
+}
+
+// Answers that say no, with what to do; the rest is tests/e2e/hub.sh, against a server.
+TEST(RetryTest, FinalAnswersSayWhatToDo) {
+  const auto answer = [](int status, const std::string& code, bool has_token) {
+    HttpResult result;
+    result.response.status = status;
+    if (!code.empty()) result.response.headers["x-error-code"] = code;
+    result.body = R"({"error": "said\u001b[31m so"})";
+    return Retry("org/model", has_token, 3, {}).Next(result);
+  };
+  EXPECT_ERROR_CONTAINS(answer(403, "GatedRepo", true), "accept the model's terms");
+  EXPECT_ERROR_CONTAINS(answer(403, "", false), "set HF_TOKEN");
+  EXPECT_ERROR_CONTAINS(answer(401, "RepoNotFound", false), "needs HF_TOKEN");
+  EXPECT_ERROR_CONTAINS(answer(401, "", true), "refuses the token");
+  EXPECT_ERROR_CONTAINS(answer(404, "RevisionNotFound", false), "no such revision");
+  EXPECT_ERROR_CONTAINS(answer(404, "EntryNotFound", false), "no such file");
+  EXPECT_ERROR_CONTAINS(answer(404, "", true), "your token may read it");
+  EXPECT_ERROR_CONTAINS(answer(400, "", true),
+                        "answers 400 (said [31m so)");  // nothing that a terminal obeys
+}
+
+TEST(RetryTest, APauseThatIsTooLongIsAnError) {
+  HttpResult result;
+  result.response.status = 429;
+  result.response.retry_after = 3600;
+  EXPECT_ERROR_CONTAINS(Retry("org/model", false, 3, {}).Next(result), "3600 s more");
+}
+
+TEST(RetryTest, AWaitCanBeStopped) {
+  HttpResult result;
+  result.response.status = 503;
+  std::string shown;
+  const auto stop = [&](const std::string& reason) {
+    shown = reason;
+    return false;
+  };
+  EXPECT_ERROR_CONTAINS(Retry("org/model", false, 3, stop).Next(result), "stopped");
+  EXPECT_EQ(shown, "the hub answers 503; trying again in 1 s");
+}
+
+TEST(RetryTest, FailuresOfTheConnectionEnd) {
+  HttpResult result;
+  result.status = Status(StatusCode::kIo, "host: no route");
+  EXPECT_ERROR_CONTAINS(Retry("org/model", false, 0, {}).Next(result), "host: no route");  // it will not pass
+  result.may_pass = true;
+  EXPECT_ERROR_CONTAINS(Retry("org/model", false, 0, {}).Next(result), "is there a network?");
+}
+
 }  // namespace
 }  // namespace qwen25

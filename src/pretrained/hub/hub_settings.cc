@@ -90,11 +90,17 @@ std::vector<fs::path> HubSettings::Caches() const {
 Status CheckEndpoint(const std::string& endpoint) {
   for (const std::string_view scheme : {"http://", "https://"}) {
     const std::string_view rest = std::string_view(endpoint).substr(std::min(scheme.size(), endpoint.size()));
-    const bool plain = std::ranges::all_of(rest, [](char c) { return c > ' ' && c != '@' && c != '?' && c != '#'; });
+    const bool plain =
+        std::ranges::all_of(rest, [](char c) { return c > ' ' && c != '@' && c != '?' && c != '#'; });
     if (endpoint.starts_with(scheme) && !rest.empty() && rest.front() != '/' && plain) return {};
   }
   return InvalidArgument("the address of the hub (HF_ENDPOINT, --endpoint) is \"{}\"; expected one as in {}",
                          endpoint, kDefaultEndpoint);
+}
+
+Status CheckToken(const std::string& token) {
+  if (std::ranges::all_of(token, [](char c) { return c > ' ' && c < 127; })) return {};
+  return InvalidArgument("the token (HF_TOKEN, or the token file) holds blanks or control characters");
 }
 
 }  // namespace qwen25

@@ -12,7 +12,8 @@ namespace qwen25 {
 inline constexpr const char* kDefaultEndpoint = "https://huggingface.co";
 
 struct HubSettings {
-  // Where `pull` writes: HF_HUB_CACHE, HUGGINGFACE_HUB_CACHE, $HF_HOME/hub, $XDG_CACHE_HOME/huggingface/hub or
+  // Where `pull` writes: HF_HUB_CACHE, HUGGINGFACE_HUB_CACHE, $HF_HOME/hub, $XDG_CACHE_HOME/huggingface/hub
+  // or
   // ~/.cache/huggingface/hub, as huggingface_hub has it. Empty if there is no home either.
   std::filesystem::path cache;
   // Others with the same layout, where models are found, too: LLAMA_CACHE.
@@ -31,5 +32,8 @@ struct HubSettings {
 
 // kInvalidArgument unless `endpoint` is http://HOST or https://HOST, perhaps with a port and a path.
 Status CheckEndpoint(const std::string& endpoint);
+
+// kInvalidArgument if the token holds what no header may hold.
+Status CheckToken(const std::string& token);
 
 }  // namespace qwen25

@@ -132,8 +132,8 @@ std::vector<LocalModel> GgufFilesIn(const fs::path& folder) {
 
 const LocalModel* FindLocalModel(std::span<const LocalModel> models, std::string_view format) {
   const auto folder = std::ranges::find_if(models, [](const LocalModel& model) { return !model.is_gguf; });
-  if (folder != models.end() && (format.empty() || Upper(format) == "SAFETENSORS" ||
-                                 Upper(format) == Upper(folder->format))) {
+  if (folder != models.end() &&
+      (format.empty() || Upper(format) == "SAFETENSORS" || Upper(format) == Upper(folder->format))) {
     return &*folder;
   }
   std::vector<GgufModel> ggufs;

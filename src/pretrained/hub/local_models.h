@@ -26,8 +26,8 @@ std::vector<LocalModel> ModelsInFolder(const std::filesystem::path& folder);
 // The GGUF models whose files lie in `folder` itself.
 std::vector<LocalModel> GgufFilesIn(const std::filesystem::path& folder);
 
-// The one in `format`: "safetensors" or a type of weights means the folder; a GGUF format what FindGguf finds;
-// none the folder, or else FindGguf's choice. Null: there is none.
+// The one in `format`: "safetensors" or a type of weights means the folder; a GGUF format what FindGguf
+// finds; none the folder, or else FindGguf's choice. Null: there is none.
 const LocalModel* FindLocalModel(std::span<const LocalModel> models, std::string_view format);
 
 // Seconds since 1970 of a file's last change, and its bytes; both 0 if it cannot be read.

@@ -71,9 +71,10 @@ std::string ModelName::Text() const {
 Result<ModelName> ModelName::Parse(std::string_view text) {
   const std::string_view whole = text;
   const auto wrong = [&](std::string_view what) {
-    return InvalidArgument("\"{}\" names no model: {}; expected a name as in Qwen/Qwen2.5-0.5B-Instruct, "
-                           "Qwen/Qwen2.5-0.5B-Instruct-GGUF:Q4_K_M or ORGANISATION/NAME@REVISION",
-                           whole, what);
+    return InvalidArgument(
+        "\"{}\" names no model: {}; expected a name as in Qwen/Qwen2.5-0.5B-Instruct, "
+        "Qwen/Qwen2.5-0.5B-Instruct-GGUF:Q4_K_M or ORGANISATION/NAME@REVISION",
+        whole, what);
   };
   constexpr std::array<std::string_view, 4> kPrefixes = {"https://huggingface.co/", "https://hf.co/",
                                                          "hf.co/", "hf://"};

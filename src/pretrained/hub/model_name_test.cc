@@ -28,9 +28,10 @@ TEST(ModelNameTest, AddressesOfTheHubAreNames) {
 }
 
 TEST(ModelNameTest, RefusesWhatNamesNothing) {
-  for (const char* text :
-       {"", "/", "a/b/c", "/etc/passwd", "../x", "a/..", "a/.b", "a--b/c", "a/b--c", "a b/c", "a/b:", "a/b@",
-        "a/b@../main", "a/b@/main", "a/b:x/y", "a/b@x y", "a\\b", "a/b.", "-a/b", "http://localhost/a"}) {
+  for (const char* text : {"",        "/",    "a/b/c",       "/etc/passwd", "../x",
+                           "a/..",    "a/.b", "a--b/c",      "a/b--c",      "a b/c",
+                           "a/b:",    "a/b@", "a/b@../main", "a/b@/main",   "a/b:x/y",
+                           "a/b@x y", "a\\b", "a/b.",        "-a/b",        "http://localhost/a"}) {
     EXPECT_ERROR_CONTAINS(ModelName::Parse(text), "names no model") << text;
   }
   EXPECT_ERROR_CONTAINS(ModelName::Parse(std::string(97, 'a') + "/b"), "names no model");

@@ -86,8 +86,8 @@ Result<fs::path> FindOllamaModel(const fs::path& store, std::string_view name) {
   if (slashes <= 1) path = fmt::format("{}/{}", kHost, path);
   path += "/" + tag;
   if (slashes > 2 || !IsSafeRelativePath(path)) {
-    return InvalidArgument("\"ollama/{}\" names no model of Ollama; expected ollama/[[HOST/]NAMESPACE/]MODEL[:TAG]",
-                           name);
+    return InvalidArgument(
+        "\"ollama/{}\" names no model of Ollama; expected ollama/[[HOST/]NAMESPACE/]MODEL[:TAG]", name);
   }
   const fs::path manifest = store / "manifests" / path;
   std::error_code ignored;

@@ -1,5 +1,5 @@
-// Models that Ollama has fetched: manifests/HOST/NAMESPACE/MODEL/TAG names layers, and the one with the weights
-// is a GGUF file blobs/sha256-DIGEST. Source: Ollama, types/model/name.go and manifest/.
+// Models that Ollama has fetched: manifests/HOST/NAMESPACE/MODEL/TAG names layers, and the one with the
+// weights is a GGUF file blobs/sha256-DIGEST. Source: Ollama, types/model/name.go and manifest/.
 #pragma once
 
 #include <filesystem>
@@ -20,8 +20,8 @@ struct OllamaModel {
 // All models whose weights are there, by name.
 std::vector<OllamaModel> ListOllamaModels(const std::filesystem::path& store);
 
-// The weights of `name`, "MODEL[:TAG]", "NAMESPACE/MODEL[:TAG]" or "HOST/NAMESPACE/MODEL[:TAG]"; without a tag
-// "latest", without a host registry.ollama.ai, without a namespace library. kNotFound if there is no such
+// The weights of `name`, "MODEL[:TAG]", "NAMESPACE/MODEL[:TAG]" or "HOST/NAMESPACE/MODEL[:TAG]"; without a
+// tag "latest", without a host registry.ollama.ai, without a namespace library. kNotFound if there is no such
 // model; kUnsupported if it consists of more than weights (an adapter); kCorrupt for a manifest that is none.
 Result<std::filesystem::path> FindOllamaModel(const std::filesystem::path& store, std::string_view name);
 

@@ -38,10 +38,10 @@ Status CheckRoom(const fs::path& folder, uint64_t bytes) {
   if (::statvfs(folder.c_str(), &info) != 0) return {};  // then writing will tell
   const uint64_t room = uint64_t{info.f_bavail} * info.f_frsize;
   if (room >= bytes) return {};
-  return ResourceExhausted("{}: the disk has room for {}, and {} are to be fetched; make room (`qwen25 models`), "
-                           "or set HF_HOME to a folder on another disk",
-                           folder.string(), FormatBytes(static_cast<double>(room)),
-                           FormatBytes(static_cast<double>(bytes)));
+  return ResourceExhausted(
+      "{}: the disk has room for {}, and {} are to be fetched; make room (`qwen25 models`), "
+      "or set HF_HOME to a folder on another disk",
+      folder.string(), FormatBytes(static_cast<double>(room)), FormatBytes(static_cast<double>(bytes)));
 }
 
 // The folders of the cache, as huggingface_hub makes them.

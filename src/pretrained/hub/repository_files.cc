@@ -58,7 +58,7 @@ std::string FormatOf(std::string_view stem) {
 }
 
 bool IsModelGguf(std::string_view path) {
-  constexpr std::array<std::string_view, 6> kOthers = {"mmproj", "imatrix", "mtp-",
+  constexpr std::array<std::string_view, 6> kOthers = {"mmproj",  "imatrix", "mtp-",
                                                        "eagle3-", "dflash-", "dspark-"};
   const std::string_view name = FileName(path);
   return std::ranges::none_of(kOthers, [&](std::string_view word) { return name.find(word) != name.npos; });
@@ -75,9 +75,8 @@ bool HoldsFormat(std::string_view path, std::string_view format, bool whole_word
 }
 
 bool MatchesAny(const std::string& path, std::span<const std::string> patterns) {
-  return std::ranges::any_of(patterns, [&](const std::string& pattern) {
-    return ::fnmatch(pattern.c_str(), path.c_str(), 0) == 0;
-  });
+  return std::ranges::any_of(
+      patterns, [&](const std::string& pattern) { return ::fnmatch(pattern.c_str(), path.c_str(), 0) == 0; });
 }
 
 // Small files that readers of models, tokenizers and sentence encoders look for.
@@ -102,9 +101,8 @@ bool IsCompanion(const std::string& path) {
   // Modules of a sentence encoder, such as 1_Pooling and 2_Dense; named templates.
   constexpr std::array<const char*, 3> kPatterns = {"[0-9]_*/config.json", "[0-9]_*/model.safetensors",
                                                     "additional_chat_templates/*.jinja"};
-  return std::ranges::any_of(kPatterns, [&](const char* pattern) {
-    return ::fnmatch(pattern, path.c_str(), FNM_PATHNAME) == 0;
-  });
+  return std::ranges::any_of(
+      kPatterns, [&](const char* pattern) { return ::fnmatch(pattern, path.c_str(), FNM_PATHNAME) == 0; });
 }
 
 bool IsPickled(const std::string& path) {
@@ -128,9 +126,10 @@ Result<std::vector<RepositoryFile>> SafetensorsOf(std::span<const RepositoryFile
   const std::string_view path = parts.front().path;
   const uint32_t count = ParsePartName(path.substr(0, path.rfind('.')))->count;
   if (parts.size() != count) {
-    return NotFound("{}: lists {} of the {} parts of its weights (model-00001-of-{:05}.safetensors, ...); the "
-                    "repository is not complete",
-                    origin, parts.size(), count, count);
+    return NotFound(
+        "{}: lists {} of the {} parts of its weights (model-00001-of-{:05}.safetensors, ...); the "
+        "repository is not complete",
+        origin, parts.size(), count, count);
   }
   return parts;
 }

@@ -20,9 +20,9 @@ struct RepositoryFile {
 
 // A GGUF model among files: one file, or all parts of a split one.
 struct GgufModel {
-  std::string format;                // "Q4_K_M", in capitals; empty if the name does not tell
-  std::vector<std::string> paths;    // in order: the first one is what programs open
-  uint32_t num_parts = 1;            // that the names speak of
+  std::string format;              // "Q4_K_M", in capitals; empty if the name does not tell
+  std::vector<std::string> paths;  // in order: the first one is what programs open
+  uint32_t num_parts = 1;          // that the names speak of
   bool complete() const { return paths.size() == num_parts; }
 };
 
@@ -30,8 +30,8 @@ struct GgufModel {
 // models: projectors of images, importance matrices, heads for speculation.
 std::vector<GgufModel> GgufModelsIn(std::vector<std::string> paths);
 
-// The model in this format, with the rules of llama.cpp: FORMAT followed by '-' or '.' stands somewhere in the
-// path, in any case; without a format Q4_K_M, then Q8_0, then the first model. Among several matches, one
+// The model in this format, with the rules of llama.cpp: FORMAT followed by '-' or '.' stands somewhere in
+// the path, in any case; without a format Q4_K_M, then Q8_0, then the first model. Among several matches, one
 // where FORMAT is not the end of a longer word ("Q4_XS" is not "IQ4_XS") comes first. Null: there is none.
 const GgufModel* FindGguf(std::span<const GgufModel> models, std::string_view format);
 

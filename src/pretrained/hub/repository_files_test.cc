@@ -28,8 +28,8 @@ std::string Chosen(const std::vector<std::string>& paths, std::string_view forma
 
 TEST(RepositoryFilesTest, AModelIsConfigurationTokenizerAndSafetensors) {
   EXPECT_EQ(Chosen({".gitattributes", "README.md", "LICENSE", "config.json", "generation_config.json",
-                    "merges.txt", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "vocab.json",
-                    "pytorch_model.bin", "onnx/model.onnx", "original/consolidated.00.pth"}),
+                    "merges.txt", "model.safetensors", "tokenizer.json", "tokenizer_config.json",
+                    "vocab.json", "pytorch_model.bin", "onnx/model.onnx", "original/consolidated.00.pth"}),
             "config.json generation_config.json merges.txt model.safetensors tokenizer.json "
             "tokenizer_config.json vocab.json");
 }
@@ -39,7 +39,8 @@ TEST(RepositoryFilesTest, PartsComeWithTheirIndexAndWithoutOtherWeights) {
                     "model-00002-of-00002.safetensors", "model.safetensors.index.json"}),
             "config.json model-00001-of-00002.safetensors model-00002-of-00002.safetensors "
             "model.safetensors.index.json");
-  EXPECT_NE(Chosen({"config.json", "model-00001-of-00002.safetensors"}).find("not complete"), std::string::npos);
+  EXPECT_NE(Chosen({"config.json", "model-00001-of-00002.safetensors"}).find("not complete"),
+            std::string::npos);
 }
 
 TEST(RepositoryFilesTest, ASentenceEncoderHasModules) {
@@ -61,7 +62,7 @@ TEST(RepositoryFilesTest, PickledWeightsAreRefusedByName) {
 }
 
 TEST(RepositoryFilesTest, AGgufRepositoryGivesOneFormat) {
-  const std::vector<std::string> paths = {"README.md", "m-IQ4_XS.gguf", "m-Q2_K.gguf", "m-Q4_K_M.gguf",
+  const std::vector<std::string> paths = {"README.md",   "m-IQ4_XS.gguf",     "m-Q2_K.gguf", "m-Q4_K_M.gguf",
                                           "m-Q8_0.gguf", "mmproj-m-f16.gguf", "imatrix.gguf"};
   EXPECT_EQ(Chosen(paths), "m-Q4_K_M.gguf");
   EXPECT_EQ(Chosen(paths, "q8_0"), "m-Q8_0.gguf");

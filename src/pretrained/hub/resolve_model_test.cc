@@ -149,8 +149,9 @@ TEST_F(ResolveModelTest, ModelsInAFolderAndItsRuns) {
 
 // The variables, in the order in which huggingface_hub asks for them.
 TEST(HubSettingsTest, TheEnvironmentNamesTheCache) {
-  const char* variables[] = {"HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME", "HOME",
-                             "HF_ENDPOINT", "HF_TOKEN", "HF_TOKEN_PATH", "HF_HUB_OFFLINE", "LLAMA_CACHE"};
+  const char* variables[] = {
+      "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME",        "XDG_CACHE_HOME", "HOME", "HF_ENDPOINT",
+      "HF_TOKEN",     "HF_TOKEN_PATH",         "HF_HUB_OFFLINE", "LLAMA_CACHE"};
   const TemporaryDirectory directory;
   const std::string home = std::getenv("HOME") != nullptr ? std::getenv("HOME") : "";
   for (const char* name : variables) ::unsetenv(name);

@@ -11,7 +11,6 @@
 namespace qwen25 {
 namespace {
 
-constexpr int kMaxFailures = 6;            // in a row, without a byte in between: 16 seconds of waiting
 constexpr double kFirstPause = 0.5;        // seconds
 constexpr double kMaxServerPause = 300;    // of one answer 429
 constexpr double kMaxServerPauses = 1800;  // of all
@@ -47,7 +46,8 @@ Status Retry::Wait(double seconds, const std::string& reason) const {
     if (on_wait_ && !on_wait_(fmt::format("{}; trying again in {:.0f} s", reason, std::ceil(left)))) {
       return Cancelled("stopped");
     }
-    std::this_thread::sleep_for(std::min<std::chrono::duration<double>>(kTick, std::chrono::duration<double>(left)));
+    std::this_thread::sleep_for(
+        std::min<std::chrono::duration<double>>(kTick, std::chrono::duration<double>(left)));
   }
   return {};
 }
@@ -58,7 +58,7 @@ Status Retry::Next(const HttpResult& result) {
   if (result.status.ok() && status == 429) {
     const double seconds = result.response.retry_after.value_or(kFirstPause * std::pow(2.0, failures_++));
     waited_for_server_ += seconds;
-    if (seconds > kMaxServerPause || waited_for_server_ > kMaxServerPauses || failures_ > kMaxFailures) {
+    if (seconds > kMaxServerPause || waited_for_server_ > kMaxServerPauses || failures_ > max_failures_) {
       return ResourceExhausted(
           "{}: the hub limits how often it is asked (429) and wants {:.0f} s more; try again then{}", what_,
           seconds, has_token_ ? "" : ", or set HF_TOKEN, which raises the limit");
@@ -67,9 +67,13 @@ Status Retry::Next(const HttpResult& result) {
   }
   const bool server_failed = result.status.ok() && (status >= 500 || status == 408);
   if (result.status.ok() && !server_failed) return Final(result);
-  if (++failures_ > kMaxFailures) {
+  if (++failures_ > max_failures_) {
     if (server_failed) return Final(result);
-    return Status(StatusCode::kIo, fmt::format("{}: {}", what_, result.status.message()));
+    return Status(
+        StatusCode::kIo,
+        fmt::format("{}: {}; is there a network? A proxy (https_proxy) or another hub (HF_ENDPOINT) "
+                    "may be what is needed",
+                    what_, result.status.message()));
   }
   const std::string reason =
       server_failed ? fmt::format("the hub answers {}", status) : result.status.message();
@@ -89,8 +93,8 @@ Status Retry::Final(const HttpResult& result) const {
   if (code == "RevisionNotFound") return NotFound("{}: there is no such revision{}", what_, said);
   if (code == "EntryNotFound") return NotFound("{}: there is no such file{}", what_, said);
   if (status == 401 && has_token_ && code.empty()) {
-    return InvalidArgument("{}: the hub refuses the token of HF_TOKEN or of the token file{}; is it still valid?",
-                           what_, said);
+    return InvalidArgument(
+        "{}: the hub refuses the token of HF_TOKEN or of the token file{}; is it still valid?", what_, said);
   }
   if (status == 401 || status == 404 || code == "RepoNotFound") {
     return NotFound("{}: there is no such repository{}{}", what_, said,
