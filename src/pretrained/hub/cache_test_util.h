@@ -22,10 +22,9 @@ class CacheTest : public testing::Test {
   // Puts a file into a snapshot, as a pull does. Returns the blob.
   std::filesystem::path Put(const std::string& repository, const std::string& commit, const std::string& path,
                             const std::string& content) {
-    Sha1 sha1;
-    const std::string blob = fmt::format("blob {}", content.size()) + '\0' + content;
-    sha1.Update(std::as_bytes(std::span(blob)));
-    const std::string digest = sha1.Finish();
+    ContentDigest git(std::string(40, '0'), content.size());
+    git.Update(std::as_bytes(std::span(content)));
+    const std::string digest = git.Finish();
     const std::filesystem::path file = cache_.Blob(repository, digest);
     EXPECT_OK(CreateDirectories(file.parent_path()));
     EXPECT_OK(WriteFileAtomically(file, content));

@@ -1,6 +1,8 @@
 // The digests by which a hub names the contents of files.
 #pragma once
 
+#include <openssl/types.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -13,22 +15,6 @@
 
 namespace qwen25 {
 
-// SHA-1 of bytes that arrive in pieces (FIPS 180-4). Only to recognise contents by the names that git gives
-// them: it protects against damage, not against an attacker.
-class Sha1 {
- public:
-  void Update(std::span<const std::byte> bytes);
-  // 40 hexadecimal digits. Ends the computation.
-  std::string Finish();
-
- private:
-  void Block(const unsigned char* data);
-
-  uint32_t state_[5] = {0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476, 0xc3d2e1f0};
-  unsigned char buffer_[64];
-  uint64_t num_bytes_ = 0;
-};
-
 // Compares a content, which arrives in pieces, with the digest that a hub gives for it.
 class ContentDigest {
  public:
@@ -38,20 +24,20 @@ class ContentDigest {
 
   // `size`: bytes of the whole content, which git's digest includes. `digest` must be one.
   ContentDigest(std::string_view digest, uint64_t size);
-  ~ContentDigest();
-  ContentDigest(ContentDigest&&) noexcept;
-  ContentDigest& operator=(ContentDigest&&) noexcept;
 
   void Update(std::span<const std::byte> bytes);
-  // Whether the content so far is the right one. Once.
-  bool Matches();
+  // The digest of the content so far, of the same kind as the one given. Ends the computation.
+  std::string Finish();
+  // Whether that is the one given: SHA-1 protects against damage only, not against an attacker.
+  bool Matches() { return Finish() == digest_; }
 
  private:
-  struct Sha256State;
+  struct ContextDeleter {
+    void operator()(EVP_MD_CTX* context) const;
+  };
 
   std::string digest_;
-  std::unique_ptr<Sha256State> sha256_;  // or null
-  Sha1 sha1_;
+  std::unique_ptr<EVP_MD_CTX, ContextDeleter> context_;
 };
 
 // Reads a whole file; `progress` gets the bytes read, and false stops with kCancelled. kCorrupt, with path
