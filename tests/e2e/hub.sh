@@ -73,6 +73,7 @@ absent() {
   "$qwen25" generate -m "$1" -p a -n 1 >"$work/absent" 2>&1 || status=$?
   [[ $status -eq 1 ]] && grep -qF "qwen25 pull $1" "$work/absent" || { cat "$work/absent" >&2; fail "$1 is taken for a model"; }
   [[ ! -e $hub/models--${1/\//--}/refs/main ]] || fail "$1: there is a reference to what is not whole"
+  [[ ! -d $hub || -z $(find -L "$hub" -type l) ]] || fail "$1: links lead nowhere: $(find -L "$hub" -type l)"
 }
 # Every link of every snapshot leads to a file that has the digest of its name.
 sound() {
@@ -297,6 +298,19 @@ touch "$work/state/release"
 wait $first || { cat "$work/first" >&2; fail "the first of two"; }
 wait $second || { cat "$work/output" >&2; fail "the second of two"; }
 [[ $(grep -c 'resolve.*model.safetensors' "$work/state/requests") -eq 1 ]] || fail "both fetched it"
+sound
+forget
+
+# Another program, which locks a content as huggingface_hub does, is waited for.
+digest=$(sha256sum "$repositories/org/large/model.safetensors" | cut -d' ' -f1)
+mkdir -p "$hub/.locks/models--org--large"
+exec 8>"$hub/.locks/models--org--large/$digest.lock"
+flock 8
+"$qwen25" pull org/large >"$work/output" 2>&1 8>&- &
+wait_for 20 grep -q 'another program is fetching model.safetensors' "$work/output" || fail "a lock is not respected"
+absent org/large
+exec 8>&-
+wait $! || { cat "$work/output" >&2; fail "after the other program"; }
 sound
 forget
 

@@ -16,6 +16,7 @@ std::string NoModelMessage(const std::string& verb) {
     std::ranges::move(store.models, std::back_inserter(models));
   }
   std::ranges::move(ModelsNear(".").models, std::back_inserter(models));
+  std::erase_if(models, [](const NamedModel& named) { return !MayGenerate(named.model); });
   std::string text;
   size_t width = 0;
   for (const NamedModel& named : models) width = std::max(width, named.name.size());

@@ -48,6 +48,7 @@ Status PrintModelsAsJson(const std::vector<ModelStore>& stores) {
     for (const NamedModel& named : store.models) {
       models.push_back({{"name", named.name},
                         {"format", named.model.format},
+                        {"architecture", named.model.architecture},
                         {"bytes", named.model.bytes},
                         {"modified", named.model.modified},
                         {"path", named.model.path.string()},
@@ -120,8 +121,13 @@ Status RemoveModel(const ModelsFlags& flags) {
   QWEN25_TRY(const std::vector<HubCache> caches, CachesWith(name.repository));
   for (const HubCache& cache : caches) {
     const auto repository = cache.Find(name.repository);
-    fmt::print("{}  {}  {}\n", name.Text(), repository ? ModelBytes(repository->bytes) : "",
-               cache.Folder(name.repository).string());
+    if (!repository) continue;
+    uint64_t bytes = repository->bytes;
+    if (!name.format.empty()) {
+      const auto model = FindModel(*repository, name);
+      bytes = model ? model->bytes : 0;
+    }
+    fmt::print("{}  {}  {}\n", name.Text(), ModelBytes(bytes), repository->folder.string());
   }
   if (!flags.yes) {
     if (::isatty(STDIN_FILENO) == 0) return Cancelled("nothing was removed; --yes removes it without asking");

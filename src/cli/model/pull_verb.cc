@@ -1,4 +1,5 @@
 // Fetches models from a hub.
+#include <algorithm>
 #include <deque>
 
 #include "base/clock.h"
@@ -147,7 +148,11 @@ Status RunPullVerb(const PullFlags& flags) {
   const Result<std::filesystem::path> path = FetchModel(request, *plan);
   if (!path.ok()) return WithHowToGoOn(path.status(), flags);
   fmt::print("{}\n", path->string());
-  if (request.patterns.empty()) fmt::print("use it: qwen25 chat -m {}\n", request.name.Text());
+  if (request.patterns.empty()) {
+    const bool is_encoder =
+        std::ranges::find(plan->files, "modules.json", &RepositoryFile::path) != plan->files.end();
+    fmt::print("use it: qwen25 {} -m {}\n", is_encoder ? "embed" : "chat", request.name.Text());
+  }
   return {};
 }
 

@@ -67,6 +67,12 @@ std::string WeightTypeOf(const Json& config) {
   return "safetensors";
 }
 
+std::string ArchitectureOf(const Json& config) {
+  const auto list = config.find("architectures");
+  if (list == config.end() || !list->is_array() || list->empty() || !list->front().is_string()) return "";
+  return list->front().get<std::string>();
+}
+
 std::optional<LocalModel> FolderModel(const fs::path& folder) {
   const fs::path config = folder / "config.json";
   if (!IsFile(config)) return std::nullopt;
@@ -74,7 +80,7 @@ std::optional<LocalModel> FolderModel(const fs::path& folder) {
   if (weights.empty()) return std::nullopt;
   const Result<Json> json = ReadJsonFile(config.string());
   if (!json.ok() || !json->is_object()) return std::nullopt;
-  LocalModel model = {.format = WeightTypeOf(*json), .path = folder};
+  LocalModel model = {.format = WeightTypeOf(*json), .architecture = ArchitectureOf(*json), .path = folder};
   for (const fs::path& file : weights) Add(file, model);
   std::error_code error;
   for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
@@ -103,6 +109,10 @@ FileFacts FactsOf(const fs::path& path) {
   struct stat info {};
   if (::stat(path.c_str(), &info) != 0) return {};
   return {static_cast<uint64_t>(info.st_size), info.st_mtim.tv_sec};
+}
+
+bool MayGenerate(const LocalModel& model) {
+  return model.architecture.empty() || model.architecture.ends_with("ForCausalLM");
 }
 
 std::vector<LocalModel> ModelsInFolder(const fs::path& folder) {

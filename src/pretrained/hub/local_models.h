@@ -13,6 +13,7 @@ namespace qwen25 {
 struct LocalModel {
   std::string format;  // "Q4_K_M", or the type of the weights: "bfloat16"; "safetensors" if it is not known
   bool is_gguf = false;
+  std::string architecture;    // that config.json names: "Qwen2ForCausalLM"; empty if it is not known
   std::filesystem::path path;  // the folder, or the first .gguf file
   uint64_t bytes = 0;          // of its files
   int64_t modified = 0;        // of the newest, in seconds since 1970
@@ -29,6 +30,9 @@ std::vector<LocalModel> GgufFilesIn(const std::filesystem::path& folder);
 // The one in `format`: "safetensors" or a type of weights means the folder; a GGUF format what FindGguf
 // finds; none the folder, or else FindGguf's choice. Null: there is none.
 const LocalModel* FindLocalModel(std::span<const LocalModel> models, std::string_view format);
+
+// Whether the model may write text: false for those that are made for something else, such as encoders.
+bool MayGenerate(const LocalModel& model);
 
 // Seconds since 1970 of a file's last change, and its bytes; both 0 if it cannot be read.
 struct FileFacts {
