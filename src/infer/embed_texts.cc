@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "base/hash.h"
+#include "infer/pool_tokens.h"
 #include "model/not_finite.h"
 
 namespace qwen25 {
@@ -59,28 +60,15 @@ Status AddWindows(InferenceEngine& engine, EmbedPooling pooling, std::span<const
   const Tensor hidden = DecoderForward(engine.execution(), engine.model(), batch, options);
   QWEN25_RETURN_IF_ERROR(CheckHidden(engine.execution(), engine.model(), batch, options, hidden));
   const size_t width = hidden.cols();
+  const SentencePooling kind =
+      pooling == EmbedPooling::kCausalLast ? SentencePooling::kLast : SentencePooling::kMean;
   std::vector<double> pooled(width);
   for (size_t w = 0; w < windows.size(); ++w) {
     const auto begin = static_cast<size_t>(starts[w]), end = static_cast<size_t>(starts[w + 1]);
-    std::ranges::fill(pooled, 0.0);
-    for (size_t t = pooling == EmbedPooling::kCausalLast ? end - 1 : begin; t < end; ++t) {
-      for (size_t d = 0; d < width; ++d) pooled[d] += hidden.view().Row(t)[d];
-    }
-    double square = 0;
-    for (const double value : pooled) square += value * value;
-    if (square == 0) continue;
-    const double scale = static_cast<double>(end - begin) / std::sqrt(square);
-    float* row = out.data() + windows[w].sequence * width;
-    for (size_t d = 0; d < width; ++d) row[d] += static_cast<float>(pooled[d] * scale);
+    PoolTokens(kind, hidden.view().Rows(begin, end), pooled);
+    AddUnit(pooled, static_cast<double>(end - begin), out.subspan(windows[w].sequence * width, width));
   }
   return {};
-}
-
-void Normalize(std::span<float> row) {
-  double square = 0;
-  for (const float value : row) square += double{value} * value;
-  const double scale = square == 0 ? 0 : 1 / std::sqrt(square);
-  for (float& value : row) value = static_cast<float>(value * scale);
 }
 
 }  // namespace
@@ -119,7 +107,7 @@ Status EmbedTokens(InferenceEngine& engine, EmbedPooling pooling, size_t max_tok
     QWEN25_RETURN_IF_ERROR(AddWindows(engine, pooling, std::span(windows).subspan(begin, end - begin), out));
     begin = end;
   }
-  for (size_t s = 0; s < sequences.size(); ++s) Normalize(out.subspan(s * width, width));
+  for (size_t s = 0; s < sequences.size(); ++s) ScaleToUnit(out.subspan(s * width, width));
   return {};
 }
 

@@ -1,6 +1,7 @@
 #include "knowledge/model_embedder.h"
 
 #include "base/hash.h"
+#include "knowledge/encoder_embedder.h"
 
 namespace qwen25 {
 namespace {
@@ -34,14 +35,19 @@ ModelEmbedder::ModelEmbedder(InferenceEngine& engine, const Tokenizer& tokenizer
       tokenizer_(tokenizer),
       options_(options),
       id_{"model", engine.model().config().hidden_size,
-          fmt::format("{:016x}{:016x} {} {}", WeightsFingerprint(engine.model()),
-                      TokenizerFingerprint(tokenizer), EmbedPoolingName(options.pooling),
-                      options.max_tokens)} {}
+          fmt::format("{:016x}{:016x} {} {}{}{}", WeightsFingerprint(engine.model()),
+                      TokenizerFingerprint(tokenizer), EmbedPoolingName(options.pooling), options.max_tokens,
+                      options.trained_to_embed ? " template" : "",
+                      PromptsFingerprint(options.query_prompt, options.passage_prompt))} {}
 
-Status ModelEmbedder::Embed(EmbedKind, std::span<const std::string> texts, std::span<float> out) {
+Status ModelEmbedder::Embed(EmbedKind kind, std::span<const std::string> texts, std::span<float> out) {
+  const std::string& prompt = kind == EmbedKind::kQuery ? options_.query_prompt : options_.passage_prompt;
+  const EncodeOptions encode = {.special = SpecialTokens::kAsText,
+                                .add_bos = options_.trained_to_embed,
+                                .add_eos = options_.trained_to_embed};
   std::vector<std::vector<int32_t>> sequences(texts.size());
   for (size_t i = 0; i < texts.size(); ++i) {
-    tokenizer_.Encode(texts[i], sequences[i], EncodeOptions{.special = SpecialTokens::kAsText});
+    if (!texts[i].empty()) tokenizer_.Encode(prompt + texts[i], sequences[i], encode);
   }
   return EmbedTokens(engine_, options_.pooling, options_.max_tokens, sequences, out);
 }

@@ -10,7 +10,11 @@ namespace qwen25 {
 
 struct ModelEmbedderOptions {
   EmbedPooling pooling = EmbedPooling::kBidirectionalMean;
-  size_t max_tokens = 512;  // of one window; longer texts are averaged over windows
+  size_t max_tokens = 512;                   // of one window; longer texts are averaged over windows
+  std::string query_prompt, passage_prompt;  // put before texts
+  // The model's files say how it embeds (Qwen3-Embedding): texts get the tokens around them that the
+  // tokenizer's template states, and its vectors count as much as words.
+  bool trained_to_embed = false;
 };
 
 // The engine and tokenizer must outlive it; between calls others may use the engine.
@@ -21,7 +25,7 @@ class ModelEmbedder : public Embedder {
   const EmbedderId& id() const override { return id_; }
   // A language model that was not trained to embed ranks almost at random, and few trained ones rank as well
   // as words. With the weight of words they would drown those (docs/benchmarks.md).
-  double fusion_weight() const override { return 0.25; }
+  double fusion_weight() const override { return options_.trained_to_embed ? 1 : 0.25; }
   Status Embed(EmbedKind kind, std::span<const std::string> texts, std::span<float> out) override;
 
  private:

@@ -130,11 +130,29 @@ def sentence_piece():
                   "vocab": {token: i for i, token in enumerate(tokens)}, "merges": merges}}
 
 
+def word_piece():
+    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "the", "a", "##ing", "in", "##g", "漢", "4", "##2", "'", "s"]
+    return {
+        "version": "1.0", "truncation": None, "padding": None,
+        "added_tokens": [{"id": i, "content": token, "single_word": False, "lstrip": False, "rstrip": False,
+                          "normalized": False, "special": True} for i, token in enumerate(tokens[:4])],
+        "normalizer": {"type": "BertNormalizer", "clean_text": True, "handle_chinese_chars": True, "strip_accents": None,
+                       "lowercase": True},
+        "pre_tokenizer": {"type": "BertPreTokenizer"},
+        "post_processor": {"type": "TemplateProcessing",
+                           "single": [{"SpecialToken": {"id": "[CLS]", "type_id": 0}},
+                                      {"Sequence": {"id": "A", "type_id": 0}},
+                                      {"SpecialToken": {"id": "[SEP]", "type_id": 0}}]},
+        "decoder": {"type": "WordPiece", "prefix": "##", "cleanup": True},
+        "model": {"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##",
+                  "max_input_chars_per_word": 100, "vocab": {token: i for i, token in enumerate(tokens)}}}
+
+
 def tokenizer_seeds():
     plain = byte_level(added=False)
     plain["pre_tokenizer"] = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
     plain["normalizer"] = None
-    for document in (byte_level(), byte_level(merges_as_lists=True), plain, sentence_piece()):
+    for document in (byte_level(), byte_level(merges_as_lists=True), plain, sentence_piece(), word_piece()):
         yield json.dumps(document, ensure_ascii=False).encode()
     yield json.dumps(byte_level(added=False), indent=2).encode()
 

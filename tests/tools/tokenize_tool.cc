@@ -1,4 +1,4 @@
-// What compare_tokenizers.py and tokenizer_speed.py drive; not installed.
+// What compare_tokenizers.py, compare_wordpiece.py and tokenizer_speed.py drive; not installed.
 //
 //   tokenize_tool encode TOKENIZER IN OUT     documents -> ids
 //   tokenize_tool text TOKENIZER IN OUT       the same, with added tokens as ordinary text
@@ -7,6 +7,10 @@
 //   tokenize_tool bench TOKENIZER IN          for every line on standard input: encodes all documents and
 //                                             prints seconds of processor time and the number of ids
 //   tokenize_tool save TOKENIZER OUT          writes the tokenizer's folder
+//   tokenize_tool wordpiece|wordpiece-text FOLDER IN OUT
+//                                             documents -> ids of a WordPiece tokenizer; -text as above
+//   tokenize_tool bert FLAGS IN OUT           documents -> texts as BERT's normalizer gives them; FLAGS has
+//                                             letters of clean, chinese (h), accents, lower
 //
 // TOKENIZER is what Tokenizer::Load takes, or a llama2c tokenizer.bin. IN and OUT hold records: u32 count,
 // then as many bytes (documents) or i32 values, little-endian.
@@ -20,6 +24,8 @@
 #include "text/llama2c_tokenizer.h"
 #include "text/pre_tokenizer.h"
 #include "text/tokenizer.h"
+#include "text/utf8.h"
+#include "text/wordpiece.h"
 
 namespace qwen25 {
 namespace {
@@ -68,7 +74,8 @@ Status SplitDocuments(PreTokenizerKind kind, const std::string& in, const std::s
   return WriteFileAtomically(out, result);
 }
 
-Status EncodeDocuments(const Tokenizer& tokenizer, SpecialTokens special, const std::string& in,
+template <typename AnyTokenizer>
+Status EncodeDocuments(const AnyTokenizer& tokenizer, SpecialTokens special, const std::string& in,
                        const std::string& out) {
   QWEN25_TRY(const auto documents, ReadRecords<char>(in));
   std::string result;
@@ -86,6 +93,19 @@ Status DecodeDocuments(const Tokenizer& tokenizer, const std::string& in, const 
   std::string result;
   for (const auto& ids : records) {
     const std::string text = tokenizer.Decode(ids);
+    AppendRecord(text.data(), text.size(), result);
+  }
+  return WriteFileAtomically(out, result);
+}
+
+Status NormalizeDocuments(const std::string& flags, const std::string& in, const std::string& out) {
+  QWEN25_TRY(const auto documents, ReadRecords<char>(in));
+  const auto has = [&](char flag) { return flags.find(flag) != std::string::npos; };
+  const BertNormalizerOptions options = {has('c'), has('h'), has('a'), has('l')};
+  std::string result;
+  for (const auto& document : documents) {
+    std::string text;
+    NormalizeBert(RepairUtf8(View(document)), options, text);
     AppendRecord(text.data(), text.size(), result);
   }
   return WriteFileAtomically(out, result);
@@ -120,6 +140,12 @@ Status Run(const std::vector<std::string>& args) {
   const std::string out = args.size() > 3 ? args[3] : "";
   if (command == "qwen2") return SplitDocuments(PreTokenizerKind::kQwen2, args[2], out);
   if (command == "gpt2") return SplitDocuments(PreTokenizerKind::kGpt2, args[2], out);
+  if (command == "bert") return NormalizeDocuments(args[1], args[2], out);
+  if (command == "wordpiece" || command == "wordpiece-text") {
+    QWEN25_TRY(const WordPieceTokenizer tokenizer, WordPieceTokenizer::Load(args[1]));
+    const SpecialTokens special = command == "wordpiece" ? SpecialTokens::kParse : SpecialTokens::kAsText;
+    return EncodeDocuments(tokenizer, special, args[2], out);
+  }
   const double start = NowSeconds();
   QWEN25_TRY(const Tokenizer tokenizer,
              args[1].ends_with(".bin") ? TokenizerFromLlama2c(args[1]) : Tokenizer::Load(args[1]));

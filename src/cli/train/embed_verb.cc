@@ -76,7 +76,7 @@ Status RunEmbed(EmbedFlags flags) {
   if (flags.make_pairs) return WritePairs(flags.texts, flags.output, flags.seed);
   if (!flags.training.pairs.empty()) {
     flags.training.output = flags.output;
-    flags.training.pooling = flags.embedder.pooling;
+    if (flags.embedder.pooling != "auto") flags.training.pooling = flags.embedder.pooling;
     flags.training.settings.insert(flags.training.settings.begin(), fmt::format("run.seed={}", flags.seed));
     if (flags.model.empty()) return InvalidArgument("--train needs -m FOLDER, the model to start from");
     QWEN25_TRY(const std::filesystem::path path, ResolveModel(flags.model));
@@ -140,7 +140,9 @@ void AddEmbedVerb(CLI::App& app, RunVerb& run) {
   verb->add_option("--seed", flags->seed, "Of pairs and their order")->capture_default_str();
   AddEmbedderFlags(*verb, flags->embedder);
   verb->footer(
-      "Examples:\n  qwen25 embed -m Qwen2.5-0.5B \"a text\" \"another one\" --similarity\n"
+      "Examples:\n  qwen25 embed -m all-MiniLM-L6-v2 \"a text\" \"another one\" --similarity\n"
+      "  qwen25 embed -m e5-small-v2 --query \"how far is the moon?\"\n"
+      "  qwen25 embed -m Qwen2.5-0.5B \"a text\" \"another one\" --similarity\n"
       "  qwen25 embed --embedder hashed -f passages.jsonl -o passages.npy\n"
       "  qwen25 embed --make-pairs documents.jsonl ~/notes -o pairs.jsonl\n"
       "  qwen25 embed --train pairs.jsonl -m runs/demo/model --max-minutes 10 -o runs/embed");

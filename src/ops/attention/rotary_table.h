@@ -18,6 +18,11 @@ class RotaryTable {
   // blocks beyond its window, arXiv:2402.04617): a model then meets no distance that it was not trained for.
   RotaryTable(std::vector<double> inverse_frequencies, size_t max_positions, bool clamps = false);
 
+  // For models whose positions are learned: every angle is 0, which turns nothing.
+  static RotaryTable WithoutRotation(size_t head_dim, size_t max_positions) {
+    return RotaryTable(std::vector<double>(head_dim / 2, 0.0), max_positions);
+  }
+
   size_t head_dim() const { return 2 * inverse_frequencies_.size(); }
   size_t max_blocks() const { return num_blocks_; }
   bool clamps() const { return clamps_; }

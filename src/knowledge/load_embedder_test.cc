@@ -1,0 +1,71 @@
+#include "knowledge/load_embedder.h"
+
+#include <gtest/gtest.h>
+#include <rapidcheck.h>
+
+#include "base/test_util.h"
+
+namespace qwen25 {
+namespace {
+
+const std::string kFixtures = SourcePath("tests/reference/fixtures/");
+
+std::vector<float> EmbedOne(Embedder& embedder, EmbedKind kind, const std::string& text) {
+  std::vector<float> out(embedder.id().dimension);
+  EXPECT_OK(embedder.Embed(kind, {&text, 1}, out));
+  return out;
+}
+
+TEST(LoadEmbedderTest, EncodersPutTheirPromptsBeforeTexts) {
+  const std::string path = "model:" + kFixtures + "encoder_dense";
+  ASSERT_OK_AND_ASSIGN(const LoadedEmbedder stated, LoadEmbedder({.embedder = path}));
+  ASSERT_OK_AND_ASSIGN(const LoadedEmbedder none,
+                       LoadEmbedder({.embedder = path, .prompts = {.query = "", .passage = ""}}));
+  EXPECT_EQ(stated.embedder->id().dimension, 20u);
+  EXPECT_NE(stated.embedder->id(), none.embedder->id());
+  const std::string text = "the cat";
+  EXPECT_NE(EmbedOne(*stated.embedder, EmbedKind::kQuery, text),
+            EmbedOne(*stated.embedder, EmbedKind::kPassage, text));
+  EXPECT_EQ(EmbedOne(*none.embedder, EmbedKind::kQuery, text),
+            EmbedOne(*none.embedder, EmbedKind::kPassage, text));
+  EXPECT_EQ(EmbedOne(*stated.embedder, EmbedKind::kQuery, text),
+            EmbedOne(*none.embedder, EmbedKind::kQuery, "a question: " + text));
+}
+
+TEST(LoadEmbedderTest, FlagsThatDoNotFitAreNamed) {
+  const std::string path = "model:" + kFixtures + "encoder_mean";
+  EXPECT_ERROR_CONTAINS(LoadEmbedder({.embedder = path, .pooling = "causal-last"}), "is a sentence encoder");
+  EXPECT_ERROR_CONTAINS(LoadEmbedder({.embedder = path, .weights = "int3"}), "int3");
+  EXPECT_ERROR_CONTAINS(LoadEmbedder({.embedder = "model:/nowhere"}), "/nowhere");
+  EXPECT_ERROR_CONTAINS(LoadEmbedder({.embedder = "words"}), "expected hashed");
+}
+
+TEST(LoadEmbedderTest, ASettingIsReadBack) {
+  EXPECT_TRUE(rc::check([] {
+    EmbedderChoice choice = {.embedder = "model:/a folder/x", .window = *rc::gen::inRange(1u, 9999u)};
+    choice.pooling = *rc::gen::element<std::string>("auto", "causal-mean");
+    choice.weights = *rc::gen::element<std::string>("stored", "int8");
+    const auto prompt = rc::gen::map(rc::gen::string<std::string>(), [](std::string text) {
+      for (char& c : text) c &= 0x7F;
+      return text;
+    });
+    if (*rc::gen::arbitrary<bool>()) choice.prompts.query = *prompt;
+    if (*rc::gen::arbitrary<bool>()) choice.prompts.passage = *prompt;
+    EmbedderChoice read;
+    RC_ASSERT(EmbedderFromSetting(EmbedderSetting(choice), read));
+    RC_ASSERT(read.embedder == choice.embedder && read.window == choice.window);
+    RC_ASSERT(read.pooling == choice.pooling && read.weights == choice.weights);
+    RC_ASSERT(read.prompts.query == choice.prompts.query && read.prompts.passage == choice.prompts.passage);
+  }));
+  EmbedderChoice old;
+  EXPECT_TRUE(EmbedderFromSetting("bidirectional-mean 512 stored model:/m", old));
+  EXPECT_EQ(old.pooling, "bidirectional-mean");
+  for (const char* damaged :
+       {"", "{", "{}", R"({"embedder": "model:x", "window": 0})", "causal-mean 0 stored model:x"}) {
+    EmbedderChoice choice;
+    EXPECT_FALSE(EmbedderFromSetting(damaged, choice)) << damaged;
+  }
+}
+
+}  // namespace
+}  // namespace qwen25
