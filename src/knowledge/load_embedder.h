@@ -36,8 +36,8 @@ struct LoadedEmbedder {
 Result<LoadedEmbedder> LoadEmbedder(const EmbedderChoice& choice);
 
 // The choice as text, from which a later run loads the same embedder: "hashed", "causal-mean 512 stored
-// model:/absolute/path" or "... model:ORGANISATION/NAME", or, with prompts, a JSON object. Empty for a program: none is started just because a
-// file names it.
+// model:/absolute/path" or "... model:ORGANISATION/NAME", or, with prompts, a JSON object. Empty for a
+// program: none is started just because a file names it.
 std::string EmbedderSetting(const EmbedderChoice& choice);
 // Reads the text back. False if EmbedderSetting did not write it.
 bool EmbedderFromSetting(const std::string& setting, EmbedderChoice& choice);
