@@ -88,11 +88,11 @@ GgmlType GgufTypeFor(const NamedParameter& named, const ModelConfig& config, Ggm
 using GgufProgress = std::function<void(uint64_t done, uint64_t total)>;
 
 // Writes the weights of `source` to a GGUF file, atomically, a few rows in memory at a time. `metadata` has
-// all keys except general.file_type and general.quantization_version, which are added. `search_scales`: Q4_0
-// by EncodeSearchedQ4_0Row. Tensors that `source` stores in the same format are copied. kUnsupported for a
+// all keys except general.file_type and general.quantization_version, which are added. `fit_scales`: Q4_0
+// by EncodeFittedQ4_0Row. Tensors that `source` stores in the same format are copied. kUnsupported for a
 // model with head routing; an error names the tensor if a weight does not fit the format.
 Status WriteGgufModel(const std::filesystem::path& path, const WeightsReader& source, GgmlType type,
-                      bool search_scales, GgufMetadata metadata, ThreadPool& threads,
+                      bool fit_scales, GgufMetadata metadata, ThreadPool& threads,
                       const GgufProgress& progress);
 
 }  // namespace qwen25

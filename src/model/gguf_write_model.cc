@@ -56,10 +56,10 @@ GgmlType Fitting(GgmlType type, size_t cols) {
 // Writes one tensor at a time, encoded by all threads.
 class TensorWriter {
  public:
-  TensorWriter(const WeightsReader& source, bool search_scales, ThreadPool& threads, GgufWriter& writer,
+  TensorWriter(const WeightsReader& source, bool fit_scales, ThreadPool& threads, GgufWriter& writer,
                const GgufProgress& progress, uint64_t total)
       : source_(source),
-        search_scales_(search_scales),
+        fit_scales_(fit_scales),
         threads_(threads),
         writer_(writer),
         progress_(progress),
@@ -126,14 +126,14 @@ class TensorWriter {
         return;
       }
       std::byte* out = encoded_.data() + i * row_bytes;
-      search_scales_&& type == GgmlType::kQ4_0 ? EncodeSearchedQ4_0Row(row.data(), cols, out)
-                                               : EncodeGgufRow(type, row.data(), cols, out);
+      fit_scales_&& type == GgmlType::kQ4_0 ? EncodeFittedQ4_0Row(row.data(), cols, out)
+                                            : EncodeGgufRow(type, row.data(), cols, out);
     });
     return status;
   }
 
   const WeightsReader& source_;
-  const bool search_scales_;
+  const bool fit_scales_;
   ThreadPool& threads_;
   GgufWriter& writer_;
   const GgufProgress& progress_;
@@ -155,7 +155,7 @@ GgmlType GgufTypeFor(const NamedParameter& named, const ModelConfig& config, Ggm
 }
 
 Status WriteGgufModel(const std::filesystem::path& path, const WeightsReader& source, GgmlType type,
-                      bool search_scales, GgufMetadata metadata, ThreadPool& threads,
+                      bool fit_scales, GgufMetadata metadata, ThreadPool& threads,
                       const GgufProgress& progress) {
   if (source.config().head_routing) {
     return Unsupported(
@@ -178,7 +178,7 @@ Status WriteGgufModel(const std::filesystem::path& path, const WeightsReader& so
     total += plans.back().NumBytes();
   }
   QWEN25_TRY(GgufWriter writer, GgufWriter::Open(path, metadata, plans));
-  TensorWriter tensors(source, search_scales, threads, writer, progress, total);
+  TensorWriter tensors(source, fit_scales, threads, writer, progress, total);
   for (size_t i = 0; i < parameters.size(); ++i) {
     QWEN25_RETURN_IF_ERROR(tensors.Write(parameters[i], plans[i].type));
   }

@@ -11,7 +11,8 @@
 namespace qwen25 {
 namespace {
 
-constexpr const char* kPackedCacheVersion = "3";  // to be raised when the layout of packed weights changes
+// To be raised when the layout of packed weights changes, or the numbers that packing gives.
+constexpr const char* kPackedCacheVersion = "4";
 
 }  // namespace
 

@@ -73,7 +73,7 @@ Status CheckDifferent(const std::string& input, const std::string& output) {
 }  // namespace
 
 Result<ExportRemarks> ExportGguf(const std::string& model_name, const std::string& output, GgmlType type,
-                                 bool search_scales, const ExportProgress& progress) {
+                                 bool fit_scales, const ExportProgress& progress) {
   QWEN25_TRY(const std::filesystem::path input_path, ResolveModel(model_name));
   const std::string input = input_path.string();
   QWEN25_RETURN_IF_ERROR(CheckDifferent(input, output));
@@ -82,7 +82,7 @@ Result<ExportRemarks> ExportGguf(const std::string& model_name, const std::strin
   QWEN25_TRY(GgufMetadata metadata, MetadataOf(*source, input, remarks));
   ThreadPool threads(DefaultNumThreads());
   QWEN25_RETURN_IF_ERROR(
-      WriteGgufModel(output, *source, type, search_scales, std::move(metadata), threads, progress));
+      WriteGgufModel(output, *source, type, fit_scales, std::move(metadata), threads, progress));
   return remarks;
 }
 

@@ -19,9 +19,9 @@ using ExportProgress = std::function<void(uint64_t done, uint64_t total)>;
 
 // Writes the model `input` (a Hugging Face folder, a GGUF file or a name: ResolveModel) with its tokenizer to
 // the GGUF file `output`, atomically. A GGUF file's metadata is copied, except for keys about the file
-// itself. `search_scales`: see WriteGgufModel. kInvalidArgument if input and output are the same file.
+// itself. `fit_scales`: see WriteGgufModel. kInvalidArgument if input and output are the same file.
 Result<ExportRemarks> ExportGguf(const std::string& input, const std::string& output, GgmlType type,
-                                 bool search_scales, const ExportProgress& progress = {});
+                                 bool fit_scales, const ExportProgress& progress = {});
 
 // Writes the model `input` to the Hugging Face folder `output`: weights as `dtype` (kF32, kBF16, kF16),
 // config.json and tokenizer. Tokenizer, template and generation files of a folder are copied unchanged.

@@ -76,27 +76,17 @@ void EncodeInt4Impl(const float* w, EncodedGroup& out) {
       break;
     }
   }
-  // With codes q the best scale is (w q) / (q q), and the squared error falls by (w q)^2 / (q q).
-  constexpr int kCandidates = 16;
-  float best_gain = -1, best_scale = 0;
-  for (int i = 0; i < kCandidates && max > 0; ++i) {
-    const Vec inverse = hn::Set(kTag, sign * (6.8f + 0.125f * static_cast<float>(i)) / max);
-    Vec wq = hn::Zero(kTag), qq = hn::Zero(kTag);
+  // With codes q the scale of least squared error is (w q) / (q q).
+  const Vec inverse = hn::Set(kTag, max > 0 ? sign * 8 / max : 0);
+  Vec wq = hn::Zero(kTag), qq = hn::Zero(kTag);
 #pragma GCC unroll 8
-    for (size_t v = 0; v < kVecs; ++v) {
-      const Vec q = Codes(group.w[v], inverse, -8, 7);
-      wq = hn::MulAdd(group.w[v], q, wq);
-      qq = hn::MulAdd(q, q, qq);
-    }
-    const float dot = hn::GetLane(hn::SumOfLanes(kTag, wq)), norm = hn::GetLane(hn::SumOfLanes(kTag, qq));
-    if (norm == 0) continue;
-    const float gain = dot * dot / norm;
-    if (gain > best_gain) {
-      best_gain = gain;
-      best_scale = dot / norm;
-    }
+  for (size_t v = 0; v < kVecs; ++v) {
+    const Vec q = Codes(group.w[v], inverse, -8, 7);
+    wq = hn::MulAdd(group.w[v], q, wq);
+    qq = hn::MulAdd(q, q, qq);
   }
-  StoreGroup(group, best_scale, -8, 7, 8, out);
+  const float dot = hn::GetLane(hn::SumOfLanes(kTag, wq)), norm = hn::GetLane(hn::SumOfLanes(kTag, qq));
+  StoreGroup(group, norm > 0 ? dot / norm : 0, -8, 7, 8, out);
 }
 
 }  // namespace

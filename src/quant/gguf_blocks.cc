@@ -251,7 +251,7 @@ void EncodeGgufRow(GgmlType type, const float* row, size_t cols, std::byte* out)
   QWEN25_CHECK(false);
 }
 
-void EncodeSearchedQ4_0Row(const float* row, size_t cols, std::byte* out) {
+void EncodeFittedQ4_0Row(const float* row, size_t cols, std::byte* out) {
   ForBlocks(GgmlType::kQ4_0, row, cols, out, [](const float* x, std::byte* block) {
     EncodedGroup group;
     EncodeInt4(x, group);

@@ -40,8 +40,8 @@ void DecodeGgufRow(GgmlType type, const std::byte* row, size_t cols, float* out)
 // ggml's reference writes. Q4_K, Q5_K and Q6_K: gguf_k_blocks.h.
 void EncodeGgufRow(GgmlType type, const float* row, size_t cols, std::byte* out);
 
-// Q4_0 with the scales that packed_weight.h searches for int4: less error than the reference's, in the same
+// Q4_0 with the scales that packed_weight.h has for int4: less error than the reference's, in the same
 // format. `row` is finite, cols a multiple of 32.
-void EncodeSearchedQ4_0Row(const float* row, size_t cols, std::byte* out);
+void EncodeFittedQ4_0Row(const float* row, size_t cols, std::byte* out);
 
 }  // namespace qwen25

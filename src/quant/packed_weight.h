@@ -57,11 +57,11 @@ using WeightRows = std::function<Status(size_t begin, size_t end, float* out)>;
 // more of the matrix in float32 than 32 rows per thread. A weight w of a group becomes the code nearest to w
 // / scale:
 //   int8: scale = max |w| / 127
-//   int4: codes -8..7; the scale with the least squared error among 16 around -(w of greatest magnitude) / 8,
-//         each refined by least squares
+//   int4: codes -8..7; the scale of least squared error for the codes that -(w of greatest magnitude) / 8
+//         gives. The greatest weight keeps nearly its value: scales that clip it have a smaller squared
+//         error, and cost a trained model more (docs/benchmarks.md, "On a trained model")
 //   int8m: as int8, with a minimum of 0
 //   int4m: minimum = the least weight of the group, scale = (greatest - least) / 15
-// Source of the int4 search: the same idea as in ggml's quantisation of Q4_0 with importance weights.
 Status PackWeight(ThreadPool& threads, WeightFormat format, size_t rows, size_t cols,
                   const WeightRows& source, std::byte* memory);
 

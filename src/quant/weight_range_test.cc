@@ -42,9 +42,9 @@ TEST(WeightRangeTest, WhatAFormatIsSaidToHoldItHolds) {
         DecodeGgufRow(type, bytes.data(), kCols, back.data());
         EXPECT_NEAR(back[7] / largest, 1, 0.2) << GgmlTypeName(type) << " " << beside;
         if (type != GgmlType::kQ4_0) continue;
-        EncodeSearchedQ4_0Row(row.data(), kCols, bytes.data());
+        EncodeFittedQ4_0Row(row.data(), kCols, bytes.data());
         DecodeGgufRow(type, bytes.data(), kCols, back.data());
-        EXPECT_NEAR(back[7] / largest, 1, 0.2) << "searched " << beside;
+        EXPECT_NEAR(back[7] / largest, 1, 0.2) << "fitted " << beside;
       }
     }
   }

@@ -9,7 +9,7 @@
 namespace qwen25 {
 
 Status ExportGgufOnTerminal(const std::string& input, const std::string& output, GgmlType type,
-                            bool search_scales) {
+                            bool fit_scales) {
   std::optional<Progress> progress;  // from the first bytes on: none stands above an early error
   const auto show = [&](uint64_t done, uint64_t total) {
     constexpr uint64_t kMegabyte = 1'000'000;
@@ -17,7 +17,7 @@ Status ExportGgufOnTerminal(const std::string& input, const std::string& output,
     progress->set_total((total + kMegabyte - 1) / kMegabyte);
     progress->Update((done + kMegabyte - 1) / kMegabyte);
   };
-  const Result<ExportRemarks> remarks = ExportGguf(input, output, type, search_scales, show);
+  const Result<ExportRemarks> remarks = ExportGguf(input, output, type, fit_scales, show);
   progress.reset();
   if (remarks.ok()) PrintNotes(*remarks);
   return remarks.status();

@@ -10,7 +10,7 @@
 namespace qwen25 {
 
 Status ExportGgufOnTerminal(const std::string& input, const std::string& output, GgmlType type,
-                            bool search_scales);
+                            bool fit_scales);
 Status ConvertToFolderOnTerminal(const std::string& input, const std::string& output, DType dtype);
 
 }  // namespace qwen25

@@ -15,7 +15,7 @@ struct QuantizeFlags {
 struct Format {
   const char* name;
   GgmlType type;
-  bool search_scales = false;
+  bool fit_scales = false;
   const char* description;
 };
 constexpr Format kFormats[] = {
@@ -30,7 +30,8 @@ constexpr Format kFormats[] = {
     {"q4_k", GgmlType::kQ4_K, false, "4.5 bits"},
     {"q4_1", GgmlType::kQ4_1, false, "5 bits"},
     {"q4_0", GgmlType::kQ4_0, false, "4.5 bits; runs here as int4, without loss"},
-    {"int4", GgmlType::kQ4_0, true, "q4_0 with scales searched for the least error: the same size, closer"},
+    {"int4", GgmlType::kQ4_0, true,
+     "q4_0 with the scales of least squared error for its codes: the same size, closer"},
     {"int8", GgmlType::kQ8_0, false, "another name for q8_0"},
 };
 
@@ -46,8 +47,7 @@ Result<Format> FindFormat(const std::string& name) {
 Status RunQuantize(const QuantizeFlags& flags) {
   QWEN25_TRY(const Format format, FindFormat(flags.format));
   if (IsGgufPath(flags.output)) {
-    QWEN25_RETURN_IF_ERROR(
-        ExportGgufOnTerminal(flags.model, flags.output, format.type, format.search_scales));
+    QWEN25_RETURN_IF_ERROR(ExportGgufOnTerminal(flags.model, flags.output, format.type, format.fit_scales));
   } else {
     const DType dtype = format.type == GgmlType::kF16    ? DType::kF16
                         : format.type == GgmlType::kBF16 ? DType::kBF16
