@@ -4,8 +4,8 @@
 #include <utility>
 
 #include "data/read/text_files.h"
-#include "text/chat_template.h"
 #include "text/chat_template_jinja.h"
+#include "text/qwen_chat.h"
 
 namespace qwen25 {
 

@@ -53,12 +53,11 @@ Result<LoadedModel> LoadModel(const ModelSource& source, std::shared_ptr<ThreadP
   std::vector<std::string> remarks;
   QWEN25_TRY(std::unique_ptr<InferenceEngine> engine, LoadEngine(source, remarks, std::move(threads)));
   QWEN25_TRY(const std::filesystem::path path, ResolveModel(source.path.string()));
-  QWEN25_TRY(Companions beside, LoadCompanions(path, engine->model().config()));
+  QWEN25_TRY(Companions beside, LoadCompanions(path, engine->model().config(), source.chat_template));
   remarks.insert(remarks.end(), beside.remarks.begin(), beside.remarks.end());
   return LoadedModel{.engine = std::move(engine),
                      .tokenizer = std::move(beside.tokenizer),
-                     .default_system = std::move(beside.default_system),
-                     .chat_format = std::move(beside.chat_format),
+                     .chat_template = std::move(beside.chat_template),
                      .sampling = beside.sampling,
                      .stop_tokens = std::move(beside.stop_tokens),
                      .remarks = std::move(remarks)};

@@ -14,8 +14,9 @@ namespace qwen25 {
 
 // Which model is loaded, and how it runs.
 struct ModelSource {
-  std::filesystem::path path;          // a folder, a .gguf file, or a name (ResolveModel)
-  std::optional<WeightFormat> format;  // none: as stored
+  std::filesystem::path path;                // a folder, a .gguf file, or a name (ResolveModel)
+  std::filesystem::path chat_template = {};  // a file that takes the place of the model's own; empty: none
+  std::optional<WeightFormat> format;        // none: as stored
   bool cache_weights = false;  // map the packed weights kept beside the model, or write them (packed_cache.h)
   uint32_t num_threads = 0;    // 0: all cores that this process may use
   std::optional<KvFormat> kv;  // none: float32 if the weights are float32, otherwise float16
@@ -33,8 +34,7 @@ struct ModelSource {
 struct LoadedModel {
   std::unique_ptr<InferenceEngine> engine;
   Tokenizer tokenizer;
-  std::optional<std::string> default_system;
-  ChatFormat chat_format = {};
+  std::optional<ChatTemplate> chat_template = {};
   SamplingOptions sampling;
   std::vector<int32_t> stop_tokens;
   std::vector<std::string> remarks;  // for the user, one sentence each

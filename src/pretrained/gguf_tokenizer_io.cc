@@ -86,6 +86,18 @@ Result<Tokenizer> ReadGgufTokenizer(const GgufFiles& files, const std::string& o
   QWEN25_RETURN_IF_ERROR(keys.Read(name("add_eos_token"), parts.add_eos));
   QWEN25_RETURN_IF_ERROR(keys.Read(name("add_space_prefix"), parts.add_space_prefix));
   QWEN25_RETURN_IF_ERROR(keys.Read("tokenizer.chat_template", parts.chat_template));
+  std::vector<std::string> names;
+  QWEN25_RETURN_IF_ERROR(keys.Read("tokenizer.chat_templates", names));
+  for (const std::string& template_name : names) {
+    std::string source;
+    QWEN25_RETURN_IF_ERROR(keys.Read("tokenizer.chat_template." + template_name, source));
+    if (!source.empty()) parts.named_chat_templates.emplace_back(template_name, std::move(source));
+  }
+  for (const char* key : {"eot_token_id", "eom_token_id"}) {
+    std::optional<int32_t> id;
+    QWEN25_RETURN_IF_ERROR(keys.Read(name(key), id));
+    if (id && static_cast<size_t>(*id) < parts.tokens.size()) parts.turn_end_ids.push_back(*id);
+  }
   // A role is left out if its token is not in the vocabulary.
   for (std::optional<int32_t>* id : {&parts.bos_id, &parts.eos_id, &parts.unk_id, &parts.pad_id}) {
     if (*id && static_cast<size_t>(**id) >= parts.tokens.size()) id->reset();
@@ -117,6 +129,14 @@ Status SetGgufTokenizer(const Tokenizer& tokenizer, const ModelConfig& config, c
     if (value) metadata.SetBool(name(key), *value);
   }
   if (!parts.chat_template.empty()) metadata.SetString("tokenizer.chat_template", parts.chat_template);
+  if (!parts.named_chat_templates.empty()) {
+    std::vector<std::string> names;
+    for (const auto& [template_name, source] : parts.named_chat_templates) {
+      names.push_back(template_name);
+      metadata.SetString("tokenizer.chat_template." + template_name, source);
+    }
+    metadata.SetStrings("tokenizer.chat_templates", names);
+  }
   return {};
 }
 

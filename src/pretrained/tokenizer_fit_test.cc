@@ -47,7 +47,7 @@ TEST(CompanionsTest, APaddingTokenThatNobodyKnowsIsNoObstacle) {
   ASSERT_OK_AND_ASSIGN(const ModelConfig config, ModelConfig::Load(folder / "config.json"));
   ASSERT_OK_AND_ASSIGN(const Companions companions, LoadCompanions(folder, config));
   EXPECT_FALSE(companions.tokenizer.pad_id().has_value());
-  EXPECT_TRUE(companions.default_system.has_value());
+  EXPECT_TRUE(companions.chat_template.has_value());
 }
 
 }  // namespace

@@ -8,7 +8,7 @@
 #include "base/file.h"
 #include "base/rng.h"
 #include "base/test_util.h"
-#include "text/chat_template_jinja.h"
+#include "text/chat_template.h"
 #include "text/normalizer.h"
 #include "text/tokenizer.h"
 #include "text/utf8.h"
@@ -261,8 +261,9 @@ TEST(BpeTrainer, TheTokenizerItMakesIsSavedWithItsChatTemplate) {
   EXPECT_EQ(loaded.vocab_size(), trained.vocab_size());
   EXPECT_EQ(loaded.Encode("to be<|im_end|>"), tokenizer.Encode("to be<|im_end|>"));
   EXPECT_EQ(loaded.Encode("to be<|im_end|>").back(), loaded.eos_id());
-  ASSERT_OK_AND_ASSIGN(const std::string system, ReadChatTemplate(folder.path()));
-  EXPECT_EQ(system, "Be \"brief\".");
+  ASSERT_OK_AND_ASSIGN(const ChatTemplateSources sources, ReadChatTemplateSources(folder.path()));
+  ASSERT_OK_AND_ASSIGN(const ChatTemplate compiled, ChatTemplate::Compile(sources));
+  EXPECT_EQ(compiled.default_system(), "Be \"brief\".");
 }
 
 TEST(BpeTrainer, StopsEarlyAndSaysSoWhenPairsRunOut) {

@@ -3,8 +3,8 @@
 #include <gtest/gtest.h>
 
 #include "base/test_util.h"
-#include "text/chat_template.h"
 #include "text/python_json.h"
+#include "text/qwen_chat.h"
 
 namespace qwen25 {
 namespace {
@@ -50,7 +50,7 @@ TEST(ChatMessage, NothingIsLostOnTheWay) {
   for (const ChatMessage& message : messages) again.push_back(MessageJson(message));
   EXPECT_EQ(PythonJson(again), text);
   EXPECT_EQ(PythonJson(messages[2].tool_calls[0].arguments), R"({"n": 12345678901234567890123})");
-  const std::string prompt = RenderChat(messages, {});
+  const std::string prompt = RenderQwenChat(messages, {});
   EXPECT_NE(prompt.find(R"("arguments": {"n": 12345678901234567890123}})"), std::string::npos) << prompt;
   EXPECT_TRUE(prompt.starts_with("<|im_start|>system\n<|im_end|>\n")) << prompt;
 }

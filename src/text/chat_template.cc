@@ -1,276 +1,267 @@
 #include "text/chat_template.h"
 
-#include <optional>
+#include <algorithm>
+#include <array>
 
-#include "text/python_json.h"
+#include "text/jinja_chat.h"
+#include "text/qwen_chat.h"
 
 namespace qwen25 {
 namespace {
 
-constexpr std::string_view kTurnStart = "<|im_start|>";
-constexpr std::string_view kTurnEnd = "<|im_end|>\n";
-constexpr std::string_view kCallStart = "<tool_call>";
-constexpr std::string_view kCallEnd = "</tool_call>";
+using jinja::Mark;
+using jinja::MarkedText;
 
-constexpr std::string_view kToolsHead =
-    "\n\n# Tools\n\nYou may call one or more functions to assist with the user query.\n\n"
-    "You are provided with function signatures within <tools></tools> XML tags:\n<tools>";
-constexpr std::string_view kToolsTail =
-    "\n</tools>\n\nFor each function call, return a json object with function name and arguments within "
-    "<tool_call></tool_call> XML tags:\n<tool_call>\n";
-constexpr std::string_view kToolsCall = R"({"name": <function-name>, "arguments": <args-json-object>})";
-constexpr std::string_view kToolsEnd = "\n</tool_call>";
-
-// Collects the parts of a prompt. Neighbours in which the same tokens are recognised become one.
-class PartWriter {
- public:
-  explicit PartWriter(bool parse_special) : parse_special_(parse_special) {}
-
-  void Template(std::initializer_list<std::string_view> texts) {
-    for (const std::string_view text : texts) Append(text, SpecialTokens::kParse);
-  }
-  // The text of a message of this role.
-  void Content(std::string_view role, std::string_view text) {
-    const bool trusted = role == "system" || role == "assistant";
-    Append(text, trusted ? SpecialTokens::kControlAsText : SpecialTokens::kAsText);
-  }
-  std::vector<TextPart> Take() { return std::move(parts_); }
-
- private:
-  void Append(std::string_view text, SpecialTokens special) {
-    if (text.empty()) return;
-    if (parse_special_) special = SpecialTokens::kParse;
-    if (parts_.empty() || parts_.back().special != special)
-      parts_.push_back({.text = {}, .special = special});
-    parts_.back().text += text;
-  }
-
-  bool parse_special_;
-  std::vector<TextPart> parts_;
+// One of a model's templates.
+struct Compiled {
+  std::string name;
+  std::optional<jinja::Template> program;  // none if only the format is known
+  std::optional<ChatFormat> format;        // of a template that is written out in C++
+  bool knows_parts = false;                // reads contents that are lists of parts
+  bool knows_developers = false;
 };
 
-void WriteSystem(const ChatMessage* message, const ChatTemplateOptions& options, PartWriter& out) {
-  out.Template({kTurnStart, "system\n"});
-  if (message != nullptr) {
-    out.Content("system", message->content);
-  } else {
-    out.Template({options.default_system});
-  }
-  if (!options.tools.empty()) {
-    out.Template({kToolsHead});
-    for (const Json& tool : options.tools) {
-      out.Template({"\n"});
-      out.Content("system", PythonJson(tool));
-    }
-    const std::string_view open = options.doubled_braces ? "{" : "",
-                           close = options.doubled_braces ? "}" : "";
-    out.Template({kToolsTail, open, kToolsCall, close, kToolsEnd});
-  }
-  out.Template({kTurnEnd});
+SpecialTokens SpecialOf(Mark mark, bool parse_special) {
+  if (parse_special || mark == Mark::kTemplate) return SpecialTokens::kParse;
+  return mark == Mark::kTrusted ? SpecialTokens::kControlAsText : SpecialTokens::kAsText;
 }
 
-void WriteAssistantWithCalls(const ChatMessage& message, PartWriter& out) {
-  out.Template({kTurnStart, message.role});
-  if (!message.content.empty()) {
-    out.Template({"\n"});
-    out.Content(message.role, message.content);
+std::vector<TextPart> PartsOf(const MarkedText& text, bool parse_special) {
+  std::vector<TextPart> parts;
+  text.ForEachRun([&](std::string_view run, Mark mark) {
+    const SpecialTokens special = SpecialOf(mark, parse_special);
+    if (parts.empty() || parts.back().special != special) parts.push_back({.text = "", .special = special});
+    parts.back().text += run;
+  });
+  return parts;
+}
+
+std::string TextOf(const std::vector<TextPart>& parts) {
+  std::string text;
+  for (const TextPart& part : parts) text += part.text;
+  return text;
+}
+
+// The parts behind the first `bytes` bytes.
+std::vector<TextPart> PartsFrom(const std::vector<TextPart>& parts, size_t bytes) {
+  std::vector<TextPart> rest;
+  for (const TextPart& part : parts) {
+    const size_t skipped = std::min(bytes, part.text.size());
+    bytes -= skipped;
+    if (skipped < part.text.size())
+      rest.push_back({.text = part.text.substr(skipped), .special = part.special});
   }
-  for (const ToolCall& call : message.tool_calls) {
-    out.Template({"\n", kCallStart, "\n{\"name\": \""});
-    out.Content(message.role, call.name);
-    out.Template({"\", \"arguments\": "});
-    out.Content(message.role, PythonJson(call.arguments));
-    out.Template({"}\n", kCallEnd});
-  }
-  out.Template({kTurnEnd});
+  return rest;
 }
 
-// A turn of system (not the first), user or assistant without calls.
-void WriteTurn(const ChatMessage& message, PartWriter& out) {
-  out.Template({kTurnStart, message.role, "\n"});
-  out.Content(message.role, message.content);
-  out.Template({kTurnEnd});
-}
-
-// Consecutive results share one user turn.
-void WriteToolResult(const ChatMessage& message, bool first, bool last, PartWriter& out) {
-  if (first) out.Template({kTurnStart, "user"});
-  out.Template({"\n<tool_response>\n"});
-  out.Content(message.role, message.content);
-  out.Template({"\n</tool_response>"});
-  if (last) out.Template({kTurnEnd});
-}
-
-void WriteMessage(std::span<const ChatMessage> messages, size_t i, PartWriter& out) {
-  const ChatMessage& message = messages[i];
-  if (message.role == "assistant" && !message.tool_calls.empty()) {
-    WriteAssistantWithCalls(message, out);
-  } else if (message.role == "user" || message.role == "system" || message.role == "assistant") {
-    WriteTurn(message, out);
-  } else if (message.role == "tool") {
-    const bool first = i == 0 || messages[i - 1].role != "tool";
-    const bool last = i + 1 == messages.size() || messages[i + 1].role != "tool";
-    WriteToolResult(message, first, last, out);
-  }
-}
-
-std::vector<int32_t> EncodeParts(const Tokenizer& tokenizer, std::span<const TextPart> parts, bool add_bos) {
+std::vector<int32_t> TokensOf(const Tokenizer& tokenizer, const std::vector<TextPart>& parts) {
   std::vector<int32_t> ids;
-  tokenizer.Encode(parts, ids, {.add_bos = add_bos});
+  tokenizer.Encode(parts, ids);
   return ids;
 }
 
+// A call as templates expect it: {"type": "function", "function": {"name", "arguments": object}} and whatever
+// else the request has.
+Json CallForTemplate(const Json& as_read, const ToolCall& call) {
+  Json outer = as_read.is_object() ? as_read : Json::object();
+  Json function =
+      outer.contains("function") && outer["function"].is_object() ? outer["function"] : Json::object();
+  function["name"] = call.name;
+  function["arguments"] = call.arguments;
+  outer.erase("name");
+  outer.erase("arguments");
+  if (!outer.contains("type")) outer["type"] = "function";
+  outer["function"] = std::move(function);
+  return outer;
+}
+
+bool IsTextParts(const Json& content) {
+  return content.is_array() && std::ranges::all_of(content, [](const Json& part) {
+           return part.is_object() && part.value("type", Json()) == "text" &&
+                  part.value("text", Json()).is_string();
+         });
+}
+
+// The message as a template gets it: what was read, with what ParseMessages makes of it in its place.
+Json MessageForTemplate(const ChatMessage& message, const Compiled& compiled) {
+  Json json = MessageJson(message);
+  const bool keeps_role = compiled.knows_developers && json.value("role", Json()) == "developer";
+  if (!keeps_role) json["role"] = message.role;
+  const Json content = json.value("content", Json());
+  const bool keeps_content = content.is_null() || (compiled.knows_parts && IsTextParts(content));
+  if (!keeps_content) json["content"] = message.content;
+  if (message.tool_calls.empty()) return json;
+  Json calls = Json::array();
+  const Json as_read = json.value("tool_calls", Json());
+  for (size_t i = 0; i < message.tool_calls.size(); ++i) {
+    calls.push_back(CallForTemplate(as_read.is_array() && i < as_read.size() ? as_read[i] : Json(),
+                                    message.tool_calls[i]));
+  }
+  json["tool_calls"] = std::move(calls);
+  return json;
+}
+
 }  // namespace
 
-std::vector<TextPart> RenderChatParts(std::span<const ChatMessage> messages,
-                                      const ChatTemplateOptions& options) {
-  PartWriter out(options.parse_special);
-  const bool has_system = !messages.empty() && messages[0].role == "system";
-  WriteSystem(has_system ? &messages[0] : nullptr, options, out);
-  for (size_t i = has_system ? 1 : 0; i < messages.size(); ++i) WriteMessage(messages, i, out);
-  if (options.add_generation_prompt) out.Template({kTurnStart, "assistant\n"});
-  return out.Take();
-}
+struct ChatTemplate::State {
+  std::vector<Compiled> templates;  // the first one is the default
+  std::vector<std::pair<std::string, std::string>> special_tokens;
+  std::optional<std::string> default_system;
 
-std::string RenderChat(std::span<const ChatMessage> messages, const ChatTemplateOptions& options) {
-  std::string text;
-  for (const TextPart& part : RenderChatParts(messages, options)) text += part.text;
-  return text;
-}
-
-std::vector<int32_t> EncodeChat(const Tokenizer& tokenizer, std::span<const ChatMessage> messages,
-                                const ChatTemplateOptions& options, bool add_bos) {
-  return EncodeParts(tokenizer, RenderChatParts(messages, options), add_bos);
-}
-
-std::vector<int32_t> EncodeTurn(const Tokenizer& tokenizer, const ChatMessage& message, bool add_bos) {
-  PartWriter out(/*parse_special=*/false);
-  WriteMessage({&message, 1}, 0, out);
-  return EncodeParts(tokenizer, out.Take(), add_bos);
-}
-
-namespace {
-
-// How an unexpected value is shown in a message: its text, cut to a line's worth.
-std::string Shown(const Json& value) {
-  std::string text = value.dump(-1, ' ', false, Json::error_handler_t::replace);
-  if (text.size() > 60) text = text.substr(0, 57) + "...";
-  return text;
-}
-
-const Json* Find(const Json& object, const char* key) {
-  const auto found = object.find(key);
-  return found == object.end() || found->is_null() ? nullptr : &*found;
-}
-
-}  // namespace
-
-Status CheckTools(const Json& tools) {
-  if (tools.is_null()) return {};
-  if (!tools.is_array()) {
-    return InvalidArgument("\"tools\" is {}, expected an array of function signatures", Shown(tools));
-  }
-  for (size_t i = 0; i < tools.size(); ++i) {
-    const Json* type = tools[i].is_object() ? Find(tools[i], "type") : nullptr;
-    const Json* function = tools[i].is_object() ? Find(tools[i], "function") : nullptr;
-    const Json* name = function != nullptr && function->is_object() ? Find(*function, "name") : nullptr;
-    if (type == nullptr || *type != "function" || name == nullptr || !name->is_string()) {
-      return InvalidArgument(
-          "tools[{}] is {}, expected {{\"type\": \"function\", \"function\": {{\"name\": string, ...}}}}", i,
-          Shown(tools[i]));
+  const Compiled& For(const ChatPromptOptions& options) const {
+    for (const Compiled& compiled : templates) {
+      if (compiled.name == "tool_use" && !options.tools.is_null()) return compiled;
+      if (compiled.name == "rag" && !options.documents.is_null()) return compiled;
     }
+    return templates.front();
   }
-  return {};
-}
-
-// -----------------------------------------------------------------------------------------------------------
-// The model's answer
-
-namespace {
-
-size_t SkipSpace(std::string_view text, size_t at) {
-  const size_t found = text.find_first_not_of(" \t\r\n", at);
-  return found == std::string_view::npos ? text.size() : found;
-}
-
-// The end of the JSON object that starts at `begin`, by its braces; nothing if it never closes. Gives up at a
-// character that JSON has in strings only, so that an answer full of opening tags is not scanned to its end
-// once for each of them.
-std::optional<size_t> EndOfObject(std::string_view text, size_t begin) {
-  size_t depth = 0;
-  bool in_string = false;
-  for (size_t i = begin; i < text.size(); ++i) {
-    const char c = text[i];
-    if (in_string) {
-      if (c == '\\') {
-        ++i;
-      } else if (c == '"') {
-        in_string = false;
-      }
-    } else if (c == '"') {
-      in_string = true;
-    } else if (c == '{') {
-      ++depth;
-    } else if (c == '}') {
-      if (--depth == 0) return i + 1;
-    } else if (c == '<' || c == '\\') {
-      return std::nullopt;
-    }
-  }
-  return std::nullopt;
-}
-
-std::optional<ToolCall> ParseCall(std::string_view object) {
-  Result<Json> parsed = ParsePythonJson(object, "tool call");
-  if (!parsed.ok() || !parsed->is_object()) return std::nullopt;
-  const Json* name = Find(*parsed, "name");
-  const Json* arguments = Find(*parsed, "arguments");
-  if (name == nullptr || !name->is_string() || arguments == nullptr || !arguments->is_object())
-    return std::nullopt;
-  return ToolCall{.name = name->get<std::string>(), .arguments = *arguments};
-}
-
-// A call whose opening tag ends at `begin`, and where the text goes on after it.
-struct FoundCall {
-  ToolCall call;
-  size_t end;
 };
-std::optional<FoundCall> FindCall(std::string_view text, size_t begin) {
-  const size_t object = SkipSpace(text, begin);
-  if (object == text.size() || text[object] != '{') return std::nullopt;
-  const std::optional<size_t> object_end = EndOfObject(text, object);
-  if (!object_end) return std::nullopt;
-  size_t end = SkipSpace(text, *object_end);
-  if (text.substr(end).starts_with(kCallEnd)) {
-    end += kCallEnd.size();
-  } else if (end != text.size()) {
-    return std::nullopt;
+
+Result<ChatTemplate> ChatTemplate::Compile(ChatTemplateSources sources) {
+  auto state = std::make_shared<State>();
+  std::ranges::stable_partition(sources.named, [](const auto& source) { return source.first == "default"; });
+  for (const auto& [name, source] : sources.named) {
+    const std::string origin =
+        sources.named.size() == 1 ? sources.origin : fmt::format("{} (\"{}\")", sources.origin, name);
+    Compiled compiled{.name = name};
+    QWEN25_TRY(compiled.program, jinja::Template::Parse(source, origin));
+    if (Result<ChatFormat> format = RecogniseChatFormat(source, origin); format.ok())
+      compiled.format = *format;
+    compiled.knows_parts = compiled.program->Mentions("text") && compiled.program->Mentions("type");
+    compiled.knows_developers = compiled.program->Mentions("developer");
+    state->templates.push_back(std::move(compiled));
   }
-  std::optional<ToolCall> call = ParseCall(text.substr(object, *object_end - object));
-  if (!call) return std::nullopt;
-  return FoundCall{.call = std::move(*call), .end = end};
+  if (state->templates.empty()) return NotFound("{}: has no chat template", sources.origin);
+  if (state->templates.front().format)
+    state->default_system = state->templates.front().format->default_system;
+  state->special_tokens = std::move(sources.special_tokens);
+  return ChatTemplate(std::move(state));
 }
 
-}  // namespace
+ChatTemplate ChatTemplate::OfFormat(ChatFormat format) {
+  auto state = std::make_shared<State>();
+  state->default_system = format.default_system;
+  state->templates.push_back({.name = "default", .program = {}, .format = std::move(format)});
+  return ChatTemplate(std::move(state));
+}
 
-ParsedReply ParseToolCalls(std::string_view reply) {
-  ParsedReply parsed;
-  size_t text_begin = 0;  // everything before it has been taken
-  size_t search = 0;
-  while (true) {
-    const size_t tag = reply.find(kCallStart, search);
-    if (tag == std::string_view::npos) break;
-    std::optional<FoundCall> found = FindCall(reply, tag + kCallStart.size());
-    search = tag + kCallStart.size();
-    if (!found) continue;
-    std::string_view before = reply.substr(text_begin, tag - text_begin);
-    if (before.ends_with('\n')) before.remove_suffix(1);  // the template's own newline before a tag
-    parsed.content += before;
-    parsed.tool_calls.push_back(std::move(found->call));
-    text_begin = search = found->end;
+Result<std::vector<TextPart>> ChatTemplate::RenderParts(std::span<const ChatMessage> messages,
+                                                        const ChatPromptOptions& options) const {
+  const Compiled& compiled = state_->For(options);
+  if (compiled.format && (!options.continue_final_message || !compiled.program)) {
+    return RenderQwenChatParts(messages, {.default_system = compiled.format->default_system,
+                                          .tools = options.tools,
+                                          .add_generation_prompt = options.add_generation_prompt,
+                                          .doubled_braces = compiled.format->doubled_braces,
+                                          .parse_special = options.parse_special});
   }
-  parsed.content += reply.substr(text_begin);
-  return parsed;
+  JinjaChat chat{.tools = options.tools,
+                 .documents = options.documents,
+                 .add_generation_prompt = options.add_generation_prompt && !options.continue_final_message,
+                 .continue_final_message = options.continue_final_message,
+                 .variables = options.variables,
+                 .special_tokens = state_->special_tokens};
+  for (const ChatMessage& message : messages) chat.messages.push_back(MessageForTemplate(message, compiled));
+  QWEN25_TRY(const MarkedText text, RenderJinjaChat(*compiled.program, chat));
+  return PartsOf(text, options.parse_special);
+}
+
+Result<std::string> ChatTemplate::Render(std::span<const ChatMessage> messages,
+                                         const ChatPromptOptions& options) const {
+  QWEN25_TRY(const std::vector<TextPart> parts, RenderParts(messages, options));
+  return TextOf(parts);
+}
+
+Result<std::vector<int32_t>> ChatTemplate::Encode(const Tokenizer& tokenizer,
+                                                  std::span<const ChatMessage> messages,
+                                                  const ChatPromptOptions& options) const {
+  QWEN25_TRY(const std::vector<TextPart> parts, RenderParts(messages, options));
+  return TokensOf(tokenizer, parts);
+}
+
+std::vector<int32_t> ChatTemplate::EncodeTurn(const Tokenizer& tokenizer, const ChatMessage& message) const {
+  const Compiled& compiled = state_->templates.front();
+  if (compiled.format) return EncodeQwenTurn(tokenizer, message);
+  // What the message adds to a conversation that came before it; or, if the template writes that anew, all of
+  // a conversation that has nothing else.
+  const bool is_answer = message.role == "assistant";
+  std::vector<ChatMessage> messages = {{.role = "user", .content = "Hello"}};
+  if (!is_answer) messages.push_back({.role = "assistant", .content = "Hello"});
+  const ChatPromptOptions options{.add_generation_prompt = false};
+  const auto shows_it = [&](const std::string& text) {
+    return text.find(message.content) != std::string::npos;
+  };
+  const Result<std::string> before = Render(messages, options);
+  messages.push_back(message);
+  const Result<std::vector<TextPart>> all = RenderParts(messages, options);
+  if (before.ok() && all.ok() && TextOf(*all).starts_with(*before)) {
+    const std::vector<TextPart> turn = PartsFrom(*all, before->size());
+    if (shows_it(TextOf(turn))) return TokensOf(tokenizer, turn);
+  }
+  const Result<std::vector<TextPart>> alone = RenderParts({&message, 1}, options);
+  if (alone.ok() && shows_it(TextOf(*alone))) return TokensOf(tokenizer, *alone);
+  return tokenizer.Encode(message.content, {.special = SpecialTokens::kAsText});
+}
+
+const std::optional<std::string>& ChatTemplate::default_system() const {
+  return state_->default_system;
+}
+
+bool ChatTemplate::knows_tools() const {
+  return std::ranges::any_of(state_->templates, [](const Compiled& compiled) {
+    if (compiled.format) return compiled.format->knows_tools;
+    return compiled.program->Mentions("tools") || compiled.program->Mentions("tool_calls");
+  });
+}
+
+std::vector<int32_t> ChatTemplate::TurnEnds(const Tokenizer& tokenizer) const {
+  std::vector<int32_t> ends;
+  const auto mentions = [&](std::string_view text) {
+    return std::ranges::any_of(state_->templates, [&](const Compiled& compiled) {
+      if (compiled.format && text == "<|im_end|>") return true;
+      return compiled.program && compiled.program->source().find(text) != std::string::npos;
+    });
+  };
+  for (const int32_t id : KnownTurnEnds(tokenizer)) {
+    if (mentions(tokenizer.TokenBytes(id))) ends.push_back(id);
+  }
+  // Qwen2.5's own, even where a vocabulary does not mark it as a control token.
+  if (const auto id = tokenizer.TokenId("<|im_end|>"); id && mentions("<|im_end|>")) ends.push_back(*id);
+  return ends;
+}
+
+std::vector<int32_t> KnownTurnEnds(const Tokenizer& tokenizer) {
+  static constexpr std::array<std::string_view, 21> kEnds = {"<|im_end|>",
+                                                             "<|endoftext|>",
+                                                             "<|eot_id|>",
+                                                             "<|eom_id|>",
+                                                             "<|end_of_text|>",
+                                                             "<|end|>",
+                                                             "<|return|>",
+                                                             "<|call|>",
+                                                             "<end_of_turn>",
+                                                             "<turn|>",
+                                                             "<eos>",
+                                                             "</s>",
+                                                             "<EOT>",
+                                                             "_<EOT>",
+                                                             "[EOT]",
+                                                             "[EOS]",
+                                                             "<end_of_utterance>",
+                                                             "<|END_OF_TURN_TOKEN|>",
+                                                             "<|endofturn|>",
+                                                             "[e~[",
+                                                             "<｜end▁of▁sentence｜>"};
+  const auto id_of = [&](std::string_view text) { return tokenizer.TokenId(text); };
+  // In models of gpt-oss's kind, <|end|> only ends a part of an answer.
+  const bool has_parts = id_of("<|return|>") && id_of("<|call|>");
+  std::vector<int32_t> ends;
+  for (const std::string_view text : kEnds) {
+    if (has_parts && text == "<|end|>") continue;
+    const std::optional<int32_t> id = id_of(text);
+    if (id && tokenizer.IsSpecial(*id)) ends.push_back(*id);
+  }
+  return ends;
 }
 
 }  // namespace qwen25

@@ -1,68 +1,99 @@
-// The ChatML chat template of Qwen2.5, without a template engine: renders a conversation for the tokenizer,
-// and parses the model's answer. chat_template_jinja.h finds out which template a checkpoint has.
-//
-// Source of the format: `chat_template` in the tokenizer_config.json of the official checkpoints. The
-// fixtures of chat_template_test.cc are what Hugging Face transformers renders from it.
+// Chat templates: how a model wants conversations written. A model brings its template as a program in Jinja
+// (jinja/template.h), which is run; those of Qwen2.5 and Qwen2 are written out in C++ (qwen_chat.h).
 #pragma once
 
+#include <filesystem>
+#include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/json.h"
 #include "base/status.h"
 #include "text/chat_message.h"
+#include "text/chat_template_jinja.h"
 #include "text/tokenizer.h"
 
 namespace qwen25 {
 
-// The system text that stands in for a missing system message: Instruct checkpoints, base checkpoints.
-inline constexpr std::string_view kInstructSystem =
-    "You are Qwen, created by Alibaba Cloud. You are a helpful assistant.";
-inline constexpr std::string_view kBaseSystem = "You are a helpful assistant.";
+// A model's templates as its files hold them.
+struct ChatTemplateSources {
+  std::string origin;  // the file, for messages
+  // Jinja sources by name: "default", and perhaps "tool_use" and "rag", which are for requests with tools and
+  // with documents.
+  std::vector<std::pair<std::string, std::string>> named = {};
+  // What templates know as "bos_token" and so on.
+  std::vector<std::pair<std::string, std::string>> special_tokens = {};
+};
 
-struct ChatTemplateOptions {
-  std::string default_system{kInstructSystem};  // used if the first message is not a system message
-  Json tools = nullptr;                         // array of function signatures, or null
-  bool add_generation_prompt = true;            // ends with the opening of the assistant's turn
-  // The text about tools shows a call as {{"name": ...}}, like the template of Qwen2.5's first releases,
-  // which many GGUF files still hold.
-  bool doubled_braces = false;
+// What a prompt is made of, beside its messages.
+struct ChatPromptOptions {
+  Json tools = nullptr;      // array of function signatures, or null
+  Json documents = nullptr;  // array of objects, or null
+  // The prompt ends with the opening of the assistant's turn; with `continue_final_message` it ends inside of
+  // the last message instead, which the model continues.
+  bool add_generation_prompt = true;
+  bool continue_final_message = false;
+  Json variables = Json::object();  // further variables of the template: {"enable_thinking": false}
   // "<|im_end|>" in a message is the token, as in transformers. Whoever wrote a message's text can then end
   // the turn and begin another one.
   bool parse_special = false;
 };
 
-// The prompt of a conversation, in parts for the tokenizer. All added tokens are recognised in the template's
-// own parts. In messages, control tokens are ordinary text. Other added tokens, such as "<tool_call>", are
-// tokens in system texts and in the model's own answers, and ordinary text in what a user or a tool says.
-// Messages of an unknown role are left out, as the template does; ParseMessages refuses them.
-std::vector<TextPart> RenderChatParts(std::span<const ChatMessage> messages,
-                                      const ChatTemplateOptions& options);
-// The text of the prompt.
-std::string RenderChat(std::span<const ChatMessage> messages, const ChatTemplateOptions& options);
-// The tokens of the prompt. Every caller that gives a conversation to a model uses this. `add_bos`: preceded
-// by what the tokenizer puts before a sequence (Llama: <s>; Qwen2.5: nothing).
-std::vector<int32_t> EncodeChat(const Tokenizer& tokenizer, std::span<const ChatMessage> messages,
-                                const ChatTemplateOptions& options, bool add_bos = false);
+// Immutable, cheap to copy, safe to use from many threads at once.
+class ChatTemplate {
+ public:
+  // Compiles all templates. kNotFound if there is none; errors of jinja::Template::Parse.
+  static Result<ChatTemplate> Compile(ChatTemplateSources sources);
+  // The template of Qwen2.5 or Qwen2 with this system text.
+  static ChatTemplate OfFormat(ChatFormat format);
 
-// The tokens of one message alone, a turn of its own without system text or anything after it.
-std::vector<int32_t> EncodeTurn(const Tokenizer& tokenizer, const ChatMessage& message, bool add_bos = false);
+  // The prompt in parts for the tokenizer. All added tokens are recognised in the template's own parts. In
+  // messages, control tokens are ordinary text; other added tokens, such as "<tool_call>", are tokens in
+  // system texts, tools and the model's own answers, and ordinary text in what users, tools and documents
+  // say. kInvalidArgument if the template refuses the conversation, with its own words; kResourceExhausted if
+  // it does not come to an end.
+  Result<std::vector<TextPart>> RenderParts(std::span<const ChatMessage> messages,
+                                            const ChatPromptOptions& options) const;
+  // The text of the prompt.
+  Result<std::string> Render(std::span<const ChatMessage> messages, const ChatPromptOptions& options) const;
+  // The tokens of the prompt. Nothing is put before them: a template that wants <s> prints it.
+  Result<std::vector<int32_t>> Encode(const Tokenizer& tokenizer, std::span<const ChatMessage> messages,
+                                      const ChatPromptOptions& options) const;
+  // The tokens of one message alone, a turn of its own: what it adds to a conversation. If the template
+  // prints no such turn, the tokens of its text.
+  std::vector<int32_t> EncodeTurn(const Tokenizer& tokenizer, const ChatMessage& message) const;
 
-// Checks the `tools` of a request: null, or an array of objects {"type": "function", "function": {"name":
-// ...}}.
-Status CheckTools(const Json& tools);
+  // What stands in for a missing system message, as far as that is known.
+  const std::optional<std::string>& default_system() const;
+  // Whether lists of tools, calls and results can be rendered.
+  bool knows_tools() const;
+  // The tokens that end a turn: those of the well-known ones that the template mentions.
+  std::vector<int32_t> TurnEnds(const Tokenizer& tokenizer) const;
 
-// What an answer says: the text, and the calls that were inside <tool_call> tags.
-struct ParsedReply {
-  std::string content;
-  std::vector<ToolCall> tool_calls;
+ private:
+  struct State;
+  explicit ChatTemplate(std::shared_ptr<const State> state) : state_(std::move(state)) {}
+
+  std::shared_ptr<const State> state_;
 };
 
-// Takes the well-formed <tool_call> blocks out of an answer. Each holds an object with a string "name" and an
-// object "arguments". The closing tag of the last one may be missing, since a model may end its turn there.
-// Malformed blocks stay in `content` as they are. The inverse of RenderChat for an assistant's turn.
-ParsedReply ParseToolCalls(std::string_view reply);
+// The tokens of the vocabulary that are known to end a turn or a text in one family of models or another:
+// control tokens such as <|im_end|>, <|eot_id|>, <end_of_turn> and </s>. Source: the list of llama.cpp.
+std::vector<int32_t> KnownTurnEnds(const Tokenizer& tokenizer);
+
+// The templates of a checkpoint's folder: chat_template.jinja with additional_chat_templates/NAME.jinja, else
+// `chat_template` in tokenizer_config.json (a string, or several with names), else `chat_template` in
+// chat_template.json, where processors keep it. kNotFound if there is none called "default".
+Result<ChatTemplateSources> ReadChatTemplateSources(const std::filesystem::path& folder);
+// Those that a tokenizer brings, as one from a GGUF file does. The same error.
+Result<ChatTemplateSources> ChatTemplateSourcesOf(const TokenizerSpec& spec, const std::string& origin);
+// `chat_template` of a tokenizer_config.json: a string, a list of {"name", "template"}, or an object by name.
+// kInvalidArgument, naming `origin`, for anything else.
+Result<std::vector<std::pair<std::string, std::string>>> NamedChatTemplates(const Json& chat_template,
+                                                                            std::string_view origin);
 
 }  // namespace qwen25

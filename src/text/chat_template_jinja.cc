@@ -3,9 +3,7 @@
 #include <optional>
 #include <span>
 
-#include "base/file.h"
 #include "base/hash.h"
-#include "base/json.h"
 #include "text/jinja_tokens.h"
 
 namespace qwen25 {
@@ -159,18 +157,6 @@ std::optional<ChatFormat> RecogniseOwn(const std::vector<JinjaPiece>& pieces) {
   return format;
 }
 
-// How an unexpected value is shown in a message: its text, cut to a line's worth.
-std::string Shown(const Json& value) {
-  std::string text = value.dump(-1, ' ', false, Json::error_handler_t::replace);
-  if (text.size() > 60) text = text.substr(0, 57) + "...";
-  return text;
-}
-
-// The member `key` of an object; null if it is absent.
-Json Member(const Json& object, const char* key) {
-  return object.is_object() ? object.value(key, Json()) : Json();
-}
-
 }  // namespace
 
 std::string ChatTemplateSource(std::string_view default_system) {
@@ -183,60 +169,11 @@ Result<ChatFormat> RecogniseChatFormat(std::string_view jinja, std::string_view 
     if (auto format = RecogniseOwn(*pieces)) return std::move(*format);
     if (auto format = RecogniseTurnsOnly(*pieces)) return std::move(*format);
   }
-  return Unsupported(
-      "{}: the chat template ({} bytes) is not Qwen2.5's or Qwen2's, the only ones that this program "
-      "renders; the model was not trained on prompts in that format. Use plain completion with this model, "
-      "or put Qwen2.5's template in its place",
-      origin, jinja.size());
+  return Unsupported("{}: the chat template ({} bytes) is not Qwen2.5's or Qwen2's", origin, jinja.size());
 }
 
 Result<std::string> RecogniseChatTemplate(std::string_view jinja, std::string_view origin) {
   QWEN25_TRY(ChatFormat format, RecogniseChatFormat(jinja, origin));
-  return std::move(format.default_system);
-}
-
-Result<ChatFormat> ReadChatFormat(const std::filesystem::path& folder) {
-  const std::filesystem::path own_file = folder / "chat_template.jinja";
-  if (std::filesystem::exists(own_file)) {
-    QWEN25_TRY(const std::string jinja, ReadFile(own_file));
-    return RecogniseChatFormat(jinja, own_file.string());
-  }
-  const std::string config_path = (folder / "tokenizer_config.json").string();
-  Json config = Json::object();
-  if (std::filesystem::exists(config_path)) {
-    QWEN25_TRY(config, ReadJsonFile(config_path));
-  }
-  if (!config.is_object())
-    return InvalidArgument("{}: is {}, expected an object", config_path, Shown(config));
-  Json chat_template = Member(config, "chat_template");
-  if (chat_template.is_array()) {  // a list of named templates
-    Json found;
-    for (const Json& entry : chat_template) {
-      if (Member(entry, "name") == "default") found = Member(entry, "template");
-    }
-    chat_template = std::move(found);
-  } else if (chat_template.is_object()) {  // the same by name
-    chat_template = Member(chat_template, "default");
-  }
-  const std::string processor_path = (folder / "chat_template.json").string();
-  if (chat_template.is_null() && std::filesystem::exists(processor_path)) {
-    QWEN25_TRY(const Json processor, ReadJsonFile(processor_path));
-    chat_template = Member(processor, "chat_template");
-  }
-  if (chat_template.is_null()) {
-    return NotFound(
-        "{}: has no default \"chat_template\", and there is no {}: the model was not made for chat",
-        config_path, own_file.string());
-  }
-  if (!chat_template.is_string()) {
-    return InvalidArgument("{}: \"chat_template\" is {}, expected a string", config_path,
-                           Shown(chat_template));
-  }
-  return RecogniseChatFormat(chat_template.get_ref<const std::string&>(), config_path);
-}
-
-Result<std::string> ReadChatTemplate(const std::filesystem::path& folder) {
-  QWEN25_TRY(ChatFormat format, ReadChatFormat(folder));
   return std::move(format.default_system);
 }
 

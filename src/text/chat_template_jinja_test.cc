@@ -5,7 +5,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/test_util.h"
-#include "text/chat_template.h"
+#include "text/qwen_chat.h"
 
 namespace qwen25 {
 namespace {
@@ -45,71 +45,17 @@ TEST(ChatTemplateSource, IsRecognised) {
   ExpectOnlySpellingMayChange(ChatTemplateSource("The system."), "The system.");
 }
 
-TEST(ReadChatTemplate, RecognisesInstructAndBase) {
+TEST(RecogniseChatFormat, KnowsInstructAndBase) {
   QWEN25_REQUIRE_SHARED_DATA(data);
-  ASSERT_OK_AND_ASSIGN(const std::string instruct, ReadChatTemplate(data + "/qwen25_tokenizer"));
-  EXPECT_EQ(instruct, kInstructSystem);
-  ASSERT_OK_AND_ASSIGN(const Json base,
-                       ReadJsonFile(data + "/qwen25_tokenizer/Qwen2.5-0.5B-base.tokenizer_config.json"));
-  ASSERT_OK_AND_ASSIGN(const std::string base_system,
-                       RecogniseChatTemplate(base["chat_template"].get<std::string>(), "b"));
-  EXPECT_EQ(base_system, kBaseSystem);
-}
-
-TEST(ReadChatTemplate, ReadsEveryPlaceWhereATemplateMayStand) {
-  QWEN25_REQUIRE_SHARED_DATA(data);
-  ASSERT_OK_AND_ASSIGN(const Json config, ReadJsonFile(data + "/qwen25_tokenizer/tokenizer_config.json"));
-  std::string jinja = config["chat_template"];
-  // A fine-tuned model's own default system text, with quotes escaped as Jinja does.
-  const std::string own = R"(It\'s \\boxed{}.\nSecond "line".)";
-  for (size_t at; (at = jinja.find(kInstructSystem)) != std::string::npos;) {
-    jinja.replace(at, kInstructSystem.size(), own);
-  }
-  const TemporaryDirectory folder;
-  ASSERT_OK(WriteFileAtomically(folder / "tokenizer_config.json", R"({"model_max_length": 1})"));
-  EXPECT_ERROR_CONTAINS(ReadChatTemplate(folder.path()), "no default \"chat_template\"");
-
-  const Json named = {
-      {"chat_template", {{{"name", "rag"}, {"template", "x"}}, {{"name", "default"}, {"template", jinja}}}}};
-  ASSERT_OK(WriteFileAtomically(folder / "tokenizer_config.json", named.dump()));
-  ASSERT_OK_AND_ASSIGN(const std::string system, ReadChatTemplate(folder.path()));
-  EXPECT_EQ(system, "It's \\boxed{}.\nSecond \"line\".");
-
-  ASSERT_OK(WriteFileAtomically(folder / "tokenizer_config.json",
-                                Json{{"chat_template", {{"rag", "x"}, {"default", jinja}}}}.dump()));
-  EXPECT_EQ(*ReadChatTemplate(folder.path()), system);
-  std::filesystem::remove(folder / "tokenizer_config.json");
-  ASSERT_OK(WriteFileAtomically(folder / "chat_template.json", Json{{"chat_template", jinja}}.dump()));
-  EXPECT_EQ(*ReadChatTemplate(folder.path()), system);
-
-  ASSERT_OK(
-      WriteFileAtomically(folder / "chat_template.jinja", config["chat_template"].get<std::string>() + "\n"));
-  ASSERT_OK_AND_ASSIGN(const std::string from_file, ReadChatTemplate(folder.path()));
-  EXPECT_EQ(from_file, kInstructSystem);
-}
-
-TEST(ReadChatTemplate, RefusesOtherTemplates) {
-  const TemporaryDirectory folder;
-  EXPECT_ERROR_CONTAINS(ReadChatTemplate(folder.path()), "tokenizer_config.json");
-  ASSERT_OK(WriteFileAtomically(folder / "tokenizer_config.json", R"({"chat_template": 5})"));
-  EXPECT_ERROR_CONTAINS(ReadChatTemplate(folder.path()), "\"chat_template\" is 5, expected a string");
-  ASSERT_OK(WriteFileAtomically(folder / "tokenizer_config.json", R"({"chat_template": "{{ messages }}"})"));
-  const Result<std::string> other = ReadChatTemplate(folder.path());
-  EXPECT_EQ(other.status().code(), StatusCode::kUnsupported);
-  EXPECT_ERROR_CONTAINS(other, "the chat template (14 bytes) is not Qwen2.5's");
-
-  QWEN25_REQUIRE_SHARED_DATA(data);
-  ASSERT_OK_AND_ASSIGN(const Json config, ReadJsonFile(data + "/qwen25_tokenizer/tokenizer_config.json"));
-  const std::string jinja = config["chat_template"];
-  ExpectOnlySpellingMayChange(jinja);
-}
-
-TEST(ReadChatTemplate, ReadsAFolderFromWindows) {
-  QWEN25_REQUIRE_SHARED_DATA(data);
-  const std::string folder = data + "/../cases/chat_template_variants/model-crlf";
-  if (!std::filesystem::exists(folder)) GTEST_SKIP() << folder << " is missing";
-  ASSERT_OK_AND_ASSIGN(const std::string system, ReadChatTemplate(folder));
-  EXPECT_EQ(system, kInstructSystem);
+  const auto system_of = [&](const std::string& file) -> std::string {
+    const Json config = *ReadJsonFile(data + "/qwen25_tokenizer/" + file);
+    return RecogniseChatTemplate(config["chat_template"].get<std::string>(), "t").value();
+  };
+  EXPECT_EQ(system_of("tokenizer_config.json"), kInstructSystem);
+  EXPECT_EQ(system_of("Qwen2.5-0.5B-base.tokenizer_config.json"), kBaseSystem);
+  const Json config = *ReadJsonFile(data + "/qwen25_tokenizer/tokenizer_config.json");
+  ExpectOnlySpellingMayChange(config["chat_template"].get<std::string>());
+  EXPECT_EQ(RecogniseChatFormat("{{ messages }}", "t").status().code(), StatusCode::kUnsupported);
 }
 
 // The same turns, but no tools. Source: tokenizer_config.json of Qwen2-0.5B-Instruct.
@@ -169,7 +115,7 @@ TEST(RecogniseChatFormat, SpellingDoesNotMatter) {
                        RecogniseChatFormat(replaced(jinja, call, "{" + call + "}"), "t"));
   EXPECT_EQ(first_release,
             (ChatFormat{.default_system = std::string(kInstructSystem), .doubled_braces = true}));
-  const std::string prompt = RenderChat({}, {.tools = {{{"a", 1}}}, .doubled_braces = true});
+  const std::string prompt = RenderQwenChat({}, {.tools = {{{"a", 1}}}, .doubled_braces = true});
   EXPECT_NE(
       prompt.find(
           "<tool_call>\n{{\"name\": <function-name>, \"arguments\": <args-json-object>}}\n</tool_call>"),

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "text/bpe_tables.h"
+#include "text/chat_template.h"
 #include "text/score_merges.h"
 #include "text/utf8.h"
 
@@ -242,6 +243,14 @@ Result<Tokenizer> TokenizerFromGguf(const GgufTokenizer& parts, std::string_view
   if (parts.add_bos.value_or(parts.model == "llama") && parts.bos_id) spec.prefix_ids = {*parts.bos_id};
   if (parts.add_eos.value_or(false) && parts.eos_id) spec.suffix_ids = {*parts.eos_id};
   spec.chat_template = parts.chat_template;
+  spec.turn_end_ids = parts.turn_end_ids;
+  if (!parts.named_chat_templates.empty()) {  // in the form of tokenizer_config.json
+    Json& all = spec.config["chat_template"] = Json::array();
+    if (!spec.chat_template.empty()) all.push_back({{"name", "default"}, {"template", spec.chat_template}});
+    for (const auto& [name, source] : parts.named_chat_templates) {
+      all.push_back({{"name", name}, {"template", source}});
+    }
+  }
   return Tokenizer::FromSpec(std::move(spec), origin);
 }
 
@@ -301,6 +310,11 @@ Result<GgufTokenizer> GgufTokenizerOf(const Tokenizer& tokenizer, size_t vocab_s
   parts.add_bos = !spec.prefix_ids.empty();
   parts.add_eos = !spec.suffix_ids.empty();
   parts.chat_template = spec.chat_template;
+  if (spec.config.contains("chat_template")) {
+    auto named = NamedChatTemplates(spec.config["chat_template"], origin);
+    if (named.ok()) parts.named_chat_templates = std::move(*named);
+    std::erase_if(parts.named_chat_templates, [](const auto& named) { return named.first == "default"; });
+  }
   return parts;
 }
 

@@ -22,6 +22,9 @@ struct GgufTokenizer {
   std::optional<int32_t> bos_id, eos_id, unk_id, pad_id;
   std::optional<bool> add_bos, add_eos, add_space_prefix;
   std::string chat_template;  // Jinja source
+  // Further ones by name ("tool_use").
+  std::vector<std::pair<std::string, std::string>> named_chat_templates;
+  std::vector<int32_t> turn_end_ids;  // tokens that end a turn or a message
 };
 
 // kCorrupt for parts that do not fit together, kUnsupported for kinds of tokenizers that this program does

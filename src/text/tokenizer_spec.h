@@ -78,6 +78,8 @@ struct TokenizerSpec {
   std::string pad_token;
   std::string unk_token;      // unk_id says whether the model uses it
   std::string chat_template;  // Jinja source; empty: none
+  // Further tokens that a GGUF file says end a turn (eot) or a message (eom); not written.
+  std::vector<int32_t> turn_end_ids;
   // tokenizer_config.json as it was read, or an empty object: keys that nothing here interprets are kept by
   // Save; the roles, the template and the added tokens are written from the fields above.
   Json config = Json::object();

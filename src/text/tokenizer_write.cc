@@ -125,7 +125,9 @@ std::string TokenizerConfigText(const TokenizerSpec& spec) {
   set_role("bos_token", spec.bos_token);
   set_role("eos_token", spec.eos_token);
   set_role("pad_token", spec.pad_token);
-  if (!spec.chat_template.empty()) config["chat_template"] = spec.chat_template;
+  // Several templates with names stay as they were read.
+  const bool has_names = config.contains("chat_template") && !config["chat_template"].is_string();
+  if (!spec.chat_template.empty() && !has_names) config["chat_template"] = spec.chat_template;
   if (!config.contains("clean_up_tokenization_spaces")) config["clean_up_tokenization_spaces"] = false;
   if (!config.contains("tokenizer_class")) {
     const bool qwen2 = spec.model == BpeModel::kByteLevel && spec.nfc &&

@@ -85,6 +85,7 @@ Result<std::optional<RoutingPolicy>> ParseRoutingFlag(const std::string& text) {
 
 Result<ModelSource> ModelFlags::Source() const {
   ModelSource source = {.path = directory,
+                        .chat_template = chat_template,
                         .cache_weights = cache_weights,
                         .num_threads = num_threads,
                         .kv = kv,

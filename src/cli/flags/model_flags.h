@@ -11,7 +11,8 @@
 namespace qwen25 {
 
 struct ModelFlags {
-  std::string directory;  // or a .gguf file, or a name (ResolveModel)
+  std::string directory;      // or a .gguf file, or a name (ResolveModel)
+  std::string chat_template;  // no flag: ModelSource::chat_template
   uint32_t num_threads = 0;
   uint32_t max_context = 0;
   std::string weights = "stored";  // or a WeightFormatName

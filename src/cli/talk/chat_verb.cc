@@ -17,6 +17,7 @@
 #include "data/read/text_stream.h"
 #include "knowledge/dialogue/conversation.h"
 #include "knowledge/dialogue/dialogue_file.h"
+#include "text/python_json.h"
 
 namespace qwen25 {
 namespace {
@@ -90,8 +91,9 @@ class Chat {
       if (!argument.empty()) {
         conversation_->SetSystem(argument);
       } else {
-        const std::string text =
-            conversation_->SystemText().value_or("(none: this model has no chat template)");
+        const std::string text = conversation_->SystemText().value_or(
+            model_.chat_template ? "(none is set; the model's chat template may have one of its own)"
+                                 : "(none: this model has no chat template)");
         fmt::print("{}\n", text.empty() ? "(empty)" : text);
       }
     } else if (command == "/reset") {
@@ -184,6 +186,13 @@ class Chat {
   Status failed_;
 };
 
+Status ReadTemplateVariables(const std::string& text, Conversation::Options& options) {
+  if (text.empty()) return {};
+  QWEN25_TRY(options.template_variables, ParsePythonJson(text, "--template-variables"));
+  if (options.template_variables.is_object()) return {};
+  return InvalidArgument("--template-variables is {}, expected a JSON object", text);
+}
+
 Status RunChat(const ChatFlags& flags) {
   std::unique_ptr<BlockStore> store;  // outlives the engine
   QWEN25_TRY(LoadedModel model, LoadModel(flags.model));
@@ -200,8 +209,8 @@ Status RunChat(const ChatFlags& flags) {
   const bool terminal = ::isatty(STDIN_FILENO) != 0;
   if (terminal) {
     fmt::print("{}\n/help lists the commands, Ctrl-D leaves.\n",
-               model.default_system ? "Ready."
-                                    : "Ready. This model has no chat template: it continues what you write.");
+               model.chat_template ? "Ready."
+                                   : "Ready. This model has no chat template: it continues what you write.");
   }
   const InterruptGuard guard;
   LineReader reader(terminal);
@@ -225,6 +234,13 @@ void AddChatVerb(CLI::App& app, RunVerb& run) {
   auto system = std::make_shared<std::string>();
   CLI::Option* system_option =
       verb->add_option("--system", *system, "System text; default: the chat template's own");
+  verb->add_option("--chat-template", flags->model.chat_template,
+                   "File with a chat template (Jinja), in place of the model's own")
+      ->check(CLI::ExistingFile);
+  auto variables = std::make_shared<std::string>();
+  verb->add_option(
+      "--template-variables", *variables,
+      "Further variables of the chat template, as a JSON object: '{\"enable_thinking\": false}'");
   verb->add_option("-n,--max-new-tokens", flags->max_new_tokens, "Most tokens of one answer")
       ->capture_default_str();
   verb->add_flag(
@@ -246,9 +262,12 @@ void AddChatVerb(CLI::App& app, RunVerb& run) {
       "  qwen25 chat -m Qwen2.5-7B-Instruct --weights int4 --speculate Qwen2.5-0.5B-Instruct\n"
       "  qwen25 chat -m Qwen2.5-0.5B-Instruct --namespace work --new\n"
       "  qwen25 chat -m Qwen2.5-0.5B-Instruct --recall-window 4096 --notes-as blocks --recall-dialogues");
-  verb->callback([flags, system, system_option, &run] {
+  verb->callback([flags, system, system_option, variables, &run] {
     if (system_option->count() > 0) flags->conversation.system = *system;
-    run = [flags] { return RunChat(*flags); };
+    run = [flags, variables]() -> Status {
+      QWEN25_RETURN_IF_ERROR(ReadTemplateVariables(*variables, flags->conversation));
+      return RunChat(*flags);
+    };
   });
 }
 

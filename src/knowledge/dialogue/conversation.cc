@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "text/chat_template.h"
+#include "text/qwen_chat.h"
 
 namespace qwen25 {
 namespace {
@@ -44,8 +44,9 @@ Conversation::Conversation(LoadedModel& model, const Options& options, Conversat
   session_.emplace(*model.engine, options.memory.name_space);
   generate_.stop_tokens.insert(generate_.stop_tokens.end(), model.stop_tokens.begin(),
                                model.stop_tokens.end());
-  if (model.default_system) {
-    if (const auto id = model.tokenizer.TokenId("<|im_end|>")) generate_.stop_tokens.push_back(*id);
+  if (model.chat_template) {
+    const std::vector<int32_t> ends = model.chat_template->TurnEnds(model.tokenizer);
+    generate_.stop_tokens.insert(generate_.stop_tokens.end(), ends.begin(), ends.end());
   }
 }
 
@@ -70,7 +71,7 @@ Result<std::unique_ptr<Conversation>> Conversation::Start(LoadedModel& model, Bl
 Status Conversation::RecallByAttention(BlockStore& blocks) {
   std::vector<NotePassage> passages;
   if (options_.notes.as_blocks) {
-    QWEN25_TRY(passages, notes_.Passages(/*as_turns=*/model_.default_system.has_value()));
+    QWEN25_TRY(passages, notes_.Passages(/*as_turns=*/model_.chat_template.has_value()));
   }
   QWEN25_TRY(recall_, AttentionRecall::Load(model_, blocks,
                                             {.name_space = options_.memory.name_space,
@@ -110,7 +111,8 @@ void Conversation::UseLog() {
 }
 
 std::optional<std::string> Conversation::SystemText() const {
-  return system_ ? system_->content : model_.default_system;
+  if (system_) return system_->content;
+  return model_.chat_template ? model_.chat_template->default_system() : std::nullopt;
 }
 
 void Conversation::SetSystem(const std::string& text) {
@@ -144,10 +146,10 @@ Dialogue Conversation::ToDialogue() const {
 
 Status Conversation::Use(Dialogue dialogue) {
   if (dialogue.other.contains("tools")) QWEN25_RETURN_IF_ERROR(CheckTools(dialogue.other["tools"]));
-  if (model_.default_system && !model_.chat_format.knows_tools && HasTools(dialogue)) {
+  if (model_.chat_template && !model_.chat_template->knows_tools() && HasTools(dialogue)) {
     return Unsupported(
         "the conversation has tools, calls or their results, and this model's chat template knows none; "
-        "use a Qwen2.5 model");
+        "use another model, such as Qwen2.5");
   }
   system_.reset();
   std::vector<ChatMessage>& messages = dialogue.messages;
@@ -187,14 +189,13 @@ Status Conversation::Resume(uint32_t number) {
 }
 
 // A model without a chat template only continues text: it reads the conversation as plain paragraphs.
-std::vector<int32_t> Conversation::Prompt() const {
-  if (model_.default_system) {
-    ChatTemplateOptions options;
-    options.default_system = *model_.default_system;
-    options.doubled_braces = model_.chat_format.doubled_braces;
-    options.parse_special = options_.parse_special;
+Result<std::vector<int32_t>> Conversation::Prompt() const {
+  if (model_.chat_template) {
+    ChatPromptOptions options{.variables = options_.template_variables,
+                              .parse_special = options_.parse_special};
     if (other_.contains("tools")) options.tools = other_["tools"];
-    return EncodeChat(model_.tokenizer, WithSystem(), options, /*add_bos=*/true);
+    if (other_.contains("documents")) options.documents = other_["documents"];
+    return model_.chat_template->Encode(model_.tokenizer, WithSystem(), options);
   }
   std::string text = system_ ? system_->content : "";
   for (const ChatMessage& message : messages_) {
@@ -208,7 +209,11 @@ std::vector<int32_t> Conversation::Prompt() const {
 
 Status Conversation::Ask(const std::string& question, const TextCallback& on_text) {
   messages_.push_back({.role = "user", .content = notes_.WithNotes(question, messages_)});
-  const auto result = Generate(*session_, model_.tokenizer, Prompt(), generate_, on_text);
+  const auto answer = [&]() -> Result<GenerateResult> {
+    QWEN25_TRY(const std::vector<int32_t> prompt, Prompt());
+    return Generate(*session_, model_.tokenizer, prompt, generate_, on_text);
+  };
+  const Result<GenerateResult> result = answer();
   if (!result.ok()) {
     messages_.pop_back();  // as before the question
     return result.status();

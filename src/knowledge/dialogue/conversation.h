@@ -24,10 +24,11 @@ class Conversation {
     GenerateOptions generate;  // the model's stop tokens are added
     MemoryPlace memory;
     ConversationNotes::Options notes;
-    std::optional<std::string> system;  // none: that of the dialogue, else the chat template's
-    bool parse_special = false;         // ChatTemplateOptions::parse_special
-    bool start_new = false;             // instead of continuing the newest dialogue
-    bool recall_dialogues = false;      // begin a new one whose attention reads earlier ones
+    std::optional<std::string> system;         // none: that of the dialogue, else the chat template's
+    bool parse_special = false;                // ChatPromptOptions::parse_special
+    Json template_variables = Json::object();  // ChatPromptOptions::variables
+    bool start_new = false;                    // instead of continuing the newest dialogue
+    bool recall_dialogues = false;             // begin a new one whose attention reads earlier ones
     // Called while notes are computed as blocks; false stops that. May be null.
     std::function<bool(size_t done, size_t total)> progress = nullptr;
   };
@@ -38,11 +39,12 @@ class Conversation {
   static Result<std::unique_ptr<Conversation>> Start(LoadedModel& model, BlockStore* blocks,
                                                      const Options& options, ConversationEventSink on_event);
 
-  // Answers a question. `on_text` gets the answer in pieces, and stops it by returning false. After an error
-  // the conversation is as it was before the question.
+  // Answers a question. `on_text` gets the answer in pieces, and stops it by returning false. After an error,
+  // such as one of the chat template, the conversation is as it was before the question.
   Status Ask(const std::string& question, const TextCallback& on_text);
 
-  // The system text that the model reads; nothing if none is set and the model has no chat template.
+  // The system text that the model reads; nothing if none is set, and the model has no chat template, or one
+  // whose own text is not known.
   std::optional<std::string> SystemText() const;
   // Begins a new conversation with this system text.
   void SetSystem(const std::string& text);
@@ -77,7 +79,7 @@ class Conversation {
   Status RecallByAttention(BlockStore& blocks);
   void UseLog();
   std::vector<ChatMessage> WithSystem() const;
-  std::vector<int32_t> Prompt() const;
+  Result<std::vector<int32_t>> Prompt() const;
   // Saves the dialogue, if dialogues are kept.
   Status Keep();
   void Remember();

@@ -31,7 +31,7 @@ LoadedModel TinyModel(size_t recall_window = 0) {
   }
   return {.engine = std::make_unique<InferenceEngine>(std::move(model), options),
           .tokenizer = ByteTokenizer(),
-          .default_system = "S"};
+          .chat_template = ChatTemplate::OfFormat({.default_system = "S"})};
 }
 
 // One conversation and its events.
@@ -149,7 +149,7 @@ TEST(Conversation, ToolsAreRefusedWhereTheTemplateKnowsNone) {
   result.messages.push_back({.role = "tool", .content = "1"});
   tools.other["tools"] = Json::array({{{"type", "function"}, {"function", {{"name", "f"}}}}});
   for (const bool knows_tools : {true, false}) {
-    model.chat_format.knows_tools = knows_tools;
+    model.chat_template = ChatTemplate::OfFormat({.default_system = "S", .knows_tools = knows_tools});
     ASSERT_OK_AND_ASSIGN(const auto talk,
                          Conversation::Start(model, nullptr, options, [](const ConversationEvent&) {}));
     EXPECT_OK(talk->Use(plain));

@@ -9,7 +9,7 @@
 
 #include "base/file.h"
 #include "base/test_util.h"
-#include "text/chat_template.h"
+#include "text/qwen_chat.h"
 
 namespace qwen25 {
 namespace {
@@ -202,7 +202,7 @@ TEST(DialogueLog, WhatIsKeptRendersToTheSameText) {
     ASSERT_OK(SaveAs(log, 1, read));
     ASSERT_OK_AND_ASSIGN(const Dialogue again, log.Load(1));
     EXPECT_EQ(RenderDialogue(again), RenderDialogue(read));
-    EXPECT_EQ(RenderChat(again.messages, {}), RenderChat(read.messages, {}));
+    EXPECT_EQ(RenderQwenChat(again.messages, {}), RenderQwenChat(read.messages, {}));
     EXPECT_NE(RenderDialogue(again).find("99999999999999999999"), std::string::npos);
     ASSERT_OK(log.Erase());
   }

@@ -1,16 +1,15 @@
 #include "knowledge/dialogue/note_blocks.h"
 
 #include "infer/passages.h"
-#include "text/chat_template.h"
 
 namespace qwen25 {
 namespace {
 
-std::vector<int32_t> TokensOf(const Tokenizer& tokenizer, const NotePassage& passage) {
-  if (passage.is_turn) {
-    return EncodeTurn(tokenizer, {.role = "user", .content = passage.text}, /*add_bos=*/true);
+std::vector<int32_t> TokensOf(const LoadedModel& model, const NotePassage& passage) {
+  if (passage.is_turn && model.chat_template) {
+    return model.chat_template->EncodeTurn(model.tokenizer, {.role = "user", .content = passage.text});
   }
-  return tokenizer.Encode(passage.text, {.special = SpecialTokens::kAsText, .add_bos = true});
+  return model.tokenizer.Encode(passage.text, {.special = SpecialTokens::kAsText, .add_bos = true});
 }
 
 }  // namespace
@@ -20,7 +19,7 @@ Result<StoredNotes> StoreNotesAsBlocks(const LoadedModel& model, const std::stri
                                        const std::function<bool(size_t done, size_t total)>& progress) {
   std::vector<Passage> wanted;
   for (const NotePassage& passage : passages) {
-    wanted.push_back({.name = passage.name, .tokens = TokensOf(model.tokenizer, passage)});
+    wanted.push_back({.name = passage.name, .tokens = TokensOf(model, passage)});
   }
   QWEN25_TRY(const PassageReport report, SyncPassages(*model.engine, name_space, wanted, progress));
   StoredNotes notes = {.num_stored = report.num_known + report.num_computed,

@@ -11,7 +11,8 @@ namespace {
 bool Mentions(const Body& body, std::string_view name);
 
 bool Mentions(const Expr& node, std::string_view name) {
-  if (node.kind == ExprKind::kAttribute && node.name == name) return true;
+  const bool has_name = node.kind == ExprKind::kAttribute || node.kind == ExprKind::kName;
+  if (has_name && node.name == name) return true;
   if (node.kind == ExprKind::kConstant && node.value.is_string() && node.value.text() == name) return true;
   const auto in = [&](const ExprPtr& child) { return child != nullptr && Mentions(*child, name); };
   return std::ranges::any_of(node.operands, in) || in(node.star) || in(node.double_star) ||

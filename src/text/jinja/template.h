@@ -27,8 +27,11 @@ class Template {
   Result<MarkedText> Render(const std::vector<std::pair<std::string, Value>>& variables,
                             const RenderOptions& options = {}) const;
 
-  // Whether the template reads a member of this name, as in x.name or x["name"], or holds it as a string.
+  // Whether the template reads a variable or a member of this name, as in x.name and x["name"], or holds it
+  // as a string.
   bool Mentions(std::string_view name) const;
+  // The source, with '\n' for every line end.
+  const std::string& source() const { return program_->source; }
 
  private:
   explicit Template(std::shared_ptr<const Program> program) : program_(std::move(program)) {}

@@ -269,7 +269,8 @@ TEST(JinjaTemplate, KnowsWhatItReads) {
       Template::Parse("{% for m in x %}{% if m.a %}{{ m['b'] | e }}{% endif %}{% endfor %}", "t"));
   EXPECT_TRUE(compiled.Mentions("a"));
   EXPECT_TRUE(compiled.Mentions("b"));
-  EXPECT_FALSE(compiled.Mentions("m"));
+  EXPECT_TRUE(compiled.Mentions("x"));
+  EXPECT_FALSE(compiled.Mentions("for"));
 }
 
 TEST(JinjaTemplate, AByteOrderMarkAndLineEndsOfOtherSystemsDoNotCount) {

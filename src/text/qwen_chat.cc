@@ -1,0 +1,276 @@
+#include "text/qwen_chat.h"
+
+#include <optional>
+
+#include "text/python_json.h"
+
+namespace qwen25 {
+namespace {
+
+constexpr std::string_view kTurnStart = "<|im_start|>";
+constexpr std::string_view kTurnEnd = "<|im_end|>\n";
+constexpr std::string_view kCallStart = "<tool_call>";
+constexpr std::string_view kCallEnd = "</tool_call>";
+
+constexpr std::string_view kToolsHead =
+    "\n\n# Tools\n\nYou may call one or more functions to assist with the user query.\n\n"
+    "You are provided with function signatures within <tools></tools> XML tags:\n<tools>";
+constexpr std::string_view kToolsTail =
+    "\n</tools>\n\nFor each function call, return a json object with function name and arguments within "
+    "<tool_call></tool_call> XML tags:\n<tool_call>\n";
+constexpr std::string_view kToolsCall = R"({"name": <function-name>, "arguments": <args-json-object>})";
+constexpr std::string_view kToolsEnd = "\n</tool_call>";
+
+// Collects the parts of a prompt. Neighbours in which the same tokens are recognised become one.
+class PartWriter {
+ public:
+  explicit PartWriter(bool parse_special) : parse_special_(parse_special) {}
+
+  void Template(std::initializer_list<std::string_view> texts) {
+    for (const std::string_view text : texts) Append(text, SpecialTokens::kParse);
+  }
+  // The text of a message of this role.
+  void Content(std::string_view role, std::string_view text) {
+    const bool trusted = role == "system" || role == "assistant";
+    Append(text, trusted ? SpecialTokens::kControlAsText : SpecialTokens::kAsText);
+  }
+  std::vector<TextPart> Take() { return std::move(parts_); }
+
+ private:
+  void Append(std::string_view text, SpecialTokens special) {
+    if (text.empty()) return;
+    if (parse_special_) special = SpecialTokens::kParse;
+    if (parts_.empty() || parts_.back().special != special)
+      parts_.push_back({.text = {}, .special = special});
+    parts_.back().text += text;
+  }
+
+  bool parse_special_;
+  std::vector<TextPart> parts_;
+};
+
+void WriteSystem(const ChatMessage* message, const QwenChatOptions& options, PartWriter& out) {
+  out.Template({kTurnStart, "system\n"});
+  if (message != nullptr) {
+    out.Content("system", message->content);
+  } else {
+    out.Template({options.default_system});
+  }
+  if (!options.tools.empty()) {
+    out.Template({kToolsHead});
+    for (const Json& tool : options.tools) {
+      out.Template({"\n"});
+      out.Content("system", PythonJson(tool));
+    }
+    const std::string_view open = options.doubled_braces ? "{" : "",
+                           close = options.doubled_braces ? "}" : "";
+    out.Template({kToolsTail, open, kToolsCall, close, kToolsEnd});
+  }
+  out.Template({kTurnEnd});
+}
+
+void WriteAssistantWithCalls(const ChatMessage& message, PartWriter& out) {
+  out.Template({kTurnStart, message.role});
+  if (!message.content.empty()) {
+    out.Template({"\n"});
+    out.Content(message.role, message.content);
+  }
+  for (const ToolCall& call : message.tool_calls) {
+    out.Template({"\n", kCallStart, "\n{\"name\": \""});
+    out.Content(message.role, call.name);
+    out.Template({"\", \"arguments\": "});
+    out.Content(message.role, PythonJson(call.arguments));
+    out.Template({"}\n", kCallEnd});
+  }
+  out.Template({kTurnEnd});
+}
+
+// A turn of system (not the first), user or assistant without calls.
+void WriteTurn(const ChatMessage& message, PartWriter& out) {
+  out.Template({kTurnStart, message.role, "\n"});
+  out.Content(message.role, message.content);
+  out.Template({kTurnEnd});
+}
+
+// Consecutive results share one user turn.
+void WriteToolResult(const ChatMessage& message, bool first, bool last, PartWriter& out) {
+  if (first) out.Template({kTurnStart, "user"});
+  out.Template({"\n<tool_response>\n"});
+  out.Content(message.role, message.content);
+  out.Template({"\n</tool_response>"});
+  if (last) out.Template({kTurnEnd});
+}
+
+void WriteMessage(std::span<const ChatMessage> messages, size_t i, PartWriter& out) {
+  const ChatMessage& message = messages[i];
+  if (message.role == "assistant" && !message.tool_calls.empty()) {
+    WriteAssistantWithCalls(message, out);
+  } else if (message.role == "user" || message.role == "system" || message.role == "assistant") {
+    WriteTurn(message, out);
+  } else if (message.role == "tool") {
+    const bool first = i == 0 || messages[i - 1].role != "tool";
+    const bool last = i + 1 == messages.size() || messages[i + 1].role != "tool";
+    WriteToolResult(message, first, last, out);
+  }
+}
+
+std::vector<int32_t> EncodeParts(const Tokenizer& tokenizer, std::span<const TextPart> parts, bool add_bos) {
+  std::vector<int32_t> ids;
+  tokenizer.Encode(parts, ids, {.add_bos = add_bos});
+  return ids;
+}
+
+}  // namespace
+
+std::vector<TextPart> RenderQwenChatParts(std::span<const ChatMessage> messages,
+                                          const QwenChatOptions& options) {
+  PartWriter out(options.parse_special);
+  const bool has_system = !messages.empty() && messages[0].role == "system";
+  WriteSystem(has_system ? &messages[0] : nullptr, options, out);
+  for (size_t i = has_system ? 1 : 0; i < messages.size(); ++i) WriteMessage(messages, i, out);
+  if (options.add_generation_prompt) out.Template({kTurnStart, "assistant\n"});
+  return out.Take();
+}
+
+std::string RenderQwenChat(std::span<const ChatMessage> messages, const QwenChatOptions& options) {
+  std::string text;
+  for (const TextPart& part : RenderQwenChatParts(messages, options)) text += part.text;
+  return text;
+}
+
+std::vector<int32_t> EncodeQwenChat(const Tokenizer& tokenizer, std::span<const ChatMessage> messages,
+                                    const QwenChatOptions& options, bool add_bos) {
+  return EncodeParts(tokenizer, RenderQwenChatParts(messages, options), add_bos);
+}
+
+std::vector<int32_t> EncodeQwenTurn(const Tokenizer& tokenizer, const ChatMessage& message, bool add_bos) {
+  PartWriter out(/*parse_special=*/false);
+  WriteMessage({&message, 1}, 0, out);
+  return EncodeParts(tokenizer, out.Take(), add_bos);
+}
+
+namespace {
+
+// How an unexpected value is shown in a message: its text, cut to a line's worth.
+std::string Shown(const Json& value) {
+  std::string text = value.dump(-1, ' ', false, Json::error_handler_t::replace);
+  if (text.size() > 60) text = text.substr(0, 57) + "...";
+  return text;
+}
+
+const Json* Find(const Json& object, const char* key) {
+  const auto found = object.find(key);
+  return found == object.end() || found->is_null() ? nullptr : &*found;
+}
+
+}  // namespace
+
+Status CheckTools(const Json& tools) {
+  if (tools.is_null()) return {};
+  if (!tools.is_array()) {
+    return InvalidArgument("\"tools\" is {}, expected an array of function signatures", Shown(tools));
+  }
+  for (size_t i = 0; i < tools.size(); ++i) {
+    const Json* type = tools[i].is_object() ? Find(tools[i], "type") : nullptr;
+    const Json* function = tools[i].is_object() ? Find(tools[i], "function") : nullptr;
+    const Json* name = function != nullptr && function->is_object() ? Find(*function, "name") : nullptr;
+    if (type == nullptr || *type != "function" || name == nullptr || !name->is_string()) {
+      return InvalidArgument(
+          "tools[{}] is {}, expected {{\"type\": \"function\", \"function\": {{\"name\": string, ...}}}}", i,
+          Shown(tools[i]));
+    }
+  }
+  return {};
+}
+
+// -----------------------------------------------------------------------------------------------------------
+// The model's answer
+
+namespace {
+
+size_t SkipSpace(std::string_view text, size_t at) {
+  const size_t found = text.find_first_not_of(" \t\r\n", at);
+  return found == std::string_view::npos ? text.size() : found;
+}
+
+// The end of the JSON object that starts at `begin`, by its braces; nothing if it never closes. Gives up at a
+// character that JSON has in strings only, so that an answer full of opening tags is not scanned to its end
+// once for each of them.
+std::optional<size_t> EndOfObject(std::string_view text, size_t begin) {
+  size_t depth = 0;
+  bool in_string = false;
+  for (size_t i = begin; i < text.size(); ++i) {
+    const char c = text[i];
+    if (in_string) {
+      if (c == '\\') {
+        ++i;
+      } else if (c == '"') {
+        in_string = false;
+      }
+    } else if (c == '"') {
+      in_string = true;
+    } else if (c == '{') {
+      ++depth;
+    } else if (c == '}') {
+      if (--depth == 0) return i + 1;
+    } else if (c == '<' || c == '\\') {
+      return std::nullopt;
+    }
+  }
+  return std::nullopt;
+}
+
+std::optional<ToolCall> ParseCall(std::string_view object) {
+  Result<Json> parsed = ParsePythonJson(object, "tool call");
+  if (!parsed.ok() || !parsed->is_object()) return std::nullopt;
+  const Json* name = Find(*parsed, "name");
+  const Json* arguments = Find(*parsed, "arguments");
+  if (name == nullptr || !name->is_string() || arguments == nullptr || !arguments->is_object())
+    return std::nullopt;
+  return ToolCall{.name = name->get<std::string>(), .arguments = *arguments};
+}
+
+// A call whose opening tag ends at `begin`, and where the text goes on after it.
+struct FoundCall {
+  ToolCall call;
+  size_t end;
+};
+std::optional<FoundCall> FindCall(std::string_view text, size_t begin) {
+  const size_t object = SkipSpace(text, begin);
+  if (object == text.size() || text[object] != '{') return std::nullopt;
+  const std::optional<size_t> object_end = EndOfObject(text, object);
+  if (!object_end) return std::nullopt;
+  size_t end = SkipSpace(text, *object_end);
+  if (text.substr(end).starts_with(kCallEnd)) {
+    end += kCallEnd.size();
+  } else if (end != text.size()) {
+    return std::nullopt;
+  }
+  std::optional<ToolCall> call = ParseCall(text.substr(object, *object_end - object));
+  if (!call) return std::nullopt;
+  return FoundCall{.call = std::move(*call), .end = end};
+}
+
+}  // namespace
+
+ParsedReply ParseToolCalls(std::string_view reply) {
+  ParsedReply parsed;
+  size_t text_begin = 0;  // everything before it has been taken
+  size_t search = 0;
+  while (true) {
+    const size_t tag = reply.find(kCallStart, search);
+    if (tag == std::string_view::npos) break;
+    std::optional<FoundCall> found = FindCall(reply, tag + kCallStart.size());
+    search = tag + kCallStart.size();
+    if (!found) continue;
+    std::string_view before = reply.substr(text_begin, tag - text_begin);
+    if (before.ends_with('\n')) before.remove_suffix(1);  // the template's own newline before a tag
+    parsed.content += before;
+    parsed.tool_calls.push_back(std::move(found->call));
+    text_begin = search = found->end;
+  }
+  parsed.content += reply.substr(text_begin);
+  return parsed;
+}
+
+}  // namespace qwen25
