@@ -88,7 +88,9 @@ Json MessageForTemplate(const ChatMessage& message, const Compiled& compiled) {
   const bool keeps_role = compiled.knows_developers && json.value("role", Json()) == "developer";
   if (!keeps_role) json["role"] = message.role;
   const Json content = json.value("content", Json());
-  const bool keeps_content = content.is_null() || (compiled.knows_parts && IsTextParts(content));
+  // An answer that calls functions need not say anything; to the template its content is then not there.
+  const bool is_call_alone = content.is_null() && !message.tool_calls.empty();
+  const bool keeps_content = is_call_alone || (compiled.knows_parts && IsTextParts(content));
   if (!keeps_content) json["content"] = message.content;
   if (message.tool_calls.empty()) return json;
   Json calls = Json::array();

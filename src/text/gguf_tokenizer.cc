@@ -254,6 +254,19 @@ Result<Tokenizer> TokenizerFromGguf(const GgufTokenizer& parts, std::string_view
   return Tokenizer::FromSpec(std::move(spec), origin);
 }
 
+namespace {
+
+// The templates with names, without the default one.
+std::vector<std::pair<std::string, std::string>> FurtherChatTemplates(const TokenizerSpec& spec,
+                                                                      std::string_view origin) {
+  auto named = NamedChatTemplates(spec.config.value("chat_template", Json()), origin);
+  if (!named.ok()) return {};
+  std::erase_if(*named, [](const auto& entry) { return entry.first == "default"; });
+  return std::move(*named);
+}
+
+}  // namespace
+
 Result<GgufTokenizer> GgufTokenizerOf(const Tokenizer& tokenizer, size_t vocab_size,
                                       std::string_view origin) {
   const TokenizerSpec& spec = tokenizer.spec();
@@ -310,11 +323,7 @@ Result<GgufTokenizer> GgufTokenizerOf(const Tokenizer& tokenizer, size_t vocab_s
   parts.add_bos = !spec.prefix_ids.empty();
   parts.add_eos = !spec.suffix_ids.empty();
   parts.chat_template = spec.chat_template;
-  if (spec.config.contains("chat_template")) {
-    auto named = NamedChatTemplates(spec.config["chat_template"], origin);
-    if (named.ok()) parts.named_chat_templates = std::move(*named);
-    std::erase_if(parts.named_chat_templates, [](const auto& named) { return named.first == "default"; });
-  }
+  parts.named_chat_templates = FurtherChatTemplates(spec, origin);
   return parts;
 }
 

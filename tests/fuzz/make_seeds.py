@@ -325,6 +325,17 @@ def hub_seeds():
     yield b"unsloth/Qwen3-GGUF:UD-Q4_K_XL@refs/pr/1"
 
 
+def jinja_seeds():
+    # What the fixture of the interpreter holds, a few templates to a seed; what the user says may follow.
+    cases = json.loads((pathlib.Path(__file__).parent.parent / "reference/fixtures/jinja.json").read_text())["cases"]
+    sources = [case["template"] for case in cases if case["text"] is not None]
+    for at in range(0, len(sources), 3):
+        yield "\n".join(sources[at:at + 3]).encode()
+    yield from (case["template"].encode() for case in cases if case["text"] is None and len(case["template"]) > 30)
+    template = pathlib.Path(__file__).parent.parent / "reference/fixtures/chat_template.jinja"
+    yield template.read_bytes() + b"\x1eWhat is <|im_start|>?\n\xe6\x97\xa5"
+
+
 def words(document):
     """Every key and every text in a JSON document."""
     if isinstance(document, dict):
@@ -353,11 +364,14 @@ def main(folder):
         "documents": ["id", "source", "text"],
         "chat_template": ["messages", "content", "role", "<|im_start|>", "<|im_end|>", "{%- if", "{{-", "-%}", "}}"],
         "hub": ["type", "file", "oid", "size", "path", "lfs", ".gguf", ".safetensors", "-00001-of-00002", "../", "rel=\"next\""],
+        "jinja": ["{{", "}}", "{%", "%}", "{#", "#}", "-%}", "{%-", "for", "in", "if", "else", "elif", "endif", "endfor", "set", "endset",
+                  "macro", "endmacro", "call", "endcall", "caller", "filter", "endfilter", "namespace(", "loop.", "messages", "content",
+                  "role", "tools", "tojson", "map", "select", "join", "range(", "recursive", "is", "not", "raw", "endraw", "generation"],
         "config": [word for seed in config_seeds() for word in words(json.loads(seed))],
     }
     targets = {"safetensors": safetensors_seeds, "gguf": gguf_seeds, "tokenizer": tokenizer_seeds, "config": config_seeds,
                "slot": slot_seeds, "lmdb": lmdb_seeds, "kv_export": kv_export_seeds, "documents": documents_seeds,
-               "chat_template": chat_template_seeds, "hub": hub_seeds}
+               "chat_template": chat_template_seeds, "hub": hub_seeds, "jinja": jinja_seeds}
     for target, seeds in targets.items():
         (folder / target).mkdir(parents=True, exist_ok=True)
         for number, seed in enumerate(seeds()):

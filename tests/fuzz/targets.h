@@ -21,6 +21,7 @@ void FuzzKvExport(std::span<const uint8_t> bytes);
 void FuzzDocuments(std::span<const uint8_t> bytes);
 void FuzzChatTemplate(std::span<const uint8_t> bytes);
 void FuzzHub(std::span<const uint8_t> bytes);
+void FuzzJinja(std::span<const uint8_t> bytes);
 
 struct FuzzTarget {
   std::string_view name;  // of its folder of seeds, too
@@ -37,6 +38,7 @@ inline constexpr FuzzTarget kFuzzTargets[] = {
     {"documents", FuzzDocuments},
     {"chat_template", FuzzChatTemplate},
     {"hub", FuzzHub},
+    {"jinja", FuzzJinja},
 };
 
 }  // namespace qwen25

@@ -123,6 +123,27 @@ TEST(Conversation, AQuestionThatCannotBeAnsweredLeavesItAsItWas) {
   ASSERT_OK(talk.Ask("two"));
 }
 
+TEST(Conversation, WhatTheTemplateRefusesLeavesItAsItWas) {
+  LoadedModel model = TinyModel();
+  ASSERT_OK_AND_ASSIGN(model.chat_template,
+                       ChatTemplate::Compile({.origin = "t",
+                                              .named = {{"default",
+                                                         "{% for m in messages %}{% if m.content == 'bad' %}"
+                                                         "{{ raise_exception('Never say that') }}{% endif %}"
+                                                         "{{ m.content }}\n{% endfor %}"}}}));
+  Conversation::Options options;
+  options.memory.off = true;
+  options.generate.max_new_tokens = 2;
+  ASSERT_OK_AND_ASSIGN(const auto talk,
+                       Conversation::Start(model, nullptr, options, [](const ConversationEvent&) {}));
+  ASSERT_OK(talk->Ask("good", nullptr));
+  const std::vector<ChatMessage> said = talk->messages();
+  EXPECT_ERROR_CONTAINS(talk->Ask("bad", nullptr), "refuses this conversation: Never say that");
+  EXPECT_EQ(talk->messages(), said);
+  EXPECT_OK(talk->Ask("better", nullptr));
+  EXPECT_EQ(talk->SystemText(), std::nullopt);
+}
+
 TEST(Conversation, WithoutAMemoryNothingIsKept) {
   const TemporaryDirectory memory;
   Talk talk(memory / "none");

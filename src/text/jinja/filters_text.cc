@@ -114,8 +114,6 @@ Result<Value> Indent(const FilterCall& call) {
 }
 
 Result<Value> Truncate(const FilterCall& call) {
-  if (!call.input.is_string())
-    return InvalidArgument("\"truncate\" takes a string, not {}", call.input.TypeName());
   QWEN25_TRY(const int64_t length, call.arguments.Int(0, 255));
   MarkedText end("...");
   if (call.arguments.Has(2)) {
@@ -129,11 +127,12 @@ Result<Value> Truncate(const FilterCall& call) {
   if (length < end_length || leeway < 0) {
     return InvalidArgument("\"truncate\": the length {} is less than that of what is put at the end", length);
   }
-  const CodePoints points(call.input.text());
-  if (static_cast<int64_t>(points.size()) <= length ||
-      static_cast<int64_t>(points.size()) - length <= leeway) {
-    return call.input;
+  const auto size = static_cast<int64_t>(call.interpreter.LengthOfValue(call.input).value_or(SIZE_MAX / 4));
+  if (size <= length || size - length <= leeway) return call.input;
+  if (!call.input.is_string()) {
+    return InvalidArgument("\"truncate\" takes a string, not {}", call.input.TypeName());
   }
+  const CodePoints points(call.input.text());
   MarkedText text = call.input.marked().Part(0, points.Offset(static_cast<size_t>(length - end_length)));
   if (!call.arguments.Bool(1, false)) {
     const size_t space = text.text().rfind(' ');
@@ -255,25 +254,6 @@ Result<Value> StripTags(const FilterCall& call) {
   return call.interpreter.Text(std::move(joined));
 }
 
-Result<Value> FileSizeFormat(const FilterCall& call) {
-  std::optional<double> bytes = call.input.AsFloat();
-  if (!bytes && call.input.is_string()) bytes = std::strtod(call.input.text().c_str(), nullptr);
-  if (!bytes) return InvalidArgument("\"filesizeformat\" takes a number, not {}", call.input.TypeName());
-  const bool binary = call.arguments.Bool(0, false);
-  const double base = binary ? 1024 : 1000;
-  if (*bytes == 1) return Value::String("1 Byte");
-  if (*bytes < base) return Value::String(fmt::format("{} Bytes", static_cast<int64_t>(*bytes)));
-  double unit = base;
-  for (const char prefix : std::string_view("kMGTPEZY")) {
-    if (*bytes < unit * base || prefix == 'Y') {
-      const char shown = binary && prefix == 'k' ? 'K' : prefix;
-      return Value::String(fmt::format("{:.1f} {}{}B", *bytes / unit, shown, binary ? "i" : ""));
-    }
-    unit *= base;
-  }
-  return Value();
-}
-
 constexpr std::array kFilters = {
     FilterEntry{"upper", "", Upper},
     FilterEntry{"lower", "", Lower},
@@ -292,7 +272,6 @@ constexpr std::array kFilters = {
     FilterEntry{"safe", "", Safe},
     FilterEntry{"urlencode", "", UrlEncode},
     FilterEntry{"striptags", "", StripTags},
-    FilterEntry{"filesizeformat", "binary?", FileSizeFormat},
 };
 
 }  // namespace

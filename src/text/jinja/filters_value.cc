@@ -179,6 +179,25 @@ Result<Value> Round(const FilterCall& call) {
   return Value::Float((method == "ceil" ? std::ceil(scaled) : std::floor(scaled)) / power);
 }
 
+Result<Value> FileSizeFormat(const FilterCall& call) {
+  std::optional<double> bytes = call.input.AsFloat();
+  if (call.input.is_string()) bytes = ParseFloat(call.input.text());
+  if (!bytes) return InvalidArgument("\"filesizeformat\" takes a number, not {}", call.input.TypeName());
+  const bool binary = call.arguments.Bool(0, false);
+  const double base = binary ? 1024 : 1000;
+  if (*bytes == 1) return Value::String("1 Byte");
+  if (*bytes < base) return Value::String(fmt::format("{} Bytes", static_cast<int64_t>(*bytes)));
+  double unit = base;
+  for (const char prefix : std::string_view("kMGTPEZY")) {
+    if (*bytes < unit * base || prefix == 'Y') {
+      const char shown = binary && prefix == 'k' ? 'K' : prefix;
+      return Value::String(fmt::format("{:.1f} {}{}B", *bytes / unit, shown, binary ? "i" : ""));
+    }
+    unit *= base;
+  }
+  return Value();
+}
+
 Result<Value> ToJsonFilter(const FilterCall& call) {
   JsonStyle style{.only_ascii = call.arguments.Bool(0, false), .sort_keys = call.arguments.Bool(3, false)};
   const Value indent = call.arguments.Get(1);
@@ -209,7 +228,6 @@ Result<Value> Attr(const FilterCall& call) {
   if (call.input.is_dict() && !HasMethod(call.input, name.text())) {
     return Value::Undefined(fmt::format("a dictionary has no attribute \"{}\"", name.text()));
   }
-  if (call.input.is_undefined()) return Value::Undefined(call.input.undefined_message());
   return call.interpreter.GetAttribute(call.input, name.text());
 }
 
@@ -222,6 +240,7 @@ constexpr std::array kFilters = {
     FilterEntry{"round", "precision? method?", Round},
     FilterEntry{"tojson", "ensure_ascii? indent? separators? sort_keys?", ToJsonFilter},
     FilterEntry{"attr", "name", Attr},
+    FilterEntry{"filesizeformat", "binary?", FileSizeFormat},
 };
 
 }  // namespace

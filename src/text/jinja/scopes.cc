@@ -252,8 +252,8 @@ Status Resolver::Resolve(Expr& node, const Symbols& symbols) {
   }
   if (node.kind == ExprKind::kFilter || node.kind == ExprKind::kTest) QWEN25_RETURN_IF_ERROR(CheckName(node));
   Status status;
-  ForEachChild(node, [&](const Expr& child) {
-    if (status.ok()) status = Resolve(const_cast<Expr&>(child), symbols);
+  ForEachChild(node, [&](Expr& child) {
+    if (status.ok()) status = Resolve(child, symbols);
   });
   is_guarded_ = was_guarded;
   return status;
