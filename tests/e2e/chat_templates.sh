@@ -39,7 +39,8 @@ grep -qE 'strict.jinja: line 1, column [0-9]+: the chat template refuses this co
 grep -qF "last answer" "$work/out" || fail "the first question has no answer"
 [[ $(tokens -m "$model" --chat-template "$work/strict.jinja" --template-variables '{"mood": "glad"}') != \
    "$(tokens -m "$model" --chat-template "$work/strict.jinja")" ]] || fail "--template-variables changes nothing"
-chat 'hi\n' -m "$model" --template-variables '[1]' | grep -qF "expected a JSON object" || fail "variables that are none"
+chat 'hi\n' -m "$model" --template-variables '[1]' >"$work/out" && fail "variables that are none are taken"
+grep -qF "expected a JSON object" "$work/out" || fail "variables that are none"
 
 # Templates that are none: an error of the user's own file; a remark about the model's, which then continues text.
 printf '{%% if x %%}\n{%% nope %%}' >"$work/broken.jinja"
