@@ -43,6 +43,7 @@ echo "# A model" >"$repositories/org/model/README.md"
 mkdir "$repositories/org/model/1_Pooling"
 echo '{}' >"$repositories/org/model/1_Pooling/config.json"
 cp -r "$repositories/org/model" "$repositories/private/model"
+cp -rL "$source_folder/tests/reference/fixtures/encoder_dense" "$repositories/org/encoder"
 mkdir "$repositories/org/gguf" "$repositories/org/pickled" "$repositories/org/large"
 quietly "$qwen25" quantize -m "$work/run/model" --format q8_0 -o "$repositories/org/gguf/m-Q8_0.gguf"
 quietly "$qwen25" convert "$work/run/model" "$repositories/org/gguf/m-F16.gguf" --dtype f16
@@ -146,6 +147,15 @@ done
 for name in org/gguf:Q8_0 org/gguf:f16 org/model@main "org/model@$(basename "$snapshot")"; do
   quietly "$qwen25" generate -m "$name" -p if -n 2
 done
+# A sentence encoder comes with its modules, and is not offered for a chat.
+pulls org/encoder
+says "use it: qwen25 embed -m org/encoder"
+"$qwen25" embed -m "$repositories/org/encoder" text >"$work/by_path"
+"$qwen25" embed -m org/encoder text >"$work/by_name"
+cmp "$work/by_path" "$work/by_name" || fail "an encoder gives other vectors by name"
+"$qwen25" chat >"$work/output" 2>&1 || true
+! grep -q org/encoder "$work/output" || fail "an encoder is offered for a chat"
+
 # What belongs to a model is written elsewhere: its store is that of other programs, too.
 quietly "$qwen25" generate -m org/model -p if -n 2 --weights int8 --cache-weights
 quietly "$qwen25" generate -m org/gguf:Q8_0 -p if -n 2 --cache-weights

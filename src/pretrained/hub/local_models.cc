@@ -80,7 +80,10 @@ std::optional<LocalModel> FolderModel(const fs::path& folder) {
   if (weights.empty()) return std::nullopt;
   const Result<Json> json = ReadJsonFile(config.string());
   if (!json.ok() || !json->is_object()) return std::nullopt;
-  LocalModel model = {.format = WeightTypeOf(*json), .architecture = ArchitectureOf(*json), .path = folder};
+  const bool has_modules = IsFile(folder / "modules.json");  // of a sentence encoder, whatever its layers are
+  LocalModel model = {.format = WeightTypeOf(*json),
+                      .architecture = has_modules ? "SentenceTransformer" : ArchitectureOf(*json),
+                      .path = folder};
   for (const fs::path& file : weights) Add(file, model);
   std::error_code error;
   for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {

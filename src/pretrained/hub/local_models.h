@@ -13,7 +13,8 @@ namespace qwen25 {
 struct LocalModel {
   std::string format;  // "Q4_K_M", or the type of the weights: "bfloat16"; "safetensors" if it is not known
   bool is_gguf = false;
-  std::string architecture;    // that config.json names: "Qwen2ForCausalLM"; empty if it is not known
+  // That config.json names: "Qwen2ForCausalLM"; "SentenceTransformer" beside modules.json; empty: not known.
+  std::string architecture;
   std::filesystem::path path;  // the folder, or the first .gguf file
   uint64_t bytes = 0;          // of its files
   int64_t modified = 0;        // of the newest, in seconds since 1970
