@@ -44,57 +44,89 @@ void LoadQueriesImpl(const QueryTile& tile, const RotaryAngles& rotary, HeadRows
   std::fill(state.shifts, state.shifts + rows, -std::numeric_limits<float>::infinity());
 }
 
-// The greatest of the first `visible` scores, per lane.
-HWY_INLINE Vec GreatestScores(const float* HWY_RESTRICT scores, size_t visible) {
-  Vec greatest = hn::Set(kTag, -std::numeric_limits<float>::infinity());
+// `v`, the numbers of keys from i on, with `instead` for those that a window hides: keys [0, hidden), if
+// kWindow.
+template <bool kWindow>
+HWY_INLINE Vec Unhidden(Vec v, size_t i, size_t hidden, Vec instead) {
+  if constexpr (!kWindow) return v;
+  return hn::IfThenElse(hn::FirstN(kTag, hidden - std::min(hidden, i)), instead, v);
+}
+
+// The greatest of the scores [hidden, visible), per lane.
+template <bool kWindow>
+HWY_INLINE Vec GreatestScores(const float* HWY_RESTRICT scores, size_t hidden, size_t visible) {
+  const Vec least = hn::Set(kTag, -std::numeric_limits<float>::infinity());
+  Vec greatest = least;
   size_t i = 0;
-  for (; i + kLanes <= visible; i += kLanes) greatest = hn::Max(greatest, hn::LoadU(kTag, scores + i));
+  for (; i + kLanes <= visible; i += kLanes) {
+    greatest = hn::Max(greatest, Unhidden<kWindow>(hn::LoadU(kTag, scores + i), i, hidden, least));
+  }
   if (i < visible) {
     const auto seen = hn::FirstN(kTag, visible - i);
-    greatest = hn::Max(greatest, hn::IfThenElse(seen, hn::LoadU(kTag, scores + i), greatest));
+    const Vec last = Unhidden<kWindow>(hn::LoadU(kTag, scores + i), i, hidden, least);
+    greatest = hn::Max(greatest, hn::IfThenElse(seen, last, greatest));
   }
   return greatest;
 }
 
-// Turns scores into exponentials relative to `shift`, exactly 0 for keys behind the visible ones, and returns
-// their sum per lane.
-HWY_INLINE Vec Exponentials(float* HWY_RESTRICT scores, size_t visible, size_t cols, Vec shift) {
-  Vec sum = hn::Zero(kTag);
+// Turns scores into exponentials relative to `shift`, exactly 0 for keys before and behind the visible ones,
+// and returns their sum per lane.
+template <bool kWindow>
+HWY_INLINE Vec Exponentials(float* HWY_RESTRICT scores, size_t hidden, size_t visible, size_t cols,
+                            Vec shift) {
+  const Vec zero = hn::Zero(kTag);
+  Vec sum = zero;
   size_t i = 0;
   for (; i + kLanes <= visible; i += kLanes) {
-    const Vec p = Exp2(kTag, hn::Sub(hn::LoadU(kTag, scores + i), shift));
+    const Vec p = Unhidden<kWindow>(Exp2(kTag, hn::Sub(hn::LoadU(kTag, scores + i), shift)), i, hidden, zero);
     sum = hn::Add(sum, p);
     hn::StoreU(p, kTag, scores + i);
   }
   if (i < visible) {
     const auto seen = hn::FirstN(kTag, visible - i);
-    const Vec p = hn::IfThenElseZero(seen, Exp2(kTag, hn::Sub(hn::LoadU(kTag, scores + i), shift)));
+    const Vec last =
+        Unhidden<kWindow>(Exp2(kTag, hn::Sub(hn::LoadU(kTag, scores + i), shift)), i, hidden, zero);
+    const Vec p = hn::IfThenElseZero(seen, last);
     sum = hn::Add(sum, p);
     hn::StoreU(p, kTag, scores + i);
     i += kLanes;
   }
-  for (; i < cols; i += kLanes) hn::StoreU(hn::Zero(kTag), kTag, scores + i);
+  for (; i < cols; i += kLanes) hn::StoreU(zero, kTag, scores + i);
   return sum;
 }
 
 // One row's step of the online softmax: brings its shift, factor and totals up to date and turns its scores
 // into exponentials. The shift follows the greatest score only when that is more than kHeadroom above it, so
-// that most blocks rescale nothing; exponentials then stay below 2^kHeadroom.
-HWY_INLINE void SoftmaxRow(float* HWY_RESTRICT scores, size_t visible, size_t cols, float& shift,
-                           float& factor, float* HWY_RESTRICT totals) {
+// that most blocks rescale nothing; exponentials then stay below 2^kHeadroom. Of a row that sees no key here,
+// nothing changes.
+template <bool kWindow = false>
+HWY_INLINE void SoftmaxRow(float* HWY_RESTRICT scores, size_t hidden, size_t visible, size_t cols,
+                           float& shift, float& factor, float* HWY_RESTRICT totals) {
   constexpr float kHeadroom = 8;
-  const Vec greatest = GreatestScores(scores, visible);
+  const Vec greatest = GreatestScores<kWindow>(scores, hidden, visible);
   factor = 1;
   if (!hn::AllFalse(kTag, hn::Gt(greatest, hn::Set(kTag, shift + kHeadroom)))) {
     const float old = shift;
     shift = hn::GetLane(hn::MaxOfLanes(kTag, greatest));
     factor = hn::GetLane(Exp2(kTag, hn::Set(kTag, old - shift)));
   }
-  const Vec sum = Exponentials(scores, visible, cols, hn::Set(kTag, shift));
+  const Vec sum = Exponentials<kWindow>(scores, hidden, visible, cols, hn::Set(kTag, shift));
   hn::StoreU(hn::MulAdd(hn::LoadU(kTag, totals), hn::Set(kTag, factor), sum), kTag, totals);
 }
 
-// The same for rows [begin, end), whose scores are [rows, 64].
+// The same for rows [begin, end), whose scores are [rows, 64], of which some do not see the block's first
+// keys.
+void SoftmaxRowsInWindow(const QueryTile& tile, size_t block_index, size_t begin, size_t end, size_t cols,
+                         const AttendState& state) {
+  float *scores = state.scores, *totals = state.totals + begin * 16;
+  for (size_t row = begin; row < end; ++row, scores += kBlockTokens, totals += 16) {
+    const size_t token = row / tile.num_heads;
+    SoftmaxRow<true>(scores, tile.HiddenInBlock(token, block_index), tile.VisibleInBlock(token, block_index),
+                     cols, state.shifts[row], state.factors[row], totals);
+  }
+}
+
+// The same for rows that see the block's first keys.
 void SoftmaxRows(const QueryTile& tile, size_t block_index, size_t begin, size_t end, size_t cols,
                  const AttendState& state) {
   float *scores = state.scores, *totals = state.totals + begin * 16;
@@ -103,10 +135,10 @@ void SoftmaxRows(const QueryTile& tile, size_t block_index, size_t begin, size_t
   const bool all_visible = visible == kBlockTokens;
   for (size_t row = begin; row < end; ++row, scores += kBlockTokens, totals += 16) {
     if (all_visible) {
-      SoftmaxRow(scores, kBlockTokens, kBlockTokens, state.shifts[row], state.factors[row], totals);
+      SoftmaxRow(scores, 0, kBlockTokens, kBlockTokens, state.shifts[row], state.factors[row], totals);
       continue;
     }
-    SoftmaxRow(scores, visible, cols, state.shifts[row], state.factors[row], totals);
+    SoftmaxRow(scores, 0, visible, cols, state.shifts[row], state.factors[row], totals);
     if (++head == tile.num_heads) {
       head = 0;
       visible = tile.VisibleInBlock(++token, block_index);
@@ -166,20 +198,34 @@ HWY_INLINE void ComputeScores(const QueryTile& tile, const float* queries, size_
   }
 }
 
+// The keys of a block that rows [begin, end) of a tile see: [first, last) by some of them, of these all but
+// [first, first_common) and [end_common, last) by all.
+struct SeenKeys {
+  size_t first, first_common, end_common, last;
+
+  SeenKeys(const QueryTile& tile, size_t block_index, size_t begin, size_t end)
+      : first(tile.HiddenOfRow(begin, block_index)),
+        end_common(tile.VisibleInBlock(begin / tile.num_heads, block_index)),
+        last(tile.VisibleInBlock((end - 1) / tile.num_heads, block_index)) {
+    first_common = std::min(tile.HiddenOfRow(end - 1, block_index), last);
+  }
+};
+
 // sums = sums * factors + probabilities * values, for columns [first_dim, first_dim + dims). Where some rows
 // of the group see keys that others do not, the others multiply these values by 0, which is the cheapest way
 // to leave them out as long as they are finite; where one is not, each row reads only what it sees.
 template <typename Number>
 HWY_INLINE void AddColumns(const QueryTile& tile, size_t block_index, size_t begin, size_t end,
                            const float* probabilities, const Operands<Number>& block, bool finite,
-                           size_t first_dim, size_t dims, const AttendState& state) {
+                           const SeenKeys& seen, size_t first_dim, size_t dims, const AttendState& state) {
   const size_t head_dim = tile.head_dim;
+  const Number* const values = block.values + first_dim;
   Product<Number> product = {.rows = end - begin,
                              .cols = dims,
-                             .depth = tile.VisibleInBlock((end - 1) / tile.num_heads, block_index),
-                             .a = probabilities,
+                             .depth = seen.last - seen.first,
+                             .a = probabilities + seen.first,
                              .a_stride = kBlockTokens,
-                             .b = block.values + first_dim,
+                             .b = values + seen.first * head_dim,
                              .b_stride = head_dim,
                              .c = state.sums + begin * head_dim + first_dim,
                              .c_stride = head_dim,
@@ -188,9 +234,12 @@ HWY_INLINE void AddColumns(const QueryTile& tile, size_t block_index, size_t beg
   if (finite) return Multiply<false>(product);
   product.rows = 1;
   for (size_t row = begin; row < end; ++row) {
-    product.depth = tile.VisibleInBlock(row / tile.num_heads, block_index);
+    const size_t hidden = tile.HiddenOfRow(row, block_index);
+    const size_t visible = tile.VisibleInBlock(row / tile.num_heads, block_index);
+    product.depth = visible - std::min(hidden, visible);
+    product.a = probabilities + (row - begin) * kBlockTokens + hidden;
+    product.b = values + hidden * head_dim;
     Multiply<false>(product);
-    product.a += kBlockTokens;
     product.c += head_dim;
     ++product.factors;
   }
@@ -211,20 +260,22 @@ template <typename Number>
 HWY_INLINE void AddValues(const QueryTile& tile, size_t block_index, size_t begin, size_t end,
                           const Operands<Number>& block, const AttendState& state) {
   const size_t head_dim = tile.head_dim;
-  const size_t seen_by_all = tile.VisibleInBlock(begin / tile.num_heads, block_index);
-  const size_t visible = tile.VisibleInBlock((end - 1) / tile.num_heads, block_index);
-  const size_t seen_by_some = visible - seen_by_all;
+  const SeenKeys seen(tile, block_index, begin, end);
+  const auto all_finite = [&seen](const auto* numbers, size_t stride) HWY_ATTR {
+    return AllFinite(numbers + seen.first * stride, (seen.first_common - seen.first) * stride) &&
+           AllFinite(numbers + seen.end_common * stride, (seen.last - seen.end_common) * stride);
+  };
   if constexpr (!std::is_same_v<Number, int8_t>) {  // codes have scales
     if (block.value_scales == nullptr) {
-      const bool finite = AllFinite(block.values + seen_by_all * head_dim, seen_by_some * head_dim);
-      return AddColumns(tile, block_index, begin, end, state.scores, block, finite, 0, head_dim, state);
+      return AddColumns(tile, block_index, begin, end, state.scores, block,
+                        all_finite(block.values, head_dim), seen, 0, head_dim, state);
     }
   }
   const uint16_t* scales = block.value_scales;
   for (size_t d = 0; d < head_dim; d += kScaleGroup, scales += kBlockTokens) {
-    ScaleColumns(end - begin, WholeVectors(visible), state.scores, scales, state.scaled);
-    AddColumns(tile, block_index, begin, end, state.scaled, block,
-               AllFinite(scales + seen_by_all, seen_by_some), d, std::min(kScaleGroup, head_dim - d), state);
+    ScaleColumns(end - begin, WholeVectors(seen.last), state.scores, scales, state.scaled);
+    AddColumns(tile, block_index, begin, end, state.scaled, block, all_finite(scales, 1), seen, d,
+               std::min(kScaleGroup, head_dim - d), state);
   }
 }
 
@@ -236,9 +287,14 @@ HWY_INLINE void AttendTo(const QueryTile& tile, const RotaryAngles& rotary, cons
   for (size_t begin = 0; begin < num_rows; begin += kGroupRows) {
     const size_t end = std::min(num_rows, begin + kGroupRows);
     const size_t visible = tile.VisibleInBlock((end - 1) / tile.num_heads, block_index);
+    if (tile.HiddenOfRow(begin, block_index) >= visible) continue;  // none sees a key here
     const size_t cols = WholeVectors(visible);
     ComputeScores(tile, queries, begin, end, cols, block, state.scores);
-    SoftmaxRows(tile, block_index, begin, end, cols, state);
+    if (tile.HiddenOfRow(end - 1, block_index) > 0) {
+      SoftmaxRowsInWindow(tile, block_index, begin, end, cols, state);
+    } else {
+      SoftmaxRows(tile, block_index, begin, end, cols, state);
+    }
     AddValues(tile, block_index, begin, end, block, state);
   }
 }

@@ -37,6 +37,9 @@ struct RotaryAngles {
   }
 };
 
+// A window that hides nothing.
+inline constexpr size_t kNoWindow = SIZE_MAX;
+
 // The queries of consecutive tokens of one sequence, all within one block of 64 positions, for the heads of
 // one group.
 struct QueryTile {
@@ -46,18 +49,42 @@ struct QueryTile {
   size_t first_position;
   size_t always_visible;  // keys [0, always_visible) are seen by every row, whatever its position
   size_t block_tokens = kBlockTokens;  // keys of a block that count, the first ones
+  size_t window = kNoWindow;           // keys at this distance or farther are not seen, at least 1
 
   size_t num_rows() const { return num_tokens * num_heads; }
   size_t block() const { return first_position / kBlockTokens; }
   size_t first_offset() const { return first_position % kBlockTokens; }
-  // Keys [0, Visible) are seen by the rows of a token; more, or as many, by those of later tokens.
-  size_t Visible(size_t token) const { return std::max(first_position + token + 1, always_visible); }
+  // Keys [Hidden, Visible) are seen by the rows of a token. Both are greater, or the same, for later tokens.
+  size_t Visible(size_t token) const {
+    const size_t own_end = first_position + token + 1, end = std::max(own_end, always_visible);
+    return end - own_end < window ? end : own_end - 1 + window;
+  }
+  size_t Hidden(size_t token) const {
+    const size_t own_end = first_position + token + 1;
+    return own_end <= window ? 0 : own_end - window;
+  }
   // Of these, the ones in a block; 0 after the last block that the token sees.
   size_t VisibleInBlock(size_t token, size_t block) const {
     const size_t visible = Visible(token), begin = block * kBlockTokens;
     return visible <= begin ? 0 : std::min(visible - begin, block_tokens);
   }
-  // Blocks that the tile sees. Each of its rows sees a key in each of them.
+  // The first keys of a block that a token does not see any more. At least VisibleInBlock if it sees none.
+  size_t HiddenInBlock(size_t token, size_t block) const {
+    const size_t hidden = Hidden(token), begin = block * kBlockTokens;
+    return hidden <= begin ? 0 : std::min(hidden - begin, kBlockTokens);
+  }
+  // The same by the row of a token, without a division where there is no window.
+  size_t HiddenOfRow(size_t row, size_t block) const {
+    return window == kNoWindow ? 0 : HiddenInBlock(row / num_heads, block);
+  }
+  // The tile sees blocks [FirstBlock, NumBlocks). Each of its rows sees a key in each of them, unless there
+  // is a window.
+  size_t FirstBlock() const { return Hidden(0) / kBlockTokens; }
+  // The first block that one of the 64 tokens of the tile's block sees, whichever of them are in the tile.
+  size_t FirstBlockOfOwn() const {
+    const size_t own_end = block() * kBlockTokens + 1;
+    return own_end <= window ? 0 : (own_end - window) / kBlockTokens;
+  }
   size_t NumBlocks() const { return BlocksFor(Visible(num_tokens - 1)); }
 };
 
@@ -233,8 +260,9 @@ void LoadQueryGradients(const QueryTile& tile, const RotaryAngles& rotary, HeadR
 // What BackwardBlock computes: one pass does both, two passes share the work among more threads. The numbers
 // are the same.
 struct BackwardParts {
-  bool keys;     // adds to the gradients of the block
-  bool queries;  // adds to (block 0: writes) dqueries, in the frame of queries rotated by their offset
+  bool keys;                    // adds to the gradients of the block
+  bool queries;                 // adds to dqueries, in the frame of queries rotated by their offset
+  bool writes_queries = false;  // writes dqueries instead
 };
 void BackwardBlock(const QueryTile& tile, const RotaryAngles& rotary, size_t block_index, BackwardParts parts,
                    const KeyGradState& keys, const QueryGradState& queries, HeadRows<float> dqueries);

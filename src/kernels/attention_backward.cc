@@ -100,7 +100,7 @@ HWY_INLINE void ScoreGradients(float* HWY_RESTRICT probabilities, float* HWY_RES
   }
 }
 
-// Fills probabilities and dscores of the whole tile.
+// Fills probabilities and dscores of the whole tile. Those of keys that a window hides are 0.
 void TileScoreGradients(const QueryTile& tile, const float* queries, size_t block_index,
                         const KeyGradState& keys, const QueryGradState& state) {
   const size_t head_dim = tile.head_dim, num_rows = tile.num_rows();
@@ -125,6 +125,9 @@ void TileScoreGradients(const QueryTile& tile, const float* queries, size_t bloc
       ScoreGradients(state.probabilities + row * kBlockTokens, state.dscores + row * kBlockTokens,
                      tile.VisibleInBlock(row / tile.num_heads, block_index), state.log_sums[row],
                      state.deltas[row]);
+      const size_t hidden = tile.HiddenOfRow(row, block_index);
+      std::fill_n(state.probabilities + row * kBlockTokens, hidden, 0.0f);
+      std::fill_n(state.dscores + row * kBlockTokens, hidden, 0.0f);
     }
   }
 }
@@ -156,8 +159,8 @@ void AddKeyGradients(const QueryTile& tile, const float* queries, size_t block_i
   }
 }
 
-// dq += ds k, rotated back by the distance to the block; block 0 comes first and writes.
-void AddQueryGradients(const QueryTile& tile, const RotaryAngles& rotary, size_t block_index,
+// dq += ds k, rotated back by the distance to the block.
+void AddQueryGradients(const QueryTile& tile, const RotaryAngles& rotary, size_t block_index, bool writes,
                        const KeyGradState& keys, const QueryGradState& state, HeadRows<float> dqueries) {
   const size_t head_dim = tile.head_dim, num_rows = tile.num_rows();
   for (size_t begin = 0; begin < num_rows; begin += kGroupRows) {
@@ -177,7 +180,7 @@ void AddQueryGradients(const QueryTile& tile, const RotaryAngles& rotary, size_t
   for (size_t t = 0; t < tile.num_tokens; ++t) {
     for (size_t g = 0; g < tile.num_heads; ++g, from += head_dim) {
       float* to = dqueries.data + t * dqueries.stride + g * head_dim;
-      if (block_index == 0) {
+      if (writes) {
         RotateRow<false>(head_dim, angles.cos, angles.sin, -angles.sign, from, to);
       } else {
         RotateRow<true>(head_dim, angles.cos, angles.sin, -angles.sign, from, to);
@@ -192,7 +195,9 @@ void BackwardBlockImpl(const QueryTile& tile, const RotaryAngles& rotary, size_t
   const float* queries = QueriesAt(tile, rotary, block_index, state.queries, state.rotated);
   TileScoreGradients(tile, queries, block_index, keys, state);
   if (parts.keys) AddKeyGradients(tile, queries, block_index, keys, state);
-  if (parts.queries) AddQueryGradients(tile, rotary, block_index, keys, state, dqueries);
+  if (parts.queries) {
+    AddQueryGradients(tile, rotary, block_index, parts.writes_queries, keys, state, dqueries);
+  }
 }
 
 void FinishQueryGradientsImpl(const QueryTile& tile, const RotaryAngles& rotary, float scale,

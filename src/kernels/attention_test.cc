@@ -85,6 +85,35 @@ TEST(QueryTileTest, MasksAreRangesOfKeys) {
   EXPECT_EQ(prefix.NumBlocks(), 2u);
 }
 
+TEST(QueryTileTest, WindowsHideKeysOnBothSides) {
+  QueryTile tile = {.head_dim = 8,
+                    .num_heads = 3,
+                    .num_tokens = 16,
+                    .first_position = 208,
+                    .always_visible = 0,
+                    .window = 80};
+  EXPECT_EQ(tile.Hidden(0), 129u);  // 80 keys up to its own, 208
+  EXPECT_EQ(tile.Visible(0), 209u);
+  EXPECT_EQ(tile.HiddenInBlock(0, 1), 64u);
+  EXPECT_EQ(tile.HiddenInBlock(0, 2), 1u);
+  EXPECT_EQ(tile.HiddenInBlock(15, 2), 16u);
+  EXPECT_EQ(tile.HiddenInBlock(15, 3), 0u);
+  EXPECT_EQ(tile.FirstBlock(), 2u);
+  EXPECT_EQ(tile.FirstBlockOfOwn(), 1u);  // of the token at 192
+  tile.always_visible = 500;
+  EXPECT_EQ(tile.Visible(0), 288u);  // up to the distance 79
+  EXPECT_EQ(tile.Visible(15), 303u);
+  EXPECT_EQ(tile.NumBlocks(), 5u);
+  tile.always_visible = 290;
+  EXPECT_EQ(tile.Visible(0), 288u);
+  EXPECT_EQ(tile.Visible(3), 290u);
+  tile.window = kNoWindow;
+  EXPECT_EQ(tile.Hidden(15), 0u);
+  EXPECT_EQ(tile.Visible(0), 290u);
+  EXPECT_EQ(tile.FirstBlock(), 0u);
+  EXPECT_EQ(tile.FirstBlockOfOwn(), 0u);
+}
+
 TEST(QueryTileTest, TilesHoldAPowerOfTwoTokensAndAtLeastOne) {
   for (size_t group = 1; group <= 130; ++group) {
     const size_t tokens = TokensPerTile(group);

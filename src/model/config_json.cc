@@ -293,13 +293,6 @@ Result<ModelConfig> ModelConfig::FromJson(const Json& json, std::string_view ori
   QWEN25_RETURN_IF_ERROR(ReadRope(json, origin, config));
   QWEN25_RETURN_IF_ERROR(config.Validate(origin));  // before there is a list as long as "num_hidden_layers"
   QWEN25_RETURN_IF_ERROR(ReadSlidingWindow(json, origin, config));
-  if (config.sliding_window != 0) {
-    return Unsupported(
-        "{}: some layers would see a window of {} tokens (\"use_sliding_window\", \"layer_types\"), which "
-        "this "
-        "program does not run",
-        origin, config.sliding_window);
-  }
   QWEN25_RETURN_IF_ERROR(ReadTokenIds(json, origin, config));
   QWEN25_RETURN_IF_ERROR(ReadOwn(json, origin, config));
   if (has_gates != config.head_routing.has_value()) {

@@ -29,6 +29,7 @@ Tensor LayerForward(Execution& execution, const LayerInput& input, size_t index,
   const float eps = model.config().rms_norm_eps;
   AttentionShape shape = model.attention_shape();
   shape.kv_format = input.options.kv_format;
+  if (const size_t window = model.config().WindowOf(index); window != 0) shape.window = window;
   const RotaryTable& rotary = input.options.rotary != nullptr ? *input.options.rotary : model.rotary();
 
   Tensor attended;

@@ -182,12 +182,46 @@ Status CheckSupported(const Keys& keys, const std::string& origin) {
   return {};
 }
 
-// A window as long as the longest context hides nothing.
-Status CheckSlidingWindow(const Keys& keys, const std::string& origin, const ModelConfig& config) {
+// Reads "attention.sliding_window_pattern", a flag for each layer or a number n: of n layers all but the last
+// slide; 0 is all. Source: set_swa_pattern in llama.cpp.
+Status ReadWindowPattern(const GgufValue& pattern, const std::string& origin, std::vector<bool>& slides) {
+  const std::optional<int64_t> period = pattern.Integer();
+  if (period && *period >= 0) {
+    const auto n = static_cast<size_t>(*period);
+    for (size_t i = 0; i < slides.size(); ++i) slides[i] = n == 0 || i % n + 1 < n;
+    return {};
+  }
+  const std::optional<std::vector<GgufValue>> flags = pattern.Elements();
+  const auto is_flag = [](const GgufValue& value) { return value.Bool().has_value(); };
+  if (flags && flags->size() == slides.size() && std::ranges::all_of(*flags, is_flag)) {
+    for (size_t i = 0; i < slides.size(); ++i) slides[i] = *(*flags)[i].Bool();
+    return {};
+  }
+  return InvalidArgument(
+      "{}: attention.sliding_window_pattern is of type {}, expected a flag for each of {} layers", origin,
+      pattern.TypeName(), slides.size());
+}
+
+// Reads which layers slide, and how far they see: of a llama file without a pattern all, which is Mistral's
+// way.
+Status ReadSlidingWindow(const Keys& keys, const std::string& origin, ModelConfig& config) {
   uint32_t window = 0;
   QWEN25_RETURN_IF_ERROR(keys.Read("attention.sliding_window", window));
+  // A window as long as the longest context hides nothing.
   if (window == 0 || window >= config.MaxContext()) return {};
-  return Unsupported("{}: attention.sliding_window is {}, which this program does not run", origin, window);
+  std::vector<bool> slides(config.num_hidden_layers, true);
+  const GgufValue* pattern = keys.Find("attention.sliding_window_pattern");
+  if (pattern != nullptr) {
+    QWEN25_RETURN_IF_ERROR(ReadWindowPattern(*pattern, origin, slides));
+  } else if (config.model_type != "llama") {
+    return Unsupported(
+        "{}: attention.sliding_window is {}, and no attention.sliding_window_pattern says in which layers",
+        origin, window);
+  }
+  if (std::ranges::count(slides, true) == 0) return {};
+  config.sliding_window = window;
+  config.sliding_layers = std::move(slides);
+  return {};
 }
 
 Status ReadEndTokens(const GgufFiles& files, const std::string& origin, ModelConfig& config) {
@@ -280,9 +314,14 @@ Result<ModelConfig> ModelConfigFromGguf(const GgufFiles& files, const std::strin
                            ShapeText(embedding->shape), config.hidden_size);
   }
   QWEN25_RETURN_IF_ERROR(ReadRope(keys, files, origin, config));
-  QWEN25_RETURN_IF_ERROR(CheckSlidingWindow(keys, origin, config));
   QWEN25_RETURN_IF_ERROR(ReadEndTokens(files, origin, config));
   FindBiases(files, config);
+  QWEN25_RETURN_IF_ERROR(config.Validate(origin));  // before there is a list as long as block_count
+  QWEN25_RETURN_IF_ERROR(ReadSlidingWindow(keys, origin, config));
+  if (config.model_type == "llama" && config.sliding_window != 0) {
+    const bool all = std::ranges::count(config.sliding_layers, false) == 0;
+    config.model_type = all ? "mistral" : "ministral";
+  }
   QWEN25_RETURN_IF_ERROR(config.Validate(origin));
   return config;
 }
@@ -344,6 +383,12 @@ void SetGgufConfig(const ModelConfig& config, GgufMetadata& metadata) {
   metadata.SetU32(prefix + "vocab_size", config.vocab_size);
   metadata.SetF32(prefix + "attention.layer_norm_rms_epsilon", config.rms_norm_eps);
   metadata.SetF32(prefix + "rope.freq_base", static_cast<float>(config.rope_theta));
+  if (config.sliding_window != 0) {
+    metadata.SetU32(prefix + "attention.sliding_window", config.sliding_window);
+    if (config.model_type != "mistral") {
+      metadata.SetBools(prefix + "attention.sliding_window_pattern", config.sliding_layers);
+    }
+  }
   if (config.rope_scaling)
     SetGgufRope(*config.rope_scaling, config.max_position_embeddings, prefix, metadata);
 }

@@ -60,7 +60,8 @@ class GgufModelTest : public testing::Test {
 TEST_F(GgufModelTest, WhatIsWrittenInFloat32IsTheSameModel) {
   for (const char* fixture :
        {"model_tied", "model_untied", "model_llama", "model_yarn", "model_gqa7", "model_wide_heads",
-        "model_llama3", "model_longrope", "model_qwen3", "model_qwen3_bias", "model_llama_bias"}) {
+        "model_mistral", "model_ministral", "model_qwen2_window", "model_qwen3_window", "model_llama3",
+        "model_longrope", "model_qwen3", "model_qwen3_bias", "model_llama_bias"}) {
     Write(fixture, GgmlType::kF32);
     ASSERT_OK_AND_ASSIGN(const Model wanted, Model::Load(kFixtures / fixture));
     ASSERT_OK_AND_ASSIGN(const Model model, Model::Load(path_));
@@ -371,11 +372,23 @@ TEST_F(GgufModelTest, SaysWhatIsWrong) {
                               t.push_back({"rope_factors_short.weight", GgmlType::kF32, {4}});
                               t.push_back({"rope_factors_long.weight", GgmlType::kF32, {4}});
                             }),
-                        "has the factor 0, expected above 0");
+                        "has the factor 0, expected 0.001 to 1000000");
   EXPECT_ERROR_CONTAINS(with([](auto& m) { m.SetBool("qwen2.attention.causal", false); }),
                         "attention.causal");
   EXPECT_ERROR_CONTAINS(with([](auto& m) { m.SetU32("qwen2.attention.sliding_window", 8); }),
-                        "attention.sliding_window is 8");
+                        "attention.sliding_window is 8, and no attention.sliding_window_pattern");
+  EXPECT_ERROR_CONTAINS(
+      with([](auto& m) {
+        m.SetU32("qwen2.attention.sliding_window", 8);
+        m.SetBools("qwen2.attention.sliding_window_pattern", {true});
+      }),
+      "sliding_window_pattern is of type array of bool, expected a flag for each of 2 layers");
+  const auto by_period = with([](auto& m) {
+    m.SetU32("qwen2.attention.sliding_window", 8);
+    m.SetU32("qwen2.attention.sliding_window_pattern", 2);
+  });
+  ASSERT_OK(by_period);
+  EXPECT_EQ(by_period->config().sliding_layers, (std::vector<bool>{true, false}));
   EXPECT_ERROR_CONTAINS(with({}, [](auto& t) { t.erase(t.begin()); }), "holds no matrix token_embd.weight");
   EXPECT_ERROR_CONTAINS(with({}, [](auto& t) { t.erase(t.begin() + 3); }),
                         "holds no tensor blk.0.attn_k.weight");
@@ -392,7 +405,7 @@ TEST_F(GgufModelTest, SaysWhatIsWrong) {
                              [](auto& t) {
                                t.push_back({"rope_freqs.weight", GgmlType::kF32, {4}});
                              }),
-                        "has the factor 0, expected above 0");
+                        "has the factor 0, expected 0.001 to 1000000");
   EXPECT_ERROR_CONTAINS(with({}, [](auto& t) { t[2].type = static_cast<GgmlType>(20); }),
                         "blk.0.attn_q.weight is stored as IQ4_NL");
   EXPECT_ERROR_CONTAINS(Model::Load(directory_ / "none.gguf"), "none.gguf: cannot open");

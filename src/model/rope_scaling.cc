@@ -120,8 +120,8 @@ Status ValidateLongRope(const RopeScaling& scaling, std::string_view origin, uin
                            origin, scaling.divisors.size(), head_dim / 2);
   }
   for (const double divisor : scaling.divisors) {
-    if (divisor > 0 && divisor <= 1e6) continue;
-    return InvalidArgument("{}: rope scaling \"longrope\" has the factor {}, expected above 0 to 1000000",
+    if (divisor >= 1e-3 && divisor <= 1e6) continue;
+    return InvalidArgument("{}: rope scaling \"longrope\" has the factor {}, expected 0.001 to 1000000",
                            origin, divisor);
   }
   if (scaling.attention_factor > 0 && scaling.attention_factor <= 1024) return {};

@@ -136,6 +136,7 @@ class GgufMetadata {
   void SetStrings(std::string_view key, std::span<const std::string> values);
   void SetI32s(std::string_view key, std::span<const int32_t> values);
   void SetF32s(std::string_view key, std::span<const float> values);
+  void SetBools(std::string_view key, const std::vector<bool>& values);
   // Copies a value of another file byte for byte.
   void SetValue(std::string_view key, const GgufValue& value);
 

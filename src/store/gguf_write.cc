@@ -62,6 +62,10 @@ void GgufMetadata::SetI32s(std::string_view key, std::span<const int32_t> values
 void GgufMetadata::SetF32s(std::string_view key, std::span<const float> values) {
   AddNumbers(key, GgufType::kF32, values);
 }
+void GgufMetadata::SetBools(std::string_view key, const std::vector<bool>& values) {
+  const std::vector<uint8_t> bytes(values.begin(), values.end());
+  AddNumbers(key, GgufType::kBool, std::span<const uint8_t>(bytes));
+}
 void GgufMetadata::SetValue(std::string_view key, const GgufValue& value) {
   AddKey(key, value.type());
   bytes_.append(reinterpret_cast<const char*>(value.bytes().data()), value.bytes().size());

@@ -334,6 +334,37 @@ TEST(TrainerTest, AContextThatYarnStretchesMayBeTrained) {
                         "expected at most the model's 512 positions");
 }
 
+// Norms of heads, biases of o and windows have their gradients, and are in the checkpoints.
+TEST(TrainerTest, OtherArchitecturesLearnAndResume) {
+  for (const std::string name : {"qwen3", "mistral"}) {
+    TemporaryDirectory directory;
+    TrainOptions options = TinyOptions(directory);
+    options.optimizer.kind = OptimizerKind::kMuon;
+    options.max_steps = 40;
+    ModelConfig config = TinyModel();
+    config.model_type = name;
+    config.attention_bias = config.attention_output_bias = name == "qwen3";
+    config.sliding_window = 10;
+    config.sliding_layers = {name == "mistral", true};
+    ASSERT_OK(WriteFileAtomically(options.config, config.ToJson().dump()));
+    TrainOptions parts = options;
+    parts.output = directory / "parts";
+    ASSERT_OK_AND_ASSIGN(const TrainSummary whole, RunOnce(options, 1));
+    EXPECT_LT(Losses(options).at(40), 0.8 * Losses(options).at(1));
+    ASSERT_OK(RunOnce(parts, 2, 13));
+    parts.resume = true;
+    ASSERT_OK_AND_ASSIGN(const TrainSummary resumed, RunOnce(parts, 3));
+    EXPECT_EQ(*ReadFile(whole.model / "model.safetensors"), *ReadFile(resumed.model / "model.safetensors"));
+    ASSERT_OK_AND_ASSIGN(const Model model, Model::Load(whole.model));
+    EXPECT_EQ(model.config(), config);
+    for (const NamedParameter& named : model.parameters()) {
+      if (!named.name.ends_with("q_norm.weight") && !named.name.ends_with("o_proj.bias")) continue;
+      const float initial = named.name.ends_with("bias") ? 0.0f : 1.0f;
+      EXPECT_NE(named.parameter.data[1], initial) << named.name;
+    }
+  }
+}
+
 TEST(TrainerTest, WhatAKilledProcessLeftGoesWithTheNextStart) {
   TemporaryDirectory directory;
   TrainOptions options = TinyOptions(directory);

@@ -26,8 +26,9 @@ void FuzzConfig(std::span<const uint8_t> bytes) {
   QWEN25_CHECK(std::isfinite(config->ForwardFlopsPerToken(config->max_position_embeddings)));
   const RotaryFrequencies rotary = ComputeRotaryFrequencies(*config);
   QWEN25_CHECK(rotary.inverse_frequencies.size() == config->head_dim / 2);
+  const double greatest = config->rope_scaling && config->rope_scaling->type == "longrope" ? 1e3 : 1;
   for (const double frequency : rotary.inverse_frequencies) {
-    QWEN25_CHECK(std::isfinite(frequency) && frequency >= 0 && frequency <= 1);
+    QWEN25_CHECK(std::isfinite(frequency) && frequency >= 0 && frequency <= greatest);
   }
   QWEN25_CHECK(std::isfinite(rotary.score_factor) && rotary.score_factor > 0);
   const auto again = ModelConfig::FromJson(config->ToJson(), kOrigin);

@@ -170,7 +170,16 @@ def config_seeds():
     linear = {**base, "rope_parameters": {"rope_type": "linear", "factor": 2.0, "rope_theta": 10000.0}}
     least = {key: base[key] for key in ("model_type", "hidden_size", "intermediate_size", "num_hidden_layers",
                                         "num_attention_heads", "num_key_value_heads", "vocab_size")}
-    for config in (base, llama, yarn, linear, least):
+    llama3 = {**llama, "rope_scaling": {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0,
+                                        "high_freq_factor": 4.0, "original_max_position_embeddings": 8192}}
+    longrope = {**llama, "head_dim": 4, "rope_scaling": {"type": "longrope", "short_factor": [1.0, 1.5],
+                                                        "long_factor": [1.0, 1.5], "attention_factor": 1.2,
+                                                        "original_max_position_embeddings": 4096}}
+    qwen3 = {**base, "architectures": ["Qwen3ForCausalLM"], "model_type": "qwen3", "head_dim": 128, "attention_bias": False,
+             "use_sliding_window": True, "sliding_window": 1024, "max_window_layers": 20}
+    ministral = {**llama, "model_type": "ministral", "num_hidden_layers": 2, "sliding_window": 256,
+                 "layer_types": ["sliding_attention", "full_attention"]}
+    for config in (base, llama, yarn, linear, least, llama3, longrope, qwen3, ministral):
         yield json.dumps(config, indent=2).encode()
 
 

@@ -19,7 +19,8 @@ and one metadata entry "fixture": a JSON object with the mask, the loss in full 
 transformers itself moves when it computes in float32. Some folders hold the same model as model.gguf in float32, written
 with gguf-py by the rules of llama.cpp's converter: its names, its order of rows and its factors of rotary frequencies.
 
-Masks: "causal"; "bidirectional": every token attends to its whole sequence; "prefix": a token inside the prefix attends to
+Masks (within a window, where a layer has one: at distances below it, in both directions): "causal"; "bidirectional":
+every token attends to its whole sequence; "prefix": a token inside the prefix attends to
 the whole prefix, a later one to everything up to itself. The loss of a bidirectional model is no sensible aim, but it is
 as good as any for checking gradients.
 
@@ -101,6 +102,20 @@ CASES = [
     # Its other options: biases, of o as well, and an output projection of its own.
     Case("qwen3_bias", 13, shape(1, 4, 4, 32, 32, 72, False, 1e4, head_dim=12, attention_bias=True),
          architecture="qwen3", lengths=(70, 20)),
+    # A window shorter than a block, in all layers; all three masks.
+    Case("mistral", 15, shape(2, 4, 2, 32, 32, 72, False, 1e4, head_dim=12, sliding_window=40),
+         architecture="mistral", gguf=True, bidirectional=True, prefix_lengths=(70, 64, 1, 20)),
+    # Layers that slide and layers that do not; a window longer than a block, whose edge falls inside of one.
+    Case("ministral", 16, shape(3, 4, 1, 32, 32, 72, True, 1e4, head_dim=8, sliding_window=70, layer_types=[
+        "full_attention", "sliding_attention", "sliding_attention"]), architecture="ministral", gguf=True,
+         lengths=(200, 65)),
+    # The same by the number of the first layer that slides; a window of a whole block.
+    Case("qwen2_window", 17, shape(3, 4, 2, 32, 32, 72, True, 1e6, use_sliding_window=True, sliding_window=64,
+                                   max_window_layers=1), official_keys=True, lengths=(200, 3, 64), gguf=True,
+         bidirectional=True, prefix_lengths=(130, 1, 40)),
+    # A window of two tokens, and seven query heads for a key head.
+    Case("qwen3_window", 18, shape(2, 7, 1, 32, 32, 72, True, 1e6, head_dim=8, use_sliding_window=True,
+                                   sliding_window=2, max_window_layers=1), architecture="qwen3", lengths=(140, 5)),
     # Biases of q, k, v and o.
     Case("llama_bias", 14, shape(1, 4, 2, 32, 32, 72, True, 1e4, attention_bias=True), architecture="llama",
          lengths=(70, 20)),
@@ -136,7 +151,9 @@ def build(case):
 def write_config(model, case, folder):
     config = model.config.to_dict()
     config["architectures"] = [type(model).__name__]
-    for key in ("_name_or_path", "_attn_implementation", "layer_types", "id2label", "label2id", "return_dict",
+    if case.official_keys or "sliding_attention" not in config.get("layer_types", ()):
+        config.pop("layer_types", None)
+    for key in ("_name_or_path", "_attn_implementation", "id2label", "label2id", "return_dict",
                 "chunk_size_feed_forward", "is_encoder_decoder", "output_attentions", "output_hidden_states"):
         config.pop(key, None)
     config["dtype"] = "float32"
@@ -171,6 +188,7 @@ def llama3_factors(config):
 def write_gguf(model, weights, path):
     config = model.config
     architecture = {"qwen2": "qwen2", "qwen3": "qwen3"}.get(config.model_type, "llama")
+    head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     writer = gguf.GGUFWriter(path, architecture)
     writer.add_context_length(config.max_position_embeddings)
     writer.add_embedding_length(config.hidden_size)
@@ -178,9 +196,9 @@ def write_gguf(model, weights, path):
     writer.add_feed_forward_length(config.intermediate_size)
     writer.add_head_count(config.num_attention_heads)
     writer.add_head_count_kv(config.num_key_value_heads)
-    writer.add_key_length(config.head_dim)
-    writer.add_value_length(config.head_dim)
-    writer.add_rope_dimension_count(config.head_dim)
+    writer.add_key_length(head_dim)
+    writer.add_value_length(head_dim)
+    writer.add_rope_dimension_count(head_dim)
     writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
     writer.add_layer_norm_rms_eps(config.rms_norm_eps)
     if getattr(config, "sliding_window", None):
@@ -204,14 +222,21 @@ def write_gguf(model, weights, path):
     path.chmod(0o644)
 
 
-def allowed(length, mask, prefix):
+def allowed(length, mask, prefix, window=None):
     """[length, length], True where the query (row) may see the key (column)."""
-    if mask == "bidirectional":
-        return torch.ones(length, length, dtype=torch.bool)
-    causal = torch.ones(length, length, dtype=torch.bool).tril()
+    seen = torch.ones(length, length, dtype=torch.bool)
+    if mask != "bidirectional":
+        seen = seen.tril()
     if mask == "prefix":
-        causal[:prefix, :prefix] = True
-    return causal
+        seen[:prefix, :prefix] = True
+    if window is not None:  # in both directions
+        distance = torch.arange(length)[:, None] - torch.arange(length)[None]
+        seen &= distance.abs() < window
+    return seen
+
+
+def additive(visible, dtype):
+    return torch.zeros(visible.shape, dtype=dtype).masked_fill(~visible, torch.finfo(dtype).min)[None, None]
 
 
 def run(model, sequences, mask, prefix_lengths):
@@ -223,9 +248,13 @@ def run(model, sequences, mask, prefix_lengths):
         attention_mask = None
         if mask != "causal":
             prefix = prefix_lengths[number] if prefix_lengths else 0
-            visible = allowed(len(tokens), mask, prefix)
-            attention_mask = torch.zeros(visible.shape, dtype=dtype).masked_fill(~visible, torch.finfo(dtype).min)
-            attention_mask = attention_mask[None, None]
+            window = getattr(model.config, "sliding_window", None)
+            full = additive(allowed(len(tokens), mask, prefix), dtype)
+            sliding = additive(allowed(len(tokens), mask, prefix, window), dtype)
+            kinds = getattr(model.config, "layer_types", None)  # mistral has one mask for all layers
+            attention_mask = full if window is None else sliding
+            if window is not None and kinds is not None:
+                attention_mask = {"full_attention": full, "sliding_attention": sliding}
         out = model(input_ids=tokens[None], attention_mask=attention_mask, use_cache=False).logits[0]
         logits.append(out)
         losses.append(torch.nn.functional.cross_entropy(out[:-1], tokens[1:], reduction="sum"))

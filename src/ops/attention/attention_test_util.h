@@ -45,12 +45,18 @@ struct Problem {
   TokenBatch batch() const { return {tokens, positions, starts}; }
   size_t longest() const { return static_cast<size_t>(*std::max_element(lengths.begin(), lengths.end())); }
   RotaryTable Rotary() const { return RotaryTable(InverseFrequencies(shape.head_dim, base), longest()); }
-  // Keys of its sequence that a row sees.
-  size_t Visible(size_t sequence, size_t position) const {
-    const size_t length = static_cast<size_t>(lengths[sequence]);
-    if (mask == AttentionMask::kBidirectional) return length;
-    if (mask == AttentionMask::kCausal) return position + 1;
-    return std::max(position + 1, static_cast<size_t>(prefix_lengths[sequence]));
+  Problem WithWindow(size_t window) const {
+    Problem problem = *this;
+    problem.shape.window = window;
+    return problem;
+  }
+  // Whether a row sees a key of its sequence.
+  bool Sees(size_t sequence, size_t position, size_t key) const {
+    const size_t distance = position > key ? position - key : key - position;
+    if (distance >= shape.window) return false;
+    if (mask == AttentionMask::kBidirectional || key <= position) return true;
+    if (mask == AttentionMask::kCausal) return false;
+    return key < static_cast<size_t>(prefix_lengths[sequence]);
   }
 };
 
@@ -97,6 +103,9 @@ inline Results RunSelfAttention(Machine& machine, const Problem& problem,
   results.dqkv = ToVector(qkv.grad(), problem.num_rows() * problem.num_cols());
   return results;
 }
+
+// Within a tile, a block, several blocks; at their borders; and one that hides nothing here.
+inline constexpr size_t kWindows[] = {1, 2, 20, 63, 64, 65, 100, 128, 1000};
 
 inline constexpr AttentionMask kMasks[] = {AttentionMask::kCausal, AttentionMask::kBidirectional,
                                            AttentionMask::kPrefix};

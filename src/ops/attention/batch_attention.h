@@ -59,8 +59,7 @@ class BatchAttention {
         rows_(RowsPerTile(shape_.HeadsPerGroup())),
         state_floats_(AttendState::NumFloats(shape_.head_dim, rows_)),
         sizes_(Widest(routing_), shape_.head_dim, shape_.HeadsPerGroup(),
-               TokensPerTile(shape_.HeadsPerGroup()), GreatestPosition() + 1, GreatestDistance(call.rotary)) {
-  }
+               TokensPerTile(shape_.HeadsPerGroup()), PositionsOfChoice(), GreatestDistance(call.rotary)) {}
 
   void Run() {
     const size_t group = shape_.HeadsPerGroup();
@@ -83,13 +82,18 @@ class BatchAttention {
     return widest;
   }
 
-  size_t GreatestPosition() const {
-    return batch_.positions.empty() ? 0 : static_cast<size_t>(*std::ranges::max_element(batch_.positions));
+  // Positions that the candidates of a tile span at most. Those of a window begin and end within a panel.
+  size_t PositionsOfChoice() const {
+    constexpr size_t kPanelTokens = kPanelBlocks * kBlockTokens;
+    const size_t all =
+        batch_.positions.empty() ? 1 : static_cast<size_t>(*std::ranges::max_element(batch_.positions)) + 1;
+    return shape_.window >= all ? all : std::min(all, shape_.window + 2 * kPanelTokens);
   }
 
-  // The distance from which on panels are chosen by super summaries; none if a sequence lacks these.
+  // The distance from which on panels are chosen by super summaries; none if a sequence lacks these, or if a
+  // window bounds the choice anyway.
   size_t GreatestDistance(const RotaryTable& rotary) const {
-    if (!rotary.clamps()) return kNoGreatestDistance;
+    if (!rotary.clamps() || shape_.window != kNoWindow) return kNoGreatestDistance;
     for (size_t s = 0; s < batch_.num_sequences(); ++s) {
       if (blocks_.HasPanels(s) && !blocks_.Panels(s, 0).has_supers) return kNoGreatestDistance;
     }
@@ -101,7 +105,8 @@ class BatchAttention {
             .num_heads = shape_.HeadsPerGroup(),
             .num_tokens = task.num_tokens,
             .first_position = task.first_position,
-            .always_visible = always_visible_(task.sequence)};
+            .always_visible = always_visible_(task.sequence),
+            .window = shape_.window};
   }
 
   // The tokens of a task for which its heads run.
@@ -133,7 +138,7 @@ class BatchAttention {
                   0.0f);
     }
     const QueryTile tile = TileOf(task);
-    Count(task, tile, tile.NumBlocks() * tile.num_tokens);
+    Count(task, tile, NumSeen(tile));
   }
 
   void Attend(const AttentionTask& task, size_t thread) const {
@@ -145,7 +150,7 @@ class BatchAttention {
     float* block_scratch = scratch + state_floats_;
     blocks_.StartTask(block_scratch);
     if (!Routes(task, tile)) {
-      for (size_t block = 0, end = tile.NumBlocks(); block < end; ++block) {
+      for (size_t block = tile.FirstBlock(), end = tile.NumBlocks(); block < end; ++block) {
         const size_t next = block + 1 < end ? block + 1 : kNoBlock;
         blocks_.AttendTo(task, tile, angles_, block, next, block_scratch, state);
       }
@@ -159,7 +164,7 @@ class BatchAttention {
             blocks_.AttendTo(task, part, angles_, block, next, block_scratch, part_state);
           },
           [&](size_t first_token) { NoteRouted(task, tile, first_token, choice); }, choice);
-      Count(task, tile, tile.NumBlocks() * tile.num_tokens);
+      Count(task, tile, NumSeen(tile));
     }
     HeadRows<float> log_sums = {nullptr, 0};
     if (output_.log_sums.data != nullptr) {
@@ -171,17 +176,27 @@ class BatchAttention {
   bool Routes(const AttentionTask& task, const QueryTile& tile) const {
     const LayerRouting* routing = RoutingOf(routing_, task.sequence);
     return routing != nullptr && tile.always_visible == 0 && blocks_.HasPanels(task.sequence) &&
-           routing->policy.CandidatesEnd(tile.block(), blocks_.NumRecalled(task.sequence)) > 0;
+           routing->policy.RangesOf(tile.block(), tile.FirstBlockOfOwn(), blocks_.NumRecalled(task.sequence))
+               .HasChoice();
+  }
+  // Blocks that the tokens of a tile see, summed over them.
+  static uint64_t NumSeen(const QueryTile& tile) {
+    uint64_t count = tile.NumBlocks() * tile.num_tokens;
+    if (tile.window == kNoWindow) return count;
+    for (size_t t = 0; t < tile.num_tokens; ++t) count -= tile.Hidden(t) / kBlockTokens;
+    return count;
   }
 
   // Tells counts, trace and output what a tile read.
   void NoteDense(const AttentionTask& task, const QueryTile& tile) const {
     const LayerRouting* routing = RoutingOf(routing_, task.sequence);
     if (routing == nullptr) return;
-    const uint64_t blocks = tile.NumBlocks() * tile.num_tokens;
+    const uint64_t blocks = NumSeen(tile);
     Count(task, tile, blocks);
     if (routing->counts != nullptr) routing->counts->blocks_read += blocks;
-    ForReadRows(task, tile, [&](size_t, std::span<uint64_t> row) { AddBlocks(0, tile.NumBlocks(), row); });
+    ForReadRows(task, tile, [&](size_t, std::span<uint64_t> row) {
+      AddBlocks(tile.FirstBlock(), tile.NumBlocks(), row);
+    });
   }
   // The same for the tokens from `first_token` on that chose together.
   void NoteRouted(AttentionTask task, const QueryTile& tile, size_t first_token,
@@ -192,10 +207,10 @@ class BatchAttention {
     const RoutingPolicy& policy = RoutingOf(routing_, task.sequence)->policy;
     ForReadRows(task, part, [&](size_t t, std::span<uint64_t> row) {
       for (size_t i = 0; i < panels.size(); ++i) row[panels[i]] = choice.chosen()[t * panels.size() + i];
-      const size_t num_recalled = blocks_.NumRecalled(task.sequence);
-      const size_t end = policy.CandidatesEnd(tile.block(), num_recalled);
-      AddBlocks(num_recalled, policy.SinkEnd(end, num_recalled), row);
-      AddBlocks(end, tile.NumBlocks(), row);
+      const RoutingPolicy::Ranges ranges =
+          policy.RangesOf(tile.block(), tile.FirstBlockOfOwn(), blocks_.NumRecalled(task.sequence));
+      AddBlocks(ranges.sink_begin, ranges.sink_end, row);
+      AddBlocks(ranges.end, tile.NumBlocks(), row);
     });
   }
   void Count(const AttentionTask& task, const QueryTile& tile, uint64_t blocks_visible) const {

@@ -74,7 +74,8 @@ TEST(BlockAttentionTest, ChunkedPrefillAndDecodeGiveTheBitsOfSelfAttention) {
     Machine machine(2);
     for (const size_t head_dim : {8, 32, 80}) {
       for (const size_t group : {1, 3, 16}) {
-        const Problem problem(head_dim, group * 2, 2, {150, 1, 64, 70});
+        const Problem problem =
+            Problem(head_dim, group * 2, 2, {150, 1, 64, 70}).WithWindow(head_dim == 32 ? 50 : kNoWindow);
         const RotaryTable rotary = problem.Rotary();
         const Results expected = RunSelfAttention(machine, problem);
         // The chunks of each step; after them every sequence decodes token by token until it is complete.
@@ -105,8 +106,8 @@ TEST_P(NarrowBlocksTest, AreCloseAndDoNotDependOnChunks) {
   const double tolerance = GetParam() == KvFormat::kFloat16 ? 4e-3 : 6e-2;
   ForEachTarget([&] {
     Machine machine(2);
-    for (const size_t head_dim : {8, 80}) {
-      Problem problem(head_dim, 6, 2, {150, 1, 64, 70});
+    for (const size_t head_dim : {8, 40, 80}) {
+      Problem problem = Problem(head_dim, 6, 2, {150, 1, 64, 70}).WithWindow(head_dim == 40 ? 30 : kNoWindow);
       const RotaryTable rotary = problem.Rotary();
       const std::vector<float> exact = RunSelfAttention(machine, problem).out;
       problem.shape.kv_format = GetParam();
@@ -154,6 +155,10 @@ TEST_P(NarrowBlocksTest, WhatIsNotFiniteDoesNotReachEarlierTokens) {
               << group << " " << token;
           ASSERT_TRUE(std::equal(out.begin() + end, out.end(), expected.begin() + end)) << "other sequence";
           ASSERT_TRUE(std::isnan(out[begin])) << "the token itself shows it";
+          damaged.shape.window = 40;
+          const std::vector<float> in_window = run(damaged), whole = run(problem.WithWindow(40));
+          const size_t behind = std::min<size_t>(token + 40, 150) * problem.out_cols();
+          ASSERT_TRUE(std::equal(in_window.begin() + behind, in_window.end(), whole.begin() + behind));
         }
       }
     }
@@ -168,7 +173,9 @@ TEST(BlockAttentionTest, AnyChunkingGivesTheSameBits) {
     Machine machine(*rc::gen::inRange<size_t>(1, 4));
     const size_t kv_heads = *rc::gen::inRange<size_t>(1, 3), group = *rc::gen::inRange<size_t>(1, 6);
     const auto lengths = *rc::gen::container<std::vector<int32_t>>(3, rc::gen::inRange<int32_t>(1, 200));
-    const Problem problem(2 * *rc::gen::inRange<size_t>(1, 20), kv_heads * group, kv_heads, lengths);
+    const Problem problem =
+        Problem(2 * *rc::gen::inRange<size_t>(1, 20), kv_heads * group, kv_heads, lengths)
+            .WithWindow(*rc::gen::element(kNoWindow, size_t{1}, size_t{17}, size_t{64}, size_t{90}));
     const RotaryTable rotary = problem.Rotary();
     const Results expected = RunSelfAttention(machine, problem);
     Cache cache(problem);
@@ -192,20 +199,22 @@ TEST(BlockAttentionTest, AnyChunkingGivesTheSameBits) {
 TEST(BlockAttentionTest, BidirectionalAndPrefixBlocksGiveTheBitsOfSelfAttention) {
   Machine machine(2);
   for (const AttentionMask mask : {AttentionMask::kBidirectional, AttentionMask::kPrefix}) {
-    const Problem problem(32, 6, 2, {150, 1, 64, 200}, mask);
-    const RotaryTable rotary = problem.Rotary();
-    const Results expected = RunSelfAttention(machine, problem);
-    Cache cache(problem);
-    std::vector<size_t> done(4);
-    std::vector<float> out(expected.out.size());
-    if (mask == AttentionMask::kPrefix) {
-      // The prefix in one chunk, with a few tokens of the rest; then the rest.
-      Feed(machine, problem, rotary, cache, done, {103, 1, 42, 140}, out);
-      Feed(machine, problem, rotary, cache, done, {47, 0, 22, 60}, out);
-    } else {
-      Feed(machine, problem, rotary, cache, done, {150, 1, 64, 200}, out);
+    for (const size_t window : {kNoWindow, size_t{30}, size_t{90}}) {
+      const Problem problem = Problem(32, 6, 2, {150, 1, 64, 200}, mask).WithWindow(window);
+      const RotaryTable rotary = problem.Rotary();
+      const Results expected = RunSelfAttention(machine, problem);
+      Cache cache(problem);
+      std::vector<size_t> done(4);
+      std::vector<float> out(expected.out.size());
+      if (mask == AttentionMask::kPrefix) {
+        // The prefix in one chunk, with a few tokens of the rest; then the rest.
+        Feed(machine, problem, rotary, cache, done, {103, 1, 42, 140}, out);
+        Feed(machine, problem, rotary, cache, done, {47, 0, 22, 60}, out);
+      } else {
+        Feed(machine, problem, rotary, cache, done, {150, 1, 64, 200}, out);
+      }
+      EXPECT_EQ(out, expected.out);
     }
-    EXPECT_EQ(out, expected.out);
   }
 }
 

@@ -84,12 +84,12 @@ void AttendRouted(const LayerRouting& routing, const RotaryAngles& rotary, const
                   const AttendState& state, const SequencePanels& panels, const AttendTo& attend_to,
                   const Note& note, TileChoice& choice) {
   const RoutingPolicy& policy = routing.policy;
-  const size_t candidates_end = policy.CandidatesEnd(tile.block(), panels.num_recalled);
-  const size_t sink_end = policy.SinkEnd(candidates_end, panels.num_recalled);
-  for (size_t block = panels.num_recalled; block < sink_end; ++block) {
-    attend_to(tile, block, block + 1 < sink_end ? block + 1 : candidates_end, state);
+  const RoutingPolicy::Ranges ranges =
+      policy.RangesOf(tile.block(), tile.FirstBlockOfOwn(), panels.num_recalled);
+  for (size_t block = ranges.sink_begin; block < ranges.sink_end; ++block) {
+    attend_to(tile, block, block + 1 < ranges.sink_end ? block + 1 : ranges.end, state);
   }
-  for (size_t block = candidates_end; block <= tile.block(); ++block) {
+  for (size_t block = ranges.end; block <= tile.block(); ++block) {
     attend_to(tile, block, block < tile.block() ? block + 1 : kNoBlock, state);
   }
   const bool with_bounds = policy.max_missed < 1 || routing.trace != nullptr;
@@ -110,7 +110,7 @@ void AttendRouted(const LayerRouting& routing, const RotaryAngles& rotary, const
     if (with_bounds) attend_to_all(choice.AddRestWhereNeeded(policy, part_state));
     note(begin);
     if (routing.counts != nullptr) {
-      CountRouted(choice, together, sink_end - panels.num_recalled + tile.block() + 1 - candidates_end,
+      CountRouted(choice, together, ranges.sink_end - ranges.sink_begin + tile.block() + 1 - ranges.end,
                   *routing.counts);
     }
   }

@@ -44,6 +44,44 @@ TEST(RoutedAttentionTest, IsExactOverTheBlocksThatItRead) {
   }
 }
 
+// Of what a window shows, some is chosen, and nothing else is read.
+TEST(RoutedAttentionTest, ChoosesWithinTheWindow) {
+  for (const auto kind : {RoutingPolicy::Kind::kTopK, RoutingPolicy::Kind::kTopP}) {
+    for (const size_t window : {1, 100, 400, 448, 600}) {
+      RoutedProblem problem(16, 6, 2, 1000, 3);
+      problem.shape.window = window;
+      RoutingTrace trace(1, 2, problem.length);
+      RoutingCounts counts;
+      LayerRouting routing = {.policy = SmallPolicy(kind), .counts = &counts, .trace = &trace};
+      const std::vector<float> out = problem.Run({problem.length}, &routing);
+      bool left_out = false;
+      for (size_t t = 0; t < problem.length; t += 7) {
+        const std::vector<double> expected = problem.Oracle(t, [&](size_t kv_head, size_t j) {
+          return trace.Read(0, kv_head, t, j / kBlockTokens) && t - j < window;
+        });
+        for (size_t i = 0; i < expected.size(); ++i) {
+          ASSERT_NEAR(out[t * expected.size() + i], expected[i], 2e-5) << window << " " << t;
+        }
+        const size_t own = t / kBlockTokens, first = t < window ? 0 : (t + 1 - window) / kBlockTokens;
+        for (size_t k = 0; k < 2; ++k) {
+          EXPECT_TRUE(trace.Read(0, k, t, own));
+          size_t read = 0;
+          for (size_t block = first; block <= own; ++block) read += trace.Read(0, k, t, block);
+          EXPECT_LE(read, std::min<size_t>(own + 1 - first, 6));
+          left_out = left_out || read < own + 1 - first;
+          if (kind == RoutingPolicy::Kind::kTopK && window >= 448 && own >= window / kBlockTokens + 3) {
+            EXPECT_EQ(read, 5u);  // no sink: it is hidden
+          }
+        }
+      }
+      if (kind == RoutingPolicy::Kind::kTopK || window >= 400) {
+        EXPECT_EQ(left_out, window >= 400) << window;
+      }
+      EXPECT_LE(counts.blocks_visible, problem.length * 2 * (window / kBlockTokens + 2));
+    }
+  }
+}
+
 TEST(RoutedAttentionTest, ChoosesBlocksThatHoldTheMostAttention) {
   const RoutedProblem problem(16, 6, 2, 1500, 5);
   RoutingTrace trace(1, 2, problem.length);
@@ -96,7 +134,8 @@ TEST(RoutedAttentionTest, ChunksAndThreadsDoNotMatter) {
   EXPECT_TRUE(rc::check([](uint64_t seed) {
     const size_t length = *rc::gen::inRange<size_t>(300, 900);
     const KvFormat format = *rc::gen::element(KvFormat::kFloat32, KvFormat::kFloat16, KvFormat::kInt8);
-    const RoutedProblem problem(16, 6, 2, length, seed, format);
+    RoutedProblem problem(16, 6, 2, length, seed, format);
+    problem.shape.window = *rc::gen::element(kNoWindow, size_t{100}, size_t{400}, size_t{423}, size_t{448});
     LayerRouting routing = {
         .policy = SmallPolicy(*rc::gen::element(RoutingPolicy::Kind::kTopK, RoutingPolicy::Kind::kTopP))};
     routing.policy.max_missed = *rc::gen::element(1.0f, 0.9f);

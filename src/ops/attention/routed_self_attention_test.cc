@@ -50,47 +50,55 @@ SelfResults RunSelf(const RoutedProblem& problem, const std::vector<size_t>& len
 
 TEST(RoutedSelfAttentionTest, ChoosesAndComputesAsWithACache) {
   for (const auto kind : {RoutingPolicy::Kind::kTopK, RoutingPolicy::Kind::kTopP}) {
-    const RoutedProblem problem(16, 6, 2, 777, 12);
-    const LayerRouting routing = {.policy = SmallPolicy(kind)};
-    const std::vector<float> cached = problem.Run({777}, &routing);
-    const SelfResults self = RunSelf(problem, {300, 777, 5}, &routing, 2, {1.0f});
-    EXPECT_TRUE(std::equal(cached.begin(), cached.end(), self.out.begin() + 300 * problem.out_cols()));
-    EXPECT_TRUE(std::equal(self.out.begin(), self.out.begin() + 300 * problem.out_cols(), cached.begin()));
+    for (const size_t window : {kNoWindow, size_t{450}}) {
+      RoutedProblem problem(16, 6, 2, 777, 12);
+      problem.shape.window = window;
+      const LayerRouting routing = {.policy = SmallPolicy(kind)};
+      const std::vector<float> cached = problem.Run({777}, &routing);
+      const SelfResults self = RunSelf(problem, {300, 777, 5}, &routing, 2, {1.0f});
+      EXPECT_TRUE(std::equal(cached.begin(), cached.end(), self.out.begin() + 300 * problem.out_cols()));
+      EXPECT_TRUE(std::equal(self.out.begin(), self.out.begin() + 300 * problem.out_cols(), cached.begin()));
+    }
   }
 }
 
 TEST(RoutedSelfAttentionTest, GradientsAreThoseOfTheBlocksThatWereRead) {
-  RoutedProblem problem(8, 4, 2, 500, 8);
-  RoutingTrace trace(1, 2, problem.length);
-  LayerRouting routing = {.policy = SmallPolicy(RoutingPolicy::Kind::kTopP), .trace = &trace};
-  const std::vector<float> dout = RandomVector(problem.length * problem.out_cols(), 3);
-  const SelfResults results = RunSelf(problem, {problem.length}, &routing, 2, dout);
-  const auto loss = [&] {
-    double sum = 0;
-    for (size_t t = 0; t < problem.length; ++t) {
-      const std::vector<double> out = problem.Oracle(
-          t, [&](size_t kv_head, size_t j) { return trace.Read(0, kv_head, t, j / kBlockTokens); });
-      for (size_t i = 0; i < out.size(); ++i) sum += out[i] * dout[t * out.size() + i];
-    }
-    return sum;
-  };
-  const std::vector<float> kept = problem.qkv;
-  for (const uint64_t seed : {1, 2, 3, 4}) {
-    const std::vector<float> direction = RandomVector(problem.qkv.size(), seed);
-    const auto shifted = [&](float step) {
-      for (size_t i = 0; i < kept.size(); ++i) problem.qkv[i] = kept[i] + step * direction[i];
-      return loss();
+  for (const size_t window : {kNoWindow, size_t{350}}) {
+    RoutedProblem problem(8, 4, 2, 500, 8);
+    problem.shape.window = window;
+    RoutingTrace trace(1, 2, problem.length);
+    LayerRouting routing = {.policy = SmallPolicy(RoutingPolicy::Kind::kTopP), .trace = &trace};
+    const std::vector<float> dout = RandomVector(problem.length * problem.out_cols(), 3);
+    const SelfResults results = RunSelf(problem, {problem.length}, &routing, 2, dout);
+    const auto loss = [&] {
+      double sum = 0;
+      for (size_t t = 0; t < problem.length; ++t) {
+        const std::vector<double> out = problem.Oracle(t, [&](size_t kv_head, size_t j) {
+          return trace.Read(0, kv_head, t, j / kBlockTokens) && t - j < window;
+        });
+        for (size_t i = 0; i < out.size(); ++i) sum += out[i] * dout[t * out.size() + i];
+      }
+      return sum;
     };
-    constexpr float kStep = 1e-3f;
-    const double expected = (shifted(kStep) - shifted(-kStep)) / (2 * kStep);
-    double slope = 0;
-    for (size_t i = 0; i < kept.size(); ++i) slope += double{results.dqkv[i]} * direction[i];
-    EXPECT_NEAR(slope, expected, 1e-3 * std::abs(expected) + 1e-2);
+    const std::vector<float> kept = problem.qkv;
+    for (const uint64_t seed : {1, 2, 3, 4}) {
+      const std::vector<float> direction = RandomVector(problem.qkv.size(), seed);
+      const auto shifted = [&](float step) {
+        for (size_t i = 0; i < kept.size(); ++i) problem.qkv[i] = kept[i] + step * direction[i];
+        return loss();
+      };
+      constexpr float kStep = 1e-3f;
+      const double expected = (shifted(kStep) - shifted(-kStep)) / (2 * kStep);
+      double slope = 0;
+      for (size_t i = 0; i < kept.size(); ++i) slope += double{results.dqkv[i]} * direction[i];
+      EXPECT_NEAR(slope, expected, 1e-3 * std::abs(expected) + 1e-2);
+    }
   }
 }
 
 TEST(RoutedSelfAttentionTest, ThreadsAndPassesGiveTheSameBits) {
-  const RoutedProblem problem(16, 6, 2, 600, 21);
+  RoutedProblem problem(16, 6, 2, 600, 21);
+  problem.shape.window = 430;
   const std::vector<float> dout = RandomVector(600 * problem.out_cols(), 3);
   const LayerRouting routing = {.policy = SmallPolicy(RoutingPolicy::Kind::kTopK)};
   for (const std::vector<size_t>& lengths : {std::vector<size_t>{600}, {400, 400, 400, 400}}) {

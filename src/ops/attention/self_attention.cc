@@ -88,7 +88,7 @@ class SelfAttentionBackward {
       execution_.threads.ParallelFor(batch_.num_sequences() * num_heads, [&](size_t task, size_t thread) {
         const size_t sequence = task / num_heads;
         for (size_t block = 0; block * kBlockTokens < Length(sequence); ++block) {
-          KeyPass(sequence, task % num_heads, block, {.keys = true, .queries = true}, thread);
+          KeyPass(sequence, task % num_heads, block, PartsOf(block, true, true), thread);
         }
       });
       return;
@@ -103,8 +103,8 @@ class SelfAttentionBackward {
     execution_.threads.ParallelFor(key_blocks.size() + query_tiles.size(), [&](size_t index, size_t thread) {
       if (index < key_blocks.size()) {
         const AttentionTask task = key_blocks[index];
-        KeyPass(task.sequence, task.kv_head, task.first_position / kBlockTokens,
-                {.keys = true, .queries = false}, thread);
+        KeyPass(task.sequence, task.kv_head, task.first_position / kBlockTokens, PartsOf(0, true, false),
+                thread);
       } else {
         QueryPass(query_tiles[index - key_blocks.size()], thread);
       }
@@ -112,6 +112,12 @@ class SelfAttentionBackward {
   }
 
  private:
+  bool HasWindow() const { return shape_.window != kNoWindow; }
+  // Block 0 writes the gradients of queries and further blocks add to them. With a window not every row sees
+  // block 0, so that their gradients are zeroed before the first block of their tile.
+  BackwardParts PartsOf(size_t block, bool keys, bool queries) const {
+    return {.keys = keys, .queries = queries, .writes_queries = block == 0 && !HasWindow()};
+  }
   size_t Start(size_t sequence) const { return static_cast<size_t>(batch_.sequence_starts[sequence]); }
   size_t Length(size_t sequence) const { return Start(sequence + 1) - Start(sequence); }
   size_t AlwaysVisibleIn(size_t sequence) const {
@@ -136,7 +142,8 @@ class SelfAttentionBackward {
             .num_heads = shape_.HeadsPerGroup(),
             .num_tokens = std::min(tokens_per_tile_, Length(sequence) - first_position),
             .first_position = first_position,
-            .always_visible = AlwaysVisibleIn(sequence)};
+            .always_visible = AlwaysVisibleIn(sequence),
+            .window = shape_.window};
   }
   KeyGradState KeyState(size_t thread) const {
     return KeyGradState(execution_.scratch.PerThread(thread), shape_.head_dim);
@@ -185,11 +192,11 @@ class SelfAttentionBackward {
   bool Runs(size_t row, size_t kv_head) const {
     return !record_.call.head_weights || record_.call.head_weights.view().Row(row)[kv_head] != 0;
   }
-  // dq of tokens whose heads did not run. Of the others, block 0 writes it and further blocks add to it.
+  // Zeroes dq of the tokens that no block writes it of: of heads that did not run, or with a window all.
   void ClearOthers(const QueryTile& tile, size_t row, size_t kv_head) const {
     const HeadRows<float> gradients = QueryGradients(row, kv_head);
     for (size_t t = 0; t < tile.num_tokens; ++t) {
-      if (Runs(row + t, kv_head)) continue;
+      if (!HasWindow() && Runs(row + t, kv_head)) continue;
       std::fill_n(gradients.data + t * gradients.stride, tile.num_heads * tile.head_dim, 0.0f);
     }
   }
@@ -203,8 +210,10 @@ class SelfAttentionBackward {
     const size_t first_query = first_key < AlwaysVisibleIn(sequence) ? 0 : first_key;
     for (size_t position = first_query; position < Length(sequence); position += tokens_per_tile_) {
       const QueryTile tile = TileAt(sequence, position);
+      if (block < tile.FirstBlock()) break;     // nor do later tiles see it
+      if (block >= tile.NumBlocks()) continue;  // with a window alone
       const size_t row = Start(sequence) + position;
-      if (parts.queries && block == 0) ClearOthers(tile, row, kv_head);
+      if (parts.queries && block == tile.FirstBlock()) ClearOthers(tile, row, kv_head);
       ForReaders(tile, row, kv_head, block, [&](size_t first, size_t count) {
         const QueryTile run = TileOfRun(tile, first, count);
         LoadTile(run, row + first, kv_head, query_state);
@@ -228,12 +237,12 @@ class SelfAttentionBackward {
     const HeadRows<float> dqueries = QueryGradients(task.first_row, task.kv_head);
     ClearOthers(tile, task.first_row, task.kv_head);
     LoadTile(tile, task.first_row, task.kv_head, query_state);
-    for (size_t block = 0; block < tile.NumBlocks(); ++block) {
+    for (size_t block = tile.FirstBlock(); block < tile.NumBlocks(); ++block) {
       bool loaded = false;
       ForReaders(tile, task.first_row, task.kv_head, block, [&](size_t first, size_t count) {
         if (!std::exchange(loaded, true)) LoadBlock(task.sequence, task.kv_head, block, key_state);
-        BackwardBlock(TileOfRun(tile, first, count), angles_, block, {.keys = false, .queries = true},
-                      key_state, query_state.FromRow(first * tile.num_heads, tile.head_dim),
+        BackwardBlock(TileOfRun(tile, first, count), angles_, block, PartsOf(block, false, true), key_state,
+                      query_state.FromRow(first * tile.num_heads, tile.head_dim),
                       QueryGradients(task.first_row + first, task.kv_head));
       });
     }

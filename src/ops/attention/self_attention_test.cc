@@ -54,17 +54,20 @@ struct Oracle {
     }
     for (size_t i = 0; i < length; ++i) {
       const size_t q_at = at(i, head * dim), o_at = (start + i) * problem.out_cols() + head * dim;
-      const size_t visible = problem.Visible(sequence, i);
+      std::vector<size_t> seen;
+      for (size_t j = 0; j < length; ++j) {
+        if (problem.Sees(sequence, i, j)) seen.push_back(j);
+      }
       const std::vector<double> raw(problem.qkv.begin() + q_at, problem.qkv.begin() + q_at + dim);
       const std::vector<double> query = Rotated(raw.data(), double(i), 1);
-      std::vector<double> p(visible);
+      std::vector<double> p(length);
       double greatest = -std::numeric_limits<double>::infinity(), sum = 0;
-      for (size_t j = 0; j < visible; ++j) {
+      for (const size_t j : seen) {
         for (size_t d = 0; d < dim; ++d) p[j] += shape.scale * query[d] * keys[j][d];
         greatest = std::max(greatest, p[j]);
       }
-      for (double& x : p) sum += (x = std::exp(x - greatest));
-      for (size_t j = 0; j < visible; ++j) {
+      for (const size_t j : seen) sum += (p[j] = std::exp(p[j] - greatest));
+      for (const size_t j : seen) {
         p[j] /= sum;
         for (size_t d = 0; d < dim; ++d) {
           out[o_at + d] += p[j] * problem.qkv[at(j, shape.ValueColumn(kv_head) + d)];
@@ -74,7 +77,7 @@ struct Oracle {
       double delta = 0;
       for (size_t d = 0; d < dim; ++d) delta += out[o_at + d] * (*dout)[o_at + d];
       std::vector<double> dquery(dim);
-      for (size_t j = 0; j < visible; ++j) {
+      for (const size_t j : seen) {
         double dp = 0;
         for (size_t d = 0; d < dim; ++d) {
           const size_t v_at = at(j, shape.ValueColumn(kv_head) + d);
@@ -112,8 +115,8 @@ double RelativeError(const std::vector<float>& actual, const std::vector<double>
 void CheckProblem(Machine& machine, const Problem& problem) {
   SCOPED_TRACE(testing::Message() << "D " << problem.shape.head_dim << ", H " << problem.shape.num_heads
                                   << ", K " << problem.shape.num_kv_heads << ", mask "
-                                  << static_cast<int>(problem.mask) << ", first length "
-                                  << problem.lengths[0]);
+                                  << static_cast<int>(problem.mask) << ", window " << problem.shape.window
+                                  << ", first length " << problem.lengths[0]);
   const std::vector<float> dout = RandomVector(problem.num_rows() * problem.out_cols(), 17);
   const Results results = RunSelfAttention(machine, problem, &dout);
   const Oracle oracle(problem, &dout);
@@ -143,6 +146,33 @@ TEST(SelfAttentionTest, MatchesTheOracleForEveryLength) {
     CheckProblem(machine, Problem(32, 4, 2, {1, 200, 2, 63, 64, 65, 5, 128, 129, 1, 1, 33}, mask));
     CheckProblem(machine, Problem(8, 3, 1, std::vector<int32_t>(70, 3), mask));
   }
+}
+
+TEST(SelfAttentionTest, MatchesTheOracleForEveryWindow) {
+  Machine machine(2);
+  for (const AttentionMask mask : kMasks) {
+    for (const size_t window : kWindows) {
+      CheckProblem(machine, Problem(16, 6, 2, {210, 1, 64}, mask).WithWindow(window));
+      CheckProblem(machine, Problem(8, 7, 1, {330}, mask).WithWindow(window));  // two passes backward
+    }
+  }
+  ForEachTarget([&] {
+    for (const size_t window : {1, 30, 64, 100}) {
+      CheckProblem(machine, Problem(10, 16, 1, {150, 70}).WithWindow(window));
+    }
+  });
+}
+
+// What is as long as the sequences hides nothing, to the bit.
+TEST(SelfAttentionTest, AWindowThatHidesNothingChangesNothing) {
+  Machine machine(2);
+  const Problem problem(16, 6, 2, {210, 100});
+  const std::vector<float> dout = RandomVector(problem.num_rows() * problem.out_cols(), 3);
+  const Results plain = RunSelfAttention(machine, problem, &dout);
+  const Results windowed = RunSelfAttention(machine, problem.WithWindow(210), &dout);
+  EXPECT_EQ(plain.out, windowed.out);
+  EXPECT_EQ(plain.dqkv, windowed.dqkv);
+  EXPECT_NE(plain.out, RunSelfAttention(machine, problem.WithWindow(209)).out);
 }
 
 TEST(SelfAttentionTest, MatchesTheOracleOnEveryInstructionSet) {
@@ -210,7 +240,8 @@ TEST(SelfAttentionTest, AnyNumberOfThreadsGivesTheSameBits) {
     // One sequence makes two or more threads take two passes, several make them take one.
     for (const std::vector<int32_t>& lengths :
          {std::vector<int32_t>{330}, {200}, {1, 5, 64, 100, 65, 200, 3}, {150, 150, 150, 150}}) {
-      const Problem problem(32, 6, lengths[0] == 200 ? 1 : 2, lengths, mask);
+      const Problem problem = Problem(32, 6, lengths[0] == 200 ? 1 : 2, lengths, mask)
+                                  .WithWindow(lengths.size() % 2 == 0 ? 70 : kNoWindow);
       const std::vector<float> dout = RandomVector(problem.num_rows() * problem.out_cols(), 3);
       Machine one(1);
       const Results expected = RunSelfAttention(one, problem, &dout);
@@ -265,6 +296,30 @@ TEST(SelfAttentionTest, WhatIsNotFiniteDoesNotReachEarlierTokens) {
           ASSERT_TRUE(std::equal(out.begin() + end, out.end(), expected.out.begin() + end))
               << "other sequence";
           ASSERT_TRUE(std::isnan(out[begin])) << "the token itself shows it";
+        }
+      }
+    }
+  });
+}
+
+// Nor do those of tokens that a window hides reach the rows behind it.
+TEST(SelfAttentionTest, WhatIsNotFiniteDoesNotReachTokensBehindTheWindow) {
+  ForEachTarget([&] {
+    Machine machine(2);
+    for (const size_t group : {1, 3, 16}) {
+      for (const size_t window : {1, 20, 64, 70}) {
+        const Problem problem = Problem(32, group * 2, 2, {200}).WithWindow(window);
+        const std::vector<float> expected = RunSelfAttention(machine, problem).out;
+        for (const size_t token : {5, 63, 64, 100}) {
+          Problem damaged = problem;
+          float* row = damaged.qkv.data() + token * problem.num_cols();
+          std::fill(row, row + problem.num_cols(), std::numeric_limits<float>::quiet_NaN());
+          const std::vector<float> out = RunSelfAttention(machine, damaged).out;
+          const size_t cols = problem.out_cols(), behind = (token + window) * cols;
+          ASSERT_TRUE(std::equal(out.begin() + behind, out.end(), expected.begin() + behind))
+              << group << " " << window << " " << token;
+          ASSERT_TRUE(std::isnan(out[behind - 1]));
+          ASSERT_TRUE(std::equal(out.begin(), out.begin() + token * cols, expected.begin()));
         }
       }
     }

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <span>
 
+#include "kernels/attention.h"
 #include "kernels/block_summary.h"
 #include "ops/attention/kv_format.h"
 
@@ -18,6 +19,8 @@ struct AttentionShape {
   size_t head_dim = 0;
   float scale = 0;  // of the scores: 1/sqrt(head_dim), times the square of YaRN's attention factor
   KvFormat kv_format = KvFormat::kFloat32;  // of listed blocks; SelfAttention's own are float32
+  // Tokens at this distance or farther do not see each other, whatever the mask; kNoWindow: all do.
+  size_t window = kNoWindow;
 
   size_t HeadsPerGroup() const { return num_heads / num_kv_heads; }
   // kv head by kv head a block of kv_format (kernels/kv_block.h).

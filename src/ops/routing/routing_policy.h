@@ -67,19 +67,26 @@ struct RoutingPolicy {
   static Result<RoutingPolicy> Parse(std::string_view text);
   std::string ToString() const;
 
-  // If a sequence's list begins with `num_recalled` blocks of other sequences, its own first block is the one
-  // after them. Blocks [0, CandidatesEnd), except the sinks [num_recalled, SinkEnd), are candidates of the
-  // tokens of block `own_block`. If there is no choice between them, CandidatesEnd is 0 and the tokens read
-  // everything.
-  size_t CandidatesEnd(size_t own_block, size_t num_recalled) const {
-    if (kind == Kind::kDense || own_block * kBlockTokens < dense_below) return 0;
+  // How the tokens of a block read the blocks before it: [begin, end) are candidates, except the sinks
+  // [sink_begin, sink_end) among them; the sinks and all from `end` on are always read.
+  struct Ranges {
+    size_t begin = 0, end = 0;
+    size_t sink_begin = 0, sink_end = 0;
+
+    // If false, the tokens read everything that they see.
+    bool HasChoice() const { return end > 0; }
+  };
+  // Of the tokens of block `own_block`, none of which sees a block before `first_block`. If a sequence's list
+  // begins with `num_recalled` blocks of other sequences, its own first block is the one after them.
+  Ranges RangesOf(size_t own_block, size_t first_block, size_t num_recalled) const {
+    if (kind == Kind::kDense || own_block * kBlockTokens < dense_below) return {};
     const bool all_own = own_block - num_recalled <= size_t{sink_blocks} + local_blocks;
-    const size_t end = all_own ? num_recalled : own_block - local_blocks;
-    const size_t count = all_own ? end : end - sink_blocks;
-    return count == 0 || (kind == Kind::kTopK && count <= max_blocks) ? 0 : end;
-  }
-  size_t SinkEnd(size_t candidates_end, size_t num_recalled) const {
-    return std::min(num_recalled + sink_blocks, candidates_end);
+    Ranges ranges = {.begin = first_block, .end = all_own ? num_recalled : own_block - local_blocks};
+    if (ranges.end <= ranges.begin) return {};
+    ranges.sink_begin = std::clamp(num_recalled, ranges.begin, ranges.end);
+    ranges.sink_end = std::clamp(num_recalled + sink_blocks, ranges.begin, ranges.end);
+    const size_t count = ranges.end - ranges.begin - (ranges.sink_end - ranges.sink_begin);
+    return count == 0 || (kind == Kind::kTopK && count <= max_blocks) ? Ranges() : ranges;
   }
 
   bool operator==(const RoutingPolicy&) const = default;

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <vector>
+
 namespace qwen25 {
 namespace {
 
@@ -19,6 +21,33 @@ TEST(RoutingPolicyTest, ParsesWhatItPrints) {
     const Result<RoutingPolicy> policy = RoutingPolicy::Parse(text);
     EXPECT_FALSE(policy.ok()) << text;
   }
+}
+
+// [begin, end) and the sinks.
+std::vector<size_t> Numbers(const RoutingPolicy::Ranges& ranges) {
+  return {ranges.begin, ranges.end, ranges.sink_begin, ranges.sink_end};
+}
+
+TEST(RoutingPolicyTest, CandidatesLieBetweenSinksAndLocalBlocksAndInTheWindow) {
+  const RoutingPolicy policy = {.kind = RoutingPolicy::Kind::kTopK,
+                                .max_blocks = 2,
+                                .sink_blocks = 2,
+                                .local_blocks = 3,
+                                .dense_below = 0};
+  using List = std::vector<size_t>;
+  EXPECT_FALSE(policy.RangesOf(7, 0, 0).HasChoice());  // 2 and 3 are no more than it may read
+  EXPECT_EQ(Numbers(policy.RangesOf(8, 0, 0)), (List{0, 5, 0, 2}));
+  EXPECT_EQ(Numbers(policy.RangesOf(8, 1, 0)), (List{1, 5, 1, 2}));  // block 0 is hidden
+  EXPECT_EQ(Numbers(policy.RangesOf(8, 2, 0)), (List{2, 5, 2, 2}));  // and no sink is left
+  EXPECT_FALSE(policy.RangesOf(8, 3, 0).HasChoice());
+  EXPECT_FALSE(policy.RangesOf(8, 7, 0).HasChoice());  // the window shows local blocks alone
+  // Ten blocks of other sequences in front.
+  EXPECT_EQ(Numbers(policy.RangesOf(12, 0, 10)), (List{0, 10, 10, 10}));  // all own ones are read
+  EXPECT_EQ(Numbers(policy.RangesOf(18, 0, 10)), (List{0, 15, 10, 12}));
+  EXPECT_EQ(Numbers(policy.RangesOf(18, 9, 10)), (List{9, 15, 10, 12}));
+  EXPECT_EQ(Numbers(policy.RangesOf(12, 7, 10)), (List{7, 10, 10, 10}));
+  EXPECT_FALSE(policy.RangesOf(12, 10, 10).HasChoice());
+  EXPECT_FALSE(RoutingPolicy().RangesOf(100, 0, 0).HasChoice());
 }
 
 }  // namespace

@@ -43,9 +43,9 @@ size_t NumFarParts(const RoutingPolicy& policy) {
 size_t NumFarPanels(const RoutingPolicy& policy, const RotaryAngles& rotary, const QueryTile& tile,
                     const SequencePanels& panels) {
   const size_t own = tile.block(), nearest = rotary.max_distance + kPanelBlocks - 1;
-  if (!panels.has_supers || own < nearest) return 0;
+  if (!panels.has_supers || own < nearest || tile.window != kNoWindow) return 0;
   return std::min((own - nearest) / kPanelBlocks + 1,
-                  policy.CandidatesEnd(own, panels.num_recalled) / kPanelBlocks);
+                  policy.RangesOf(own, 0, panels.num_recalled).end / kPanelBlocks);
 }
 
 }  // namespace
@@ -90,6 +90,12 @@ TileChoice::TileChoice(const ChoiceSizes& sizes, float* memory)
 
 size_t TileChoice::ColumnsOf(size_t slot) const {
   return std::min(kPanelBlocks, candidates_end_ - size_t{panels_[slot]} * kPanelBlocks);
+}
+
+size_t TileChoice::ColumnsBefore(size_t slot, size_t token) const {
+  const size_t first = size_t{panels_[slot]} * kPanelBlocks;
+  const size_t begin = std::max(candidates_begin_, tile_.Hidden(token) / kBlockTokens);
+  return std::clamp(begin, first, first + kPanelBlocks) - first;
 }
 
 std::pair<size_t, size_t> TileChoice::SinkColumns(size_t slot) const {
@@ -159,9 +165,13 @@ void TileChoice::Choose(const RoutingPolicy& policy, const RotaryAngles& rotary,
                         size_t first_token, const AttendState& state, const SequencePanels& panels,
                         bool with_bounds) {
   num_tokens_ = tile.num_tokens;
-  candidates_end_ = policy.CandidatesEnd(tile.block(), panels.num_recalled);
-  sink_begin_ = panels.num_recalled;
-  sink_end_ = policy.SinkEnd(candidates_end_, panels.num_recalled);
+  tile_ = tile;
+  const RoutingPolicy::Ranges ranges =
+      policy.RangesOf(tile.block(), tile.FirstBlockOfOwn(), panels.num_recalled);
+  candidates_begin_ = ranges.begin;
+  candidates_end_ = ranges.end;
+  sink_begin_ = ranges.sink_begin;
+  sink_end_ = ranges.sink_end;
   certain_ = dense_again_ = 0;
   const size_t rows = tile.num_rows(), num_panels = DivideUp(candidates_end_, kPanelBlocks);
   LoadScoreQueries(tile.head_dim, rows, state.queries, score_);
@@ -171,7 +181,7 @@ void TileChoice::Choose(const RoutingPolicy& policy, const RotaryAngles& rotary,
     ChooseFarParts(policy, first_token, state);
   }
   num_slots_ = 0;
-  for (size_t panel = 0; panel < num_panels; ++panel) {
+  for (size_t panel = candidates_begin_ / kPanelBlocks; panel < num_panels; ++panel) {
     if (ScoredColumns(panel) != 0) panels_[num_slots_++] = static_cast<uint32_t>(panel);
   }
   QWEN25_CHECK(num_slots_ <= sizes_.slots);
@@ -194,7 +204,7 @@ void TileChoice::Choose(const RoutingPolicy& policy, const RotaryAngles& rotary,
     ReadLogs(state, t * num_heads_, num_heads_, read_logs_);
     const size_t count = num_slots_ * kPanelBlocks;
     const float read_share = BlockShares(num_heads_, count, RowsOf(scores_, t), read_logs_, shares_);
-    ForOthers([&](size_t begin, size_t end) { std::fill(shares_ + begin, shares_ + end, -1.0f); });
+    ForOthers(t, [&](size_t begin, size_t end) { std::fill(shares_ + begin, shares_ + end, -1.0f); });
     const std::span<uint64_t> chosen = {chosen_ + t * num_slots_, num_slots_};
     if (probes_ > 0 && read_share >= policy.top_p) {
       std::ranges::fill(chosen, 0);
@@ -266,7 +276,7 @@ std::span<const uint64_t> TileChoice::AddToProbes(const RoutingPolicy& policy, c
     if (std::all_of(chosen, chosen + num_slots_, [](uint64_t word) { return word == 0; })) continue;
     Novelties(sizes_.head_dim, t * num_heads_, num_heads_, snapshot_, state, read_logs_);
     WeighShares(num_heads_, count, RowsOf(scores_, t), read_logs_, shares_);
-    ForOthers([&](size_t begin, size_t end) { std::fill(shares_ + begin, shares_ + end, -1.0f); });
+    ForOthers(t, [&](size_t begin, size_t end) { std::fill(shares_ + begin, shares_ + end, -1.0f); });
     float left = 0;  // by which the output may still change
     for (size_t i = 0; i < count; ++i) {
       if (Bit(chosen, i)) shares_[i] = -1;
@@ -279,15 +289,16 @@ std::span<const uint64_t> TileChoice::AddToProbes(const RoutingPolicy& policy, c
   return {rest_, num_tokens_ * num_slots_};
 }
 
-// Calls function(begin, end) for the ranges of scored blocks that are no candidates.
+// Calls function(begin, end) for the ranges of scored blocks that are no candidates of a token.
 template <typename Function>
-void TileChoice::ForOthers(const Function& function) const {
+void TileChoice::ForOthers(size_t token, const Function& function) const {
   for (size_t slot = 0; slot < num_slots_; ++slot) {
     const size_t at = slot * kPanelBlocks, columns = ColumnsOf(slot);
     const uint64_t scored = ScoredColumns(panels_[slot]);
     for (size_t column = 0; column < kPanelBlocks; column += kPartBlocks) {
       if ((scored >> column & 1) == 0) function(at + column, at + column + kPartBlocks);
     }
+    if (const size_t before = ColumnsBefore(slot, token); before > 0) function(at, at + before);
     if (const auto [begin, end] = SinkColumns(slot); begin < end) function(at + begin, at + end);
     if (columns < kPanelBlocks) function(at + columns, at + kPanelBlocks);
   }
@@ -295,7 +306,7 @@ void TileChoice::ForOthers(const Function& function) const {
 
 void TileChoice::Forbid(float* scores, size_t token) const {
   const ScoreRows rows = RowsOf(scores, token);
-  ForOthers([&](size_t begin, size_t end) {
+  ForOthers(token, [&](size_t begin, size_t end) {
     for (size_t g = 0; g < num_heads_; ++g) {
       std::fill(rows.data + g * rows.stride + begin, rows.data + g * rows.stride + end, kNever);
     }
@@ -337,6 +348,7 @@ std::span<const uint64_t> TileChoice::AddRestWhereNeeded(const RoutingPolicy& po
       uint64_t& chosen = chosen_[t * num_slots_ + slot];
       const auto [sink_begin, sink_end] = SinkColumns(slot);
       const uint64_t all = ScoredColumns(panels_[slot]) & BitsBelow(ColumnsOf(slot)) &
+                           ~BitsBelow(ColumnsBefore(slot, t)) &
                            ~(BitsBelow(sink_end) & ~BitsBelow(sink_begin));
       rest_[t * num_slots_ + slot] = all & ~chosen;
       chosen |= all;

@@ -104,10 +104,12 @@ class TileChoice {
   // Corrects scores for blocks of which fewer than 64 tokens count, which summaries do not know.
   void WeighByTokens(std::span<const uint8_t> recalled_tokens, float* scores) const;
   size_t ColumnsOf(size_t slot) const;  // of a panel, up to the last candidate
+  // Columns of a panel before the first candidate of a token, whose window may begin behind that of others.
+  size_t ColumnsBefore(size_t slot, size_t token) const;
   // Sinks among a panel's columns: [first, second).
   std::pair<size_t, size_t> SinkColumns(size_t slot) const;
   template <typename Function>
-  void ForOthers(const Function& function) const;
+  void ForOthers(size_t token, const Function& function) const;
   void Forbid(float* scores, size_t token) const;  // blocks that are not candidates of a token
   float ShareOf(ScoreRows shares, const uint64_t* bits) const;
   float CertainShare(size_t token, const AttendState& state);
@@ -128,7 +130,9 @@ class TileChoice {
   uint64_t *chosen_, *rest_;  // [tokens, slots]
   uint64_t* far_;             // [supers / 64] chosen parts of far panels
 
-  size_t num_tokens_ = 0, num_heads_ = 0, num_slots_ = 0, candidates_end_ = 0;
+  size_t num_tokens_ = 0, num_heads_ = 0, num_slots_ = 0;
+  QueryTile tile_ = {};
+  size_t candidates_begin_ = 0, candidates_end_ = 0;
   size_t num_far_ = 0;  // the first panels, of which chosen parts are scored
   size_t sink_begin_ = 0, sink_end_ = 0;
   size_t probes_ = 0;
