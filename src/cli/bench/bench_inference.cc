@@ -18,6 +18,16 @@
 namespace qwen25 {
 namespace {
 
+// Tokens whose keys and values a token reads after `context` others, on average over the layers.
+double TokensRead(const ModelConfig& config, double context) {
+  double sum = 0;
+  for (size_t layer = 0; layer < config.num_hidden_layers; ++layer) {
+    const auto window = static_cast<double>(config.WindowOf(layer));
+    sum += window == 0 ? context : std::min(context, window);
+  }
+  return sum / config.num_hidden_layers;
+}
+
 struct InferenceBenchFlags {
   std::string preset = "0.5b";  // shape, with random weights; or
   std::string model;            // a model folder
@@ -155,7 +165,8 @@ class InferenceBench {
         .rows = static_cast<double>(batch),
         .logit_rows = static_cast<double>(batch),
         .attention_flops = batch * (config.ForwardFlopsPerToken(context) - config.ForwardFlopsPerToken(0)),
-        .kv_bytes = batch * context * static_cast<double>(config.KvBytesPerToken(flags_.kv))};
+        .kv_bytes =
+            batch * TokensRead(config, context) * static_cast<double>(config.KvBytesPerToken(flags_.kv))};
     std::vector<Round> rounds;
     for (uint32_t round = 0; round <= flags_.rounds; ++round) {
       QWEN25_RETURN_IF_ERROR(ReturnTo(sessions, std::max(depth, 1u)));
