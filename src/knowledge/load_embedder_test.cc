@@ -3,7 +3,10 @@
 #include <gtest/gtest.h>
 #include <rapidcheck.h>
 
+#include "base/file.h"
 #include "base/test_util.h"
+#include "infer/embed_texts.h"
+#include "infer/tiny_model_test_util.h"
 
 namespace qwen25 {
 namespace {
@@ -30,6 +33,45 @@ TEST(LoadEmbedderTest, EncodersPutTheirPromptsBeforeTexts) {
             EmbedOne(*none.embedder, EmbedKind::kPassage, text));
   EXPECT_EQ(EmbedOne(*stated.embedder, EmbedKind::kQuery, text),
             EmbedOne(*none.embedder, EmbedKind::kQuery, "a question: " + text));
+}
+
+// A folder as that of Qwen3-Embedding: a decoder, pooled at the last token, which the tokenizer's template
+// adds.
+TEST(LoadEmbedderTest, LanguageModelsWithModulesEmbedAsTheseSay) {
+  TemporaryDirectory directory;
+  const std::filesystem::path folder = directory.path() / "model";
+  TokenizerSpec spec = ByteTokenizer().spec();
+  spec.suffix_ids = {256};
+  ASSERT_OK_AND_ASSIGN(const Tokenizer tokenizer, Tokenizer::FromSpec(spec, "test"));
+  ASSERT_OK(tokenizer.Save(folder));
+  Model model(TinyConfig(257));
+  model.Initialize(5);
+  ASSERT_OK(model.Save(folder));
+  const std::string module = "sentence_transformers.models.";
+  ASSERT_OK(WriteFileAtomically(folder / "modules.json",
+                                DumpJson({{{"path", ""}, {"type", module + "Transformer"}},
+                                          {{"path", "1_Pooling"}, {"type", module + "Pooling"}},
+                                          {{"path", "2_Normalize"}, {"type", module + "Normalize"}}})));
+  ASSERT_OK(CreateDirectories(folder / "1_Pooling"));
+  ASSERT_OK(WriteFileAtomically(folder / "1_Pooling/config.json", R"({"pooling_mode_lasttoken": true})"));
+  ASSERT_OK(WriteFileAtomically(folder / "config_sentence_transformers.json",
+                                R"({"prompts": {"query": "Query:", "document": ""}})"));
+  ASSERT_OK_AND_ASSIGN(const LoadedEmbedder loaded, LoadEmbedder({.embedder = "model:" + folder.string()}));
+  EXPECT_EQ(loaded.embedder->fusion_weight(), 1);
+  for (const auto& [kind, prompt] : {std::pair{EmbedKind::kQuery, "Query:"}, {EmbedKind::kPassage, ""}}) {
+    std::vector<int32_t> ids = tokenizer.Encode(std::string(prompt) + "a text");
+    ids.push_back(256);
+    std::vector<float> wanted(loaded.embedder->id().dimension);
+    ASSERT_OK(EmbedTokens(*loaded.model->engine, EmbedPooling::kCausalLast, 512, {&ids, 1}, wanted));
+    EXPECT_EQ(EmbedOne(*loaded.embedder, kind, "a text"), wanted) << prompt;
+  }
+  // Flags have the last word.
+  ASSERT_OK_AND_ASSIGN(const LoadedEmbedder mean,
+                       LoadEmbedder({.embedder = "model:" + folder.string(), .pooling = "causal-mean"}));
+  EXPECT_NE(mean.embedder->id(), loaded.embedder->id());
+  ASSERT_OK(WriteFileAtomically(folder / "1_Pooling/config.json", R"({"pooling_mode_cls_token": true})"));
+  EXPECT_ERROR_CONTAINS(LoadEmbedder({.embedder = "model:" + folder.string()}),
+                        "states the pooling \"cls\"; of language models, mean and lasttoken");
 }
 
 TEST(LoadEmbedderTest, FlagsThatDoNotFitAreNamed) {
