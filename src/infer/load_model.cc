@@ -2,6 +2,7 @@
 
 #include "base/temporary_file.h"
 #include "memory/spill_folder.h"
+#include "model/encoder_config.h"
 #include "model/weights_reader.h"
 #include "pretrained/hub/resolve_model.h"
 
@@ -27,8 +28,15 @@ Result<std::unique_ptr<InferenceEngine>> LoadEngine(const ModelSource& source,
     threads =
         std::make_shared<ThreadPool>(source.num_threads == 0 ? DefaultNumThreads() : source.num_threads);
   }
-  QWEN25_TRY(Model model,
-             Model::LoadPacked(path, source.format, *threads, /*use_cache=*/source.cache_weights));
+  Result<Model> loaded = Model::LoadPacked(path, source.format, *threads, /*use_cache=*/source.cache_weights);
+  if (!loaded.ok() && IsEncoder(path)) {
+    return Unsupported(
+        "{}: holds a sentence encoder, which gives vectors of texts and writes none; use it with `qwen25 "
+        "embed "
+        "-m` or as --embedder model:{}",
+        path.string(), path.string());
+  }
+  QWEN25_TRY(Model model, std::move(loaded));
   remarks.insert(remarks.end(), model.remarks().begin(), model.remarks().end());
   if (source.cache_weights) {
     const Status kept = model.WritePackedCache(path, *threads);

@@ -13,7 +13,7 @@ namespace {
 
 // Most tokens of one forward pass, unless a single window is longer: enough rows for matrix products at full
 // speed, few enough that the activations of a layer stay in the caches.
-constexpr size_t kBatchTokens = 2048;
+constexpr size_t kBatchTokens = 1024;
 
 // The width of the vectors, and whether the dense modules fit each other.
 Result<size_t> DimensionOf(const EncoderConfig& config, const SentenceSettings& settings) {

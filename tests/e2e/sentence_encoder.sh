@@ -59,4 +59,5 @@ refused "is a sentence encoder" "$qwen25" embed -m "$fixtures/encoder_mean" x --
 cp -r "$fixtures/encoder_mean" "$work/other"
 sed -i 's/"model_type": "bert"/"model_type": "xlm-roberta"/' "$work/other/config.json"
 refused '"xlm-roberta", which this program does not run' "$qwen25" embed -m "$work/other" x
+refused "gives vectors of texts and writes none" "$qwen25" generate -m "$fixtures/encoder_mean" --prompt x
 echo "sentence_encoder: ok"
