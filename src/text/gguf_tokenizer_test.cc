@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/test_util.h"
+#include "text/chat_template.h"
 
 namespace qwen25 {
 namespace {
@@ -36,6 +37,29 @@ TEST(GgufTokenizerTest, WhatIsWrittenIsTheSameTokenizer) {
     }
     EXPECT_EQ(again.eos_id(), tokenizer.eos_id());
   }
+}
+
+// From a folder to GGUF, back, and to a folder again.
+TEST(GgufTokenizerTest, ChatTemplatesKeepTheirNames) {
+  ASSERT_OK_AND_ASSIGN(const Tokenizer loaded, Tokenizer::Load(kFixtures + "tokenizer_qwen2"));
+  TokenizerSpec spec = loaded.spec();
+  spec.chat_template = "d";
+  spec.config["chat_template"] = {{{"name", "default"}, {"template", "d"}},
+                                  {{"name", "tool_use"}, {"template", "t"}}};
+  ASSERT_OK_AND_ASSIGN(const Tokenizer tokenizer, Tokenizer::FromSpec(spec, "f"));
+  ASSERT_OK_AND_ASSIGN(GgufTokenizer parts, GgufTokenizerOf(tokenizer, tokenizer.vocab_size(), "f"));
+  EXPECT_EQ(parts.chat_template, "d");
+  using Named = std::vector<std::pair<std::string, std::string>>;
+  EXPECT_EQ(parts.named_chat_templates, (Named{{"tool_use", "t"}}));
+  parts.turn_end_ids = {5};
+  ASSERT_OK_AND_ASSIGN(const Tokenizer again, TokenizerFromGguf(parts, "g"));
+  EXPECT_EQ(again.spec().turn_end_ids, std::vector<int32_t>{5});
+  ASSERT_OK_AND_ASSIGN(const ChatTemplateSources sources, ChatTemplateSourcesOf(again.spec(), "g"));
+  EXPECT_EQ(sources.named, (Named{{"default", "d"}, {"tool_use", "t"}}));
+  const TemporaryDirectory folder;
+  ASSERT_OK(again.Save(folder.path()));
+  ASSERT_OK_AND_ASSIGN(const ChatTemplateSources read, ReadChatTemplateSources(folder.path()));
+  EXPECT_EQ(read.named, sources.named);
 }
 
 // A sentencepiece vocabulary with scores: bytes, and some pieces.
