@@ -71,6 +71,8 @@ Status AddNotes(const RetrievalSet& set, NoteStore& store, const RetrievalProgre
       NewNote added;
       added.text = note.text;
       added.title = note.title;
+      added.speaker = note.speaker;
+      added.session = note.session;
       added.name_space = note.name_space;
       added.source = note.id;
       added.created_ms = note.created_ms;

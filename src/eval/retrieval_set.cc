@@ -50,6 +50,8 @@ Result<RetrievalSet> RetrievalSet::Load(const std::filesystem::path& folder) {
         QWEN25_RETURN_IF_ERROR(ReadField(json, "id", origin, note.id));
         QWEN25_RETURN_IF_ERROR(ReadField(json, "text", origin, note.text));
         QWEN25_RETURN_IF_ERROR(ReadField(json, "title", origin, note.title));
+        QWEN25_RETURN_IF_ERROR(ReadField(json, "speaker", origin, note.speaker));
+        QWEN25_RETURN_IF_ERROR(ReadField(json, "session", origin, note.session));
         QWEN25_RETURN_IF_ERROR(ReadField(json, "namespace", origin, note.name_space));
         QWEN25_RETURN_IF_ERROR(ReadField(json, "supersedes", origin, note.supersedes));
         QWEN25_RETURN_IF_ERROR(ReadField(json, "created_ms", origin, note.created_ms));

@@ -13,7 +13,7 @@
 namespace qwen25 {
 
 struct RetrievalNote {
-  std::string id, text, title;
+  std::string id, text, title, speaker, session;
   std::string name_space = "default";
   std::string supersedes;  // the id of an earlier note that this one replaces, or empty
   int64_t created_ms = 0;

@@ -33,7 +33,7 @@ class Embedder {
   // Whether a store recomputes its vectors when it is opened and this embedder's rules have changed since.
   // True only if that takes moments and no model.
   virtual bool is_renewed_by_itself() const { return false; }
-  // The weight of a rank among its vectors in a hybrid search; a rank among words has weight 1.
+  // What its vectors weigh in a hybrid search, where words weigh 1 (note_ranking.h).
   virtual double fusion_weight() const { return 1; }
   // Writes to out [texts.size() * dimension] one vector of length one per text. A text in which the embedder
   // finds nothing (empty; for words, punctuation alone) gives zeros.

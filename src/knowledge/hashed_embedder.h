@@ -20,10 +20,10 @@ class HashedEmbedder : public Embedder {
 
   const EmbedderId& id() const override { return id_; }
   bool is_renewed_by_itself() const override { return true; }
-  // Its vectors hold the words that BM25 sees, but not how rare they are: they break ties, and find inflected
-  // or misspelt words. 0.25 was the best of 0, 0.1, 0.25, 0.5, 0.75 and 1 over books and dialogues together
+  // Its vectors hold the words that BM25 sees, but not how rare they are: they break ties, and find misspelt
+  // words where the words themselves find too little. More would sometimes do worse than words alone
   // (docs/benchmarks.md).
-  double fusion_weight() const override { return 0.25; }
+  double fusion_weight() const override { return 0.01; }
   Status Embed(EmbedKind kind, std::span<const std::string> texts, std::span<float> out) override;
 
  private:

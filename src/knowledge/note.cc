@@ -6,6 +6,8 @@ Json NoteToJson(const Note& note) {
   Json json = {{"id", note.id}, {"namespace", note.name_space}, {"text", note.text}};
   if (!note.title.empty()) json["title"] = note.title;
   if (!note.source.empty()) json["source"] = note.source;
+  if (!note.speaker.empty()) json["speaker"] = note.speaker;
+  if (!note.session.empty()) json["session"] = note.session;
   if (!note.tags.empty()) json["tags"] = note.tags;
   json["created_ms"] = note.created_ms;
   json["updated_ms"] = note.updated_ms;
@@ -21,6 +23,8 @@ Result<Note> NoteFromJson(const Json& json, std::string_view origin) {
   QWEN25_RETURN_IF_ERROR(ReadField(json, "text", origin, note.text));
   QWEN25_RETURN_IF_ERROR(ReadField(json, "title", origin, note.title));
   QWEN25_RETURN_IF_ERROR(ReadField(json, "source", origin, note.source));
+  QWEN25_RETURN_IF_ERROR(ReadField(json, "speaker", origin, note.speaker));
+  QWEN25_RETURN_IF_ERROR(ReadField(json, "session", origin, note.session));
   QWEN25_RETURN_IF_ERROR(ReadField(json, "created_ms", origin, note.created_ms));
   QWEN25_RETURN_IF_ERROR(ReadField(json, "updated_ms", origin, note.updated_ms));
   if (json.contains("superseded_by") && !json["superseded_by"].is_null()) {
@@ -45,6 +49,8 @@ Json NoteHitToJson(const NoteHit& hit) {
           {"namespace", hit.name_space},
           {"title", hit.title},
           {"source", hit.source},
+          {"speaker", hit.speaker},
+          {"session", hit.session},
           {"first_byte", hit.range.begin},
           {"end_byte", hit.range.end},
           {"text", hit.text},

@@ -19,6 +19,9 @@ struct Note {
   std::string text;    // UTF-8
   std::string title;   // may be empty
   std::string source;  // where it comes from: a path, "chat"; may be empty
+  // Of a turn of a conversation; may be empty.
+  std::string speaker;
+  std::string session;  // notes of one session, in the order in which they were added, are its turns
   std::vector<std::string> tags;
   int64_t created_ms = 0;  // since 1970, UTC
   int64_t updated_ms = 0;
@@ -30,7 +33,7 @@ struct Note {
 struct NewNote {
   std::string text;
   std::string name_space = "default";
-  std::string title, source;
+  std::string title, source, speaker, session;
   std::vector<std::string> tags;
   int64_t created_ms = 0;             // 0: now
   std::optional<int64_t> supersedes;  // the note of the same namespace that this one replaces
@@ -50,15 +53,16 @@ struct NoteSearch {
   bool include_superseded = false;
 };
 
-// A chunk of a note that was found. Ranks count from 1; 0: not in that list.
+// A chunk of a note that was found. Ranks count from 1; 0: not in that list. A hit without ranks is a
+// neighbour of other hits.
 struct NoteHit {
   int64_t note = 0;
   int64_t chunk = 0;
-  std::string name_space, title, source, text;  // the chunk's text
-  TextRange range;                              // its place in the note, in bytes
+  std::string name_space, title, source, speaker, session, text;  // the chunk's text
+  TextRange range;                                                // its place in the note, in bytes
   int64_t created_ms = 0;
   bool superseded = false;
-  double score = 0;  // the sum over its ranks of weight / (60 + rank)
+  double score = 0;  // note_ranking.h; compares the hits of one search
   size_t word_rank = 0, vector_rank = 0;
   double bm25 = 0, cosine = 0;
 };

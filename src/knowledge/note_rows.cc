@@ -20,8 +20,12 @@ std::string CreateWordsTable(int64_t name_space) {
       name_space, kWordsOptions);
 }
 
-std::string JoinedTerms(std::string_view text) {
-  return fmt::format("{}", fmt::join(TermsOf(text), " "));
+std::string SaidText(std::string_view speaker, std::string_view text) {
+  return speaker.empty() ? std::string(text) : fmt::format("{}: {}", speaker, text);
+}
+
+std::string JoinedTerms(std::string_view speaker, std::string_view text) {
+  return fmt::format("{}", fmt::join(IndexTermsOf(SaidText(speaker, text)), " "));
 }
 
 std::vector<uint16_t> EncodeVector(std::span<const float> vector) {

@@ -1,4 +1,5 @@
-// The contents of rows in the notes' tables. Only the parts of NoteStore include this.
+// The contents of rows in the notes' tables. Only the parts of NoteStore, and what shows chunks as it does,
+// include this.
 #pragma once
 
 #include <array>
@@ -20,8 +21,10 @@ inline constexpr const char* kWordsOptions =
     "terms, content='', tokenize=\"unicode61 remove_diacritics 0 categories 'L* M* N* P* S* Co'\"";
 // The SQL that creates a namespace's full-text table and the fts5vocab table of its vocabulary.
 std::string CreateWordsTable(int64_t name_space);
-// The terms of a chunk, joined by spaces, as that table takes them.
-std::string JoinedTerms(std::string_view text);
+// A chunk's text as it is indexed, embedded and shown: behind its speaker, if it has one ("Ann: I do.").
+std::string SaidText(std::string_view speaker, std::string_view text);
+// The IndexTermsOf SaidText, joined by spaces, as that table takes them.
+std::string JoinedTerms(std::string_view speaker, std::string_view text);
 
 // To float16: half the bytes, and the cosine of unit vectors keeps three digits.
 std::vector<uint16_t> EncodeVector(std::span<const float> vector);

@@ -7,7 +7,7 @@
 namespace qwen25 {
 namespace {
 
-constexpr int64_t kSchemaVersion = 2;
+constexpr int64_t kSchemaVersion = 3;
 // "q25n": tells `file` and other programs what the database is.
 constexpr int64_t kApplicationId = 0x7132356E;
 // The tables of version 1.
@@ -36,6 +36,10 @@ CREATE TABLE embeddings (
 // Version 2 adds checksums, which Verify compares with the rows; NULL if a row has none.
 constexpr const char* kSums =
     "ALTER TABLE notes ADD COLUMN sum INTEGER; ALTER TABLE embeddings ADD COLUMN sum INTEGER";
+// Version 3 adds the fields of a conversation's turns.
+constexpr const char* kTurns =
+    "ALTER TABLE notes ADD COLUMN speaker TEXT NOT NULL DEFAULT ''; "
+    "ALTER TABLE notes ADD COLUMN session TEXT NOT NULL DEFAULT ''";
 
 }  // namespace
 
@@ -49,6 +53,7 @@ Status NoteStore::CreateTables() {
   RemoveForeignCaches();
   QWEN25_RETURN_IF_ERROR(database_.Execute(kSchema));
   QWEN25_RETURN_IF_ERROR(database_.Execute(kSums));
+  QWEN25_RETURN_IF_ERROR(database_.Execute(kTurns));
   QWEN25_RETURN_IF_ERROR(database_.Execute(
       fmt::format("PRAGMA application_id={}; PRAGMA user_version={}", kApplicationId, kSchemaVersion)));
   QWEN25_RETURN_IF_ERROR(SetSetting("terms", SearchTermsVersion()));
@@ -71,15 +76,24 @@ Status NoteStore::CreateSchema() {
         database_.path(), version, kSchemaVersion);
   }
   has_sums_ = version >= 2;
-  return has_sums_ || database_.read_only() ? Status() : AddSums();
+  has_turns_ = version >= 3;
+  return has_turns_ || database_.read_only() ? Status() : Upgrade();
 }
 
-// Gives every row of an older store its checksum.
-Status NoteStore::AddSums() {
+// Brings an older store to the present version. The columns of turns come first: checksums are over them.
+Status NoteStore::Upgrade() {
   QWEN25_TRY(Transaction transaction, Transaction::Begin(database_));
   QWEN25_TRY(const int64_t version, database_.QueryInt("PRAGMA user_version"));
-  has_sums_ = true;
-  if (version >= 2) return {};  // another process was faster
+  has_sums_ = has_turns_ = true;
+  if (version >= 3) return {};  // another process was faster
+  QWEN25_RETURN_IF_ERROR(database_.Execute(kTurns));
+  if (version < 2) QWEN25_RETURN_IF_ERROR(AddSums());
+  QWEN25_RETURN_IF_ERROR(database_.Execute(fmt::format("PRAGMA user_version={}", kSchemaVersion)));
+  return transaction.Commit();
+}
+
+// Gives every row its checksum.
+Status NoteStore::AddSums() {
   QWEN25_RETURN_IF_ERROR(database_.Execute(kSums));
   QWEN25_TRY(const std::vector<int64_t> notes, Ids("SELECT id FROM notes"));
   for (const int64_t note : notes) QWEN25_RETURN_IF_ERROR(UpdateSum(note));
@@ -91,8 +105,7 @@ Status NoteStore::AddSums() {
     if (!row) continue;
     QWEN25_RETURN_IF_ERROR(update.Bind(1, VectorSum(chunk, vector.Blob(0))).Bind(2, chunk).Run());
   }
-  QWEN25_RETURN_IF_ERROR(database_.Execute(fmt::format("PRAGMA user_version={}", kSchemaVersion)));
-  return transaction.Commit();
+  return {};
 }
 
 Status NoteStore::RebuildWordsIfNeeded() {
@@ -103,14 +116,16 @@ Status NoteStore::RebuildWordsIfNeeded() {
   for (const int64_t id : ids) {
     QWEN25_RETURN_IF_ERROR(
         database_.Execute(fmt::format("INSERT INTO words_{0} (words_{0}) VALUES ('delete-all')", id)));
-    QWEN25_TRY(Statement chunks, database_.Prepare("SELECT id, text FROM chunks WHERE namespace = ?"));
+    QWEN25_TRY(Statement chunks,
+               database_.Prepare("SELECT c.id, c.text, n.speaker FROM chunks c JOIN notes n "
+                                 "ON n.id = c.note WHERE c.namespace = ?"));
     QWEN25_TRY(Statement insert,
                database_.Prepare(fmt::format("INSERT INTO words_{} (rowid, terms) VALUES (?, ?)", id)));
     chunks.Bind(1, id);
     while (true) {
       QWEN25_TRY(const bool row, chunks.Step());
       if (!row) break;
-      const std::string terms = JoinedTerms(chunks.Text(1));
+      const std::string terms = JoinedTerms(chunks.Text(2), chunks.Text(1));
       QWEN25_RETURN_IF_ERROR(insert.Bind(1, chunks.Int(0)).Bind(2, terms).Run());
     }
   }

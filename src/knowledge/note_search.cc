@@ -1,42 +1,52 @@
-// Searches notes by words, by vectors, or by both.
+// Searches notes by words, by vectors, or by both (docs/memory.md).
 #include <algorithm>
 #include <cstring>
 
 #include "base/dtype.h"
+#include "knowledge/note_rows.h"
 #include "knowledge/note_store.h"
 #include "knowledge/search_terms.h"
 
 namespace qwen25 {
 namespace {
 
-constexpr double kFusionConstant = 60;  // of Cormack et al.
 // From kMinChunksToDrop chunks on, a query is searched without the words that stand in more than kMaxShare of
 // the chunks, if it has rarer ones: common words cost the most to look up and say the least.
 constexpr int64_t kMinChunksToDrop = 1000;
 constexpr double kMaxShare = 0.1;
+// The best matches, which share their scores with their neighbours. The others would add little, and each
+// costs some reading.
+constexpr size_t kSharing = 32;
+// Places at which IsConversation looks.
+constexpr int64_t kSampledRows = 256;
 
-// Tells which chunks a search may return.
+// Tells which chunks a search may return, and reads what ranking goes by.
 class ChunkFilter {
  public:
-  static Result<ChunkFilter> Make(Database& database, const NoteSearch& search) {
+  static Result<ChunkFilter> Make(Database& database, const NoteSearch& search, const char* turn) {
     QWEN25_TRY(Statement note,
-               database.Prepare("SELECT n.id, n.source, n.superseded_by FROM chunks c JOIN notes n "
-                                "ON n.id = c.note WHERE c.id = ?"));
+               database.Prepare(fmt::format("SELECT n.id, n.source, n.superseded_by, n.created_ms, {} FROM "
+                                            "chunks c JOIN notes n ON n.id = c.note WHERE c.id = ?",
+                                            turn)));
     QWEN25_TRY(Statement tag, database.Prepare("SELECT 1 FROM tags WHERE note = ? AND tag = ?"));
     return ChunkFilter(search, std::move(note), std::move(tag));
   }
 
-  Result<bool> Allows(int64_t chunk) {
+  // Nothing for a chunk that must not be returned.
+  Result<std::optional<ChunkFields>> Allowed(int64_t chunk) {
     QWEN25_TRY(const bool row, note_.Bind(1, chunk).Step());
-    if (!row) return false;
-    if (!search_.include_superseded && !note_.IsNull(2)) return false;
-    if (!search_.source.empty() && note_.Text(1) != search_.source) return false;
-    const int64_t note = note_.Int(0);
+    if (!row) return std::optional<ChunkFields>();
+    if (!search_.include_superseded && !note_.IsNull(2)) return std::optional<ChunkFields>();
+    if (!search_.source.empty() && note_.Text(1) != search_.source) return std::optional<ChunkFields>();
+    ChunkFields fields{.note = note_.Int(0),
+                       .created_ms = note_.Int(3),
+                       .speaker = std::string(note_.Text(4)),
+                       .session = std::string(note_.Text(5))};
     for (const std::string& wanted : search_.tags) {
-      QWEN25_TRY(const bool tagged, tag_.Bind(1, note).Bind(2, wanted).Step());
-      if (!tagged) return false;
+      QWEN25_TRY(const bool tagged, tag_.Bind(1, fields.note).Bind(2, wanted).Step());
+      if (!tagged) return std::optional<ChunkFields>();
     }
-    return true;
+    return std::optional(std::move(fields));
   }
 
  private:
@@ -47,11 +57,46 @@ class ChunkFilter {
   Statement note_, tag_;
 };
 
-constexpr std::string_view kSelectChunks =
-    "SELECT c.id, n.id, s.name, n.title, n.source, c.text, c.first_byte, c.end_byte, n.created_ms, "
-    "n.superseded_by FROM chunks c JOIN notes n ON n.id = c.note JOIN namespaces s ON s.id = n.namespace";
+// The chunks that were added to a namespace just before and after another one.
+class NeighbourReader {
+ public:
+  static Result<NeighbourReader> Make(Database& database) {
+    QWEN25_TRY(Statement before, database.Prepare("SELECT id FROM chunks WHERE namespace = ? AND id < ? "
+                                                  "ORDER BY id DESC LIMIT ?"));
+    QWEN25_TRY(Statement after, database.Prepare("SELECT id FROM chunks WHERE namespace = ? AND id > ? "
+                                                 "ORDER BY id LIMIT ?"));
+    return NeighbourReader(std::move(before), std::move(after));
+  }
 
-// Reads a row of kSelectChunks.
+  // Calls visit(id, distance), nearest first on each side, distances from 1 to kNeighbours.
+  template <typename Visit>
+  Status ForEach(int64_t name_space, int64_t chunk, Visit visit) {
+    for (Statement* side : {&before_, &after_}) {
+      side->Bind(1, name_space).Bind(2, chunk).Bind(3, static_cast<int64_t>(kNeighbours));
+      for (size_t distance = 1;; ++distance) {
+        QWEN25_TRY(const bool row, side->Step());
+        if (!row) break;
+        QWEN25_RETURN_IF_ERROR(visit(side->Int(0), distance));
+      }
+    }
+    return {};
+  }
+
+ private:
+  NeighbourReader(Statement before, Statement after) : before_(std::move(before)), after_(std::move(after)) {}
+  Statement before_, after_;
+};
+
+// `turn`: NoteStore::TurnColumns.
+std::string SelectChunks(const char* turn) {
+  return fmt::format(
+      "SELECT c.id, n.id, s.name, n.title, n.source, c.text, c.first_byte, c.end_byte, n.created_ms, "
+      "n.superseded_by, {} FROM chunks c JOIN notes n ON n.id = c.note JOIN namespaces s ON s.id = "
+      "n.namespace",
+      turn);
+}
+
+// Reads a row of SelectChunks.
 void ReadChunk(const Statement& row, NoteHit& hit) {
   hit.chunk = row.Int(0);
   hit.note = row.Int(1);
@@ -62,6 +107,8 @@ void ReadChunk(const Statement& row, NoteHit& hit) {
   hit.range = {static_cast<size_t>(row.Int(6)), static_cast<size_t>(row.Int(7))};
   hit.created_ms = row.Int(8);
   hit.superseded = !row.IsNull(9);
+  hit.speaker = row.Text(10);
+  hit.session = row.Text(11);
 }
 
 std::string Quoted(const SearchTerm& term) {
@@ -70,81 +117,195 @@ std::string Quoted(const SearchTerm& term) {
 
 }  // namespace
 
-double ReciprocalRankScore(size_t rank, double weight) {
-  return rank == 0 ? 0 : weight / (kFusionConstant + static_cast<double>(rank));
-}
-
-Result<std::string> NoteStore::MatchExpression(const std::string& query, int64_t name_space) {
-  const std::vector<SearchTerm> terms = QueryTermsOf(query);
+Result<std::vector<WeightedTerm>> NoteStore::TermsToSearch(const std::string& query, int64_t name_space) {
+  std::vector<WeightedTerm> terms = IndexQueryOf(query);
   QWEN25_TRY(const int64_t chunks,
              database_.QueryInt(fmt::format("SELECT count(*) FROM chunks WHERE namespace = {}", name_space)));
-  std::vector<std::string> wanted;
-  if (chunks >= kMinChunksToDrop && terms.size() > 1) {
-    QWEN25_TRY(Statement frequency,
-               database_.Prepare(fmt::format("SELECT doc FROM vocabulary_{} WHERE term = ?", name_space)));
-    for (const SearchTerm& term : terms) {
-      QWEN25_TRY(const bool row, frequency.Bind(1, term.text).Step());
-      const double share = row ? static_cast<double>(frequency.Int(0)) / static_cast<double>(chunks) : 0;
-      if (share <= kMaxShare) wanted.push_back(Quoted(term));
-    }
+  if (chunks < kMinChunksToDrop || terms.size() < 2) return terms;
+  std::vector<WeightedTerm> rarer;
+  QWEN25_TRY(Statement frequency,
+             database_.Prepare(fmt::format("SELECT doc FROM vocabulary_{} WHERE term = ?", name_space)));
+  for (const WeightedTerm& term : terms) {
+    QWEN25_TRY(const bool row, frequency.Bind(1, term.term.text).Step());
+    const double share = row ? static_cast<double>(frequency.Int(0)) / static_cast<double>(chunks) : 0;
+    if (share <= kMaxShare) rarer.push_back(term);
   }
-  if (wanted.empty()) std::ranges::transform(terms, std::back_inserter(wanted), Quoted);
-  return fmt::format("{}", fmt::join(wanted, " OR "));
+  return rarer.empty() ? terms : rarer;
 }
 
-Result<std::vector<NoteStore::Candidate>> NoteStore::SearchWords(const NoteSearch& search,
-                                                                 int64_t name_space) {
-  std::vector<Candidate> found;
-  QWEN25_TRY(const std::string expression, MatchExpression(search.query, name_space));
-  if (expression.empty()) return found;
+Status NoteStore::SearchWords(const NoteSearch& search, int64_t name_space, Candidates& found) {
+  QWEN25_TRY(const std::vector<WeightedTerm> terms, TermsToSearch(search.query, name_space));
+  if (terms.empty()) return {};
+  std::vector<std::string> expression;
+  std::vector<float> weights;
+  for (const WeightedTerm& term : terms) {
+    expression.push_back(Quoted(term.term));
+    weights.push_back(term.weight);
+  }
   QWEN25_TRY(Statement match,
-             database_.Prepare(fmt::format("SELECT rowid, rank FROM words_{0} WHERE words_{0} "
-                                           "MATCH ? ORDER BY rank",
-                                           name_space)));
-  match.Bind(1, expression);
-  QWEN25_TRY(ChunkFilter filter, ChunkFilter::Make(database_, search));
-  while (found.size() < search.candidates) {
+             database_.Prepare(fmt::format("SELECT rowid, rank FROM words_{0} WHERE words_{0} MATCH ? AND "
+                                           "rank MATCH 'word_rank({1})' ORDER BY rank",
+                                           name_space, fmt::join(weights, ", "))));
+  const std::string joined = fmt::format("{}", fmt::join(expression, " OR "));
+  match.Bind(1, joined);
+  QWEN25_TRY(ChunkFilter filter, ChunkFilter::Make(database_, search, TurnColumns()));
+  for (size_t count = 0; count < search.candidates;) {
     QWEN25_TRY(const bool row, match.Step());
-    if (!row) break;
-    const Candidate candidate{match.Int(0), -match.Double(1)};  // FTS5 gives negative scores
-    QWEN25_TRY(const bool allowed, filter.Allows(candidate.chunk));
-    if (allowed) found.push_back(candidate);
+    if (!row) return {};
+    QWEN25_TRY(std::optional<ChunkFields> fields, filter.Allowed(match.Int(0)));
+    if (!fields) continue;
+    Candidate& candidate = found[{name_space, match.Int(0)}];
+    candidate.fields = std::move(*fields);
+    candidate.word_rank = ++count;
+    candidate.bm25 = -match.Double(1);  // FTS5 orders from low to high
   }
-  return found;
+  return {};
 }
 
-Result<std::vector<NoteStore::Candidate>> NoteStore::SearchVectors(const NoteSearch& search,
-                                                                   int64_t name_space,
-                                                                   std::span<const float> query) {
+Status NoteStore::SearchVectors(const NoteSearch& search, int64_t name_space, std::span<const float> query,
+                                Candidates& found) {
   QWEN25_TRY(NamespaceIndex * index, IndexOf(name_space));
-  QWEN25_TRY(ChunkFilter filter, ChunkFilter::Make(database_, search));
+  QWEN25_TRY(ChunkFilter filter, ChunkFilter::Make(database_, search, TurnColumns()));
   // Filters act on the graph's results, so more are requested until enough are left.
   for (size_t asked = search.candidates;; asked *= 4) {
     const std::vector<VectorHit> hits = index->vectors->Search(query, asked);
-    std::vector<Candidate> found;
+    size_t count = 0;
     for (const VectorHit& hit : hits) {
-      QWEN25_TRY(const bool allowed, filter.Allows(hit.id));
-      if (allowed) found.push_back({hit.id, hit.score});
-      if (found.size() == search.candidates) break;
+      QWEN25_TRY(std::optional<ChunkFields> fields, filter.Allowed(hit.id));
+      if (!fields) continue;
+      Candidate& candidate = found[{name_space, hit.id}];
+      candidate.fields = std::move(*fields);
+      candidate.vector_rank = ++count;
+      candidate.cosine = hit.score;
+      if (count == search.candidates) return {};
     }
-    if (found.size() == search.candidates || asked >= index->vectors->size()) return found;
+    if (asked >= index->vectors->size()) return {};
   }
 }
 
 Status NoteStore::SearchNamespace(const NoteSearch& search, const std::string& name,
-                                  std::vector<Candidate>& words, std::vector<Candidate>& vectors,
-                                  std::span<const float> query_vector) {
+                                  std::span<const float> query_vector, Candidates& found) {
   QWEN25_TRY(const int64_t name_space, NamespaceId(name, /*create=*/false));
   if (name_space == 0) return {};
   if (search.mode != SearchMode::kVectors) {
-    QWEN25_TRY(const std::vector<Candidate> found, SearchWords(search, name_space));
-    words.insert(words.end(), found.begin(), found.end());
+    QWEN25_RETURN_IF_ERROR(SearchWords(search, name_space, found));
   }
-  if (!query_vector.empty()) {
-    QWEN25_TRY(const std::vector<Candidate> found, SearchVectors(search, name_space, query_vector));
-    vectors.insert(vectors.end(), found.begin(), found.end());
+  if (query_vector.empty()) return {};
+  return SearchVectors(search, name_space, query_vector, found);
+}
+
+// Numbers each list anew over all namespaces, best first; chunk ids break ties.
+void NoteStore::RankLists(Candidates& found) {
+  const auto number = [&](size_t RankedChunk::*rank, double RankedChunk::*score) {
+    std::vector<std::pair<int64_t, RankedChunk*>> list;
+    for (auto& [key, chunk] : found) {
+      if (chunk.*rank != 0) list.emplace_back(key.second, &chunk);
+    }
+    std::ranges::sort(list, [&](const auto& a, const auto& b) {
+      return a.second->*score != b.second->*score ? a.second->*score > b.second->*score : a.first < b.first;
+    });
+    for (size_t i = 0; i < list.size(); ++i) list[i].second->*rank = i + 1;
+  };
+  number(&RankedChunk::word_rank, &RankedChunk::bm25);
+  number(&RankedChunk::vector_rank, &RankedChunk::cosine);
+}
+
+// Scores by words and vectors, then by neighbours, then by the fields that the query names.
+Status NoteStore::ScoreCandidates(const NoteSearch& search, Candidates& found) {
+  double best_bm25 = 0, unrelated = 1;
+  for (const auto& [key, chunk] : found) best_bm25 = std::max(best_bm25, chunk.bm25);
+  if (search.mode != SearchMode::kWords) {
+    QWEN25_TRY(unrelated, UnrelatedCosine());
+  }
+  const double weight =
+      search.mode == SearchMode::kVectors || embedder_ == nullptr ? 1 : embedder_->fusion_weight();
+  for (auto& [key, chunk] : found) chunk.score = MatchScore(chunk, best_bm25, weight, unrelated);
+  QWEN25_RETURN_IF_ERROR(ShareWithNeighbours(search, found));
+  const QueryFields fields(search.query, NowMilliseconds());
+  for (auto& [key, chunk] : found) chunk.score *= fields.Factor(chunk.fields);
+  return {};
+}
+
+Status NoteStore::ShareWithNeighbours(const NoteSearch& search, Candidates& found) {
+  std::vector<std::pair<ChunkKey, Candidate>> matches(found.begin(), found.end());  // scores before any share
+  const auto better = [](const auto& a, const auto& b) {
+    return a.second.score != b.second.score ? a.second.score > b.second.score : a.first < b.first;
+  };
+  const size_t sharing = std::min(matches.size(), kSharing);
+  std::ranges::partial_sort(matches, matches.begin() + static_cast<std::ptrdiff_t>(sharing), better);
+  QWEN25_TRY(NeighbourReader reader, NeighbourReader::Make(database_));
+  QWEN25_TRY(ChunkFilter filter, ChunkFilter::Make(database_, search, TurnColumns()));
+  for (const auto& [key, match] : std::span(matches).first(sharing)) {
+    if (match.score <= 0) break;
+    if (match.fields.session.empty()) {
+      QWEN25_TRY(const bool is_conversation, IsConversation(key.first));
+      if (!is_conversation) continue;
+    }
+    const auto share = [&](int64_t id, size_t distance) -> Status {
+      auto neighbour = found.find({key.first, id});
+      if (neighbour == found.end()) {
+        // Without sessions, only what matches itself: else a search for one note would bring three more.
+        if (match.fields.session.empty()) return {};
+        QWEN25_TRY(std::optional<ChunkFields> fields, filter.Allowed(id));
+        if (!fields || NeighbourhoodOf(match.fields, *fields) == Neighbourhood::kNone) return {};
+        neighbour = found.emplace(ChunkKey{key.first, id}, Candidate{.fields = std::move(*fields)}).first;
+      } else if (NeighbourhoodOf(match.fields, neighbour->second.fields) == Neighbourhood::kNone) {
+        return {};
+      }
+      neighbour->second.score += NeighbourShare(distance) * match.score;
+      return {};
+    };
+    QWEN25_RETURN_IF_ERROR(reader.ForEach(key.first, key.second, share));
   }
   return {};
+}
+
+// Looks at rows of notes that are spread evenly over the namespace. The answer is kept until there are twice
+// as many chunks.
+Result<bool> NoteStore::IsConversation(int64_t name_space) {
+  QWEN25_TRY(const int64_t chunks,
+             database_.QueryInt(fmt::format("SELECT count(*) FROM chunks WHERE namespace = {}", name_space)));
+  Continuity& known = continuity_[name_space];
+  if (known.num_chunks > 0 && chunks < 2 * known.num_chunks) return known.is_conversation;
+  QWEN25_TRY(const std::vector<NotesInARow> samples, NotesInRows(name_space));
+  known = {.num_chunks = chunks, .is_conversation = IsContinuous(samples)};
+  return known.is_conversation;
+}
+
+Result<std::vector<NotesInARow>> NoteStore::NotesInRows(int64_t name_space) {
+  const auto edge = [&](const char* function) {
+    return database_.QueryInt(
+        fmt::format("SELECT {}(id) FROM chunks WHERE namespace = {}", function, name_space));
+  };
+  QWEN25_TRY(const int64_t first, edge("min"));
+  QWEN25_TRY(const int64_t last, edge("max"));
+  QWEN25_TRY(
+      Statement select,
+      database_.Prepare("SELECT c.text, n.id, n.created_ms FROM chunks c JOIN notes n ON n.id = c.note "
+                        "WHERE c.namespace = ? AND c.id >= ? ORDER BY c.id LIMIT 4"));
+  std::vector<NotesInARow> samples;
+  for (int64_t i = 0; i < kSampledRows; ++i) {
+    NotesInARow texts;
+    std::array<ChunkFields, 4> fields;
+    select.Bind(1, name_space)
+        .Bind(2, first + static_cast<int64_t>(static_cast<double>(last - first) * static_cast<double>(i) /
+                                              kSampledRows));
+    size_t count = 0;
+    while (true) {
+      QWEN25_TRY(const bool row, select.Step());
+      if (!row) break;
+      texts[count] = select.Text(0);
+      fields[count].note = select.Int(1);
+      fields[count].created_ms = select.Int(2);
+      ++count;
+    }
+    bool is_row = count == texts.size();
+    for (size_t j = 0; is_row && j + 1 < count; ++j) {
+      is_row = NeighbourhoodOf(fields[j], fields[j + 1]) != Neighbourhood::kNone;
+    }
+    if (is_row) samples.push_back(std::move(texts));
+  }
+  return samples;
 }
 
 Result<std::vector<NoteHit>> NoteStore::Search(const NoteSearch& search) {
@@ -161,38 +322,32 @@ Result<std::vector<NoteHit>> NoteStore::Search(const NoteSearch& search) {
   }
   NoteSearch wanted = search;
   wanted.candidates = std::max(search.candidates, search.limit);
-  std::vector<Candidate> words, vectors;
+  Candidates found;
   for (const std::string& name : search.namespaces) {
-    QWEN25_RETURN_IF_ERROR(SearchNamespace(wanted, name, words, vectors, query_vector));
+    QWEN25_RETURN_IF_ERROR(SearchNamespace(wanted, name, query_vector, found));
   }
-  // The lists of several namespaces are merged by score; chunk ids break ties.
-  const auto better = [](const Candidate& a, const Candidate& b) {
-    return a.score != b.score ? a.score > b.score : a.chunk < b.chunk;
-  };
-  std::ranges::sort(words, better);
-  std::ranges::sort(vectors, better);
-  std::map<int64_t, NoteHit> fused;
-  for (size_t i = 0; i < words.size(); ++i) {
-    NoteHit& hit = fused[words[i].chunk];
-    hit.word_rank = i + 1;
-    hit.bm25 = words[i].score;
-  }
-  for (size_t i = 0; i < vectors.size(); ++i) {
-    NoteHit& hit = fused[vectors[i].chunk];
-    hit.vector_rank = i + 1;
-    hit.cosine = vectors[i].score;
-  }
-  const double vector_weight =
-      embedder_ == nullptr || search.mode == SearchMode::kVectors ? 1 : embedder_->fusion_weight();
+  RankLists(found);
+  QWEN25_RETURN_IF_ERROR(ScoreCandidates(wanted, found));
+  return BestHits(found, search.limit);
+}
+
+// The best candidates with their texts.
+Result<std::vector<NoteHit>> NoteStore::BestHits(const Candidates& found, size_t limit) {
   std::vector<NoteHit> hits;
-  for (auto& [chunk, hit] : fused) {
-    hit.chunk = chunk;
-    hit.score = ReciprocalRankScore(hit.word_rank) + ReciprocalRankScore(hit.vector_rank, vector_weight);
-    hits.push_back(std::move(hit));
+  for (const auto& [key, chunk] : found) {
+    NoteHit& hit = hits.emplace_back();
+    hit.chunk = key.second;
+    hit.score = chunk.score;
+    hit.word_rank = chunk.word_rank;
+    hit.vector_rank = chunk.vector_rank;
+    hit.bm25 = chunk.bm25;
+    hit.cosine = chunk.cosine;
   }
-  std::ranges::stable_sort(hits, std::greater(), &NoteHit::score);
-  hits.resize(std::min(hits.size(), search.limit));
-  QWEN25_TRY(Statement place, database_.Prepare(fmt::format("{} WHERE c.id = ?", kSelectChunks)));
+  std::ranges::sort(hits, [](const NoteHit& a, const NoteHit& b) {
+    return a.score != b.score ? a.score > b.score : a.chunk < b.chunk;
+  });
+  hits.resize(std::min(hits.size(), limit));
+  QWEN25_TRY(Statement place, database_.Prepare(SelectChunks(TurnColumns()) + " WHERE c.id = ?"));
   for (NoteHit& hit : hits) {
     QWEN25_TRY(const bool row, place.Bind(1, hit.chunk).Step());
     if (row) ReadChunk(place, hit);  // else another process has just removed it
@@ -203,8 +358,8 @@ Result<std::vector<NoteHit>> NoteStore::Search(const NoteSearch& search) {
 
 Result<std::vector<NoteHit>> NoteStore::Chunks(const std::string& name_space) {
   QWEN25_TRY(Statement chunks,
-             database_.Prepare(fmt::format("{} WHERE s.name = ? AND n.superseded_by IS NULL ORDER BY c.id",
-                                           kSelectChunks)));
+             database_.Prepare(SelectChunks(TurnColumns()) +
+                               " WHERE s.name = ? AND n.superseded_by IS NULL ORDER BY c.id"));
   chunks.Bind(1, name_space);
   std::vector<NoteHit> hits;
   while (true) {

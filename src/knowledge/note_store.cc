@@ -30,6 +30,11 @@ Status CheckNewNote(const NewNote& note) {
   if (!IsValidUtf8(note.title) || !IsValidUtf8(note.source)) {
     return InvalidArgument("title and source must be UTF-8");
   }
+  for (const std::string* name : {&note.speaker, &note.session}) {
+    if (name->size() > 200 || !IsValidUtf8(*name) || name->find('\0') != std::string::npos) {
+      return InvalidArgument("{}: speaker and session must be names of at most 200 bytes of UTF-8", what);
+    }
+  }
   return {};
 }
 
@@ -110,8 +115,11 @@ Result<int64_t> NoteStore::FindSame(int64_t name_space, const NewNote& note) {
   QWEN25_TRY(
       Statement same,
       database_.Prepare("SELECT id FROM notes WHERE namespace = ? AND content_hash = ? AND source = ? AND "
+                        "speaker = ? AND session = ? AND (session = '' OR created_ms = ?) AND "
                         "superseded_by IS NULL ORDER BY id LIMIT 1"));
-  QWEN25_TRY(const bool row, same.Bind(1, name_space).BindBlob(2, hash).Bind(3, note.source).Step());
+  same.Bind(1, name_space).BindBlob(2, hash).Bind(3, note.source);
+  same.Bind(4, note.speaker).Bind(5, note.session).Bind(6, note.created_ms);
+  QWEN25_TRY(const bool row, same.Step());
   return row ? same.Int(0) : 0;
 }
 
@@ -140,29 +148,29 @@ Result<NoteStore::PreparedNote> NoteStore::Prepare(const NewNote& note) {
 Status NoteStore::EmbedChunks(const NewNote& note, PreparedNote& prepared) {
   std::vector<std::string> texts;
   for (const TextRange& range : prepared.chunks) {
-    texts.push_back(note.text.substr(range.begin, range.end - range.begin));
+    texts.push_back(
+        SaidText(note.speaker, std::string_view(note.text).substr(range.begin, range.end - range.begin)));
   }
   QWEN25_TRY(prepared.vectors, Embed(texts));
   return {};
 }
 
-Status NoteStore::AddChunks(int64_t note, int64_t name_space, const std::string& text,
-                            PreparedNote& prepared) {
+Status NoteStore::AddChunks(int64_t id, int64_t name_space, const NewNote& note, PreparedNote& prepared) {
   QWEN25_TRY(Statement chunk,
              database_.Prepare("INSERT INTO chunks (note, namespace, first_byte, end_byte, text) "
                                "VALUES (?, ?, ?, ?, ?)"));
   QWEN25_TRY(Statement words,
              database_.Prepare(fmt::format("INSERT INTO words_{} (rowid, terms) VALUES (?, ?)", name_space)));
   for (const TextRange& range : prepared.chunks) {
-    const std::string_view part = std::string_view(text).substr(range.begin, range.end - range.begin);
-    QWEN25_RETURN_IF_ERROR(chunk.Bind(1, note)
+    const std::string_view part = std::string_view(note.text).substr(range.begin, range.end - range.begin);
+    QWEN25_RETURN_IF_ERROR(chunk.Bind(1, id)
                                .Bind(2, name_space)
                                .Bind(3, static_cast<int64_t>(range.begin))
                                .Bind(4, static_cast<int64_t>(range.end))
                                .Bind(5, part)
                                .Run());
     prepared.ids.push_back(database_.last_insert_id());
-    const std::string terms = JoinedTerms(part);
+    const std::string terms = JoinedTerms(note.speaker, part);
     QWEN25_RETURN_IF_ERROR(words.Bind(1, prepared.ids.back()).Bind(2, terms).Run());
   }
   if (embedder_ == nullptr) return {};
@@ -188,14 +196,16 @@ Result<int64_t> NoteStore::AddOne(const NewNote& note, PreparedNote& prepared) {
   const auto hash = ContentHash(note.text);
   QWEN25_TRY(
       Statement insert,
-      database_.Prepare("INSERT INTO notes (namespace, title, source, content_hash, created_ms, updated_ms) "
-                        "VALUES (?, ?, ?, ?, ?, ?)"));
+      database_.Prepare("INSERT INTO notes (namespace, title, source, content_hash, created_ms, updated_ms, "
+                        "speaker, session) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"));
   QWEN25_RETURN_IF_ERROR(insert.Bind(1, name_space)
                              .Bind(2, note.title)
                              .Bind(3, note.source)
                              .BindBlob(4, hash)
                              .Bind(5, note.created_ms == 0 ? now : note.created_ms)
                              .Bind(6, now)
+                             .Bind(7, note.speaker)
+                             .Bind(8, note.session)
                              .Run());
   const int64_t id = database_.last_insert_id();
   for (const std::string& tag : note.tags) {
@@ -206,7 +216,7 @@ Result<int64_t> NoteStore::AddOne(const NewNote& note, PreparedNote& prepared) {
   if (note.replaces_source && !note.source.empty()) {
     QWEN25_RETURN_IF_ERROR(SupersedeSource(note.source, id, name_space));
   }
-  QWEN25_RETURN_IF_ERROR(AddChunks(id, name_space, note.text, prepared));
+  QWEN25_RETURN_IF_ERROR(AddChunks(id, name_space, note, prepared));
   QWEN25_RETURN_IF_ERROR(UpdateSum(id));
   return id;
 }
@@ -320,10 +330,14 @@ Status NoteStore::FillNote(Note& note, bool with_text) {
 
 namespace {
 
-constexpr const char* kSelectNotes =
-    "SELECT n.id, s.name, n.title, n.source, n.created_ms, n.updated_ms, n.superseded_by, "
-    "(SELECT count(*) FROM chunks c WHERE c.note = n.id) FROM notes n JOIN namespaces s ON s.id = "
-    "n.namespace ";
+// `turn`: NoteStore::TurnColumns.
+std::string SelectNotes(const char* turn) {
+  return fmt::format(
+      "SELECT n.id, s.name, n.title, n.source, n.created_ms, n.updated_ms, n.superseded_by, "
+      "(SELECT count(*) FROM chunks c WHERE c.note = n.id), {} FROM notes n JOIN namespaces s ON s.id = "
+      "n.namespace ",
+      turn);
+}
 
 Note ReadNote(const Statement& row) {
   Note note;
@@ -335,13 +349,15 @@ Note ReadNote(const Statement& row) {
   note.updated_ms = row.Int(5);
   if (!row.IsNull(6)) note.superseded_by = row.Int(6);
   note.num_chunks = static_cast<size_t>(row.Int(7));
+  note.speaker = row.Text(8);
+  note.session = row.Text(9);
   return note;
 }
 
 }  // namespace
 
 Result<Note> NoteStore::Get(int64_t id) {
-  QWEN25_TRY(Statement select, database_.Prepare(std::string(kSelectNotes) + "WHERE n.id = ?"));
+  QWEN25_TRY(Statement select, database_.Prepare(SelectNotes(TurnColumns()) + "WHERE n.id = ?"));
   QWEN25_TRY(const bool row, select.Bind(1, id).Step());
   if (!row) return NotFound("there is no note {}", id);
   Note note = ReadNote(select);
@@ -351,7 +367,7 @@ Result<Note> NoteStore::Get(int64_t id) {
 
 Result<std::vector<Note>> NoteStore::List(const NoteFilter& filter, bool with_text) {
   QWEN25_TRY(Statement select,
-             database_.Prepare(std::string(kSelectNotes) +
+             database_.Prepare(SelectNotes(TurnColumns()) +
                                "WHERE (?1 = '' OR s.name = ?1) AND (?2 = '' OR n.source = ?2) AND "
                                "(?3 OR n.superseded_by IS NULL) ORDER BY n.id"));
   select.Bind(1, filter.name_space).Bind(2, filter.source).Bind(3, int64_t{filter.include_superseded});
@@ -369,7 +385,8 @@ Result<std::vector<Note>> NoteStore::List(const NoteFilter& filter, bool with_te
 }
 
 Status NoteStore::RemoveOne(int64_t id) {
-  QWEN25_TRY(Statement chunks, database_.Prepare("SELECT id, namespace, text FROM chunks WHERE note = ?"));
+  QWEN25_TRY(Statement chunks, database_.Prepare("SELECT c.id, c.namespace, c.text, n.speaker FROM chunks c "
+                                                 "JOIN notes n ON n.id = c.note WHERE c.note = ?"));
   chunks.Bind(1, id);
   while (true) {
     QWEN25_TRY(const bool row, chunks.Step());
@@ -378,7 +395,7 @@ Status NoteStore::RemoveOne(int64_t id) {
     QWEN25_TRY(Statement words,
                database_.Prepare(fmt::format(
                    "INSERT INTO words_{0} (words_{0}, rowid, terms) VALUES ('delete', ?, ?)", name_space)));
-    const std::string terms = JoinedTerms(chunks.Text(2));
+    const std::string terms = JoinedTerms(chunks.Text(3), chunks.Text(2));
     QWEN25_RETURN_IF_ERROR(words.Bind(1, chunks.Int(0)).Bind(2, terms).Run());
   }
   QWEN25_TRY(const std::vector<int64_t> orphans,

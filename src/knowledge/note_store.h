@@ -1,5 +1,5 @@
 // The semantic memory: notes and documents in one SQLite file, found by words (BM25 of FTS5), by meaning
-// (vectors of an Embedder in HNSW graphs) or by both (reciprocal rank fusion). docs/memory.md.
+// (vectors of an Embedder in HNSW graphs) or by both (note_ranking.h). docs/memory.md.
 #pragma once
 
 #include <chrono>
@@ -14,6 +14,9 @@
 
 #include "knowledge/embedder.h"
 #include "knowledge/note.h"
+#include "knowledge/note_continuity.h"
+#include "knowledge/note_ranking.h"
+#include "knowledge/search_terms.h"
 #include "knowledge/sqlite.h"
 #include "knowledge/vector_index.h"
 
@@ -120,10 +123,9 @@ class NoteStore {
     size_t num_changes = 0;     // since its cache was written
     int64_t data_version = -1;  // of the database when it was brought up to date
   };
-  struct Candidate {
-    int64_t chunk;
-    double score;
-  };
+  using ChunkKey = std::pair<int64_t, int64_t>;  // namespace and chunk
+  using Candidate = RankedChunk;
+  using Candidates = std::map<ChunkKey, Candidate>;
 
   // A note that is about to be stored.
   struct PreparedNote {
@@ -144,6 +146,8 @@ class NoteStore {
         cache_cipher_(std::move(cache_cipher)),
         database_(std::move(database)) {}
 
+  // The columns of a turn's fields; empty texts in a file that has none.
+  const char* TurnColumns() const { return has_turns_ ? "n.speaker, n.session" : "'', ''"; }
   // The first column of all rows of a query.
   Result<std::vector<int64_t>> Ids(const std::string& select);
   Result<int64_t> NamespaceId(const std::string& name, bool create);  // 0: there is none
@@ -157,7 +161,7 @@ class NoteStore {
   Result<int64_t> FindSame(int64_t name_space, const NewNote& note);
   Status Supersede(int64_t old_note, int64_t new_note, int64_t name_space);
   Status SupersedeSource(const std::string& source, int64_t new_note, int64_t name_space);
-  Status AddChunks(int64_t note, int64_t name_space, const std::string& text, PreparedNote& prepared);
+  Status AddChunks(int64_t id, int64_t name_space, const NewNote& note, PreparedNote& prepared);
   void LetOthersWrite() const;
   Status RemoveOne(int64_t id);
   Status FillNote(Note& note, bool with_text);
@@ -166,6 +170,7 @@ class NoteStore {
   // note_schema.cc
   Status CreateSchema();
   Status CreateTables();
+  Status Upgrade();
   Status AddSums();
   Status RebuildWordsIfNeeded();
 
@@ -192,27 +197,35 @@ class NoteStore {
   void RemoveForeignCaches() const;
 
   // note_search.cc
-  Status SearchNamespace(const NoteSearch& search, const std::string& name, std::vector<Candidate>& words,
-                         std::vector<Candidate>& vectors, std::span<const float> query_vector);
-  Result<std::vector<Candidate>> SearchWords(const NoteSearch& search, int64_t name_space);
-  Result<std::vector<Candidate>> SearchVectors(const NoteSearch& search, int64_t name_space,
-                                               std::span<const float> query);
-  Result<std::string> MatchExpression(const std::string& query, int64_t name_space);
+  Status SearchNamespace(const NoteSearch& search, const std::string& name,
+                         std::span<const float> query_vector, Candidates& found);
+  Result<std::vector<WeightedTerm>> TermsToSearch(const std::string& query, int64_t name_space);
+  Status SearchWords(const NoteSearch& search, int64_t name_space, Candidates& found);
+  Status SearchVectors(const NoteSearch& search, int64_t name_space, std::span<const float> query,
+                       Candidates& found);
+  static void RankLists(Candidates& found);
+  Status ScoreCandidates(const NoteSearch& search, Candidates& found);
+  Status ShareWithNeighbours(const NoteSearch& search, Candidates& found);
+  Result<bool> IsConversation(int64_t name_space);
+  Result<std::vector<NotesInARow>> NotesInRows(int64_t name_space);
+  Result<std::vector<NoteHit>> BestHits(const Candidates& found, size_t limit);
 
   const std::filesystem::path directory_;
   Embedder* const embedder_;
   const ChunkOptions chunk_options_;
   const std::optional<Cipher> cache_cipher_;
   Database database_;
-  bool has_sums_ = true;  // false: an older file that can only be read
+  // False: an older file that can only be read.
+  bool has_sums_ = true, has_turns_ = true;
   std::chrono::steady_clock::time_point writing_end_;
   std::chrono::steady_clock::duration writing_time_{};  // of the last transaction of AddAll
   std::optional<double> unrelated_cosine_;
+  struct Continuity {
+    int64_t num_chunks = 0;  // when it was measured
+    bool is_conversation = false;
+  };
+  std::map<int64_t, Continuity> continuity_;   // by namespace
   std::map<int64_t, NamespaceIndex> indexes_;  // by namespace, made when first searched
 };
-
-// What one ranking adds to an item's score: weight / (60 + rank) (Cormack, Clarke and Buettcher 2009, where
-// every weight is 1). Ranks count from 1; 0 means that the item is not in the ranking, and gives 0.
-double ReciprocalRankScore(size_t rank, double weight = 1);
 
 }  // namespace qwen25

@@ -14,6 +14,8 @@ NewNote AsNew(const Note& note) {
   added.name_space = note.name_space;
   added.title = note.title;
   added.source = note.source;
+  added.speaker = note.speaker;
+  added.session = note.session;
   added.tags = note.tags;
   added.created_ms = note.created_ms;
   return added;

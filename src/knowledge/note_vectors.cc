@@ -85,14 +85,15 @@ Status NoteStore::EmbedAgain(const std::function<bool(uint64_t done, uint64_t to
   const size_t dimension = embedder_->id().dimension;
   std::map<int64_t, std::vector<uint16_t>> made;  // by chunk
   const auto embed = [&](std::span<const int64_t> chunks) -> Status {
-    QWEN25_TRY(Statement select, database_.Prepare("SELECT text FROM chunks WHERE id = ?"));
+    QWEN25_TRY(Statement select, database_.Prepare("SELECT c.text, n.speaker FROM chunks c JOIN notes n ON "
+                                                   "n.id = c.note WHERE c.id = ?"));
     std::vector<int64_t> ids;
     std::vector<std::string> texts;
     for (const int64_t chunk : chunks) {
       QWEN25_TRY(const bool row, select.Bind(1, chunk).Step());
       if (!row) continue;  // forgotten meanwhile
       ids.push_back(chunk);
-      texts.emplace_back(select.Text(0));
+      texts.push_back(SaidText(select.Text(1), select.Text(0)));
     }
     QWEN25_TRY(const std::vector<float> vectors, Embed(texts));
     for (size_t i = 0; i < ids.size(); ++i) {

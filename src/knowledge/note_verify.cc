@@ -92,8 +92,9 @@ Result<int64_t> NoteStore::SumOf(int64_t note) {
   RowBytes bytes;
   QWEN25_TRY(Statement row,
              database_.Prepare("SELECT s.name, n.title, n.source, n.content_hash, n.created_ms, "
-                               "n.updated_ms, coalesce(n.superseded_by, 0) FROM notes n JOIN "
-                               "namespaces s ON s.id = n.namespace WHERE n.id = ?"));
+                               "n.updated_ms, coalesce(n.superseded_by, 0), " +
+                               std::string(TurnColumns()) +
+                               " FROM notes n JOIN namespaces s ON s.id = n.namespace WHERE n.id = ?"));
   QWEN25_TRY(const bool found, row.Bind(1, note).Step());
   if (!found) return Corrupt("{}: the namespace of note {} is missing", database_.path(), note);
   for (int column = 0; column < 4; ++column) bytes.Add(row.Text(column));
@@ -114,6 +115,12 @@ Result<int64_t> NoteStore::SumOf(int64_t note) {
     if (!more) break;
     for (int column = 0; column < 4; ++column) bytes.Add(chunks.Int(column));
     bytes.Add(chunks.Text(4));
+  }
+  // Notes that are no turns keep the sums that they had before version 3. No chunk has a negative number.
+  if (!row.Text(7).empty() || !row.Text(8).empty()) {
+    bytes.Add(int64_t{-1});
+    bytes.Add(row.Text(7));
+    bytes.Add(row.Text(8));
   }
   return bytes.Sum();
 }
@@ -217,11 +224,14 @@ Status NoteStore::VerifyWords(int64_t name_space, const std::string& name) {
   QWEN25_TRY(const std::vector<int64_t> chunks,
              Ids(fmt::format("SELECT id FROM chunks WHERE namespace = {} ORDER BY id", name_space)));
   {
-    QWEN25_TRY(Statement text, database_.Prepare("SELECT text FROM chunks WHERE id = ?"));
+    QWEN25_TRY(Statement text,
+               database_.Prepare(fmt::format("SELECT c.text, {} FROM chunks c JOIN notes n ON n.id = "
+                                             "c.note WHERE c.id = ?",
+                                             TurnColumns())));
     QWEN25_TRY(Statement insert, database_.Prepare("INSERT INTO temp.made (rowid, terms) VALUES (?, ?)"));
     for (size_t i = 0; i < chunks.size(); ++i) {
       QWEN25_TRY(const bool row, text.Bind(1, chunks[i]).Step());
-      const std::string terms = row ? JoinedTerms(text.Text(0)) : "";
+      const std::string terms = row ? JoinedTerms(text.Text(1), text.Text(0)) : "";
       QWEN25_RETURN_IF_ERROR(insert.Bind(1, chunks[i]).Bind(2, terms).Run());
       if ((i + 1) % kChunksAtOnce != 0 && i + 1 != chunks.size()) continue;
       QWEN25_RETURN_IF_ERROR(made.Add(database_, "temp.made_terms", "temp.made"));

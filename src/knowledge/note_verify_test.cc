@@ -73,6 +73,7 @@ TEST(NoteStore, AnOlderFileIsBroughtUpToDate) {
     ASSERT_OK_AND_ASSIGN(Database database, Database::Open(directory / "notes.sqlite", 100));
     ASSERT_OK(
         database.Execute("ALTER TABLE notes DROP COLUMN sum; ALTER TABLE embeddings DROP COLUMN sum; "
+                         "ALTER TABLE notes DROP COLUMN speaker; ALTER TABLE notes DROP COLUMN session; "
                          "PRAGMA user_version=1"));
   }
   const auto store = MustOpen(directory.path(), &embedder);

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdlib>
 #include <unordered_set>
 
+#include "knowledge/note_rows.h"
 #include "knowledge/search_terms.h"
 #include "text/utf8.h"
 
@@ -26,6 +28,24 @@ std::string DayOf(int64_t milliseconds) {
                      static_cast<unsigned>(date.day()));
 }
 
+// Raises the relevance of turns beside relevant turns of their session.
+void ShareRelevance(std::vector<RecalledNote>& notes) {
+  std::vector<double> own;
+  for (const RecalledNote& note : notes) own.push_back(note.relevance);
+  for (RecalledNote& note : notes) {
+    if (note.hit.session.empty()) continue;
+    for (size_t i = 0; i < notes.size(); ++i) {
+      const NoteHit& other = notes[i].hit;
+      if (other.note == note.hit.note || other.session != note.hit.session ||
+          other.name_space != note.hit.name_space) {
+        continue;
+      }
+      const auto distance = static_cast<size_t>(std::abs(other.chunk - note.hit.chunk));
+      note.relevance = std::max(note.relevance, NeighbourShare(distance) * own[i]);
+    }
+  }
+}
+
 Result<std::vector<RecalledNote>> Found(NoteStore& store, const std::string& query,
                                         const std::vector<std::string>& namespaces, size_t limit) {
   NoteSearch search;
@@ -45,7 +65,7 @@ Result<std::vector<RecalledNote>> Found(NoteStore& store, const std::string& que
 }  // namespace
 
 double RelevanceOf(std::string_view query, const NoteHit& hit, double unrelated_cosine) {
-  const std::vector<std::string> terms = TermsOf(hit.text);
+  const std::vector<std::string> terms = TermsOf(SaidText(hit.speaker, hit.text));
   const std::unordered_set<std::string_view> found(terms.begin(), terms.end());
   double all = 0, covered = 0;
   for (const SearchTerm& term : QueryTermsOf(query)) {
@@ -69,6 +89,7 @@ Result<std::vector<RecalledNote>> RecallNotes(NoteStore& store, const std::strin
   if (options.limit == 0) return recalled;
   const size_t looked_at = kLookedAt * options.limit + std::min(options.except.size(), kMaxExcept);
   QWEN25_TRY(std::vector<RecalledNote> found, Found(store, question, options.namespaces, looked_at));
+  ShareRelevance(found);
   size_t tokens = 0;
   for (RecalledNote& note : found) {
     if (recalled.size() == options.limit) break;
@@ -82,7 +103,7 @@ Result<std::vector<RecalledNote>> RecallNotes(NoteStore& store, const std::strin
 }
 
 std::string NoteLine(const NoteHit& hit, std::span<const std::string> control_texts) {
-  std::string text = hit.text;
+  std::string text = SaidText(hit.speaker, hit.text);
   for (const std::string& control : control_texts) {
     const size_t first =
         control.empty() ? 0 : DecodeCodePoint(control.data(), control.data() + control.size()).bytes;

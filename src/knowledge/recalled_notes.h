@@ -37,6 +37,8 @@ struct RecallOptions {
 };
 
 // The notes for a question: the first `limit` hits of a hybrid search that are relevant enough, in its order.
+// A turn of a session is also as relevant as its share (NeighbourShare) of a turn nearby: the answer often
+// has none of the question's words.
 Result<std::vector<RecalledNote>> RecallNotes(NoteStore& store, const std::string& question,
                                               const RecallOptions& options);
 

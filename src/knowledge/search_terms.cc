@@ -13,13 +13,14 @@
 #include <memory>
 
 #include "base/check.h"
+#include "knowledge/english_stem.h"
 #include "text/utf8.h"
 
 namespace qwen25 {
 namespace {
 
 // To be raised when this code gives other terms for the same text.
-constexpr const char* kRules = "2";
+constexpr const char* kRules = "3";
 
 // As TermsOf gives them: lower case, stemmed. Sorted.
 constexpr std::array kCommonWords = std::to_array<std::string_view>(
@@ -31,8 +32,17 @@ constexpr std::array kCommonWords = std::to_array<std::string_view>(
      "they", "this",  "to",    "up",   "was",   "we",    "were", "what",  "when", "where", "which", "who",
      "whom", "why",   "will",  "with", "would", "you",   "your"});
 
+// Begins the stems in an index, so that no word is taken for one. No word holds it.
+constexpr char kStemMark = '~';
+// What a word's stem weighs of the word: a note with the very word is better than one with another form.
+constexpr float kStemShare = 0.4f;
+// The least weight of a word in an index, which knows itself how rare a word is.
+constexpr float kLeastWeight = 0.3f;
+
 // ASCII characters that are read aloud; the other signs are punctuation.
 constexpr std::string_view kAsciiSymbols = "#$%&+<=>@^|~";
+// Punctuation that is an operator or the beginning of something when it is doubled.
+constexpr std::string_view kDoubledSigns = ":/\\";
 // Signs that Unicode calls punctuation, but people search for: section, paragraph, daggers, per mille,
 // reference mark.
 constexpr std::u32string_view kPunctuationSymbols = U"\u00A7\u00B6\u2020\u2021\u2030\u203B";
@@ -93,6 +103,27 @@ Kind KindOf(char32_t c) {
   }
 }
 
+// Numbers in circles, brackets or with a full stop, in text that NFKC has not made digits yet.
+bool IsEnclosedNumber(char32_t c) {
+  return (c >= 0x2460 && c <= 0x249B) || (c >= 0x24EA && c <= 0x24FF) || (c >= 0x2776 && c <= 0x2793) ||
+         (c >= 0x3251 && c <= 0x325F) || (c >= 0x32B1 && c <= 0x32BF);
+}
+
+// `text` with spaces around enclosed numbers, since their digits would run together.
+std::string WithNumbersApart(const std::string& text) {
+  std::string apart;
+  const char* end = text.data() + text.size();
+  DecodedCodePoint next = {};
+  for (const char* p = text.data(); p < end; p += next.bytes) {
+    next = DecodeCodePoint(p, end);
+    const bool is_enclosed = IsEnclosedNumber(next.code_point);
+    if (is_enclosed) apart += ' ';
+    apart.append(p, next.bytes);
+    if (is_enclosed) apart += ' ';
+  }
+  return apart;
+}
+
 std::string Fold(std::string_view text) {
   if (std::ranges::all_of(text, [](char c) { return static_cast<unsigned char>(c) < 0x80; })) {
     std::string folded(text);
@@ -104,16 +135,19 @@ std::string Fold(std::string_view text) {
   QWEN25_CHECK(U_SUCCESS(error));
   std::string folded;
   icu::StringByteSink<std::string> sink(&folded);
-  const std::string repaired = RepairUtf8(text);
+  const std::string repaired = WithNumbersApart(RepairUtf8(text));
   fold->normalizeUTF8(0, icu::StringPiece(repaired.data(), static_cast<int32_t>(repaired.size())), sink,
                       nullptr, error);
   QWEN25_CHECK(U_SUCCESS(error));
   return folded;
 }
 
-// A Latin letter without its accent; any other character as it is.
+// A Latin or Greek letter without its accent, which capitals and hasty spelling omit; any other character as
+// it is.
 char32_t WithoutAccent(char32_t c) {
-  if (c < 0xC0 || (c > 0x24F && (c < 0x1E00 || c > 0x1EFF))) return c;
+  const bool is_latin = (c >= 0xC0 && c <= 0x24F) || (c >= 0x1E00 && c <= 0x1EFF);
+  const bool is_greek = (c >= 0x370 && c <= 0x3FF) || (c >= 0x1F00 && c <= 0x1FFF);
+  if (!is_latin && !is_greek) return c;
   UErrorCode error = U_ZERO_ERROR;
   const icu::Normalizer2* nfd = icu::Normalizer2::getNFDInstance(error);
   icu::UnicodeString decomposition;
@@ -202,6 +236,9 @@ class RunCutter {
     if (IsOptionalMark(c)) return;
     const Kind kind = KindOf(c);
     if (kind == Kind::kSymbol) return TakeSymbol(c);
+    if (c == before_ && c < 0x80 && kDoubledSigns.find(static_cast<char>(c)) != std::string_view::npos) {
+      return TakeDoubled(c);
+    }
     const uint32_t category = U_GET_GC_MASK(static_cast<UChar32>(c));
     // A mark without a base character, e.g. what remains of a symbol.
     if (run_.empty() || kind_ == Kind::kSymbol) {
@@ -222,6 +259,13 @@ class RunCutter {
     }
     Start(Kind::kSymbol, c);
     half_flag_ = IsFlagLetter(c);
+  }
+
+  void TakeDoubled(char32_t c) {
+    const std::string sign(2, static_cast<char>(c));
+    if (kind_ == Kind::kSymbol && run_ == sign) return;  // "////" is a rule
+    Start(Kind::kSymbol, c);
+    run_ = sign;
   }
 
   void Start(Kind kind, char32_t c) {
@@ -265,6 +309,27 @@ void AddTerms(Kind kind, std::string& run, bool single, std::vector<std::string>
   }
 }
 
+// What a query looks for because of one run.
+std::vector<SearchTerm> QueryTermsOfRun(Kind kind, std::string& run) {
+  const auto first = DecodeCodePoint(run.data(), run.data() + run.size());
+  const bool prefix = kind == Kind::kPairs && first.bytes == run.size();
+  std::vector<std::string> terms;
+  AddTerms(kind, run, /*single=*/false, terms);
+  std::vector<SearchTerm> wanted;
+  for (std::string& term : terms) wanted.push_back({std::move(term), prefix});
+  return wanted;
+}
+
+// The term that stands for all inflections of a word; empty if that is the word alone: common and short
+// words, and what is not English.
+std::string StemTerm(const std::string& word) {
+  if (word.size() < 2 || std::ranges::binary_search(kCommonWords, word)) return {};
+  if (!std::ranges::all_of(word, [](char c) { return c >= 'a' && c <= 'z'; })) return {};
+  std::string stem = word;
+  StemEnglish(stem);
+  return kStemMark + stem;
+}
+
 }  // namespace
 
 std::vector<std::string> TermsOf(std::string_view text) {
@@ -276,16 +341,39 @@ std::vector<std::string> TermsOf(std::string_view text) {
 std::vector<SearchTerm> QueryTermsOf(std::string_view query) {
   std::vector<SearchTerm> found;
   ForRuns(Fold(query), [&](Kind kind, std::string& run) {
-    const auto first = DecodeCodePoint(run.data(), run.data() + run.size());
-    const bool prefix = kind == Kind::kPairs && first.bytes == run.size();
-    std::vector<std::string> terms;
-    AddTerms(kind, run, /*single=*/false, terms);
-    for (std::string& term : terms) {
-      const SearchTerm wanted{std::move(term), prefix};
-      if (std::ranges::find(found, wanted) == found.end()) found.push_back(wanted);
+    for (SearchTerm& wanted : QueryTermsOfRun(kind, run)) {
+      if (std::ranges::find(found, wanted) == found.end()) found.push_back(std::move(wanted));
     }
   });
   return found;
+}
+
+std::vector<std::string> IndexTermsOf(std::string_view text) {
+  std::vector<std::string> terms;
+  ForRuns(Fold(text), [&](Kind kind, std::string& run) {
+    std::string stem = kind == Kind::kWord ? StemTerm(run) : "";
+    AddTerms(kind, run, /*single=*/true, terms);
+    if (!stem.empty()) terms.push_back(std::move(stem));
+  });
+  return terms;
+}
+
+std::vector<WeightedTerm> IndexQueryOf(std::string_view query) {
+  std::vector<WeightedTerm> wanted;
+  const auto add = [&](SearchTerm term, float weight) {
+    if (std::ranges::find(wanted, term, &WeightedTerm::term) == wanted.end()) {
+      wanted.push_back({std::move(term), weight});
+    }
+  };
+  ForRuns(Fold(query), [&](Kind kind, std::string& run) {
+    std::string stem = kind == Kind::kWord ? StemTerm(run) : "";
+    for (SearchTerm& term : QueryTermsOfRun(kind, run)) {
+      const float weight = std::max(TermWeight(term.text), kLeastWeight);
+      add(std::move(term), stem.empty() ? weight : weight * (1 - kStemShare));
+    }
+    if (!stem.empty()) add({std::move(stem), false}, kStemShare);
+  });
+  return wanted;
 }
 
 float TermWeight(std::string_view term) {

@@ -14,6 +14,7 @@ TEST(SearchTerms, WordsAreFoldedAndStemmed) {
   EXPECT_EQ(TermsOf("The Stories of CAFÉS, 3.14 and Alice's don’t"),
             (Terms{"the", "story", "of", "cafe", "3", "14", "and", "alice", "dont"}));
   EXPECT_EQ(TermsOf("glass bus, oxen"), (Terms{"glass", "bus", "oxen"}));
+  EXPECT_EQ(TermsOf("ΚΑΛΗΜΕΡΑ"), TermsOf("Καλημέρα"));
   EXPECT_EQ(TermsOf("Straße ﬁne Ⅷ"), (Terms{"strasse", "fine", "viii"}));
   EXPECT_EQ(TermsOf("Ёлка йод"), (Terms{"ёлка", "йод"}));  // accents of other scripts make other letters
   EXPECT_TRUE(TermsOf("... -- !").empty());
@@ -46,6 +47,27 @@ TEST(SearchTerms, SymbolsAreTerms) {
   EXPECT_EQ(TermsOf("東京🗼タワー"), (Terms{"東京", "京", "🗼", "タワ", "ワー", "ー"}));
   EXPECT_EQ(TermsOf("\uE000 \U000F0001"), (Terms{"\uE000", "\U000F0001"})) << "icons of private fonts";
   EXPECT_EQ(TermsOf("\U0001FAFF"), (Terms{"\U0001FAFF"})) << "an emoji that this ICU does not know yet";
+}
+
+TEST(SearchTerms, IndexesHoldStemsBesideWords) {
+  EXPECT_EQ(IndexTermsOf("She went cycling ~go 4x4"),
+            (Terms{"she", "went", "~go", "cycling", "~cycl", "~", "go", "~go", "4x4"}));
+  const std::vector<WeightedTerm> query = IndexQueryOf("Who goes, went 猫?");
+  std::vector<std::string> terms;
+  std::vector<float> weights;
+  for (const WeightedTerm& term : query) terms.push_back(term.term.text), weights.push_back(term.weight);
+  EXPECT_EQ(terms, (Terms{"who", "goe", "~go", "went", "猫"}));
+  EXPECT_EQ(weights, (std::vector<float>{0.3f, 0.6f, 0.4f, 0.6f, 1.0f}));
+  EXPECT_TRUE(query[4].term.prefix);
+}
+
+TEST(SearchTerms, DoubledSignsAndNumbersInCirclesAreTerms) {
+  EXPECT_EQ(TermsOf("std::vector<int>"), (Terms{"std", "::", "vector", "<", "int", ">"}));
+  EXPECT_EQ(TermsOf("a: b / c"), (Terms{"a", "b", "c"}));
+  EXPECT_EQ(TermsOf("// x ::::"), (Terms{"//", "x", "::"}));
+  EXPECT_EQ(TermsOf("①② ⑩kg"), (Terms{"1", "2", "10", "kg"}));
+  EXPECT_EQ(QueryTermsOf("::"), (std::vector<SearchTerm>{{"::", false}}));
+  EXPECT_EQ(QueryTermsOf("①"), (std::vector<SearchTerm>{{"1", false}}));
 }
 
 // An emoji is found whatever its presentation, its skin tone and its neighbours.

@@ -5,6 +5,7 @@
 #include <cctype>
 
 #include "knowledge/sealed_page.h"
+#include "knowledge/word_rank.h"
 
 namespace qwen25 {
 namespace {
@@ -166,6 +167,9 @@ Result<Database> Database::OpenAs(Access access, const std::filesystem::path& pa
     QWEN25_RETURN_IF_ERROR(database.QueryInt("SELECT count(*) FROM sqlite_master").status());
   }
   QWEN25_RETURN_IF_ERROR(database.Execute("PRAGMA foreign_keys=ON; PRAGMA cache_size=-65536"));
+  if (const int ranked = RegisterWordRank(database.connection_.get()); ranked != SQLITE_OK) {
+    return SqliteStatus(database.connection_.get(), ranked, *database.source_, "adding the ranking to FTS5");
+  }
   return database;
 }
 

@@ -1,4 +1,5 @@
-// SQLite with Status for errors: a connection, prepared statements, transactions.
+// SQLite with Status for errors: a connection, prepared statements, transactions. Full-text tables have the
+// function of word_rank.h.
 #pragma once
 
 #include <sqlite3.h>

@@ -87,6 +87,8 @@ Status RunAdd(const NoteFlags& flags) {
   common.name_space = flags.name_space;
   common.title = flags.title;
   common.source = flags.source;
+  common.speaker = flags.speaker;
+  common.session = flags.session;
   common.tags = flags.tags;
   common.supersedes = flags.supersedes;
   return AddInputs(flags, common, *notes.store);
@@ -193,6 +195,9 @@ void AddNoteAdd(CLI::App& verb, RunVerb& run) {
   add->add_option("--source", flags->source,
                   "Where it comes from; default for files: their path, and adding a "
                   "changed file replaces what it held before");
+  add->add_option("--speaker", flags->speaker, "Who said it, of a turn of a conversation");
+  add->add_option("--session", flags->session,
+                  "The conversation that it is a turn of; turns are found by what stands beside them, too");
   add->add_option("--tag", flags->tags, "May be given several times");
   add->add_option("--supersedes", flags->supersedes, "The note that is no longer true");
   AddEmbedderFlags(*add, flags->embedder);
@@ -226,7 +231,10 @@ void AddNoteForget(CLI::App& verb, RunVerb& run) {
 
 void AddNoteImport(CLI::App& verb, RunVerb& run) {
   const auto [in, flags] = AddNoteCommand(verb, run, "import", "Add the notes of an export", RunImport);
-  in->add_option("file", flags->file, "JSON lines with at least \"text\"")->required();
+  in->add_option("file", flags->file,
+                 "JSON lines with at least \"text\"; with \"speaker\", \"session\" and "
+                 "\"created_ms\" they are the turns of conversations (docs/memory.md)")
+      ->required();
   in->add_option("--namespace", flags->name_space, "Put all into this one");
   AddEmbedderFlags(*in, flags->embedder);
   in->footer(

@@ -19,7 +19,7 @@ struct NoteFlags {
   EmbedderChoice embedder;
   std::string name_space;
   std::vector<std::string> inputs, tags, namespaces;
-  std::string title, source, query, file, mode = "hybrid";
+  std::string title, source, speaker, session, query, file, mode = "hybrid";
   std::vector<int64_t> ids;
   std::optional<int64_t> supersedes;
   size_t limit = 5;

@@ -33,7 +33,8 @@ Status RunSearch(const NoteFlags& flags) {
     fmt::print(
         "note {}  {:.4f}{}  {}{}{}\n  {}\n", hit.note, hit.score, lists, LocalTime(hit.created_ms),
         hit.source.empty() ? "" : fmt::format("  {} [{}-{}]", hit.source, hit.range.begin, hit.range.end),
-        hit.superseded ? "  (superseded)" : "", Snippet(hit.text, flags.query));
+        hit.superseded ? "  (superseded)" : "",
+        (hit.speaker.empty() ? "" : hit.speaker + ": ") + Snippet(hit.text, flags.query));
   }
   if (hits.empty() && !flags.json) fmt::print("nothing found\n");
   return {};
@@ -55,7 +56,9 @@ Status RunList(const NoteFlags& flags) {
     std::string tags;
     for (const std::string& tag : note.tags) tags += " #" + tag;
     fmt::print("{:>6}  {}  {}{}  {}{}\n", note.id, LocalTime(note.created_ms), note.name_space, tags,
-               OneLine(note.title.empty() ? note.text : note.title + ": " + note.text, 80),
+               OneLine((note.title.empty() ? "" : note.title + ": ") +
+                           (note.speaker.empty() ? "" : note.speaker + ": ") + note.text,
+                       80),
                note.superseded_by ? fmt::format("  (superseded by {})", *note.superseded_by) : "");
   }
   return {};
@@ -72,6 +75,8 @@ Status RunShow(const NoteFlags& flags) {
     fmt::print("note {} in {}, {} chunks\n", note.id, note.name_space, note.num_chunks);
     if (!note.title.empty()) fmt::print("title: {}\n", note.title);
     if (!note.source.empty()) fmt::print("source: {}\n", note.source);
+    if (!note.speaker.empty()) fmt::print("speaker: {}\n", note.speaker);
+    if (!note.session.empty()) fmt::print("session: {}\n", note.session);
     if (!note.tags.empty()) fmt::print("tags: {}\n", fmt::join(note.tags, ", "));
     fmt::print("created: {}\n", LocalTime(note.created_ms));
     if (note.superseded_by) fmt::print("superseded by: {}\n", *note.superseded_by);
