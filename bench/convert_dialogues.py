@@ -4,7 +4,7 @@
     python bench/convert_dialogues.py locomo DIALOGUE.json... -o sets/locomo [--plain]
 
 Reads LoCoMo (Maharana et al. 2024, github.com/snap-research/locomo): either one file per dialogue, or one
-list of all (locomo10.json; --dialogues names some of them). Each turn becomes a note with its speaker, session and
+list of all (locomo10.json; --dialogues names some). Each turn becomes a note with its speaker, session and
 time (the session's, and a minute more for each turn), each dialogue a namespace, and each question one of the
 set, with the turns that its evidence names; questions without evidence are left out. With --plain, a note is
 what a user could store without knowing of these fields: "Speaker: text", with its time alone. Captions of
@@ -69,7 +69,8 @@ def questions_of(name, questions, ids):
 
 
 def main():
-    parser = argparse.ArgumentParser(formatter_class=argparse.RawDescriptionHelpFormatter, description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("format", choices=["locomo"])
     parser.add_argument("files", nargs="+", type=pathlib.Path)
     parser.add_argument("-o", "--output", type=pathlib.Path, required=True)

@@ -23,7 +23,7 @@ class HashedEmbedder : public Embedder {
   // Its vectors hold the words that BM25 sees, but not how rare they are: they break ties, and find misspelt
   // words where the words themselves find too little. More would sometimes do worse than words alone
   // (docs/benchmarks.md).
-  double fusion_weight() const override { return 0.01; }
+  double fusion_weight() const override { return 0.001; }
   Status Embed(EmbedKind kind, std::span<const std::string> texts, std::span<float> out) override;
 
  private:

@@ -66,7 +66,8 @@ TEST(NoteTurns, AreFoundByTheirSpeaker) {
   ASSERT_OK_AND_ASSIGN(const auto hits, store->Search({.query = "Caroline"}));
   EXPECT_EQ(hits[0].speaker, "Caroline");
   EXPECT_EQ(hits[0].session, "2");
-  EXPECT_EQ(NoteLine(hits[0], {}), fmt::format("- (note {}, 2023-05-08) Caroline: I bought a pottery wheel.\n", caroline));
+  EXPECT_EQ(NoteLine(hits[0], {}),
+            fmt::format("- (note {}, 2023-05-08) Caroline: I bought a pottery wheel.\n", caroline));
   ASSERT_OK(store->Forget({{caroline}}, /*erase=*/false).status());
   ASSERT_OK(store->Verify()) << "the index holds the words of a forgotten speaker";
 }
@@ -85,7 +86,8 @@ TEST(NoteTurns, NeighboursOfAHitAreFound) {
   EXPECT_NE(std::ranges::find(found, answer), found.end());
   EXPECT_EQ(std::ranges::find(found, other), found.end()) << "another session";
   ASSERT_OK_AND_ASSIGN(const auto recalled, RecallNotes(*store, "instrument practise", {}));
-  EXPECT_TRUE(std::ranges::any_of(recalled, [&](const RecalledNote& note) { return note.hit.note == answer; }));
+  EXPECT_TRUE(
+      std::ranges::any_of(recalled, [&](const RecalledNote& note) { return note.hit.note == answer; }));
   // Without a session, a note that matches nothing is not found.
   MustAdd(*store, {.text = "A trumpet has three valves."});
   MustAdd(*store, {.text = "Bread takes an hour."});

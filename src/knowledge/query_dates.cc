@@ -94,7 +94,7 @@ struct MonthName {
   bool stands_alone = false;  // is a date without a number beside it
 };
 
-// The names of months in the languages that memory_request.cc knows, from ICU.
+// The names of months in nine languages, from ICU.
 const std::unordered_map<std::string, MonthName>& MonthNames() {
   static const std::unordered_map<std::string, MonthName> names = [] {
     std::unordered_map<std::string, MonthName> table;

@@ -33,7 +33,7 @@ class NamedDate {
   bool is_range_ = false;
 };
 
-// The dates in a text: numbers (2023-05-07), months by name in ten languages, with a day or a year beside
+// The dates in a text: numbers (2023-05-07), months by name in nine languages, with a day or a year beside
 // them or (in English) alone; years; if there are none of these, English words that count from today, which
 // `now_milliseconds` says: today, yesterday, this or last week, month or year, and "three days ago". A week
 // begins on Monday. Days that the calendar does not have (their year remains), and "may" and "march" without
