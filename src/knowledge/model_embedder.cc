@@ -2,6 +2,8 @@
 
 #include "base/hash.h"
 #include "knowledge/encoder_embedder.h"
+#include "text/piece_splitter.h"
+#include "text/tokenizer_steps_json.h"
 
 namespace qwen25 {
 namespace {
@@ -9,9 +11,18 @@ namespace {
 // A hash of what decides the ids of a text: with the same weights, another tokenizer gives other vectors.
 uint64_t TokenizerFingerprint(const Tokenizer& tokenizer) {
   const TokenizerSpec& spec = tokenizer.spec();
-  std::string text =
-      fmt::format("{} {} {} {} {} {}", static_cast<int>(spec.model), static_cast<int>(spec.pre_tokenizer),
-                  spec.nfc, spec.ignore_merges, spec.fuse_unk, spec.unk_id.value_or(-1));
+  const bool byte_level = spec.model == BpeModel::kByteLevel;
+  const auto kind = FastKindOf(spec.pre_tokenizer);
+  // The numbers stand for the forms that there were first, so that vectors made then stay valid.
+  std::string text = fmt::format("{} {} {} {} {} {}", static_cast<int>(spec.model),
+                                 static_cast<int>(kind.value_or(PreTokenizerKind::kQwen2)),
+                                 !byte_level || spec.normalizer == NfcSteps(), spec.ignore_merges,
+                                 spec.fuse_unk, spec.unk_id.value_or(-1));
+  const bool old_form = byte_level ? kind && *kind <= PreTokenizerKind::kGpt2 && spec.normalizer.size() <= 1
+                                   : spec.normalizer == SpaceMarkSteps() && spec.pre_tokenizer.empty();
+  if (!old_form) {
+    text += '\n' + NormalizerJson(spec.normalizer).dump() + PreTokenizerJson(spec.pre_tokenizer).dump();
+  }
   for (size_t id = 0; id < tokenizer.vocab_size(); ++id) {
     const std::string_view bytes = tokenizer.TokenBytes(static_cast<int32_t>(id));
     text += fmt::format("\n{} ", bytes.size());

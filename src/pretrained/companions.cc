@@ -44,6 +44,7 @@ Result<Companions> LoadCompanions(const std::filesystem::path& path, const Model
   QWEN25_TRY(Tokenizer tokenizer, LoadTokenizer(path));
   QWEN25_RETURN_IF_ERROR(CheckTokenizerFits(tokenizer, config, path.string()));
   Companions loaded{.tokenizer = std::move(tokenizer)};
+  if (!loaded.tokenizer.spec().remark.empty()) loaded.remarks.push_back(loaded.tokenizer.spec().remark);
   loaded.stop_tokens = config.eos_token_ids;
   if (IsGgufPath(path)) {
     // A GGUF file names one end token, but many models have two, which a folder states in

@@ -85,6 +85,7 @@ Result<Tokenizer> ReadGgufTokenizer(const GgufFiles& files, const std::string& o
   QWEN25_RETURN_IF_ERROR(keys.Read(name("add_bos_token"), parts.add_bos));
   QWEN25_RETURN_IF_ERROR(keys.Read(name("add_eos_token"), parts.add_eos));
   QWEN25_RETURN_IF_ERROR(keys.Read(name("add_space_prefix"), parts.add_space_prefix));
+  QWEN25_RETURN_IF_ERROR(keys.Read(name("remove_extra_whitespaces"), parts.remove_extra_whitespaces));
   QWEN25_RETURN_IF_ERROR(keys.Read("tokenizer.chat_template", parts.chat_template));
   std::vector<std::string> names;
   QWEN25_RETURN_IF_ERROR(keys.Read("tokenizer.chat_templates", names));

@@ -134,7 +134,7 @@ void BpeEncoder::MergeRows(BatchRow* rows, size_t num_rows) const {
 // that no sequence of merges makes.
 std::vector<uint8_t> BpeEncoder::FindReachable(const TokenizerSpec& spec) const {
   const size_t size = spec.tokens.size();
-  if (model_ == BpeModel::kSentencePiece) return std::vector<uint8_t>(size, 0);
+  if (model_ == BpeModel::kCharacters) return std::vector<uint8_t>(size, 0);
   if (spec.ignore_merges) return std::vector<uint8_t>(size, 1);
   std::vector<uint8_t> reachable(size, 0);
   Scratch scratch;
@@ -165,18 +165,17 @@ std::vector<uint8_t> BpeEncoder::FindReachable(const TokenizerSpec& spec) const 
 
 // Long: all passes over a batch share its pieces and rows. Each pass uses the memory that the one
 // before prefetched.
-void BpeEncoder::EncodeByteLevel(std::string_view text, Scratch& scratch, std::vector<int32_t>& ids) const {
+template <typename Source>
+void BpeEncoder::EncodeByteLevel(std::string_view text, Source source, Scratch& scratch,
+                                 std::vector<int32_t>& ids) const {
   const char* readable_end = text.data() + text.size();
   Piece pieces[kBatch];
   BatchRow rows[kBatch];
   int32_t out[kBatch * kRowSymbols + std::size(Piece().ids)];
-  for (size_t begin = 0; begin < text.size();) {
-    size_t count = 0;
-    for (; count < kBatch && begin < text.size(); ++count) {
+  for (size_t count = kBatch; count == kBatch;) {
+    count = 0;
+    for (; count < kBatch && source.Next(pieces[count].text); ++count) {
       Piece& piece = pieces[count];
-      const size_t end = pre_tokenizer_.NextPiece(text, begin);
-      piece.text = text.substr(begin, end - begin);
-      begin = end;
       piece.head = ShortKey::Load(piece.text.substr(0, 16), readable_end);
       if (piece.text.size() > 16) continue;
       piece.hash = piece.head.Hash(piece.text.size());
@@ -236,6 +235,51 @@ void BpeEncoder::EncodeByteLevel(std::string_view text, Scratch& scratch, std::v
     }
     ids.insert(ids.end(), out, out + size);
   }
+}
+
+namespace {
+
+// Pieces as the hand-written scanner finds them.
+struct ScannedPieces {
+  const PreTokenizer& pre_tokenizer;
+  std::string_view text;
+  size_t at = 0;
+
+  bool Next(std::string_view& piece) {
+    if (at >= text.size()) return false;
+    const size_t end = pre_tokenizer.NextPiece(text, at);
+    piece = {text.data() + at, end - at};
+    at = end;
+    return true;
+  }
+};
+
+struct ListedPieces {
+  const PieceSplitter::Pieces& pieces;
+  size_t at = 0;
+
+  bool Next(std::string_view& piece) {
+    if (at == pieces.spans.size()) return false;
+    const PieceSplitter::Span& span = pieces.spans[at++];
+    piece = {pieces.text.data() + span.begin, span.end - span.begin};
+    return true;
+  }
+};
+
+}  // namespace
+
+void BpeEncoder::EncodeBytes(std::string_view text, bool at_start, Scratch& scratch,
+                             std::vector<int32_t>& ids) const {
+  if (splitter_.fast_kind()) {
+    if (splitter_.adds_prefix_space() && !text.empty() && !text.starts_with(' ')) {
+      scratch.prefixed = ' ';
+      scratch.prefixed += text;
+      text = scratch.prefixed;
+    }
+    return EncodeByteLevel(text, ScannedPieces{pre_tokenizer_, text}, scratch, ids);
+  }
+  const PieceSplitter::Pieces pieces = splitter_.Split(text, at_start, scratch.pieces);
+  EncodeByteLevel(pieces.text, ListedPieces{pieces}, scratch, ids);
 }
 
 }  // namespace qwen25

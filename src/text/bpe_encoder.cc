@@ -34,8 +34,14 @@ struct BpeEncoder::ShortRow {
   }
 };
 
-BpeEncoder::BpeEncoder(const TokenizerSpec& spec)
-    : model_(spec.model), pre_tokenizer_(spec.pre_tokenizer), fuse_unk_(spec.fuse_unk) {
+BpeEncoder::BpeEncoder(const TokenizerSpec& spec, PieceSplitter splitter)
+    : model_(spec.model),
+      splitter_(std::move(splitter)),
+      pre_tokenizer_(splitter_.fast_kind().value_or(PreTokenizerKind::kGpt2)),
+      merge_groups_(spec.merge_groups),
+      ignore_merges_(spec.ignore_merges),
+      byte_fallback_(spec.byte_fallback),
+      fuse_unk_(spec.fuse_unk) {
   if (spec.unk_id) unk_id_ = *spec.unk_id;
   merges_.Reset(spec.merges.size());
   results_.reserve(spec.merges.size());
@@ -67,7 +73,8 @@ BpeEncoder::BpeEncoder(const TokenizerSpec& spec)
 }
 
 Result<BpeEncoder> BpeEncoder::Create(const TokenizerSpec& spec, std::string_view origin) {
-  BpeEncoder encoder(spec);
+  QWEN25_TRY(PieceSplitter splitter, PieceSplitter::Create(spec.pre_tokenizer, origin));
+  BpeEncoder encoder(spec, std::move(splitter));
   QWEN25_RETURN_IF_ERROR(encoder.BuildPieces(spec, origin));
   return encoder;
 }
@@ -103,7 +110,7 @@ void BpeEncoder::FindSymbols(const TokenizerSpec& spec) {
     has_mark |= token == kSpaceMark;
     marks_in_front &= MarksOnlyInFront(token);
   }
-  split_words_ = spec.model == BpeModel::kSentencePiece && marks_in_front && has_mark;
+  split_words_ = spec.model == BpeModel::kCharacters && marks_in_front && has_mark;
 }
 
 int32_t BpeEncoder::Find(std::string_view token) const {
@@ -112,10 +119,23 @@ int32_t BpeEncoder::Find(std::string_view token) const {
   return value < 0 ? -1 : value >> 1;
 }
 
-void BpeEncoder::EncodeText(std::string_view text, Scratch& scratch, std::vector<int32_t>& ids) const {
+void BpeEncoder::EncodeText(std::string_view text, bool at_start, Scratch& scratch,
+                            std::vector<int32_t>& ids) const {
   if (scratch.words.empty()) scratch.words.resize(Scratch::kWordEntries);
-  if (model_ == BpeModel::kByteLevel) return EncodeByteLevel(text, scratch, ids);
+  if (model_ == BpeModel::kByteLevel) return EncodeBytes(text, at_start, scratch, ids);
+  if (splitter_.is_trivial()) return EncodeCharacters(text, scratch, ids);
+  const PieceSplitter::Pieces pieces = splitter_.Split(text, at_start, scratch.pieces);
+  for (const PieceSplitter::Span& span : pieces.spans) {
+    EncodeCharacters(pieces.text.substr(span.begin, span.end - span.begin), scratch, ids);
+  }
+}
+
+// Encodes one piece of characters.
+void BpeEncoder::EncodeCharacters(std::string_view text, Scratch& scratch, std::vector<int32_t>& ids) const {
   const char* readable_end = text.data() + text.size();
+  if (ignore_merges_ && !text.empty()) {
+    if (const int32_t value = pieces_.Find(text, readable_end); value >= 0) return ids.push_back(value >> 1);
+  }
   for (size_t begin = 0; begin < text.size();) {
     const size_t end = split_words_ ? NextSentencePieceWord(text, begin) : text.size();
     EncodePiece(text.substr(begin, end - begin), readable_end, scratch, ids);
@@ -130,7 +150,7 @@ size_t BpeEncoder::NextSentencePieceWord(std::string_view text, size_t begin) co
   return std::min(text.find(kSpaceMark, end), text.size());
 }
 
-// Encodes a piece of sentencepiece text: from memory, or by merging and remembering it.
+// Encodes a word of characters: from memory, or by merging and remembering it.
 void BpeEncoder::EncodePiece(std::string_view piece, const char* readable_end, Scratch& scratch,
                              std::vector<int32_t>& ids) const {
   if (piece.size() > 32) return EncodeAsSymbols(piece, scratch, ids);
@@ -155,43 +175,50 @@ void BpeEncoder::EncodeAsSymbols(std::string_view piece, Scratch& scratch, std::
   ShortRow row;
   std::copy(symbols.begin(), symbols.end(), row.symbols);
   for (size_t i = 0; i + 1 < symbols.size(); ++i) {
-    row.keys[i] = ShortRow::Key(RankOf(symbols[i], symbols[i + 1]), i);
+    row.keys[i] = ShortRow::Key(OrderOf(RankOf(symbols[i], symbols[i + 1])), i);
   }
   MergeShort(row, symbols.size(), ids);
 }
 
 void BpeEncoder::SplitIntoSymbols(std::string_view piece, std::vector<int32_t>& symbols) const {
+  if (model_ == BpeModel::kCharacters) return SplitIntoCharacters(piece, symbols);
   const char* end = piece.data() + piece.size();
-  if (model_ == BpeModel::kByteLevel) {
-    bool after_unk = false;
-    for (const char* p = piece.data(); p < end;) {
-      const DecodedCodePoint c = DecodeCodePoint(p, end);
-      const int32_t whole = c.valid ? WholeCharacter(piece.data(), p, c, end) : -1;
-      if (whole >= 0) symbols.push_back(whole);
-      for (uint32_t i = 0; i < c.bytes && whole < 0; ++i) {
-        const int32_t id = SymbolOfByte(p[i], after_unk);
-        if (id >= 0) symbols.push_back(id);
-      }
-      after_unk &= whole < 0;
-      p += c.bytes;
-    }
-    return;
-  }
   bool after_unk = false;
+  for (const char* p = piece.data(); p < end;) {
+    const DecodedCodePoint c = DecodeCodePoint(p, end);
+    const int32_t whole = c.valid ? WholeCharacter(piece.data(), p, c, end) : -1;
+    if (whole >= 0) symbols.push_back(whole);
+    for (uint32_t i = 0; i < c.bytes && whole < 0; ++i) {
+      const int32_t id = SymbolOfByte(p[i], after_unk);
+      if (id >= 0) symbols.push_back(id);
+    }
+    after_unk &= whole < 0;
+    p += c.bytes;
+  }
+}
+
+// As Hugging Face does: an unknown character is held back until a known one comes, so that bytes of a later
+// character come before it.
+void BpeEncoder::SplitIntoCharacters(std::string_view piece, std::vector<int32_t>& symbols) const {
+  const char* end = piece.data() + piece.size();
+  bool has_unk = false;
   for (const char* p = piece.data(); p < end;) {
     const uint32_t bytes = DecodeCodePoint(p, end).bytes;
     const int32_t value = pieces_.Find({p, bytes}, end);
-    const bool unknown = value < 0 && byte_ids_[0] < 0;  // CheckSpec: all byte tokens are there, or none
+    const auto has_byte = [&](char c) { return byte_ids_[static_cast<unsigned char>(c)] >= 0; };
     if (value >= 0) {
+      if (has_unk) symbols.push_back(unk_id_);
+      has_unk = false;
       symbols.push_back(value >> 1);
-    } else if (!unknown) {
+    } else if (byte_fallback_ && std::all_of(p, p + bytes, has_byte)) {
       for (uint32_t i = 0; i < bytes; ++i) symbols.push_back(byte_ids_[static_cast<unsigned char>(p[i])]);
-    } else if (!(after_unk && fuse_unk_)) {
-      symbols.push_back(unk_id_);
+    } else if (unk_id_ >= 0) {
+      if (has_unk && !fuse_unk_) symbols.push_back(unk_id_);
+      has_unk = true;
     }
-    after_unk = unknown;
     p += bytes;
   }
+  if (has_unk) symbols.push_back(unk_id_);
 }
 
 // Merges row.symbols[0..n), whose keys [0..n-1) are set, and appends the ids that remain.
@@ -209,18 +236,18 @@ void BpeEncoder::MergeShort(ShortRow& row, size_t n, std::vector<int32_t>& ids) 
     for (size_t i = 0; i < padded; ++i) best = std::min(best, row.keys[i]);
     if (best == kNoKey) break;
     const size_t at = best & 0xFF, gone = next[at], after = next[gone];
-    const int32_t merged = ResultOf(static_cast<uint32_t>(best >> 8));
+    const int32_t merged = ResultOfPair(static_cast<uint32_t>(best >> 8), row.symbols[at], row.symbols[gone]);
     row.symbols[at] = merged;
     row.keys[gone] = kNoKey;
     next[at] = static_cast<uint16_t>(after);
     uint32_t rank = kNoRank;
     if (after < n) {
       previous[after] = static_cast<uint16_t>(at);
-      rank = RankOf(merged, row.symbols[after]);
+      rank = OrderOf(RankOf(merged, row.symbols[after]));
     }
     if (at > 0) {
       const size_t before = previous[at];
-      row.keys[before] = ShortRow::Key(RankOf(row.symbols[before], merged), before);
+      row.keys[before] = ShortRow::Key(OrderOf(RankOf(row.symbols[before], merged)), before);
     }
     row.keys[at] = ShortRow::Key(rank, at);
   }
@@ -240,13 +267,13 @@ void BpeEncoder::MergeLong(Scratch& scratch, std::vector<int32_t>& ids) const {
   for (size_t i = 0; i < n; ++i) {
     scratch.next[i] = i + 1;
     scratch.previous[i] = i - 1;
-    if (i + 1 < n) scratch.ranks[i] = RankOf(symbols[i], symbols[i + 1]);
+    if (i + 1 < n) scratch.ranks[i] = OrderOf(RankOf(symbols[i], symbols[i + 1]));
     if (scratch.ranks[i] != kNoRank) scratch.heap.push_back(entry(scratch.ranks[i], i));
   }
   std::make_heap(scratch.heap.begin(), scratch.heap.end(), std::greater<>());
   const auto update = [&](size_t at) {
     const size_t right = scratch.next[at];
-    scratch.ranks[at] = right < n ? RankOf(symbols[at], symbols[right]) : kNoRank;
+    scratch.ranks[at] = right < n ? OrderOf(RankOf(symbols[at], symbols[right])) : kNoRank;
     if (scratch.ranks[at] == kNoRank) return;
     scratch.heap.push_back(entry(scratch.ranks[at], at));
     std::push_heap(scratch.heap.begin(), scratch.heap.end(), std::greater<>());
@@ -259,7 +286,7 @@ void BpeEncoder::MergeLong(Scratch& scratch, std::vector<int32_t>& ids) const {
     const auto rank = static_cast<uint32_t>(top >> 42);
     if (scratch.ranks[at] != rank) continue;
     const size_t gone = scratch.next[at];
-    symbols[at] = ResultOf(rank);
+    symbols[at] = ResultOfPair(rank, symbols[at], symbols[gone]);
     scratch.ranks[gone] = kNoRank;
     scratch.next[at] = scratch.next[gone];
     if (scratch.next[at] < n) scratch.previous[scratch.next[at]] = at;

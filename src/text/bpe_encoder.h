@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "text/bpe_tables.h"
+#include "text/piece_splitter.h"
 #include "text/pre_tokenizer.h"
 #include "text/tokenizer_spec.h"
 #include "text/utf8.h"
@@ -51,32 +52,45 @@ class BpeEncoder {
     std::vector<uint32_t> ranks;
     std::vector<size_t> next, previous;
     std::vector<uint64_t> heap;
+    PieceSplitter::Scratch pieces;
+    std::string prefixed;
   };
 
   // `spec` has been checked (CheckSpec), and is not needed afterwards. kCorrupt, naming `origin`, if two ids
   // have the same text.
   static Result<BpeEncoder> Create(const TokenizerSpec& spec, std::string_view origin);
 
-  // Appends the ids of `text`: well-formed, normalised, free of added tokens.
-  void EncodeText(std::string_view text, Scratch& scratch, std::vector<int32_t>& ids) const;
+  // Appends the ids of `text`: well-formed, normalised, free of added tokens. `at_start` says whether it
+  // begins the whole input.
+  void EncodeText(std::string_view text, bool at_start, Scratch& scratch, std::vector<int32_t>& ids) const;
 
-  // The vocabulary entry with this text (tokenizer_spec.h: bytes, or sentencepiece text), or -1.
+  // The vocabulary entry with this text (tokenizer_spec.h: bytes, or text as in the file), or -1.
   int32_t Find(std::string_view token) const;
 
  private:
-  explicit BpeEncoder(const TokenizerSpec& spec);
-  void EncodeByteLevel(std::string_view text, Scratch& scratch, std::vector<int32_t>& ids) const;
+  BpeEncoder(const TokenizerSpec& spec, PieceSplitter splitter);
+  // Source: bool Next(std::string_view& piece) gives the pieces, which lie in `text`, in order.
+  template <typename Source>
+  void EncodeByteLevel(std::string_view text, Source source, Scratch& scratch,
+                       std::vector<int32_t>& ids) const;
+  void EncodeBytes(std::string_view text, bool at_start, Scratch& scratch, std::vector<int32_t>& ids) const;
+  void EncodeCharacters(std::string_view text, Scratch& scratch, std::vector<int32_t>& ids) const;
   void EncodePiece(std::string_view piece, const char* readable_end, Scratch& scratch,
                    std::vector<int32_t>& ids) const;
   void EncodeAsSymbols(std::string_view piece, Scratch& scratch, std::vector<int32_t>& ids) const;
   void SplitIntoSymbols(std::string_view piece, std::vector<int32_t>& symbols) const;
+  void SplitIntoCharacters(std::string_view piece, std::vector<int32_t>& symbols) const;
   // The first symbol of a byte of a byte-level text: its token; if it has none, the unknown token, or -1 for
   // nothing at all. `after_unk` says whether the byte before became the unknown token.
   int32_t SymbolOfByte(char byte, bool& after_unk) const {
     const int32_t id = byte_ids_[static_cast<unsigned char>(byte)];
-    const bool skip = id < 0 && after_unk && fuse_unk_;
-    after_unk = id < 0 && unk_id_ >= 0;
-    return id >= 0 ? id : skip ? -1 : unk_id_;
+    if (id >= 0) [[likely]] {
+      after_unk = false;
+      return id;
+    }
+    const bool skip = after_unk && fuse_unk_;
+    after_unk = unk_id_ >= 0;
+    return skip ? -1 : unk_id_;
   }
   struct ShortRow;
   struct BatchRow;
@@ -111,9 +125,20 @@ class BpeEncoder {
   Status BuildPieces(const TokenizerSpec& spec, std::string_view origin);
   std::vector<uint8_t> FindReachable(const TokenizerSpec& spec) const;
   size_t NextSentencePieceWord(std::string_view text, size_t begin) const;
+  // What decides which of several merges is first, and what the merge of a pair gives.
+  uint32_t OrderOf(uint32_t rank) const {
+    return merge_groups_.empty() || rank == MergeTable::kNoRank ? rank : merge_groups_[rank];
+  }
+  int32_t ResultOfPair(uint32_t order, int32_t left, int32_t right) const {
+    return ResultOf(merge_groups_.empty() ? order : RankOf(left, right));
+  }
 
   BpeModel model_;
-  PreTokenizer pre_tokenizer_;
+  PieceSplitter splitter_;
+  PreTokenizer pre_tokenizer_;          // if splitter_ has a fast kind
+  std::vector<uint32_t> merge_groups_;  // by rank; empty: ranks
+  bool ignore_merges_ = false;
+  bool byte_fallback_ = false;
   PieceTable pieces_;             // text of a token -> id << 1 | (a piece with this text is this token)
   MergeTable merges_;             // pair -> rank
   std::vector<int32_t> results_;  // by rank

@@ -5,6 +5,7 @@
 
 #include "text/bpe_tables.h"
 #include "text/chat_template.h"
+#include "text/gguf_pre_tokenizers.h"
 #include "text/score_merges.h"
 #include "text/utf8.h"
 
@@ -87,7 +88,7 @@ Status FillTokens(const GgufTokenizer& parts, std::string_view origin, Tokenizer
         return Corrupt("{}: tokenizer.ggml.token_type holds {} at {}, expected 1 to 6", origin, type, id);
     }
     if (type == kUnused || text.empty()) continue;
-    if (spec.model == BpeModel::kSentencePiece) {
+    if (spec.model == BpeModel::kCharacters) {
       spec.tokens[id] = text;
     } else if (type == kNormal && !AlphabetToBytes(text, spec.tokens[id])) {
       spec.tokens[id].clear();
@@ -147,36 +148,47 @@ Status FillMerges(const GgufTokenizer& parts, std::string_view origin, Tokenizer
   return {};
 }
 
-Status FillByteLevel(const GgufTokenizer& parts, std::string_view origin, TokenizerSpec& spec) {
-  spec.model = BpeModel::kByteLevel;
-  // The names that llama.cpp has for each way of cutting text.
-  constexpr std::string_view kQwen2Names[] = {"qwen2", "deepseek-r1-qwen", "kormo", "megrez"};
-  constexpr std::string_view kGpt2Names[] = {"gpt-2", "a.x-4.0", "mellum"};
-  constexpr std::string_view kDigitsGpt2Names[] = {"smollm",    "starcoder", "refact",    "command-r",
-                                                   "codeshell", "exaone",    "minerva-7b"};
-  if (std::ranges::find(kQwen2Names, parts.pre) != std::end(kQwen2Names)) {
-    spec.pre_tokenizer = PreTokenizerKind::kQwen2;
-    spec.nfc = true;
-  } else if (std::ranges::find(kGpt2Names, parts.pre) != std::end(kGpt2Names)) {
-    spec.pre_tokenizer = PreTokenizerKind::kGpt2;
-    spec.nfc = false;
-  } else if (std::ranges::find(kDigitsGpt2Names, parts.pre) != std::end(kDigitsGpt2Names)) {
-    spec.pre_tokenizer = PreTokenizerKind::kDigitsGpt2;
-    spec.nfc = false;
-  } else {
-    return Unsupported(
-        "{}: tokenizer.ggml.pre is \"{}\"; handled are \"qwen2\", \"gpt-2\", \"smollm\" and their aliases",
-        origin, Shown(parts.pre));
+// A vocabulary with merges, cut into pieces as tokenizer.ggml.pre says.
+Status FillWithMerges(const GgufTokenizer& parts, std::string_view origin, TokenizerSpec& spec) {
+  QWEN25_TRY(GgufPreTokenizer pre,
+             PreTokenizerOfGguf(parts.model == "gemma4" ? "gemma4" : parts.pre, origin));
+  if (parts.model == "gpt2" && parts.pre.empty()) {
+    spec.remark = fmt::format(
+        "{}: the file does not say how to cut text into pieces (tokenizer.ggml.pre); they are cut by "
+        "llama.cpp's "
+        "default, which may not be the model's own",
+        origin);
   }
+  spec.model = pre.model;
+  spec.normalizer = std::move(pre.normalizer);
+  spec.pre_tokenizer = std::move(pre.steps);
+  spec.ignore_merges = pre.ignore_merges;
+  if (spec.model == BpeModel::kCharacters) {
+    spec.decoder = SpaceMarkDecoder(false);
+    spec.byte_fallback = true;
+  }
+  if (parts.add_bos.value_or(pre.add_bos) && parts.bos_id) spec.prefix_ids = {*parts.bos_id};
   QWEN25_RETURN_IF_ERROR(FillTokens(parts, origin, spec));
   return FillMerges(parts, origin, spec);
 }
 
 Status FillSentencePiece(const GgufTokenizer& parts, std::string_view origin, TokenizerSpec& spec) {
-  spec.model = BpeModel::kSentencePiece;
-  if (!parts.add_space_prefix.value_or(true)) {
-    return Unsupported("{}: tokenizer.ggml.add_space_prefix is false, which is not handled", origin);
+  spec.model = BpeModel::kCharacters;
+  const bool prefix = parts.add_space_prefix.value_or(true);
+  if (parts.remove_extra_whitespaces.value_or(false)) {
+    spec.normalizer.resize(2);
+    for (NormalizerStep& step : spec.normalizer) {
+      step.kind = NormalizerStep::Kind::kReplace;
+      step.pattern.is_regex = true;
+    }
+    spec.normalizer[0].pattern.text = R"(\A +| +\z)";
+    spec.normalizer[1].pattern.text = " +";
+    spec.normalizer[1].content = " ";
   }
+  for (NormalizerStep& step : SpaceMarkSteps(prefix)) spec.normalizer.push_back(std::move(step));
+  spec.decoder = SpaceMarkDecoder(prefix);
+  spec.byte_fallback = true;
+  if (parts.add_bos.value_or(true) && parts.bos_id) spec.prefix_ids = {*parts.bos_id};
   if (parts.scores.empty()) return Corrupt("{}: tokenizer.ggml.scores is missing", origin);
   QWEN25_RETURN_IF_ERROR(FillTokens(parts, origin, spec));
   std::vector<bool> is_piece(parts.tokens.size());
@@ -186,11 +198,6 @@ Status FillSentencePiece(const GgufTokenizer& parts, std::string_view origin, To
   }
   DeriveMerges(parts.scores, is_piece, spec);
   return {};
-}
-
-// tokenizer.ggml.pre.
-const char* PreName(PreTokenizerKind kind) {
-  return kind == PreTokenizerKind::kQwen2 ? "qwen2" : kind == PreTokenizerKind::kGpt2 ? "gpt-2" : "smollm";
 }
 
 // Scores that express the merges: the later a merge, the lower the score of its result. All merges into one
@@ -218,13 +225,13 @@ Result<std::vector<float>> ScoresOf(const TokenizerSpec& spec, std::string_view 
 Result<Tokenizer> TokenizerFromGguf(const GgufTokenizer& parts, std::string_view origin) {
   QWEN25_RETURN_IF_ERROR(CheckParts(parts, origin));
   TokenizerSpec spec;
-  if (parts.model == "gpt2") {
-    QWEN25_RETURN_IF_ERROR(FillByteLevel(parts, origin, spec));
+  if (parts.model == "gpt2" || parts.model == "gemma4") {
+    QWEN25_RETURN_IF_ERROR(FillWithMerges(parts, origin, spec));
   } else if (parts.model == "llama") {
     QWEN25_RETURN_IF_ERROR(FillSentencePiece(parts, origin, spec));
   } else {
-    return Unsupported("{}: tokenizer.ggml.model is \"{}\"; handled are \"gpt2\" and \"llama\"", origin,
-                       Shown(parts.model));
+    return Unsupported("{}: tokenizer.ggml.model is \"{}\"; handled are \"gpt2\", \"gemma4\" and \"llama\"",
+                       origin, Shown(parts.model));
   }
   const auto text_of = [&](const std::optional<int32_t>& id) {
     return id ? parts.tokens[static_cast<size_t>(*id)] : std::string();
@@ -239,8 +246,7 @@ Result<Tokenizer> TokenizerFromGguf(const GgufTokenizer& parts, std::string_view
   spec.unk_token = text_of(unk_id);
   // The unknown token of a byte-level file is a role that its configuration names; bytes that have no token
   // give nothing.
-  if (spec.model == BpeModel::kSentencePiece) spec.unk_id = unk_id;
-  if (parts.add_bos.value_or(parts.model == "llama") && parts.bos_id) spec.prefix_ids = {*parts.bos_id};
+  if (spec.model == BpeModel::kCharacters) spec.unk_id = unk_id;
   if (parts.add_eos.value_or(false) && parts.eos_id) spec.suffix_ids = {*parts.eos_id};
   spec.chat_template = parts.chat_template;
   spec.turn_end_ids = parts.turn_end_ids;
@@ -265,6 +271,37 @@ std::vector<std::pair<std::string, std::string>> FurtherChatTemplates(const Toke
   return std::move(*named);
 }
 
+// What the format says about normalisation and pieces; kUnsupported if it cannot express it.
+Status FillPipeline(const TokenizerSpec& spec, std::string_view origin, GgufTokenizer& parts) {
+  if (spec.model == BpeModel::kByteLevel) {
+    QWEN25_TRY(parts.pre, GgufPreNameOf(spec, origin));
+    return {};
+  }
+  const bool prefix = spec.normalizer == SpaceMarkSteps(true);
+  // Splitting at spaces, as Gemma does, changes nothing once there are none.
+  const SplitStep at_spaces = {.kind = SplitStep::Kind::kPattern,
+                               .pattern = {" ", false},
+                               .behavior = SplitBehavior::kMergedWithPrevious};
+  const bool whole = spec.pre_tokenizer.empty() || spec.pre_tokenizer == std::vector<SplitStep>{at_spaces};
+  const bool marked = whole && (prefix || spec.normalizer == SpaceMarkSteps(false));
+  const bool metaspace = spec.normalizer.empty() && spec.pre_tokenizer.size() == 1 &&
+                         spec.pre_tokenizer[0].kind == SplitStep::Kind::kMetaspace &&
+                         spec.pre_tokenizer[0].replacement == kSpaceMark && !spec.pre_tokenizer[0].cuts &&
+                         spec.pre_tokenizer[0].prepend != SplitStep::Prepend::kFirst;
+  if (!marked && !metaspace) {
+    return Unsupported(
+        "{}: GGUF cannot express this tokenizer's normalizer and pre_tokenizer; of vocabularies with "
+        "characters, it has those with \"\u2581\" for spaces and nothing else",
+        origin);
+  }
+  if (!spec.byte_fallback || spec.ignore_merges) {
+    return Unsupported("{}: GGUF has no vocabularies of characters {}", origin,
+                       spec.ignore_merges ? "with ignore_merges" : "without byte_fallback");
+  }
+  parts.add_space_prefix = metaspace ? spec.pre_tokenizer[0].prepend == SplitStep::Prepend::kAlways : prefix;
+  return {};
+}
+
 }  // namespace
 
 Result<GgufTokenizer> GgufTokenizerOf(const Tokenizer& tokenizer, size_t vocab_size,
@@ -275,12 +312,9 @@ Result<GgufTokenizer> GgufTokenizerOf(const Tokenizer& tokenizer, size_t vocab_s
     return InvalidArgument("{}: the tokenizer has {} entries, but the model only {} rows of embeddings",
                            origin, spec.tokens.size(), vocab_size);
   }
-  if (spec.ignore_merges) {
-    return Unsupported("{}: the tokenizer ignores merges for whole words, which GGUF cannot express", origin);
-  }
   GgufTokenizer parts;
   parts.model = byte_level ? "gpt2" : "llama";
-  if (byte_level) parts.pre = PreName(spec.pre_tokenizer);
+  QWEN25_RETURN_IF_ERROR(FillPipeline(spec, origin, parts));
   parts.tokens.resize(vocab_size);
   parts.token_types.assign(vocab_size, kUnused);
   for (size_t id = 0; id < spec.tokens.size(); ++id) {
@@ -311,7 +345,6 @@ Result<GgufTokenizer> GgufTokenizerOf(const Tokenizer& tokenizer, size_t vocab_s
   } else {
     QWEN25_TRY(parts.scores, ScoresOf(spec, origin));
     parts.scores.resize(vocab_size);
-    parts.add_space_prefix = true;
   }
   const auto with_row = [&](std::optional<int32_t> id) {
     return id && static_cast<size_t>(*id) < vocab_size ? id : std::nullopt;

@@ -13,14 +13,14 @@ namespace qwen25 {
 
 // The keys under "tokenizer."; vectors and texts that are missing in the file are empty.
 struct GgufTokenizer {
-  std::string model;  // ggml.model: "gpt2" (byte-level BPE), "llama" (sentencepiece with scores)
-  std::string pre;    // ggml.pre: which pre-tokenizer, of "gpt2"
+  std::string model;  // ggml.model: "gpt2" (BPE by merges), "gemma4" (the same), "llama" (BPE by scores)
+  std::string pre;    // ggml.pre: which pre-tokenizer, of "gpt2" (gguf_pre_tokenizers.h)
   std::vector<std::string> tokens;   // ggml.tokens, by id; "gpt2": in the byte alphabet
   std::vector<int32_t> token_types;  // ggml.token_type
   std::vector<float> scores;         // ggml.scores, of "llama"
   std::vector<std::string> merges;   // ggml.merges: "left right", of "gpt2"
   std::optional<int32_t> bos_id, eos_id, unk_id, pad_id;
-  std::optional<bool> add_bos, add_eos, add_space_prefix;
+  std::optional<bool> add_bos, add_eos, add_space_prefix, remove_extra_whitespaces;
   std::string chat_template;  // Jinja source
   // Further ones by name ("tool_use").
   std::vector<std::pair<std::string, std::string>> named_chat_templates;

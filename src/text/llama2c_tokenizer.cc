@@ -84,7 +84,10 @@ Result<Tokenizer> TokenizerFromLlama2c(const std::filesystem::path& path) {
   const std::string origin = path.string();
   QWEN25_TRY(const std::vector<Piece> pieces, ReadPieces(file, origin));
   TokenizerSpec spec;
-  spec.model = BpeModel::kSentencePiece;
+  spec.model = BpeModel::kCharacters;
+  spec.normalizer = SpaceMarkSteps();
+  spec.decoder = SpaceMarkDecoder();
+  spec.byte_fallback = true;
   QWEN25_RETURN_IF_ERROR(FillTokens(pieces, origin, spec));
   std::vector<float> scores(spec.tokens.size());
   std::vector<bool> is_piece(spec.tokens.size());

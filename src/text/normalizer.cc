@@ -16,22 +16,53 @@ namespace {
 // Code points below U+0300 are inert under NFC; their lead bytes are below this one.
 constexpr unsigned char kFirstActiveLead = 0xCC;
 
-// NFC that leaves alone what was not assigned in Unicode 9.0. ICU's data normalises all older characters as
-// Unicode 9.0 did (the stability policy), so the age is the whole difference.
-const icu::Normalizer2& Nfc() {
-  static const icu::Normalizer2& filtered = []() -> const icu::Normalizer2& {
-    UErrorCode error = U_ZERO_ERROR;
-    const icu::Normalizer2* nfc = icu::Normalizer2::getNFCInstance(error);
-    QWEN25_CHECK(U_SUCCESS(error));  // built into the ICU library
-    auto assigned = std::make_unique<icu::UnicodeSet>();
-    const std::string pattern = "[:age=" + std::to_string(kNfcUnicodeVersion) + ".0:]";
-    assigned->applyPattern(icu::UnicodeString::fromUTF8(pattern), error);
-    QWEN25_CHECK(U_SUCCESS(error));
-    assigned->freeze();
-    // Neither is ever freed: worker threads may still tokenise while the program ends.
-    return *new icu::FilteredNormalizer2(*nfc, *assigned.release());
-  }();
-  return filtered;
+const icu::Normalizer2* IcuInstance(NormalizationForm form, UErrorCode& error) {
+  switch (form) {
+    case NormalizationForm::kNfc:
+      return icu::Normalizer2::getNFCInstance(error);
+    case NormalizationForm::kNfd:
+      return icu::Normalizer2::getNFDInstance(error);
+    case NormalizationForm::kNfkc:
+      return icu::Normalizer2::getNFKCInstance(error);
+    case NormalizationForm::kNfkd:
+      break;
+  }
+  return icu::Normalizer2::getNFKDInstance(error);
+}
+
+// A form that leaves alone what was not assigned in Unicode 9.0. ICU's data normalises all older characters
+// as Unicode 9.0 did (the stability policy), so the age is the whole difference.
+const icu::Normalizer2& MakeNormalizer(NormalizationForm form) {
+  UErrorCode error = U_ZERO_ERROR;
+  const icu::Normalizer2* all = IcuInstance(form, error);
+  QWEN25_CHECK(U_SUCCESS(error));  // built into the ICU library
+  auto assigned = std::make_unique<icu::UnicodeSet>();
+  const std::string pattern = "[:age=" + std::to_string(kNfcUnicodeVersion) + ".0:]";
+  assigned->applyPattern(icu::UnicodeString::fromUTF8(pattern), error);
+  QWEN25_CHECK(U_SUCCESS(error));
+  assigned->freeze();
+  // Neither is ever freed: worker threads may still tokenise while the program ends.
+  return *new icu::FilteredNormalizer2(*all, *assigned.release());
+}
+
+template <NormalizationForm form>
+const icu::Normalizer2& Shared() {
+  static const icu::Normalizer2& normalizer = MakeNormalizer(form);  // takes milliseconds: when it is needed
+  return normalizer;
+}
+
+const icu::Normalizer2& NormalizerFor(NormalizationForm form) {
+  switch (form) {
+    case NormalizationForm::kNfc:
+      return Shared<NormalizationForm::kNfc>();
+    case NormalizationForm::kNfd:
+      return Shared<NormalizationForm::kNfd>();
+    case NormalizationForm::kNfkc:
+      return Shared<NormalizationForm::kNfkc>();
+    case NormalizationForm::kNfkd:
+      break;
+  }
+  return Shared<NormalizationForm::kNfkd>();
 }
 
 }  // namespace
@@ -65,6 +96,10 @@ bool NeedsNfc(std::string_view text) {
 }
 
 void NormalizeNfc(std::string_view text, std::string& out) {
+  Normalize(NormalizationForm::kNfc, text, out);
+}
+
+void Normalize(NormalizationForm form, std::string_view text, std::string& out) {
   out.clear();
   out.reserve(text.size());
   UErrorCode error = U_ZERO_ERROR;
@@ -83,7 +118,7 @@ void NormalizeNfc(std::string_view text, std::string& out) {
       if (ascii > 0) size = ascii;
     }
     const auto part = icu::StringPiece(text.data(), static_cast<int32_t>(size));
-    Nfc().normalizeUTF8(0, part, sink, nullptr, error);
+    NormalizerFor(form).normalizeUTF8(0, part, sink, nullptr, error);
     QWEN25_CHECK(U_SUCCESS(error));
     text.remove_prefix(size);
   }

@@ -13,13 +13,14 @@ struct Character {
   uint32_t bytes;
 };
 
-// Scanning functions over [p, end). Each takes a position and returns a later one.
+// Scanning functions over [p, end). Each takes a position and returns a later one. All of them are part of
+// the inner loop of encoding, so they are expanded wherever they are used, however many kinds there are.
 class Scanner {
  public:
   Scanner(const UnicodeClassTable& classes, const char* end)
       : classes_(classes), ascii_(classes.ascii()), end_(end) {}
 
-  Character At(const char* p) const {
+  [[gnu::always_inline]] Character At(const char* p) const {
     const auto byte = static_cast<unsigned char>(*p);
     if (byte < 0x80) return {ascii_[byte], 1};
     const DecodedCodePoint decoded = DecodeCodePoint(p, end_);
@@ -27,7 +28,7 @@ class Scanner {
   }
 
   // Past the longest run of code points that have one of the bits `wanted`.
-  const char* SkipRun(const char* p, uint8_t wanted) const {
+  [[gnu::always_inline]] const char* SkipRun(const char* p, uint8_t wanted) const {
     while (p < end_) {
       const Character c = At(p);
       if (!(c.bits & wanted)) break;
@@ -36,11 +37,11 @@ class Scanner {
     return p;
   }
 
-  // Past the longest run of [^\s\p{L}\p{N}].
-  const char* SkipOther(const char* p) const {
+  // Past the longest run of code points without one of the bits `unwanted`: by default, of [^\s\p{L}\p{N}].
+  [[gnu::always_inline]] const char* SkipOther(const char* p, uint8_t unwanted = kNotOther) const {
     while (p < end_) {
       const Character c = At(p);
-      if (c.bits & kNotOther) break;
+      if (c.bits & unwanted) break;
       p += c.bytes;
     }
     return p;
@@ -50,7 +51,8 @@ class Scanner {
   // which is left to lead the next piece; a run of one is taken whole.
   // With `lines`, preceded by \s*[\r\n]+: a run that holds a newline ends after its last one. With
   // `digits_end`, a number ends the text.
-  const char* SkipSpaces(const char* p, bool lines, bool digits_end = false) const {
+  template <bool lines, bool digits_end>
+  [[gnu::always_inline]] const char* SkipSpaces(const char* p) const {
     const char* last = p;  // start of the run's last code point
     const char* after_newline = nullptr;
     const char* q = p;
@@ -62,7 +64,7 @@ class Scanner {
       if (c.bits & kClassNewline) after_newline = q;
     }
     if (lines && after_newline != nullptr) return after_newline;
-    return q == end_ || last == p || (digits_end && At(q).bits & kClassNumber) ? q : last;
+    return q == end_ || last == p || (digits_end && At(q).bits & kClassDigitStep) ? q : last;
   }
 
   const char* end() const { return end_; }
@@ -88,14 +90,23 @@ size_t ContractionLength(const char* p, const char* end, bool ignore_case) {
   return two ? 2 : 0;
 }
 
-const char* NextQwen2(const Scanner& scan, const char* p) {
+// Numbers are taken together, up to `most_digits`.
+template <int most_digits>
+[[gnu::always_inline]] inline const char* NextQwen2(const Scanner& scan, const char* p) {
   const Character c = scan.At(p);
   const char* next = p + c.bytes;
   if (c.bits & kClassLetter) return scan.SkipRun(next, kClassLetter);
   if (*p == '\'') {
     if (const size_t length = ContractionLength(next, scan.end(), true)) return next + length;
   }
-  if (c.bits & kClassNumber) return next;
+  if (c.bits & kClassNumber) {
+    for (int i = 1; i < most_digits && next < scan.end(); ++i) {
+      const Character digit = scan.At(next);
+      if (!(digit.bits & kClassNumber)) break;
+      next += digit.bytes;
+    }
+    return next;
+  }
   if (next < scan.end() && !(c.bits & kClassNewline)) {
     const Character follower = scan.At(next);
     if (follower.bits & kClassLetter) return scan.SkipRun(next + follower.bytes, kClassLetter);
@@ -104,23 +115,24 @@ const char* NextQwen2(const Scanner& scan, const char* p) {
     }
   }
   if (!(c.bits & kClassSpace)) return scan.SkipRun(scan.SkipOther(next), kClassNewline);
-  return scan.SkipSpaces(p, true);
+  return scan.SkipSpaces<true, false>(p);
 }
 
 // With `single_digits`, every number is a piece of its own and ends the text before it.
-const char* NextGpt2(const Scanner& scan, const char* p, bool single_digits) {
+template <bool single_digits>
+[[gnu::always_inline]] inline const char* NextGpt2(const Scanner& scan, const char* p) {
   if (*p == '\'') {
     if (const size_t length = ContractionLength(p + 1, scan.end(), false)) return p + 1 + length;
   }
   const char* run = *p == ' ' && p + 1 < scan.end() ? p + 1 : p;  // " ?" takes the space if a run follows
   const Character c = scan.At(run);
+  if (single_digits && c.bits & kClassDigitStep) return run > p ? run : run + c.bytes;
   if (c.bits & kClassLetter) return scan.SkipRun(run + c.bytes, kClassLetter);
-  if (c.bits & kClassNumber) {
-    if (single_digits) return run > p ? run : run + c.bytes;
-    return scan.SkipRun(run + c.bytes, kClassNumber);
+  if (c.bits & kClassNumber) return scan.SkipRun(run + c.bytes, kClassNumber);
+  if (!(c.bits & kClassSpace)) {
+    return scan.SkipOther(run + c.bytes, kNotOther | (single_digits ? kClassDigitStep : 0));
   }
-  if (!(c.bits & kClassSpace)) return scan.SkipOther(run + c.bytes);
-  return scan.SkipSpaces(p, false, single_digits);
+  return scan.SkipSpaces<false, single_digits>(p);
 }
 
 }  // namespace
@@ -128,9 +140,21 @@ const char* NextGpt2(const Scanner& scan, const char* p, bool single_digits) {
 size_t PreTokenizer::NextPiece(std::string_view text, size_t begin) const {
   const Scanner scan(*classes_, text.data() + text.size());
   const char* p = text.data() + begin;
-  const char* next = kind_ == PreTokenizerKind::kQwen2
-                         ? NextQwen2(scan, p)
-                         : NextGpt2(scan, p, kind_ == PreTokenizerKind::kDigitsGpt2);
+  const char* next = p;
+  switch (kind_) {
+    case PreTokenizerKind::kQwen2:
+      next = NextQwen2<1>(scan, p);
+      break;
+    case PreTokenizerKind::kLlama3:
+      next = NextQwen2<3>(scan, p);
+      break;
+    case PreTokenizerKind::kGpt2:
+      next = NextGpt2<false>(scan, p);
+      break;
+    case PreTokenizerKind::kDigitsGpt2:
+      next = NextGpt2<true>(scan, p);
+      break;
+  }
   return static_cast<size_t>(next - text.data());
 }
 

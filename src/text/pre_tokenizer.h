@@ -6,7 +6,9 @@
 //     \s+(?!\S)|\s+
 //   kGpt2 (GPT-2's; the byte-level pre-tokenizer of Hugging Face)
 //     's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
-//   kDigitsGpt2 (StarCoder, SmolLM): each \p{N} alone, then kGpt2 on what is between them
+//   kDigitsGpt2 (StarCoder, SmolLM): each number alone, then kGpt2 on what is between them. Numbers are here
+//     those of Unicode 17, 13 more than \p{N}, as for the step Digits of Hugging Face.
+//   kLlama3 (cl100k): kQwen2 with \p{N}{1,3} for \p{N}
 #pragma once
 
 #include <cstddef>
@@ -16,7 +18,7 @@
 
 namespace qwen25 {
 
-enum class PreTokenizerKind { kQwen2, kGpt2, kDigitsGpt2 };
+enum class PreTokenizerKind { kQwen2, kGpt2, kDigitsGpt2, kLlama3 };
 
 // Cheap to copy. Ill-formed UTF-8 is split as its repaired form would be (utf8.h): each maximal subpart
 // counts as one code point that is neither letter, number nor space.

@@ -30,6 +30,11 @@ void DeriveMerges(std::span<const float> scores, const std::vector<bool>& is_pie
     if (score_a != score_b) return score_a > score_b;
     return std::tie(a.result, a.left, a.right) < std::tie(b.result, b.left, b.right);
   });
+  for (size_t rank = 0; rank < spec.merges.size(); ++rank) {
+    const auto score = [&](size_t r) { return scores[static_cast<size_t>(spec.merges[r].result)]; };
+    const uint32_t group = rank == 0 ? 0 : spec.merge_groups.back() + (score(rank) != score(rank - 1));
+    spec.merge_groups.push_back(group);
+  }
 }
 
 }  // namespace qwen25

@@ -6,7 +6,9 @@
 
 #include "text/added_tokens.h"
 #include "text/bpe_encoder.h"
-#include "text/normalizer.h"
+#include "text/piece_splitter.h"
+#include "text/text_normalizer.h"
+#include "text/token_decoder.h"
 #include "text/utf8.h"
 
 namespace qwen25 {
@@ -102,40 +104,20 @@ class PartModes {
   std::vector<Part> parts_;
 };
 
-// The normalised text, from which pieces are cut: in `out`, or `text` itself if nothing changes.
-std::string_view Normalize(const TokenizerSpec& spec, std::string_view text, std::string& out) {
-  if (spec.model == BpeModel::kByteLevel) {
-    if (!spec.nfc || !NeedsNfc(text)) return text;
-    NormalizeNfc(text, out);
-    return out;
-  }
-  out.clear();
-  if (text.empty()) return out;
-  out += kSpaceMark;
-  for (const char c : text) c == ' ' ? out += kSpaceMark : out += c;
-  return out;
-}
-
-// The bytes that a sentencepiece token stands for.
-std::string SentencePieceBytes(std::string_view token) {
-  if (const int byte = ByteOfSentencePiece(token); byte >= 0) return std::string(1, static_cast<char>(byte));
-  std::string out;
-  while (!token.empty()) {
-    const bool mark = token.starts_with(kSpaceMark);
-    out += mark ? ' ' : token[0];
-    token.remove_prefix(mark ? kSpaceMark.size() : 1);
-  }
-  return out;
-}
-
 }  // namespace
 
 struct Tokenizer::State {
-  explicit State(TokenizerSpec given, BpeEncoder given_encoder)
-      : spec(std::move(given)), encoder(std::move(given_encoder)) {}
+  State(TokenizerSpec given, BpeEncoder given_encoder, TextNormalizer given_normalizer,
+        TokenDecoder given_decoder)
+      : spec(std::move(given)),
+        encoder(std::move(given_encoder)),
+        normalizer(std::move(given_normalizer)),
+        decoder(std::move(given_decoder)) {}
 
   TokenizerSpec spec;
   BpeEncoder encoder;
+  TextNormalizer normalizer;
+  TokenDecoder decoder;
   AddedTokenFinder raw_finder;                              // searched in the given text
   AddedTokenFinder normalized_finder;                       // searched in the normalised text
   std::unordered_map<std::string_view, int32_t> added_ids;  // by content
@@ -157,7 +139,8 @@ struct Tokenizer::State {
 
 void Tokenizer::State::BuildTokenBytes() {
   const size_t size = VocabSize(spec);
-  std::unordered_map<int32_t, std::string_view> others;  // ids whose bytes are not in spec.tokens
+  const bool byte_level = spec.model == BpeModel::kByteLevel;
+  std::unordered_map<int32_t, std::string_view> others;  // texts of ids that are not in spec.tokens
   for (const auto& [id, text] : spec.foreign_tokens) others[id] = text;
   for (const AddedToken& added : spec.added_tokens) others[added.id] = added.content;
   offsets.assign(1, 0);
@@ -165,13 +148,15 @@ void Tokenizer::State::BuildTokenBytes() {
   for (size_t id = 0; id < size; ++id) {
     const auto other = others.find(static_cast<int32_t>(id));
     if (other != others.end()) {
-      bytes += other->second;
+      // Their text is no byte alphabet, though Hugging Face's decoder takes it for that and breaks what is
+      // not ASCII.
+      bytes += byte_level ? std::string(other->second) : decoder.TokenBytes(other->second);
     } else if (id < spec.tokens.size()) {
       const std::string& token = spec.tokens[id];
-      if (spec.model == BpeModel::kByteLevel) {
+      if (byte_level) {
         bytes += token;
       } else {
-        bytes += SentencePieceBytes(token);
+        bytes += decoder.TokenBytes(token);
       }
     }
     offsets.push_back(bytes.size());
@@ -186,7 +171,7 @@ void Tokenizer::State::BuildAddedTokens() {
     added_ids[added.content] = added.id;
     special[static_cast<size_t>(added.id)] = added.special;
     if (added.normalized) {
-      std::string pattern(Normalize(spec, added.content, buffer));
+      std::string pattern(normalizer.Apply(added.content, buffer));
       normalized.push_back({std::move(pattern), added.id, IsControlToken(added), added.lstrip, added.rstrip,
                             added.single_word});
     } else {
@@ -228,7 +213,10 @@ std::optional<int32_t> Tokenizer::State::Find(std::string_view token) const {
 Result<Tokenizer> Tokenizer::FromSpec(TokenizerSpec spec, std::string_view origin) {
   QWEN25_RETURN_IF_ERROR(CheckSpec(spec, origin));
   QWEN25_TRY(BpeEncoder encoder, BpeEncoder::Create(spec, origin));
-  auto state = std::make_shared<State>(std::move(spec), std::move(encoder));
+  QWEN25_TRY(TextNormalizer normalizer, TextNormalizer::Create(spec.normalizer, origin));
+  QWEN25_TRY(TokenDecoder decoder, TokenDecoder::Create(spec, origin));
+  auto state =
+      std::make_shared<State>(std::move(spec), std::move(encoder), std::move(normalizer), std::move(decoder));
   state->BuildTokenBytes();
   state->BuildAddedTokens();
   state->ResolveRoles();
@@ -238,8 +226,8 @@ Result<Tokenizer> Tokenizer::FromSpec(TokenizerSpec spec, std::string_view origi
 Result<Tokenizer> Tokenizer::FromByteLevelBpe(ByteLevelBpe parts) {
   constexpr std::string_view kOrigin = "byte-level BPE parts";
   TokenizerSpec spec;
-  spec.pre_tokenizer = parts.pre_tokenizer;
-  spec.nfc = parts.nfc;
+  spec.pre_tokenizer = StepsOf(parts.pre_tokenizer);
+  if (parts.nfc) spec.normalizer = NfcSteps();
   spec.tokens = std::move(parts.tokens);
   std::unordered_map<std::string_view, int32_t> id_of;
   for (size_t id = 0; id < spec.tokens.size(); ++id) id_of[spec.tokens[id]] = static_cast<int32_t>(id);
@@ -281,21 +269,23 @@ Result<Tokenizer> Tokenizer::FromByteLevelBpe(ByteLevelBpe parts) {
 void Tokenizer::State::EncodeStretch(std::string_view text, size_t begin, const PartModes& modes,
                                      EncodeBuffers& buffers, std::vector<int32_t>& ids) const {
   const std::string_view given = text;
-  text = Normalize(spec, text, buffers.normalized);
+  text = normalizer.Apply(text, buffers.normalized);
   if (normalized_finder.empty() || !modes.RecognisesAny()) {
-    encoder.EncodeText(text, buffers.bpe, ids);
+    encoder.EncodeText(text, begin == 0, buffers.bpe, ids);
     return;
   }
   std::string prefix;
   const PartModes of_stretch = modes.Normalized(begin, begin + given.size(), [&](size_t size) {
-    return size == given.size() ? text.size() : Normalize(spec, given.substr(0, size), prefix).size();
+    return size == given.size() ? text.size() : normalizer.Apply(given.substr(0, size), prefix).size();
   });
   normalized_finder.Split(
       text,
       [&](const AddedTokenFinder::Pattern& token, size_t at) {
         return of_stretch.Recognises(at, at + token.text.size(), token.control);
       },
-      [&](std::string_view stretch) { encoder.EncodeText(stretch, buffers.bpe, ids); },
+      [&](std::string_view stretch) {
+        encoder.EncodeText(stretch, begin == 0 && stretch.data() == text.data(), buffers.bpe, ids);
+      },
       [&](int32_t id) { ids.push_back(id); });
 }
 
@@ -352,11 +342,17 @@ std::vector<int32_t> Tokenizer::Encode(std::string_view text, EncodeOptions opti
 }
 
 std::string Tokenizer::Decode(std::span<const int32_t> ids, bool skip_special) const {
+  const TokenDecoder::Plan& plan = state_->decoder.plan();
   std::string out;
+  bool first = true;
   for (const int32_t id : ids) {
-    if (!(skip_special && IsSpecial(id))) out += TokenBytes(id);
+    if (skip_special && IsSpecial(id)) continue;
+    if (!first) out += plan.separator;
+    out += TokenBytes(id);
+    if (first && plan.first_token_no_spaces) std::erase(out, ' ');
+    first = false;
   }
-  if (state_->spec.model == BpeModel::kSentencePiece && out.starts_with(' ')) out.erase(0, 1);
+  out.erase(0, std::min(out.find_first_not_of(' '), std::min(plan.leading_spaces, out.size())));
   return IsValidUtf8(out) ? out : RepairUtf8(out);
 }
 
@@ -393,12 +389,19 @@ const TokenizerSpec& Tokenizer::spec() const {
 
 std::string StreamDecoder::Next(int32_t id) {
   if (skip_special_ && tokenizer_.IsSpecial(id)) return {};
-  held_back_ += tokenizer_.TokenBytes(id);
-  if (held_back_.empty()) return {};
-  if (at_start_ && tokenizer_.spec().model == BpeModel::kSentencePiece && held_back_[0] == ' ') {
-    held_back_.erase(0, 1);
+  const TokenDecoder::Plan& plan = tokenizer_.state_->decoder.plan();
+  std::string bytes(tokenizer_.TokenBytes(id));
+  if (at_first_token_ && plan.first_token_no_spaces) std::erase(bytes, ' ');
+  if (!at_first_token_) held_back_ += plan.separator;
+  at_first_token_ = false;
+  if (at_start_ && !bytes.empty()) {  // until the first character that is no space, or enough spaces
+    const size_t spaces =
+        std::min({bytes.find_first_not_of(' '), bytes.size(), plan.leading_spaces - spaces_});
+    spaces_ += spaces;
+    bytes.erase(0, spaces);
+    at_start_ = bytes.empty() && spaces_ < plan.leading_spaces;
   }
-  at_start_ = false;
+  held_back_ += bytes;
   const size_t ready = held_back_.size() - IncompleteUtf8Suffix(held_back_);
   std::string out = RepairUtf8(std::string_view(held_back_).substr(0, ready));
   held_back_.erase(0, ready);
@@ -408,7 +411,8 @@ std::string StreamDecoder::Next(int32_t id) {
 std::string StreamDecoder::Finish() {
   std::string out = RepairUtf8(held_back_);
   held_back_.clear();
-  at_start_ = true;
+  at_start_ = at_first_token_ = true;
+  spaces_ = 0;
   return out;
 }
 

@@ -1,7 +1,8 @@
-// Text to token ids and back, exactly as Hugging Face `tokenizers` does it for the byte-level BPE of Qwen2.5
-// and GPT-2 and for the sentencepiece-style BPE of Llama.
+// Text to token ids and back, exactly as Hugging Face `tokenizers` does it for BPE: from bytes (Qwen2.5,
+// GPT-2, Llama 3 and their relatives) or from characters (Llama 2, Gemma). docs/formats/tokenizers.md says
+// what is handled.
 //
-// The walk of Encode: repair UTF-8 -> cut out added tokens -> normalise -> pre-tokenize -> merge byte pairs.
+// The walk of Encode: repair UTF-8 -> cut out added tokens -> normalise -> pre-tokenize -> merge pairs.
 #pragma once
 
 #include <cstdint>
@@ -14,6 +15,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "text/pre_tokenizer.h"
 #include "text/tokenizer_spec.h"
 
 namespace qwen25 {
@@ -77,8 +79,8 @@ class Tokenizer {
   void Encode(std::span<const TextPart> parts, std::vector<int32_t>& ids, EncodeOptions options = {}) const;
 
   // The text of `ids`, ill-formed bytes repaired: Decode(Encode(t)) is the normalised, repaired t. Ids
-  // outside the vocabulary give nothing. Sentencepiece: one space at the beginning is the dummy prefix, and
-  // is removed.
+  // outside the vocabulary give nothing. Spaces at the beginning that the decoder's steps take for a prefix
+  // are removed.
   std::string Decode(std::span<const int32_t> ids, bool skip_special = false) const;
 
   // The bytes that `id` stands for, not necessarily whole characters: " the", "\xE4\xBD". Empty for unused
@@ -96,6 +98,7 @@ class Tokenizer {
   const TokenizerSpec& spec() const;
 
  private:
+  friend class StreamDecoder;
   struct State;
   explicit Tokenizer(std::shared_ptr<const State> state) : state_(std::move(state)) {}
 
@@ -117,7 +120,9 @@ class StreamDecoder {
  private:
   Tokenizer tokenizer_;
   bool skip_special_;
-  bool at_start_ = true;
+  bool at_first_token_ = true;
+  bool at_start_ = true;  // spaces may still have to be removed
+  size_t spaces_ = 0;     // that have been
   std::string held_back_;
 };
 

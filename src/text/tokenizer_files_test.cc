@@ -98,29 +98,34 @@ TEST_F(TokenizerJsonTest, RefusesOtherKindsByName) {
   NotHandled("model.type is \"WordPiece\"", [](Json& j) { j["model"]["type"] = "WordPiece"; });
   NotHandled("model.dropout is 0.1", [](Json& j) { j["model"]["dropout"] = 0.1; });
   NotHandled("end_of_word_suffix \"</w>\"", [](Json& j) { j["model"]["end_of_word_suffix"] = "</w>"; });
-  NotHandled("Lowercase", [](Json& j) { j["normalizer"] = {{"type", "Lowercase"}}; });
-  NotHandled("BertPreTokenizer", [](Json& j) { j["pre_tokenizer"] = {{"type", "BertPreTokenizer"}}; });
-  NotHandled("no pre_tokenizer", [](Json& j) { j["pre_tokenizer"] = nullptr; });
-  NotHandled("\\p{N}{1,3}",
-             [](Json& j) { j["pre_tokenizer"]["pretokenizers"][0]["pattern"]["Regex"] = "\\p{N}{1,3}"; });
-  NotHandled("MergedWithPrevious",
-             [](Json& j) { j["pre_tokenizer"]["pretokenizers"][0]["behavior"] = "MergedWithPrevious"; });
-  NotHandled("add_prefix_space",
-             [](Json& j) { j["pre_tokenizer"]["pretokenizers"][1]["add_prefix_space"] = true; });
-  NotHandled("WordPiece", [](Json& j) { j["decoder"] = {{"type", "WordPiece"}}; });
-  NotHandled("BertProcessing", [](Json& j) { j["post_processor"] = {{"type", "BertProcessing"}}; });
+  NotHandled("normalizer is \"Precompiled\"", [](Json& j) { j["normalizer"] = {{"type", "Precompiled"}}; });
+  NotHandled("handled are ByteLevel, Split", [](Json& j) {
+    j["pre_tokenizer"] = {{"type", "UnicodeScripts"}};
+  });
+  const auto pattern = [](const char* regex) {
+    return [regex](Json& j) { j["pre_tokenizer"]["pretokenizers"][0]["pattern"]["Regex"] = regex; };
+  };
+  NotHandled("\\R at byte 1", pattern("\\R+"));
+  Corrupted("a \"(\" is not closed", pattern("(a"));
+  NotHandled("behavior is \"Sideways\"",
+             [](Json& j) { j["pre_tokenizer"]["pretokenizers"][0]["behavior"] = "Sideways"; });
+  NotHandled("decoder is \"WordPiece\"", [](Json& j) { j["decoder"] = {{"type", "WordPiece"}}; });
+  NotHandled("post_processor has the step UnknownProcessing", [](Json& j) {
+    j["post_processor"] = {{"type", "UnknownProcessing"}};
+  });
+  Corrupted("BertProcessing has no \"cls\"", [](Json& j) {
+    j["post_processor"] = {{"type", "BertProcessing"}};
+  });
   Refused(sentence_piece_, StatusCode::kCorrupt, "no list of ids for \"<s>\"",
           [](Json& j) { j["post_processor"]["special_tokens"].erase("<s>"); });
   Refused(sentence_piece_, StatusCode::kCorrupt, "the id 99999 of the post-processor",
           [](Json& j) { j["post_processor"]["special_tokens"]["<s>"]["ids"] = {99999}; });
-  Refused(sentence_piece_, StatusCode::kCorrupt, "<0x41> is missing",
-          [](Json& j) { j["model"]["vocab"].erase("<0x41>"); });
 }
 
 TEST_F(TokenizerJsonTest, RefusesWhatIsNoDocument) {
   EXPECT_ERROR_CONTAINS(Build(""), "tokenizer.json: not valid JSON");
   EXPECT_ERROR_CONTAINS(Build("[1]"), "not a JSON object");
-  EXPECT_ERROR_CONTAINS(Build("{}"), "no pre_tokenizer");
+  EXPECT_ERROR_CONTAINS(Build("{}"), "model has no \"vocab\"");
   EXPECT_ERROR_CONTAINS(Build(std::string(5000, '[')), "tokenizer.json: not valid JSON");
   EXPECT_ERROR_CONTAINS(Build("{\"model\": \"\xFF\"}"), "tokenizer.json: not valid JSON");
 }

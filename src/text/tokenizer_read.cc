@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "text/bpe_tables.h"
+#include "text/piece_splitter.h"
 #include "text/tokenizer.h"
 #include "text/tokenizer_files.h"
 #include "text/utf8.h"
@@ -77,7 +78,7 @@ void FillTokens(const FileVocabulary& vocabulary, TokenizerSpec& spec) {
   spec.tokens.resize(largest == vocabulary.ids.end() ? 0 : static_cast<size_t>(*largest) + 1);
   for (size_t i = 0; i < vocabulary.texts.size(); ++i) {
     std::string& token = spec.tokens[static_cast<size_t>(vocabulary.ids[i])];
-    if (spec.model == BpeModel::kSentencePiece) {
+    if (spec.model == BpeModel::kCharacters) {
       token = vocabulary.texts[i];
     } else if (!AlphabetToBytes(vocabulary.texts[i], token)) {
       token.clear();
@@ -152,17 +153,16 @@ Status ParseMergeList(dom::element element, const FileVocabulary& vocabulary, st
   return {};
 }
 
-// Checks the model object's fields, and reads ignore_merges, fuse_unk and unk_token.
+// Checks the model object's fields, and reads what the encoder needs to know.
 Status CheckModelFields(const Json& model, std::string_view origin, TokenizerSpec& spec,
                         std::string& unk_token) {
   std::string type = "BPE", prefix, suffix;
   double dropout = 0;
-  bool byte_fallback = false;
   QWEN25_RETURN_IF_ERROR(ReadField(model, "type", origin, type));
   QWEN25_RETURN_IF_ERROR(ReadField(model, "continuing_subword_prefix", origin, prefix));
   QWEN25_RETURN_IF_ERROR(ReadField(model, "end_of_word_suffix", origin, suffix));
   QWEN25_RETURN_IF_ERROR(ReadField(model, "dropout", origin, dropout));
-  QWEN25_RETURN_IF_ERROR(ReadField(model, "byte_fallback", origin, byte_fallback));
+  QWEN25_RETURN_IF_ERROR(ReadField(model, "byte_fallback", origin, spec.byte_fallback));
   QWEN25_RETURN_IF_ERROR(ReadField(model, "ignore_merges", origin, spec.ignore_merges));
   QWEN25_RETURN_IF_ERROR(ReadField(model, "unk_token", origin, unk_token));
   spec.fuse_unk = false;
@@ -175,12 +175,6 @@ Status CheckModelFields(const Json& model, std::string_view origin, TokenizerSpe
         origin, prefix, suffix);
   }
   if (dropout != 0) return Unsupported("{}: model.dropout is {}, handled is none", origin, dropout);
-  if (spec.model == BpeModel::kSentencePiece && spec.ignore_merges) {
-    return Unsupported("{}: model.ignore_merges is true without a pre_tokenizer", origin);
-  }
-  if (spec.model == BpeModel::kSentencePiece && !byte_fallback && unk_token.empty()) {
-    return Unsupported("{}: no pre_tokenizer and neither byte_fallback nor unk_token", origin);
-  }
   return {};
 }
 
@@ -264,12 +258,12 @@ Result<TokenizerSpec> ParseTokenizerJson(std::string_view json, std::string_view
   if (const auto error = parser.parse(json.data(), json.size()).get(root)) return JsonError(origin, error);
   QWEN25_TRY(const Document document, TakeApart(root, origin));
   TokenizerSpec spec;
+  std::string unk_token;
+  QWEN25_RETURN_IF_ERROR(CheckModelFields(document.model, origin, spec, unk_token));
   QWEN25_RETURN_IF_ERROR(
       ParsePipeline({Member(document.rest, "normalizer"), Member(document.rest, "pre_tokenizer"),
                      Member(document.rest, "post_processor"), Member(document.rest, "decoder")},
                     origin, spec));
-  std::string unk_token;
-  QWEN25_RETURN_IF_ERROR(CheckModelFields(document.model, origin, spec, unk_token));
   if (!document.has_vocab || !document.has_merges) {
     return Corrupt("{}: model has no \"{}\"", origin, document.has_vocab ? "merges" : "vocab");
   }
@@ -285,21 +279,22 @@ Result<TokenizerSpec> ParseVocabAndMerges(std::string_view vocab, std::string_vi
                                           std::string_view merges, std::string_view merges_origin,
                                           const Json& config, std::string_view config_origin) {
   TokenizerSpec spec;
+  spec.normalizer = NfcSteps();
+  spec.pre_tokenizer = StepsOf(PreTokenizerKind::kQwen2);
   std::string tokenizer_class = "Qwen2Tokenizer";
   bool add_prefix_space = false;
   QWEN25_RETURN_IF_ERROR(ReadField(config, "tokenizer_class", config_origin, tokenizer_class));
   QWEN25_RETURN_IF_ERROR(ReadField(config, "add_prefix_space", config_origin, add_prefix_space));
   if (tokenizer_class == "GPT2Tokenizer" || tokenizer_class == "GPT2TokenizerFast") {
-    spec.pre_tokenizer = PreTokenizerKind::kGpt2;
-    spec.nfc = false;
+    spec.pre_tokenizer = StepsOf(PreTokenizerKind::kGpt2);
+    spec.pre_tokenizer.back().add_prefix_space = add_prefix_space;
+    spec.normalizer.clear();
   } else if (tokenizer_class != "Qwen2Tokenizer" && tokenizer_class != "Qwen2TokenizerFast") {
     return Unsupported(
         "{}: tokenizer_class is \"{}\"; vocab.json and merges.txt are handled for Qwen2Tokenizer "
         "and GPT2Tokenizer, others need a tokenizer.json",
         config_origin, tokenizer_class);
   }
-  if (add_prefix_space) return Unsupported("{}: add_prefix_space is true", config_origin);
-
   for (std::string_view* text : {&vocab, &merges}) {
     if (text->starts_with(kUtf8ByteOrderMark)) text->remove_prefix(kUtf8ByteOrderMark.size());
   }

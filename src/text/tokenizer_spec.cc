@@ -46,7 +46,7 @@ Status CheckTokens(const TokenizerSpec& spec, std::string_view origin) {
       return Corrupt("{}: token {} has {} bytes, at most {} are handled", origin, id, token.size(),
                      kMaxTokenBytes);
     }
-    if (spec.model == BpeModel::kSentencePiece && !IsValidUtf8(token)) {
+    if (spec.model == BpeModel::kCharacters && !IsValidUtf8(token)) {
       return Corrupt("{}: the text of token {} is not UTF-8", origin, id);
     }
     const bool byte_level = spec.model == BpeModel::kByteLevel;
@@ -55,22 +55,26 @@ Status CheckTokens(const TokenizerSpec& spec, std::string_view origin) {
                                          : -1;
     if (byte >= 0) has_byte[static_cast<size_t>(byte)] = true;
   }
-  const auto missing = std::find(has_byte.begin(), has_byte.end(), false) - has_byte.begin();
   const bool has_any = std::find(has_byte.begin(), has_byte.end(), true) != has_byte.end();
   if (spec.model == BpeModel::kByteLevel && !has_any) {
     return Corrupt("{}: the vocabulary has no token of a single byte, so that no text has ids", origin);
   }
-  if (spec.model == BpeModel::kSentencePiece && missing < 256 && has_any) {
-    return Corrupt("{}: the byte token <0x{:02X}> is missing; expected all 256 or none", origin, missing);
-  }
-  if (spec.model == BpeModel::kSentencePiece && !has_any && !spec.unk_id) {
-    return Corrupt(
-        "{}: neither byte tokens <0x00>..<0xFF> nor an unk_token, so unknown characters have no id", origin);
+  const auto missing = std::find(has_byte.begin(), has_byte.end(), false);
+  if (spec.model == BpeModel::kByteLevel && spec.byte_fallback && missing != has_byte.end()) {
+    return Unsupported(
+        "{}: model.byte_fallback with ByteLevel is handled for vocabularies with all 256 bytes; "
+        "the byte 0x{:02X} is missing",
+        origin, missing - has_byte.begin());
   }
   return {};
 }
 
 Status CheckMerges(const TokenizerSpec& spec, std::string_view origin) {
+  if (!spec.merge_groups.empty() &&
+      (spec.merge_groups.size() != spec.merges.size() || !std::ranges::is_sorted(spec.merge_groups))) {
+    return Corrupt("{}: {} groups of {} merges, expected one per merge in ascending order", origin,
+                   spec.merge_groups.size(), spec.merges.size());
+  }
   if (spec.merges.size() > kMaxMerges) {
     return Corrupt("{}: {} merges, at most {} are handled", origin, spec.merges.size(), kMaxMerges);
   }
@@ -123,6 +127,29 @@ Status CheckAddedTokens(const TokenizerSpec& spec, std::string_view origin) {
 
 bool IsControlToken(const AddedToken& token) {
   return token.special || (token.content.starts_with("<|") && token.content.ends_with("|>"));
+}
+
+std::vector<NormalizerStep> NfcSteps() {
+  return std::vector<NormalizerStep>(1);  // the first kind
+}
+
+std::vector<NormalizerStep> SpaceMarkSteps(bool prepend) {
+  std::vector<NormalizerStep> steps(prepend ? 2 : 1);
+  steps[0].kind = NormalizerStep::Kind::kPrepend;
+  steps[0].content = kSpaceMark;
+  steps.back().kind = NormalizerStep::Kind::kReplace;
+  steps.back().pattern.text = " ";
+  steps.back().content = kSpaceMark;
+  return steps;
+}
+
+std::vector<DecoderStep> SpaceMarkDecoder(bool strip) {
+  std::vector<DecoderStep> steps = {
+      {.kind = DecoderStep::Kind::kReplace, .pattern = {std::string(kSpaceMark), false}, .content = " "},
+      {.kind = DecoderStep::Kind::kByteFallback},
+      {.kind = DecoderStep::Kind::kFuse}};
+  if (strip) steps.push_back({.kind = DecoderStep::Kind::kStrip, .content = " ", .start = 1});
+  return steps;
 }
 
 size_t VocabSize(const TokenizerSpec& spec) {

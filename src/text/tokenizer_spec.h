@@ -11,7 +11,7 @@
 
 #include "base/json.h"
 #include "base/status.h"
-#include "text/pre_tokenizer.h"
+#include "text/tokenizer_steps.h"
 
 namespace qwen25 {
 
@@ -38,25 +38,28 @@ struct AddedToken {
 bool IsControlToken(const AddedToken& token);
 
 enum class BpeModel {
-  // Pieces of the pre-tokenizer, as bytes (GPT-2, Qwen2.5).
+  // Merges start from the bytes of a piece (GPT-2, Qwen2.5): the pre-tokenizer has the step kByteLevel.
   kByteLevel,
-  // Sentencepiece as Hugging Face expresses it (Llama): "\u2581" before the text and for every space, code
-  // points that are no token as their bytes <0x00>..<0xFF>, no pre-tokenizer.
-  kSentencePiece,
+  // Merges start from the code points of a piece (Llama 2, Gemma). With byte_fallback, those that are no
+  // token
+  // become their bytes <0x00>..<0xFF>.
+  kCharacters,
 };
 
 struct TokenizerSpec {
   BpeModel model = BpeModel::kByteLevel;
-  PreTokenizerKind pre_tokenizer = PreTokenizerKind::kQwen2;  // of kByteLevel
-  bool nfc = true;                                            // of kByteLevel
-  bool ignore_merges = false;  // a piece that is a token is that token, whatever the merges make of it
-  bool fuse_unk = true;        // neighbouring unknown symbols are one unknown token
+  std::vector<NormalizerStep> normalizer;
+  std::vector<SplitStep> pre_tokenizer;
+  std::vector<DecoderStep> decoder;  // empty with kByteLevel: as kByteLevel
+  bool ignore_merges = false;        // a piece that is a token is that token, whatever the merges make of it
+  bool byte_fallback = false;        // of kCharacters
+  bool fuse_unk = true;              // neighbouring unknown symbols are one unknown token
   // What a code point or byte becomes that has no token, neither of its own nor by its bytes. kByteLevel: if
   // there is none, such a byte disappears.
   std::optional<int32_t> unk_id;
 
   // The vocabulary by id; empty for ids that only added tokens have, and for unused ids. kByteLevel: the
-  // bytes of the token. kSentencePiece: its text as in the file ("\u2581the", "<0x0A>").
+  // bytes of the token. kCharacters: its text as in the file ("\u2581the", "<0x0A>").
   std::vector<std::string> tokens;
   // Ids of kByteLevel whose text in the file is outside the byte alphabet: never met in text, kept for Save.
   std::vector<std::pair<int32_t, std::string>> foreign_tokens;
@@ -66,11 +69,18 @@ struct TokenizerSpec {
     int32_t result;
   };
   std::vector<Merge> merges;  // lowest rank first
+  // By rank, ascending: merges of the same group are done leftmost first, whatever their rank. Empty: each
+  // merge is a group of its own. (Vocabularies with scores have one score for all merges into a token.)
+  std::vector<uint32_t> merge_groups;
   std::vector<AddedToken> added_tokens;
 
   // What the post-processor's template puts around one sequence; added only on request.
   std::vector<int32_t> prefix_ids;
   std::vector<int32_t> suffix_ids;
+  // The post-processor as tokenizer.json has it, for Save; null: Save makes one from these ids.
+  Json post_processor = {};
+
+  std::string remark;  // for the user, a sentence: what was assumed where the file did not say; or empty
 
   // Roles, as contents of tokens; empty: none. From tokenizer_config.json.
   std::string bos_token;
@@ -92,8 +102,18 @@ inline constexpr std::string_view kSpaceMark = "\xE2\x96\x81";
 inline constexpr std::string_view kQwen2Pattern =
     R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|)"
     R"(\s*[\r\n]+|\s+(?!\S)|\s+)";
+inline constexpr std::string_view kLlama3Pattern =
+    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|)"
+    R"(\s*[\r\n]+|\s+(?!\S)|\s+)";
 inline constexpr std::string_view kGpt2Pattern =
     R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
+
+// The normalizer that is NFC and nothing else, and that of Llama 2: "\u2581" before the text and for every
+// space.
+std::vector<NormalizerStep> NfcSteps();
+std::vector<NormalizerStep> SpaceMarkSteps(bool prepend = true);
+// Llama 2's decoder: spaces for "\u2581", bytes for <0x00>..<0xFF>, without the space that was put in front.
+std::vector<DecoderStep> SpaceMarkDecoder(bool strip = true);
 
 // Ids are below this.
 size_t VocabSize(const TokenizerSpec& spec);

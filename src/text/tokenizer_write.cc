@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "base/file.h"
+#include "text/piece_splitter.h"
 #include "text/tokenizer.h"
 #include "text/tokenizer_files.h"
 
@@ -75,13 +76,12 @@ std::string TokenizerJsonText(const TokenizerSpec& spec) {
   head["pre_tokenizer"] = pipeline.pre_tokenizer;
   head["post_processor"] = pipeline.post_processor;
   head["decoder"] = pipeline.decoder;
-  const bool sentence_piece = spec.model == BpeModel::kSentencePiece;
   Json model = {{"type", "BPE"}, {"dropout", nullptr}, {"unk_token", nullptr}};
   if (spec.unk_id) model["unk_token"] = texts[static_cast<size_t>(*spec.unk_id)];
   model["continuing_subword_prefix"] = nullptr;
   model["end_of_word_suffix"] = nullptr;
-  model["fuse_unk"] = sentence_piece && spec.fuse_unk;
-  model["byte_fallback"] = sentence_piece;
+  model["fuse_unk"] = spec.fuse_unk;
+  model["byte_fallback"] = spec.byte_fallback;
   model["ignore_merges"] = spec.ignore_merges;
   model["vocab"] = nullptr;  // replaced below: it comes last, so that the text can simply be cut there
 
@@ -130,9 +130,9 @@ std::string TokenizerConfigText(const TokenizerSpec& spec) {
   if (!spec.chat_template.empty() && !has_names) config["chat_template"] = spec.chat_template;
   if (!config.contains("clean_up_tokenization_spaces")) config["clean_up_tokenization_spaces"] = false;
   if (!config.contains("tokenizer_class")) {
-    const bool qwen2 = spec.model == BpeModel::kByteLevel && spec.nfc &&
-                       spec.pre_tokenizer == PreTokenizerKind::kQwen2 && spec.prefix_ids.empty() &&
-                       spec.suffix_ids.empty();
+    const bool qwen2 = spec.model == BpeModel::kByteLevel && spec.prefix_ids.empty() &&
+                       spec.suffix_ids.empty() && spec.normalizer == NfcSteps() &&
+                       FastKindOf(spec.pre_tokenizer) == PreTokenizerKind::kQwen2;
     config["tokenizer_class"] = qwen2 ? "Qwen2Tokenizer" : "PreTrainedTokenizerFast";
   }
   return config.dump(2) + "\n";

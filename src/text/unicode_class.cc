@@ -32,6 +32,7 @@ constexpr Range kNumbersSince15[] = {
     {0x10D40, 0x10D49}, {0x116D0, 0x116E3}, {0x11BF0, 0x11BF9}, {0x16130, 0x16139},
     {0x16D70, 0x16D79}, {0x1CCF0, 0x1CCF9}, {0x1E5F1, 0x1E5FA},
 };
+constexpr Range kNumbersSince16[] = {{0x11DE0, 0x11DE9}, {0x16FF4, 0x16FF6}};
 
 bool IsNewerThan(UChar32 code_point, int unicode_version) {
   UVersionInfo age;
@@ -50,7 +51,9 @@ UBool AddCategoryRange(const void* context, UChar32 start, UChar32 limit, UCharC
   auto& classes = *static_cast<std::vector<uint8_t>*>(const_cast<void*>(context));
   const uint32_t mask = U_MASK(category);
   if (mask & (U_GC_CN_MASK | U_GC_CO_MASK | U_GC_CS_MASK)) return true;  // unassigned, private, surrogates
-  const uint8_t bits = mask & U_GC_L_MASK ? kClassLetter : mask & U_GC_N_MASK ? kClassNumber : 0;
+  const uint8_t bits = mask & U_GC_L_MASK   ? kClassLetter
+                       : mask & U_GC_N_MASK ? kClassNumber | kClassDigitStep
+                                            : 0;
   for (UChar32 c = start; c < limit; ++c) {
     uint8_t& out = classes[static_cast<size_t>(c)];
     if (bits != 0 && !IsNewerThan(c, kClassesUnicodeVersion)) out |= bits;
@@ -76,7 +79,8 @@ UnicodeClassTable::UnicodeClassTable() {
   std::vector<uint8_t> all(kNumCodePoints, 0);
   u_enumCharTypes(AddCategoryRange, &all);
   AddRanges(std::begin(kLettersSince15), std::end(kLettersSince15), kClassLetter, all);
-  AddRanges(std::begin(kNumbersSince15), std::end(kNumbersSince15), kClassNumber, all);
+  AddRanges(std::begin(kNumbersSince15), std::end(kNumbersSince15), kClassNumber | kClassDigitStep, all);
+  AddRanges(std::begin(kNumbersSince16), std::end(kNumbersSince16), kClassDigitStep, all);
   // White_Space ends at U+3000 and has not changed since Unicode 6.3.
   for (UChar32 c = 0; c <= 0x3000; ++c) {
     if (u_isUWhiteSpace(c)) all[static_cast<size_t>(c)] |= kClassSpace;

@@ -14,11 +14,12 @@ inline constexpr int kClassesUnicodeVersion = 16;
 inline constexpr int kNfcUnicodeVersion = 9;
 
 enum UnicodeClass : uint8_t {
-  kClassLetter = 1,    // \p{L}
-  kClassNumber = 2,    // \p{N}
-  kClassSpace = 4,     // \s, that is White_Space
-  kClassNewline = 8,   // [\r\n], which are spaces too
-  kClassNfcCheck = 16  // not inert under NFC: may compose, decompose or be reordered
+  kClassLetter = 1,      // \p{L}
+  kClassNumber = 2,      // \p{N}
+  kClassSpace = 4,       // \s, that is White_Space
+  kClassNewline = 8,     // [\r\n], which are spaces too
+  kClassDigitStep = 32,  // numbers of Unicode 17, which the step Digits of Hugging Face looks for
+  kClassNfcCheck = 16    // not inert under NFC: may compose, decompose or be reordered
 };
 
 // Code point to UnicodeClass bits. Two stages: equal blocks of 256 code points are stored once (some 60 KiB).

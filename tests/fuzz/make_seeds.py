@@ -155,6 +155,23 @@ def tokenizer_seeds():
     for document in (byte_level(), byte_level(merges_as_lists=True), plain, sentence_piece(), word_piece()):
         yield json.dumps(document, ensure_ascii=False).encode()
     yield json.dumps(byte_level(added=False), indent=2).encode()
+    steps = byte_level()
+    steps["normalizer"] = {"type": "Sequence", "normalizers": [
+        {"type": "NFKC"}, {"type": "Lowercase"}, {"type": "Strip", "strip_left": True, "strip_right": True},
+        {"type": "Replace", "pattern": {"Regex": r"\s{2,}|(?<=a)b?"}, "content": " "}, {"type": "StripAccents"}]}
+    steps["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": [
+        {"type": "Punctuation", "behavior": "Contiguous"}, {"type": "Digits", "individual_digits": True},
+        {"type": "Split", "pattern": {"Regex": r"(?=(\d{3})+(?!\d))|[\p{Lu}&&[^A]]++|(?i:'s)?\S"},
+         "behavior": "MergedWithNext", "invert": True},
+        {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": False}]}
+    yield json.dumps(steps).encode()
+    words = sentence_piece()
+    words["normalizer"] = None
+    words["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": [
+        {"type": "CharDelimiterSplit", "delimiter": ","},
+        {"type": "Metaspace", "replacement": "\u2581", "prepend_scheme": "first", "split": True}]}
+    words["decoder"] = {"type": "Metaspace", "replacement": "\u2581", "prepend_scheme": "always", "split": True}
+    yield json.dumps(words).encode()
 
 
 def config_seeds():

@@ -2,6 +2,7 @@
 
 #include "base/check.h"
 #include "targets.h"
+#include "text/gguf_tokenizer.h"
 #include "text/tokenizer.h"
 #include "text/tokenizer_files.h"
 #include "text/wordpiece.h"
@@ -53,6 +54,15 @@ void FuzzTokenizer(std::span<const uint8_t> bytes) {
   }
   for (size_t id = 0; id < tokenizer->vocab_size(); ++id) tokenizer->TokenBytes(static_cast<int32_t>(id));
   QWEN25_CHECK(ParseTokenizerJson(written, kOrigin).ok());
+  // What GGUF can express is read back from it.
+  const auto parts = GgufTokenizerOf(*tokenizer, tokenizer->vocab_size(), kOrigin);
+  if (!parts.ok()) {
+    QWEN25_CHECK(parts.status().message().find(kOrigin) == 0);
+    return;
+  }
+  const auto again = TokenizerFromGguf(*parts, kOrigin);
+  QWEN25_CHECK(again.ok() || again.status().message().find(kOrigin) == 0);
+  if (again.ok()) again->Encode(text);
 }
 
 }  // namespace qwen25

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Writes fixtures/tokenizer_{qwen2,gpt2,sentencepiece}/: a small tokenizer.json each, as Hugging Face
-`tokenizers` saves it, and cases.json with texts, their ids and the decoded text by the same library.
+`tokenizers` saves it, and cases.json with texts, their ids and the decoded text by the same library; and
+fixtures/tokenizer_kinds.json: pipelines of many kinds around these vocabularies, with ids.
 
     make_tokenizer_fixtures.py [--output FOLDER]
 
@@ -98,6 +99,42 @@ def write(folder, tokenizer, rng):
         file.write("[\n" + ",\n".join(json.dumps(case) for case in cases) + "\n]\n")
 
 
+KIND_TEXTS = ["", " ", "a", "It's 12345, DON'T 7!", "  two  spaces \n\n and\ttabs\r\n", "caf\u00e9 cafe\u0301 \u4e2d\u6587\u5b57",
+              "x==y; z+=1 // code_name(camelCase)", "\u00bd \u0967\u0968 \u2167 3.14 1,000,000", "\U0001f600\u200d \u0e33\u0b48",
+              "a.b,c.  (d)|e", "katheros ing the in", "\u2581the \u2581 in", "\u212b \ufb01 \u0130STANBUL",
+              "\x00\x04\x7f", "Q QQthQ", "the" * 20 + " " * 40 + "1" * 20]
+
+
+def kinds():
+    """For each construct of the pipeline (compare_tokenizer_kinds.KINDS), the pipeline as JSON and ids of texts by the
+    vocabulary of one of the other fixtures. Bytes are taken out of it where the kind is about those."""
+    from compare_tokenizer_kinds import KINDS
+    for name, make in KINDS.items():
+        pipeline = json.loads(make()[0].to_str())
+        parts = ("normalizer", "pre_tokenizer", "post_processor", "decoder")
+        flags = {key: pipeline["model"][key] for key in ("unk_token", "fuse_unk", "byte_fallback", "ignore_merges")}
+        byte_level = "ByteLevel" in json.dumps(pipeline["pre_tokenizer"])
+        base = "qwen2" if byte_level else "sentencepiece"
+        with open(pathlib.Path(__file__).parent / f"fixtures/tokenizer_{base}/tokenizer.json", encoding="utf-8") as file:
+            document = json.load(file)
+        missing = ["Q", "\u0104"] if flags["unk_token"] or name == "smollm" else []
+        if byte_level and flags["unk_token"]:
+            document["model"]["vocab"]["<unk>"] = 500
+        for token in missing:
+            document["model"]["vocab"].pop(token, None)
+        for part in parts:
+            document[part] = pipeline[part]
+        document["model"].update(flags)
+        document["added_tokens"] = []
+        tokenizer = Tokenizer.from_str(json.dumps(document))
+        cases = []
+        for text in KIND_TEXTS:
+            ids = tokenizer.encode(text).ids
+            cases.append([text, ids, tokenizer.decode(ids, skip_special_tokens=False)])
+        yield {"name": name, "base": base, "missing": missing, "unk_id": 500 if byte_level and flags["unk_token"] else None,
+               "pipeline": {part: pipeline[part] for part in parts}, "model": flags, "cases": cases}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path(__file__).parent / "fixtures")
@@ -106,6 +143,8 @@ def main():
                                               ("gpt2", byte_level(None, random.Random(11))),
                                               ("sentencepiece", sentencepiece(random.Random(12)))]):
         write(output / f"tokenizer_{name}", tokenizer, random.Random(seed))
+    with open(output / "tokenizer_kinds.json", "w", encoding="utf-8") as file:
+        file.write("[\n" + ",\n".join(json.dumps(kind) for kind in kinds()) + "\n]\n")
 
 
 if __name__ == "__main__":

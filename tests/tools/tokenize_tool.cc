@@ -21,6 +21,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "pretrained/gguf_tokenizer_io.h"
 #include "text/llama2c_tokenizer.h"
 #include "text/pre_tokenizer.h"
 #include "text/tokenizer.h"
@@ -134,6 +135,14 @@ Status Bench(const Tokenizer& tokenizer, const std::string& in) {
   return {};
 }
 
+// From a folder or tokenizer.json, a tokenizer.bin of llama2.c, or a GGUF file, which may hold no tensors.
+Result<Tokenizer> LoadAny(const std::string& path) {
+  if (path.ends_with(".bin")) return TokenizerFromLlama2c(path);
+  if (!path.ends_with(".gguf")) return Tokenizer::Load(path);
+  QWEN25_TRY(const GgufFiles files, GgufFiles::Open(path));
+  return ReadGgufTokenizer(files, path);
+}
+
 Status Run(const std::vector<std::string>& args) {
   if (args.size() < 3) return InvalidArgument("usage: tokenize_tool COMMAND TOKENIZER IN [OUT]");
   const std::string& command = args[0];
@@ -147,8 +156,7 @@ Status Run(const std::vector<std::string>& args) {
     return EncodeDocuments(tokenizer, special, args[2], out);
   }
   const double start = NowSeconds();
-  QWEN25_TRY(const Tokenizer tokenizer,
-             args[1].ends_with(".bin") ? TokenizerFromLlama2c(args[1]) : Tokenizer::Load(args[1]));
+  QWEN25_TRY(const Tokenizer tokenizer, LoadAny(args[1]));
   std::cerr << "loaded in " << NowSeconds() - start << " s\n";
   if (command == "encode") return EncodeDocuments(tokenizer, SpecialTokens::kParse, args[2], out);
   if (command == "text") return EncodeDocuments(tokenizer, SpecialTokens::kAsText, args[2], out);
