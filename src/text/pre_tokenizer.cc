@@ -135,27 +135,33 @@ template <bool single_digits>
   return scan.SkipSpaces<false, single_digits>(p);
 }
 
+// Each kind is a function of its own: together in one, they would need more registers than there are.
+template <PreTokenizerKind kind>
+[[gnu::noinline]] const char* Next(const UnicodeClassTable& classes, const char* p, const char* end) {
+  const Scanner scan(classes, end);
+  switch (kind) {
+    case PreTokenizerKind::kQwen2:
+      return NextQwen2<1>(scan, p);
+    case PreTokenizerKind::kLlama3:
+      return NextQwen2<3>(scan, p);
+    case PreTokenizerKind::kGpt2:
+      return NextGpt2<false>(scan, p);
+    case PreTokenizerKind::kDigitsGpt2:
+      break;
+  }
+  return NextGpt2<true>(scan, p);
+}
+
 }  // namespace
 
 size_t PreTokenizer::NextPiece(std::string_view text, size_t begin) const {
-  const Scanner scan(*classes_, text.data() + text.size());
-  const char* p = text.data() + begin;
-  const char* next = p;
-  switch (kind_) {
-    case PreTokenizerKind::kQwen2:
-      next = NextQwen2<1>(scan, p);
-      break;
-    case PreTokenizerKind::kLlama3:
-      next = NextQwen2<3>(scan, p);
-      break;
-    case PreTokenizerKind::kGpt2:
-      next = NextGpt2<false>(scan, p);
-      break;
-    case PreTokenizerKind::kDigitsGpt2:
-      next = NextGpt2<true>(scan, p);
-      break;
-  }
-  return static_cast<size_t>(next - text.data());
+  const char* const p = text.data() + begin;
+  const char* const end = text.data() + text.size();
+  const auto result = [&](const char* next) { return static_cast<size_t>(next - text.data()); };
+  if (kind_ == PreTokenizerKind::kQwen2) return result(Next<PreTokenizerKind::kQwen2>(*classes_, p, end));
+  if (kind_ == PreTokenizerKind::kLlama3) return result(Next<PreTokenizerKind::kLlama3>(*classes_, p, end));
+  if (kind_ == PreTokenizerKind::kGpt2) return result(Next<PreTokenizerKind::kGpt2>(*classes_, p, end));
+  return result(Next<PreTokenizerKind::kDigitsGpt2>(*classes_, p, end));
 }
 
 }  // namespace qwen25
