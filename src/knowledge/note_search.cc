@@ -235,11 +235,14 @@ Status NoteStore::ShareWithNeighbours(const NoteSearch& search, Candidates& foun
   std::ranges::partial_sort(matches, matches.begin() + static_cast<std::ptrdiff_t>(sharing), better);
   QWEN25_TRY(NeighbourReader reader, NeighbourReader::Make(database_));
   QWEN25_TRY(ChunkFilter filter, ChunkFilter::Make(database_, search, TurnColumns()));
+  std::map<int64_t, bool> conversations;  // by namespace
   for (const auto& [key, match] : std::span(matches).first(sharing)) {
     if (match.score <= 0) break;
     if (match.fields.session.empty()) {
-      QWEN25_TRY(const bool is_conversation, IsConversation(key.first));
-      if (!is_conversation) continue;
+      if (!conversations.contains(key.first)) {
+        QWEN25_TRY(conversations[key.first], IsConversation(key.first));
+      }
+      if (!conversations[key.first]) continue;
     }
     const auto share = [&](int64_t id, size_t distance) -> Status {
       auto neighbour = found.find({key.first, id});
@@ -261,10 +264,12 @@ Status NoteStore::ShareWithNeighbours(const NoteSearch& search, Candidates& foun
 }
 
 // Looks at rows of notes that are spread evenly over the namespace. The answer is kept until there are twice
-// as many chunks.
+// as many chunks, by the span of their numbers, which the index knows without counting.
 Result<bool> NoteStore::IsConversation(int64_t name_space) {
   QWEN25_TRY(const int64_t chunks,
-             database_.QueryInt(fmt::format("SELECT count(*) FROM chunks WHERE namespace = {}", name_space)));
+             database_.QueryInt(fmt::format("SELECT (SELECT max(id) FROM chunks WHERE namespace = {0}) - "
+                                            "(SELECT min(id) FROM chunks WHERE namespace = {0}) + 1",
+                                            name_space)));
   Continuity& known = continuity_[name_space];
   if (known.num_chunks > 0 && chunks < 2 * known.num_chunks) return known.is_conversation;
   QWEN25_TRY(const std::vector<NotesInARow> samples, NotesInRows(name_space));
