@@ -238,9 +238,8 @@ void AddChatVerb(CLI::App& app, RunVerb& run) {
                    "File with a chat template (Jinja), in place of the model's own")
       ->check(CLI::ExistingFile);
   auto variables = std::make_shared<std::string>();
-  verb->add_option(
-      "--template-variables", *variables,
-      "Further variables of the chat template, as a JSON object: '{\"enable_thinking\": false}'");
+  verb->add_option("--template-variables", *variables,
+                   "Further variables of the chat template, as a JSON object (enable_thinking, ...)");
   verb->add_option("-n,--max-new-tokens", flags->max_new_tokens, "Most tokens of one answer")
       ->capture_default_str();
   verb->add_flag(
@@ -261,7 +260,8 @@ void AddChatVerb(CLI::App& app, RunVerb& run) {
       "\nExamples:\n  qwen25 chat -m Qwen2.5-0.5B-Instruct\n"
       "  qwen25 chat -m Qwen2.5-7B-Instruct --weights int4 --speculate Qwen2.5-0.5B-Instruct\n"
       "  qwen25 chat -m Qwen2.5-0.5B-Instruct --namespace work --new\n"
-      "  qwen25 chat -m Qwen2.5-0.5B-Instruct --recall-window 4096 --notes-as blocks --recall-dialogues");
+      "  qwen25 chat -m Qwen2.5-0.5B-Instruct --recall-window 4096 --notes-as blocks --recall-dialogues\n"
+      "  qwen25 chat -m Qwen/Qwen3-0.6B --template-variables '{\"enable_thinking\": false}'");
   verb->callback([flags, system, system_option, variables, &run] {
     if (system_option->count() > 0) flags->conversation.system = *system;
     run = [flags, variables]() -> Status {
