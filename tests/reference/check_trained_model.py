@@ -2,7 +2,7 @@
 """A really trained GGUF model, as published, here and in llama.cpp: greedy answers, perplexities, and logits against
 transformers on the same weights.
 
-    python check_trained_model.py PROGRAM MODEL.gguf LLAMA_BIN [--texts FILE ...] [--window N] [--only answers,perplexity,logits]
+    python check_trained_model.py PROGRAM MODEL.gguf LLAMA_BIN [--texts FILE ...] [--windows N] [--only answers,perplexity,logits]
 
 PROGRAM is the built qwen25, LLAMA_BIN a folder with llama-server and llama-perplexity. Twenty prompts (ten plain, ten of one or
 more turns in the model's own chat template) are answered greedily by both, twice: with the weights as they are published
@@ -140,15 +140,16 @@ def compare_answers(program, model, server, weights, folder, end):
     return failures
 
 
-def compare_perplexities(program, model, llama, texts, window, weights_file):
+def compare_perplexities(program, model, llama, texts, window, windows, weights_file):
     failures = 0
     print(f"\nPerplexity, windows of {window}, second halves:")
     for text in texts:
         done = run(llama / "llama-perplexity", "-m", weights_file, "-f", text, "-c", window, "-t", 2, "-fa", "off", "-ctk", "f32",
-                   "-ctv", "f32", "--seed", 1)
+                   "-ctv", "f32", "--seed", 1, "--chunks", windows or -1)
         found = re.search(r"Final estimate: PPL = ([0-9.]+)", (done.stdout + done.stderr).decode(errors="replace"))
         theirs = float(found.group(1))
-        ours = json.loads(run(program, "perplexity", "-m", model, "--second-halves", "--window", window, "--json", text).stdout)
+        ours = json.loads(run(program, "perplexity", "-m", model, "--second-halves", "--window", window, "--max-tokens",
+                              windows * (window - window // 2 - 1), "--json", text).stdout)
         change = ours["perplexity"] / theirs - 1
         failures += abs(change) > 0.001
         print(f"  {text.name:28} {ours['tokens']:7} tokens  qwen25 {ours['perplexity']:.4f}  llama.cpp {theirs:.4f}  "
@@ -183,6 +184,7 @@ def main():
     parser.add_argument("llama", type=pathlib.Path)
     parser.add_argument("--texts", type=pathlib.Path, nargs="*", default=[])
     parser.add_argument("--window", type=int, default=512)
+    parser.add_argument("--windows", type=int, default=0, help="windows of each text; 0: all")
     parser.add_argument("--only", default="answers,perplexity,logits")
     options = parser.parse_args()
     options.program, options.model, options.llama = (p.resolve() for p in (options.program, options.model, options.llama))
@@ -209,7 +211,8 @@ def main():
             finally:
                 server.close()
         if "perplexity" in parts:
-            failures += compare_perplexities(options.program, options.model, options.llama, options.texts, options.window, exact)
+            failures += compare_perplexities(options.program, options.model, options.llama, options.texts, options.window,
+                                             options.windows, exact)
     print("\nall agree" if failures == 0 else f"\n{failures} do not agree")
     return 1 if failures else 0
 

@@ -29,16 +29,6 @@ std::optional<int64_t> TakeNumber(std::string_view& text) {
   return number;
 }
 
-std::string InBase(uint64_t number, uint64_t base, bool upper) {
-  std::string digits;
-  do {
-    digits += (upper ? "0123456789ABCDEF" : "0123456789abcdef")[number % base];
-    number /= base;
-  } while (number > 0);
-  std::ranges::reverse(digits);
-  return digits;
-}
-
 // Puts `separator` between groups of digits of the integer part.
 std::string Grouped(const std::string& digits, char separator, size_t group) {
   if (separator == '\0') return digits;
@@ -103,14 +93,17 @@ Result<std::string> IntegerDigits(const Value& value, const FormatSpec& spec) {
   if (decimal.starts_with('-')) decimal.erase(0, 1);
   const char type = spec.type;
   if (type == '\0' || type == 'd' || type == 'n') return decimal;
-  const uint64_t base = type == 'b' ? 2 : type == 'o' ? 8 : type == 'x' || type == 'X' ? 16 : 0;
-  if (base == 0) return InvalidArgument("the format '{}' does not take an integer", type);
+  if (type != 'b' && type != 'o' && type != 'x' && type != 'X') {
+    return InvalidArgument("the format '{}' does not take an integer", type);
+  }
   const std::optional<int64_t> number = value.AsInt();
   if (!number) return InvalidArgument("an integer beyond 64 bits can only be shown in decimal");
   const uint64_t magnitude =
       *number < 0 ? 0 - static_cast<uint64_t>(*number) : static_cast<uint64_t>(*number);
   const std::string prefix = spec.is_alternate ? std::string("0") + type : "";
-  return prefix + InBase(magnitude, base, type == 'X');
+  if (type == 'b') return prefix + fmt::format("{:b}", magnitude);
+  if (type == 'o') return prefix + fmt::format("{:o}", magnitude);
+  return prefix + (type == 'x' ? fmt::format("{:x}", magnitude) : fmt::format("{:X}", magnitude));
 }
 
 bool IsNegative(const Value& value) {
