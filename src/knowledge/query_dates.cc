@@ -52,7 +52,9 @@ struct Token {
 int NumberOf(const icu::UnicodeString& word) {
   int value = 0;
   int32_t i = 0;
-  for (; i < word.length() && word[i] >= u'0' && word[i] <= u'9'; ++i) value = value * 10 + (word[i] - u'0');
+  for (; i < std::min(word.length(), 5) && word[i] >= u'0' && word[i] <= u'9'; ++i) {
+    value = value * 10 + (word[i] - u'0');
+  }
   if (i == 0 || i > 4) return -1;
   const icu::UnicodeString rest = word.tempSubString(i);
   const bool is_ordinal = rest == u"st" || rest == u"nd" || rest == u"rd" || rest == u"th";

@@ -121,7 +121,8 @@ struct ChatTemplate::State {
 
 Result<ChatTemplate> ChatTemplate::Compile(ChatTemplateSources sources) {
   auto state = std::make_shared<State>();
-  std::ranges::stable_partition(sources.named, [](const auto& source) { return source.first == "default"; });
+  std::stable_partition(sources.named.begin(), sources.named.end(),
+                        [](const auto& source) { return source.first == "default"; });
   for (const auto& [name, source] : sources.named) {
     const std::string origin =
         sources.named.size() == 1 ? sources.origin : fmt::format("{} (\"{}\")", sources.origin, name);
