@@ -143,7 +143,10 @@ def compare_answers(program, model, server, weights, folder, end):
 def compare_perplexities(program, model, llama, texts, window, windows, weights_file):
     failures = 0
     print(f"\nPerplexity, windows of {window}, second halves:")
-    for text in texts:
+    for original in texts:
+        # This program leaves a byte order mark out, llama.cpp reads it as text.
+        text = weights_file.parent / original.name
+        text.write_bytes(original.read_bytes().removeprefix(b"\xef\xbb\xbf"))
         done = run(llama / "llama-perplexity", "-m", weights_file, "-f", text, "-c", window, "-t", 2, "-fa", "off", "-ctk", "f32",
                    "-ctv", "f32", "--seed", 1, "--chunks", windows or -1)
         found = re.search(r"Final estimate: PPL = ([0-9.]+)", (done.stdout + done.stderr).decode(errors="replace"))
