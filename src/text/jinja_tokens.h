@@ -25,8 +25,7 @@ struct JinjaPiece {
   bool operator==(const JinjaPiece&) const = default;
 };
 
-// kInvalidArgument, without a place, for an unclosed tag, comment or string, and for `raw` blocks, which are
-// not handled.
+// Errors of jinja::Tokenize, without a place.
 Result<std::vector<JinjaPiece>> JinjaPieces(std::string_view source);
 
 }  // namespace qwen25

@@ -74,9 +74,12 @@ TEST(JinjaPieces, OnlyConcatenationsAreTakenApart) {
   EXPECT_EQ(Pieces(R"({{ 'it\'s \\n \x41\u00e9\q' }})"), (std::vector{Text("it's \\n A\xC3\xA9\\q")}));
 }
 
+TEST(JinjaPieces, RawBlocksAreText) {
+  EXPECT_EQ(Pieces("a{% raw %}{{ x }}{% endraw %}b"), (std::vector{Text("a{{ x }}b")}));
+}
+
 TEST(JinjaPieces, RefusesWhatDoesNotEnd) {
-  for (const char* source :
-       {"{{ x", "{% if", "{# note", "{{ 'a }}", "{{ \"a\\", "{% raw %}{{ x }}{% endraw %}"}) {
+  for (const char* source : {"{{ x", "{% if", "{# note", "{{ 'a }}", "{{ \"a\\", "{% raw %}{{ x }}"}) {
     EXPECT_FALSE(JinjaPieces(source).ok()) << source;
   }
   EXPECT_TRUE(rc::check([] {
