@@ -1,7 +1,6 @@
 #include "kernels/encoder_rows.h"
 
 #include <cmath>
-#include <cstring>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/encoder_rows.cc"
@@ -10,35 +9,13 @@
 #include <hwy/contrib/math/math-inl.h>
 #include <hwy/highway.h>
 
+#include "kernels/row_vectors-inl.h"
+
 HWY_BEFORE_NAMESPACE();
 namespace qwen25 {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 namespace {
-
-// 16 lanes at most, as in elementwise.cc.
-constexpr hn::CappedTag<float, 16> kTag;
-using Vec = hn::Vec<decltype(kTag)>;
-constexpr size_t kLanes = hn::MaxLanes(kTag);
-
-// Calls full(i) for every whole register below `count`, then partial(i, n) for the n < kLanes left.
-template <typename Full, typename Partial>
-HWY_INLINE void ForEachVector(size_t count, const Full& full, const Partial& partial) {
-  size_t i = 0;
-  for (; i + kLanes <= count; i += kLanes) full(i);
-  if (i < count) partial(i, count - i);
-}
-
-HWY_INLINE Vec LoadFirst(const float* from, size_t n) {
-  HWY_ALIGN float lanes[kLanes] = {};
-  std::memcpy(lanes, from, n * sizeof(float));
-  return hn::Load(kTag, lanes);
-}
-HWY_INLINE void StoreFirst(Vec x, size_t n, float* to) {
-  HWY_ALIGN float lanes[kLanes];
-  hn::Store(x, kTag, lanes);
-  std::memcpy(to, lanes, n * sizeof(float));
-}
 
 void LayerNormRowsImpl(MatrixView<float> x, const float* weight, const float* bias, float eps, size_t begin,
                        size_t end) {
@@ -50,7 +27,7 @@ void LayerNormRowsImpl(MatrixView<float> x, const float* weight, const float* bi
     ForEachVector(
         width, [&](size_t i) HWY_ATTR { sum = hn::Add(sum, hn::LoadU(kTag, row + i)); },
         [&](size_t i, size_t n) HWY_ATTR { sum = hn::Add(sum, LoadFirst(row + i, n)); });
-    const Vec mean = hn::Set(kTag, hn::GetLane(hn::SumOfLanes(kTag, sum)) * inverse);
+    const Vec mean = hn::Set(kTag, Sum(sum) * inverse);
     Vec squares = hn::Zero(kTag);
     ForEachVector(
         width,
@@ -62,7 +39,7 @@ void LayerNormRowsImpl(MatrixView<float> x, const float* weight, const float* bi
           const Vec d = hn::IfThenElseZero(hn::FirstN(kTag, n), hn::Sub(LoadFirst(row + i, n), mean));
           squares = hn::MulAdd(d, d, squares);
         });
-    const float variance = hn::GetLane(hn::SumOfLanes(kTag, squares)) * inverse;
+    const float variance = Sum(squares) * inverse;
     const Vec scale = hn::Set(kTag, 1.0f / std::sqrt(variance + eps));
     const auto normed = [&](Vec v, Vec w, Vec b)
                             HWY_ATTR { return hn::MulAdd(hn::Mul(hn::Sub(v, mean), scale), w, b); };
