@@ -72,6 +72,10 @@ TEST(QueryDates, CountedFromToday) {
   EXPECT_FALSE(IsAbout("long ago", At(2023, 11, 14)));
 }
 
+TEST(QueryDates, LongNumbersAreNoDates) {
+  EXPECT_TRUE(DatesIn("order 99999999999999999999 or 20239999999999999999", kNow).empty());
+}
+
 TEST(QueryDates, AnyTextAndTimeIsSafe) {
   EXPECT_TRUE(rc::check([](const std::vector<uint8_t>& choices, int64_t told, int64_t now) {
     constexpr std::array<const char*, 17> kParts = {

@@ -16,7 +16,7 @@ void AddRepository(const CachedRepository& repository, std::set<std::string>& na
   // That of refs/main first, which is what the name alone means.
   std::vector<const CachedSnapshot*> snapshots;
   for (const CachedSnapshot& snapshot : repository.snapshots) snapshots.push_back(&snapshot);
-  std::ranges::stable_partition(snapshots, [](const CachedSnapshot* snapshot) {
+  std::stable_partition(snapshots.begin(), snapshots.end(), [](const CachedSnapshot* snapshot) {
     return std::ranges::find(snapshot->refs, "main") != snapshot->refs.end();
   });
   bool any = false;
