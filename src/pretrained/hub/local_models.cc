@@ -7,6 +7,7 @@
 #include <set>
 
 #include "base/json.h"
+#include "model/encoder_config.h"
 #include "pretrained/hub/repository_files.h"
 
 namespace qwen25 {
@@ -115,6 +116,7 @@ FileFacts FactsOf(const fs::path& path) {
 }
 
 bool MayGenerate(const LocalModel& model) {
+  if (model.is_gguf) return !IsEncoder(model.path);
   return model.architecture.empty() || model.architecture.ends_with("ForCausalLM");
 }
 
