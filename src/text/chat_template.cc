@@ -155,6 +155,7 @@ Result<std::vector<TextPart>> ChatTemplate::RenderParts(std::span<const ChatMess
     return RenderQwenChatParts(messages, {.default_system = compiled.format->default_system,
                                           .tools = options.tools,
                                           .add_generation_prompt = options.add_generation_prompt,
+                                          .continue_final_message = options.continue_final_message,
                                           .doubled_braces = compiled.format->doubled_braces,
                                           .parse_special = options.parse_special});
   }

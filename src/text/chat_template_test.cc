@@ -217,6 +217,12 @@ TEST(ChatTemplate, AnAnswerThatHasBegunIsContinued) {
             "<|im_start|>user\nq<|im_end|>\n<|im_start|>assistant\n{\"a\": ");
   const std::string own = ChatTemplateSource("S");
   EXPECT_TRUE(continued(own, "abc")->ends_with("<|im_start|>assistant\nabc"));
+  // Written out in C++, it is the same.
+  const std::vector<ChatMessage> messages = {{.role = "user", .content = "q"},
+                                             {.role = "assistant", .content = "abc "}};
+  EXPECT_EQ(
+      *ChatTemplate::OfFormat({.default_system = "S"}).Render(messages, {.continue_final_message = true}),
+      *continued(own, "abc "));
   // A template that strips its messages.
   const std::string_view strips = "{% for m in messages %}[{{ m.content | trim }}]{% endfor %}";
   EXPECT_EQ(*continued(strips, "abc  "), "[q][abc");

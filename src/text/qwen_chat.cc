@@ -2,6 +2,7 @@
 
 #include <optional>
 
+#include "base/check.h"
 #include "text/python_json.h"
 
 namespace qwen25 {
@@ -128,6 +129,12 @@ std::vector<TextPart> RenderQwenChatParts(std::span<const ChatMessage> messages,
   const bool has_system = !messages.empty() && messages[0].role == "system";
   WriteSystem(has_system ? &messages[0] : nullptr, options, out);
   for (size_t i = has_system ? 1 : 0; i < messages.size(); ++i) WriteMessage(messages, i, out);
+  if (options.continue_final_message) {
+    std::vector<TextPart> parts = out.Take();
+    QWEN25_CHECK(parts.back().text.ends_with(kTurnEnd));
+    parts.back().text.resize(parts.back().text.size() - kTurnEnd.size());
+    return parts;
+  }
   if (options.add_generation_prompt) out.Template({kTurnStart, "assistant\n"});
   return out.Take();
 }

@@ -26,6 +26,7 @@ struct QwenChatOptions {
   std::string default_system{kInstructSystem};  // used if the first message is not a system message
   Json tools = nullptr;                         // array of function signatures, or null
   bool add_generation_prompt = true;            // ends with the opening of the assistant's turn
+  bool continue_final_message = false;          // ends inside of the last message instead
   // The text about tools shows a call as {{"name": ...}}, like the template of Qwen2.5's first releases,
   // which many GGUF files still hold.
   bool doubled_braces = false;

@@ -22,6 +22,8 @@ expect_chat() {
 expect_chat "Ctrl-C           stop the answer" '/help\n'
 expect_chat "there is no command /dance" '/dance\n'
 expect_chat "there is nothing to take back" '/undo\n'
+expect_chat "there is no answer to go on with" '/continue\n'
+expect_chat "there is no question to answer again" '/retry\n'
 expect_chat "You are a helpful assistant." '/system\n'
 expect_chat "cannot open: No such file" "/load $work/none.json\n"
 expect_chat "saved 3 messages" "/system Be brief.\nhello\n/save $work/chat.json\n"

@@ -1,6 +1,7 @@
 #include <unistd.h>
 
 #include <charconv>
+#include <functional>
 #include <memory>
 
 #include "base/file.h"
@@ -35,6 +36,8 @@ constexpr const char* kHelp =
     "  /system TEXT     set the system text and start over; without TEXT show it\n"
     "  /reset           start a new dialogue; the old one stays on disk\n"
     "  /undo            take back the last question and its answer\n"
+    "  /retry           answer the last question once more\n"
+    "  /continue        go on with the last answer, such as one that Ctrl-C or -n ended\n"
     "  /dialogues       list the dialogues on disk\n"
     "  /resume NUMBER   go on with one of them\n"
     "  /save FILE       write the conversation as JSON (OpenAI messages)\n"
@@ -71,7 +74,8 @@ class Chat {
   bool Handle(const std::string& line) {
     if (line.empty()) return true;
     if (line[0] != '/') {
-      if (const Status status = Ask(line); !status.ok()) fmt::print("{}\n", status.message());
+      const Status status = Answer([&](const TextCallback& show) { return conversation_->Ask(line, show); });
+      if (!status.ok()) fmt::print("{}\n", status.message());
       return true;
     }
     const size_t space = line.find(' ');
@@ -100,6 +104,10 @@ class Chat {
       conversation_->StartNew();
     } else if (command == "/undo") {
       return conversation_->Undo();
+    } else if (command == "/retry") {
+      return Answer([&](const TextCallback& show) { return conversation_->Retry(show); });
+    } else if (command == "/continue") {
+      return Continue();
     } else if (command == "/dialogues") {
       return ListDialogues();
     } else if (command == "/resume") {
@@ -122,9 +130,10 @@ class Chat {
     return {};
   }
 
-  Status Ask(const std::string& question) {
+  // Prints what `answer` writes.
+  Status Answer(const std::function<Status(const TextCallback&)>& answer) {
     InterruptGuard::Reset();
-    const Status status = conversation_->Ask(question, [](std::string_view piece) {
+    const Status status = answer([](std::string_view piece) {
       fmt::print("{}", piece);
       std::fflush(stdout);
       return !InterruptGuard::requested();
@@ -133,6 +142,16 @@ class Chat {
     if (!status.ok() && code != StatusCode::kCancelled && code != StatusCode::kInvalidArgument)
       failed_ = status;
     return status;
+  }
+
+  Status Continue() {
+    const auto length = [&] {
+      return conversation_->messages().empty() ? 0 : conversation_->messages().back().content.size();
+    };
+    const size_t before = length();
+    QWEN25_RETURN_IF_ERROR(Answer([&](const TextCallback& show) { return conversation_->Continue(show); }));
+    if (length() == before) fmt::print("The model has nothing to add.\n");
+    return {};
   }
 
   void Show(const ConversationEvent& event) {

@@ -189,9 +189,10 @@ Status Conversation::Resume(uint32_t number) {
 }
 
 // A model without a chat template only continues text: it reads the conversation as plain paragraphs.
-Result<std::vector<int32_t>> Conversation::Prompt() const {
+Result<std::vector<int32_t>> Conversation::Prompt(bool inside) const {
   if (model_.chat_template) {
-    ChatPromptOptions options{.variables = options_.template_variables,
+    ChatPromptOptions options{.continue_final_message = inside,
+                              .variables = options_.template_variables,
                               .parse_special = options_.parse_special};
     if (other_.contains("tools")) options.tools = other_["tools"];
     if (other_.contains("documents")) options.documents = other_["documents"];
@@ -209,21 +210,42 @@ Result<std::vector<int32_t>> Conversation::Prompt() const {
 
 Status Conversation::Ask(const std::string& question, const TextCallback& on_text) {
   messages_.push_back({.role = "user", .content = notes_.WithNotes(question, messages_)});
-  const auto answer = [&]() -> Result<GenerateResult> {
-    QWEN25_TRY(const std::vector<int32_t> prompt, Prompt());
-    return Generate(*session_, model_.tokenizer, prompt, generate_, on_text);
-  };
-  const Result<GenerateResult> result = answer();
-  if (!result.ok()) {
-    messages_.pop_back();  // as before the question
-    return result.status();
+  const Status status = Answer(/*goes_on=*/false, on_text);
+  if (!status.ok()) messages_.pop_back();  // as before the question
+  return status;
+}
+
+Status Conversation::Continue(const TextCallback& on_text) {
+  const bool can = !messages_.empty() && messages_.back().role == "assistant" &&
+                   !messages_.back().content.empty() && messages_.back().tool_calls.empty();
+  if (!can) return InvalidArgument("there is no answer to go on with");
+  return Answer(/*goes_on=*/true, on_text);
+}
+
+Status Conversation::Retry(const TextCallback& on_text) {
+  const size_t question = LastQuestion(messages_);
+  if (question == messages_.size()) return InvalidArgument("there is no question to answer again");
+  const auto after = messages_.begin() + static_cast<ptrdiff_t>(question) + 1;
+  const std::vector<ChatMessage> answers(after, messages_.end());
+  messages_.resize(question + 1);
+  const Status status = Answer(/*goes_on=*/false, on_text);
+  if (!status.ok()) messages_.insert(messages_.end(), answers.begin(), answers.end());
+  return status;
+}
+
+Status Conversation::Answer(bool goes_on, const TextCallback& on_text) {
+  QWEN25_TRY(const std::vector<int32_t> prompt, Prompt(goes_on));
+  QWEN25_TRY(const GenerateResult result, Generate(*session_, model_.tokenizer, prompt, generate_, on_text));
+  if (goes_on) {
+    messages_.back().content += result.text;
+  } else {
+    messages_.push_back({.role = "assistant", .content = result.text});
   }
-  messages_.push_back({.role = "assistant", .content = result->text});
-  Tell(Answered{&*result});
+  Tell(Answered{&result});
   if (recall_) {
     if (const AttentionRead read = recall_->TakeReads(); !read.shares.empty()) Tell(read);
   }
-  if (!result->reuse.store.ok()) Tell(ConversationProblem{What::kStoredBlocks, result->reuse.store});
+  if (!result.reuse.store.ok()) Tell(ConversationProblem{What::kStoredBlocks, result.reuse.store});
   Remember();
   return {};
 }

@@ -42,6 +42,12 @@ class Conversation {
   // Answers a question. `on_text` gets the answer in pieces, and stops it by returning false. After an error,
   // such as one of the chat template, the conversation is as it was before the question.
   Status Ask(const std::string& question, const TextCallback& on_text);
+  // Goes on with the last answer, which may be one that somebody else began. kInvalidArgument if the last
+  // message is not an answer in words. Errors leave the conversation as it was.
+  Status Continue(const TextCallback& on_text);
+  // Answers the last question once more; with the most likely tokens or the same seed, in the same words.
+  // Errors as of Continue.
+  Status Retry(const TextCallback& on_text);
 
   // The system text that the model reads; nothing if none is set, and the model has no chat template, or one
   // whose own text is not known.
@@ -79,7 +85,10 @@ class Conversation {
   Status RecallByAttention(BlockStore& blocks);
   void UseLog();
   std::vector<ChatMessage> WithSystem() const;
-  Result<std::vector<int32_t>> Prompt() const;
+  // With `inside`, ends in the middle of the last message.
+  Result<std::vector<int32_t>> Prompt(bool inside = false) const;
+  // Generates from the prompt, appends to the last answer or adds one, tells and remembers.
+  Status Answer(bool goes_on, const TextCallback& on_text);
   // Saves the dialogue, if dialogues are kept.
   Status Keep();
   void Remember();

@@ -123,6 +123,46 @@ TEST(Conversation, AQuestionThatCannotBeAnsweredLeavesItAsItWas) {
   ASSERT_OK(talk.Ask("two"));
 }
 
+TEST(Conversation, AnAnswerGoesOnWhereItEnded) {
+  std::vector<ChatMessage> whole;
+  {
+    const TemporaryDirectory memory;
+    Talk talk(memory.path());
+    talk.options.generate.max_new_tokens = 12;
+    ASSERT_OK(talk.Start());
+    ASSERT_OK(talk.Ask("one"));
+    whole = talk->messages();
+  }
+  const TemporaryDirectory memory;
+  {
+    Talk talk(memory.path());
+    ASSERT_OK(talk.Start());
+    EXPECT_ERROR_CONTAINS(talk->Continue(nullptr), "no answer to go on with");
+    EXPECT_ERROR_CONTAINS(talk->Retry(nullptr), "no question to answer");
+    ASSERT_OK(talk.Ask("one"));
+    ASSERT_OK(talk->Continue(nullptr));
+    EXPECT_EQ(talk->messages(), whole);
+    ASSERT_OK(talk->Retry(nullptr));
+    ASSERT_EQ(talk->messages().size(), 2u);
+    EXPECT_TRUE(whole[1].content.starts_with(talk->messages()[1].content));
+    ASSERT_OK(talk->Continue(nullptr));
+  }
+  Talk talk(memory.path());
+  ASSERT_OK(talk.Start());
+  EXPECT_EQ(talk->messages(), whole);  // as it was kept
+  // An answer that somebody else began.
+  ASSERT_OK(talk->Use({.messages = {{.role = "user", .content = "one"},
+                                    {.role = "assistant", .content = whole[1].content.substr(0, 3)}}}));
+  ASSERT_OK(talk->Continue(nullptr));
+  EXPECT_TRUE(talk->messages()[1].content.starts_with(whole[1].content.substr(0, 6)));
+  // Nothing is lost if it does not fit.
+  ASSERT_OK(talk->Use({.messages = {{.role = "user", .content = std::string(5000, 'x')},
+                                    {.role = "assistant", .content = "kept"}}}));
+  EXPECT_ERROR_CONTAINS(talk->Continue(nullptr), "context");
+  EXPECT_ERROR_CONTAINS(talk->Retry(nullptr), "context");
+  EXPECT_EQ(talk->messages().back().content, "kept");
+}
+
 TEST(Conversation, WhatTheTemplateRefusesLeavesItAsItWas) {
   LoadedModel model = TinyModel();
   ASSERT_OK_AND_ASSIGN(model.chat_template,
