@@ -1,5 +1,6 @@
 // What forward and backward attention, the scores of blocks and their formats share, compiled once per
-// instruction set. Included by attention.cc, attention_backward.cc, block_summary.cc and kv_block.cc only.
+// instruction set. Included by attention.cc, attention_backward.cc, block_score.cc, block_summary.cc and
+// kv_block.cc only.
 
 #include <algorithm>
 #include <cmath>
@@ -37,6 +38,10 @@ constexpr float kLn2 = 0.693147180559945309417f;
 
 // Whether the CPU converts between float16 and float32.
 constexpr bool kConvertsHalves = kLanes >= 8 || HWY_TARGET == HWY_NEON;
+
+HWY_INLINE float Sum(Vec x) {
+  return hn::GetLane(hn::SumOfLanes(kTag, x));
+}
 
 // Calls body(tag, i) for consecutive vectors that cover [begin, end): widest first, then narrower ones, so
 // that no lane is ever outside. end - begin is a multiple of kUnit.

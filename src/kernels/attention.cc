@@ -347,7 +347,7 @@ void StoreOutputsImpl(const QueryTile& tile, const AttendState& state, HeadRows<
   size_t row = 0;
   for (size_t t = 0; t < tile.num_tokens; ++t) {
     for (size_t g = 0; g < tile.num_heads; ++g, ++row) {
-      const float total = hn::GetLane(hn::SumOfLanes(kTag, hn::LoadU(kTag, state.totals + row * 16)));
+      const float total = Sum(hn::LoadU(kTag, state.totals + row * 16));
       const float inverse = 1 / total;
       const float* from = state.sums + row * head_dim;
       float* to = outputs.data + t * outputs.stride + g * head_dim;

@@ -1,4 +1,4 @@
-#include "kernels/block_summary.h"
+#include "kernels/block_score.h"
 
 #include <gtest/gtest.h>
 #include <rapidcheck.h>

@@ -4,7 +4,7 @@
 // The map, in the order in which a token meets the files:
 //   summary    kernels/block_summary.h       what is kept of a full block, and of a group of 16
 //              attention/stored_summary.h    the same for blocks that come from a store
-//   score      kernels/block_summary.h       estimates and bounds of a block's share, from its summary
+//   score      kernels/block_score.h         estimates and bounds of a block's share, from its summary
 //   policy     routing_policy.h              blocks that are always read, candidates, and limits
 //   choice     choose_blocks.h               the candidates with the greatest shares
 //              tile_choice.h                 the same for a tile: far groups, probes, back to dense
@@ -36,7 +36,7 @@
 #include <string_view>
 
 #include "base/status.h"
-#include "kernels/block_summary.h"
+#include "kernels/block_score.h"
 
 namespace qwen25 {
 

@@ -11,7 +11,7 @@
 #include <span>
 #include <utility>
 
-#include "kernels/block_summary.h"
+#include "kernels/block_score.h"
 #include "ops/routing/layer_routing.h"
 
 namespace qwen25 {
