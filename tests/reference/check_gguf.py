@@ -24,6 +24,7 @@ FORMATS = ["float32", "float16", "bfloat16", "q8_0", "q6_k", "q5_k", "q5_1", "q5
 CLOSE = {T.Q4_K: 0.09, T.Q5_K: 0.05, T.Q6_K: 0.025, T.Q4_0: 0.11}
 NAMES = {"input_layernorm": "attn_norm", "post_attention_layernorm": "ffn_norm", "self_attn.q_proj": "attn_q",
          "self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v", "self_attn.o_proj": "attn_output",
+         "self_attn.q_norm": "attn_q_norm", "self_attn.k_norm": "attn_k_norm",
          "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up", "mlp.down_proj": "ffn_down"}
 
 
@@ -45,7 +46,11 @@ def permuted(weight, heads):
 def check(program, folder, work):
     config = json.loads((folder / "config.json").read_text())
     weights = {name: tensor.astype(numpy.float32) for name, tensor in load_file(folder / "model.safetensors").items()}
-    arch = config["model_type"]
+    # Mistral's layers are Llama's.
+    arch = {"mistral": "llama", "ministral": "llama"}.get(config["model_type"], config["model_type"])
+    rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
+    extra = {"llama3": {"rope_freqs.weight"},
+             "longrope": {"rope_factors_long.weight", "rope_factors_short.weight"}}.get(rope.get("rope_type"), set())
     count = 0
     for form in FORMATS:
         path = work / f"{folder.name}-{form}.gguf"
@@ -59,10 +64,11 @@ def check(program, folder, work):
             assert field(f"{arch}.{key}") == config[name], (path, key)
         assert abs(field(f"{arch}.attention.layer_norm_rms_epsilon") / config["rms_norm_eps"] - 1) < 1e-6
         tensors = {tensor.name: tensor for tensor in reader.tensors}
-        assert set(tensors) == {gguf_name(name) for name in weights}, (path, set(tensors) ^ {gguf_name(n) for n in weights})
+        expected = {gguf_name(name) for name in weights} | extra
+        assert set(tensors) == expected, (path, set(tensors) ^ expected)
         for name, weight in weights.items():
             tensor = tensors[gguf_name(name)]
-            if arch == "llama" and name.endswith(("q_proj.weight", "k_proj.weight")):
+            if arch == "llama" and name.rsplit(".", 1)[0].endswith(("q_proj", "k_proj")):
                 weight = permuted(weight, config["num_attention_heads" if "q_proj" in name else "num_key_value_heads"])
             assert list(reversed(tensor.shape.tolist())) == list(weight.shape), (path, name)
             kind = tensor.tensor_type
