@@ -28,8 +28,10 @@ std::vector<RoutingMapLayer> Layers(const ModelConfig& config, const RoutingPoli
       layer.certain_share = static_cast<double>(counts.certain_share) * RoutingCounts::kShareUnit / routed;
       layer.dense_again = static_cast<double>(counts.dense_again) / routed;
     }
-    layer.gflops = read * block_flops / 1e9;
-    layer.saved_gflops = (visible - read) * block_flops / 1e9;
+    // Keys alone, where blocks are reranked.
+    const double read_flops = (read + static_cast<double>(counts.keys_scored) / 2) * block_flops;
+    layer.gflops = read_flops / 1e9;
+    layer.saved_gflops = (visible * block_flops - read_flops) / 1e9;
     layer.seconds = static_cast<double>(counts.nanoseconds) * 1e-9;
   }
   return layers;

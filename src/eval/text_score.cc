@@ -62,10 +62,18 @@ TextScorer::TextScorer(const Model& model, const Tokenizer& tokenizer, const Tex
   }
 }
 
-double TextScorer::ReadShare() const {
+RoutingTotals TextScorer::Totals() const {
   RoutingTotals totals;
   totals.Add({counts_.get(), routing_.size()});
-  return totals.ReadShare();
+  return totals;
+}
+
+double TextScorer::ReadShare() const {
+  return Totals().ReadShare();
+}
+
+double TextScorer::RerankedShare() const {
+  return Totals().RerankedShare();
 }
 
 Status TextScorer::AddFiles(std::span<const std::string> files, const Progress& progress) {

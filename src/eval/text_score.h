@@ -67,8 +67,11 @@ class TextScorer {
   const TextScore& score() const { return score_; }
   // The share of the blocks visible to tokens that they read; 1 without routing.
   double ReadShare() const;
+  // The share of them that were reranked by their keys; 0 without.
+  double RerankedShare() const;
 
  private:
+  RoutingTotals Totals() const;
   std::vector<int32_t> TokensOf(std::string_view text) const;
   Status AddSecondHalves(std::vector<int32_t> tokens, const Progress& progress);
   // Reads the window [begin, end) of `tokens` and scores tokens [first_target, end).

@@ -164,7 +164,7 @@ template <typename Number>
 struct Operands {
   const Number* keys;  // [D, key_stride]
   size_t key_stride;
-  const Number* values;                    // [.., D]
+  const Number* values;                    // [.., D]; null if only scores are wanted
   const uint16_t* key_scales = nullptr;    // [G, 64]
   const uint16_t* value_scales = nullptr;  // [G, 64]
   const Number* next = nullptr;            // keys of the block after this one, if known
@@ -184,7 +184,7 @@ HWY_INLINE void ComputeScores(const QueryTile& tile, const float* queries, size_
                              .b_stride = block.key_stride,
                              .c = scores,
                              .c_stride = kBlockTokens,
-                             .ahead = block.values};
+                             .ahead = block.values != nullptr ? block.values : block.next};
   if (block.key_scales == nullptr) return Multiply<false>(product);
   product.scales = block.key_scales;
   for (size_t d = 0; d < head_dim; d += kScaleGroup) {
@@ -193,7 +193,7 @@ HWY_INLINE void ComputeScores(const QueryTile& tile, const float* queries, size_
     Multiply<false>(product);
     product.a += kScaleGroup;
     product.b += kScaleGroup * block.key_stride;
-    product.ahead += kScaleGroup * kBlockTokens;
+    if (product.ahead != nullptr) product.ahead += kScaleGroup * kBlockTokens;
     product.scales += kBlockTokens;
   }
 }
@@ -341,6 +341,62 @@ void AttendToInt8BlockImpl(const QueryTile& tile, const RotaryAngles& rotary, co
                  scratch, block_index, state);
 }
 
+template <typename Number>
+HWY_INLINE void MassesOf(const QueryTile& tile, const RotaryAngles& rotary, const Operands<Number>& block,
+                         size_t block_index, const AttendState& state, float* masses) {
+  const size_t num_rows = tile.num_rows();
+  const float* queries = QueriesAt(tile, rotary, block_index, state.queries, state.rotated);
+  for (size_t begin = 0; begin < num_rows; begin += kGroupRows) {
+    const size_t end = std::min(num_rows, begin + kGroupRows);
+    const size_t cols = WholeVectors(tile.VisibleInBlock((end - 1) / tile.num_heads, block_index));
+    if (cols > 0) ComputeScores(tile, queries, begin, end, cols, block, state.scores);
+    for (size_t row = begin; row < end; ++row) {
+      const size_t token = row / tile.num_heads;
+      HWY_ALIGN float totals[16] = {};
+      float shift = -std::numeric_limits<float>::infinity(), factor = 1;
+      SoftmaxRow<true>(state.scores + (row - begin) * kBlockTokens, tile.HiddenInBlock(token, block_index),
+                       tile.VisibleInBlock(token, block_index), cols, shift, factor, totals);
+      masses[row] = shift + std::log2(Sum(hn::Load(kTag, totals)));
+    }
+  }
+}
+
+template <typename Number>
+HWY_INLINE void MassesOfNarrow(const QueryTile& tile, const RotaryAngles& rotary,
+                               const Operands<Number>& block, const KvBlock& scratch, size_t block_index,
+                               const AttendState& state, float* masses) {
+  if (tile.num_rows() <= kGroupRows) return MassesOf(tile, rotary, block, block_index, state, masses);
+  Widen(block.keys, tile.head_dim * kBlockTokens, scratch.keys);
+  MassesOf(tile, rotary, Operands<float>{scratch.keys, kBlockTokens, nullptr, block.key_scales}, block_index,
+           state, masses);
+}
+
+void KeyMassesImpl(const QueryTile& tile, const RotaryAngles& rotary, const KvBlock& block,
+                   size_t block_index, const AttendState& state, float* masses) {
+  MassesOf(tile, rotary, Operands<float>{block.keys, block.key_stride, nullptr}, block_index, state, masses);
+}
+void KeyMassesOfHalfImpl(const QueryTile& tile, const RotaryAngles& rotary, const HalfKvBlock& block,
+                         const KvBlock& scratch, size_t block_index, const AttendState& state,
+                         float* masses) {
+  MassesOfNarrow(tile, rotary,
+                 Operands<uint16_t>{.keys = block.keys,
+                                    .key_stride = kBlockTokens,
+                                    .values = nullptr,
+                                    .next = static_cast<const uint16_t*>(state.next)},
+                 scratch, block_index, state, masses);
+}
+void KeyMassesOfInt8Impl(const QueryTile& tile, const RotaryAngles& rotary, const Int8KvBlock& block,
+                         const KvBlock& scratch, size_t block_index, const AttendState& state,
+                         float* masses) {
+  MassesOfNarrow(tile, rotary,
+                 Operands<int8_t>{.keys = block.keys,
+                                  .key_stride = kBlockTokens,
+                                  .values = nullptr,
+                                  .key_scales = block.key_scales,
+                                  .next = static_cast<const int8_t*>(state.next)},
+                 scratch, block_index, state, masses);
+}
+
 void StoreOutputsImpl(const QueryTile& tile, const AttendState& state, HeadRows<float> outputs,
                       HeadRows<float> log_sums) {
   const size_t head_dim = tile.head_dim;
@@ -378,6 +434,9 @@ namespace {
 HWY_EXPORT(StoreKeysAndValuesImpl);
 HWY_EXPORT(LoadQueriesImpl);
 HWY_EXPORT(AttendToBlockImpl);
+HWY_EXPORT(KeyMassesImpl);
+HWY_EXPORT(KeyMassesOfHalfImpl);
+HWY_EXPORT(KeyMassesOfInt8Impl);
 HWY_EXPORT(StoreOutputsImpl);
 HWY_EXPORT(AttendToHalfBlockImpl);
 HWY_EXPORT(AttendToInt8BlockImpl);
@@ -405,6 +464,18 @@ void AttendToBlock(const QueryTile& tile, const RotaryAngles& rotary, const Half
 void AttendToBlock(const QueryTile& tile, const RotaryAngles& rotary, const Int8KvBlock& block,
                    const KvBlock& scratch, size_t block_index, const AttendState& state) {
   HWY_DYNAMIC_DISPATCH(AttendToInt8BlockImpl)(tile, rotary, block, scratch, block_index, state);
+}
+void KeyMasses(const QueryTile& tile, const RotaryAngles& rotary, const KvBlock& block, size_t block_index,
+               const AttendState& state, float* masses) {
+  HWY_DYNAMIC_DISPATCH(KeyMassesImpl)(tile, rotary, block, block_index, state, masses);
+}
+void KeyMasses(const QueryTile& tile, const RotaryAngles& rotary, const HalfKvBlock& block,
+               const KvBlock& scratch, size_t block_index, const AttendState& state, float* masses) {
+  HWY_DYNAMIC_DISPATCH(KeyMassesOfHalfImpl)(tile, rotary, block, scratch, block_index, state, masses);
+}
+void KeyMasses(const QueryTile& tile, const RotaryAngles& rotary, const Int8KvBlock& block,
+               const KvBlock& scratch, size_t block_index, const AttendState& state, float* masses) {
+  HWY_DYNAMIC_DISPATCH(KeyMassesOfInt8Impl)(tile, rotary, block, scratch, block_index, state, masses);
 }
 void StoreOutputs(const QueryTile& tile, const AttendState& state, HeadRows<float> outputs,
                   HeadRows<float> log_sums) {

@@ -172,6 +172,16 @@ void AttendToBlock(const QueryTile& tile, const RotaryAngles& rotary, const Half
 // codes.
 void AttendToBlock(const QueryTile& tile, const RotaryAngles& rotary, const Int8KvBlock& block,
                    const KvBlock& scratch, size_t block_index, const AttendState& state);
+// masses [R]: per row of the tile, the logarithm (base 2) of the sum of the exponentials of its scores in one
+// block, which its keys tell alone; minus infinity for a row that sees none of them. Of the state, only
+// `rotated` and `scores` change.
+void KeyMasses(const QueryTile& tile, const RotaryAngles& rotary, const KvBlock& block, size_t block_index,
+               const AttendState& state, float* masses);
+// The same for narrower blocks; `scratch` as for AttendToBlock.
+void KeyMasses(const QueryTile& tile, const RotaryAngles& rotary, const HalfKvBlock& block,
+               const KvBlock& scratch, size_t block_index, const AttendState& state, float* masses);
+void KeyMasses(const QueryTile& tile, const RotaryAngles& rotary, const Int8KvBlock& block,
+               const KvBlock& scratch, size_t block_index, const AttendState& state, float* masses);
 // Writes the tile's outputs and, if `log_sums.data` is not null, per token and head the logarithm (base 2)
 // of the sum of the exponentials of its scores.
 void StoreOutputs(const QueryTile& tile, const AttendState& state, HeadRows<float> outputs,

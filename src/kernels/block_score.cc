@@ -68,8 +68,6 @@ HWY_INLINE void RotatePoints(const RotaryAngles& rotary, size_t first_angle, siz
   }
 }
 
-constexpr float kGreatestScore = 30000;
-
 HWY_INLINE void LimitScores(size_t num_rows, size_t cols, ScoreRows scores) {
   const Vec greatest = hn::Set(kTag, kGreatestScore);
   for (size_t row = 0; row < num_rows; ++row) {

@@ -36,6 +36,10 @@ struct BlockScoreState {
 // (AttendState::queries).
 void LoadScoreQueries(size_t head_dim, size_t num_rows, const float* queries, const BlockScoreState& state);
 
+// What ScorePanel makes of a score that is NaN or greater: such a block is read, and attention shows what is
+// in it.
+inline constexpr float kGreatestScore = 30000;
+
 // A place for the scores of a tile: `data` [R, stride] at the panel's first block.
 struct ScoreRows {
   float* data;
@@ -52,8 +56,7 @@ struct ScoredPanel {
 };
 // Writes the scores of the columns (logarithms, base 2, of an estimate of the mean exponential) and, if
 // `bounds.data` is not null, their bounds. Numbers after `num_blocks`, up to a multiple of 16, are undefined.
-// A score that is NaN or greater than 30000 becomes 30000: such a block is read, and attention shows what is
-// in it.
+// Scores are at most kGreatestScore.
 void ScorePanel(const RotaryAngles& rotary, size_t num_rows, size_t query_block, const ScoredPanel& panel,
                 BlockScore kind, const float* queries, const BlockScoreState& state, ScoreRows scores,
                 ScoreRows bounds);

@@ -49,4 +49,16 @@ assert "Blocks of 64 tokens" in text and all(f"layer {layer}" in text for layer 
 page = open(work + "/map.html").read()
 assert page.startswith("<!DOCTYPE html>") and page.count("<figcaption>") == 3
 PYTHON
+# Reranked by their keys: reported, and as exact as all routing.
+for rerank in 1 64; do
+  "$qwen25" perplexity -m "$work/text/model" "$source_folder/README.md" --window 500 --max-tokens 499 --json \
+    --routing "top_k:2,local=0,dense_below=0,rerank=$rerank" >"$work/rerank$rerank.json" 2>"$work/log" ||
+    { cat "$work/log" >&2; fail "perplexity with rerank=$rerank"; }
+done
+python3 - "$work" <<'PYTHON' || fail "reranking is not reported"
+import json, sys
+plain, reranked = (json.load(open(f"{sys.argv[1]}/rerank{n}.json")) for n in (1, 64))
+assert plain["reranked_share"] == 0 and 0.1 < reranked["reranked_share"] < 1, reranked
+assert plain["read_share"] == reranked["read_share"] < 1, (plain, reranked)
+PYTHON
 printf 'routing: facts asked far beyond the positions of a model, and its pictures\n'

@@ -31,6 +31,7 @@ void Print(const TextScorer& scorer, const TextScoreOptions& options, bool as_js
                        {"perplexity", score.Perplexity()},
                        {"bits_per_byte", score.BitsPerByte()},
                        {"read_share", scorer.ReadShare()},
+                       {"reranked_share", scorer.RerankedShare()},
                        {"window", options.window},
                        {"stride", options.second_halves ? options.window : options.stride}};
     fmt::print("{}\n", json.dump());
@@ -41,7 +42,10 @@ void Print(const TextScorer& scorer, const TextScoreOptions& options, bool as_js
       "stride {}\n",
       score.Perplexity(), score.NatsPerToken(), score.BitsPerByte(), score.num_tokens, score.num_bytes,
       options.window, options.second_halves ? options.window : options.stride);
-  if (scorer.ReadShare() < 1) fmt::print("attention read {:.1f} % of its blocks\n", 100 * scorer.ReadShare());
+  if (scorer.ReadShare() == 1) return;
+  const double reranked = scorer.RerankedShare();
+  fmt::print("attention read {:.1f} % of its blocks{}\n", 100 * scorer.ReadShare(),
+             reranked > 0 ? fmt::format(", chosen by the keys of {:.1f} %", 100 * reranked) : "");
 }
 
 Status RunPerplexity(const PerplexityFlags& flags) {

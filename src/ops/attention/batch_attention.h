@@ -78,6 +78,7 @@ class BatchAttention {
     RoutingPolicy widest = {.far_panels = 0};
     for (const LayerRouting& one : routing) {
       widest.far_panels = std::max(widest.far_panels, one.policy.far_panels);
+      widest.rerank = std::max(widest.rerank, one.policy.rerank);
     }
     return widest;
   }
@@ -162,6 +163,10 @@ class BatchAttention {
           blocks_.Panels(task.sequence, task.kv_head),
           [&](const QueryTile& part, size_t block, size_t next, const AttendState& part_state) {
             blocks_.AttendTo(task, part, angles_, block, next, block_scratch, part_state);
+          },
+          [&](const QueryTile& part, size_t block, size_t next, const AttendState& part_state,
+              float* masses) {
+            blocks_.ScoreKeys(task, part, angles_, block, next, block_scratch, part_state, masses);
           },
           [&](size_t first_token) { NoteRouted(task, tile, first_token, choice); }, choice);
       Count(task, tile, NumSeen(tile));

@@ -6,10 +6,13 @@
 //   Stored(.., target)                     takes them over; a block that is full gets its summary
 //   StartTask(scratch)                     called before the first AttendTo of a task
 //   AttendTo(task, tile, .., block, ..)    adds one block to a tile; `next` is the one after it or kNoBlock
+//   ScoreKeys(task, tile, .., masses)      KeyMasses of one block; minus infinity if it has to be left out;
+//                                          `next` as for AttendTo
 //   HasPanels(sequence), Panels(sequence, kv_head)   summaries
 #pragma once
 
 #include <algorithm>
+#include <limits>
 #include <optional>
 #include <span>
 #include <type_traits>
@@ -99,6 +102,9 @@ struct ListedKv {
   }
 
  protected:
+  static void NoMasses(const QueryTile& tile, float* masses) {
+    std::fill_n(masses, tile.num_rows(), -std::numeric_limits<float>::infinity());
+  }
   template <typename Block>
   void SummarizeIfFull(size_t sequence, size_t kv_head, size_t block, size_t end_offset,
                        const Block& stored) const {
@@ -128,6 +134,12 @@ struct ListedBlocks : ListedKv {
     const auto data = Readable<KvBlock>(task, tile, rotary, block, scratch);
     if (data) AttendToBlock(Seeing(task, tile, block), rotary, *data, block, state);
   }
+  void ScoreKeys(const AttentionTask& task, const QueryTile& tile, const RotaryAngles& rotary, size_t block,
+                 size_t, float* scratch, const AttendState& state, float* masses) const {
+    const auto data = Readable<KvBlock>(task, tile, rotary, block, scratch);
+    if (!data) return NoMasses(tile, masses);
+    KeyMasses(Seeing(task, tile, block), rotary, *data, block, state, masses);
+  }
 };
 
 // Blocks that the caller owns in a narrower format: written by way of scratch memory, and read that way if it
@@ -155,6 +167,13 @@ struct ListedNarrowBlocks : ListedKv {
     if (!data) return;
     AttendToBlock(Seeing(task, tile, block), rotary, *data, ScratchBlock(shape, scratch), block,
                   Before<Block>(task, next, state));
+  }
+  void ScoreKeys(const AttentionTask& task, const QueryTile& tile, const RotaryAngles& rotary, size_t block,
+                 size_t next, float* scratch, const AttendState& state, float* masses) const {
+    const auto data = Readable<Block>(task, tile, rotary, block, scratch + WideFloats());
+    if (!data) return NoMasses(tile, masses);
+    KeyMasses(Seeing(task, tile, block), rotary, *data, ScratchBlock(shape, scratch), block,
+              Before<Block>(task, next, state), masses);
   }
 };
 

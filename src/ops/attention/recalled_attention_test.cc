@@ -91,6 +91,7 @@ TEST(RecalledAttentionTest, CompeteWithTheSequencesOwnAndLeaveItsSinkAlone) {
     for (const uint32_t local : {1u, 6u}) {  // with 6, all of its own blocks are always read
       RoutingPolicy policy = SmallPolicy(kind);
       policy.local_blocks = local;
+      policy.rerank = local % 2 + 1;
       for (const size_t missing : {SIZE_MAX, size_t{3}}) {
         const RecalledRun run(problem, policy, missing);
         bool any_recalled = false, any_left_out = false;

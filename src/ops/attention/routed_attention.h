@@ -69,6 +69,7 @@ inline void CountRouted(const TileChoice& choice, size_t num_tokens, uint64_t al
   counts.routed_rows += num_tokens;
   counts.dense_again += choice.dense_again();
   counts.blocks_read += read + always * num_tokens;
+  counts.keys_scored += choice.keys_scored();
   counts.estimated_share += choice.estimated_share();
   counts.certain_share += choice.certain_share();
 }
@@ -76,13 +77,14 @@ inline void CountRouted(const TileChoice& choice, size_t num_tokens, uint64_t al
 // Attends a tile, whose queries are loaded, by a policy that leaves a choice. Each row walks its blocks in a
 // fixed order: the blocks that are always read, ascending; then the probes, or all chosen blocks, ascending;
 // then the blocks that are chosen after the probes; and, if too much may be missed, the rest.
-// `attend_to(tile, block, next, state)` adds one block to a tile, after which `next` (or kNoBlock) follows.
+// `attend_to(tile, block, next, state)` adds one block to a tile, after which `next` (or kNoBlock) follows;
+// `score_keys(tile, block, next, state, masses)` writes the KeyMasses of one block.
 // `note(first_token)` is called for each part of the tile that chooses together, one after the other;
 // `choice` then holds the candidates that were read.
-template <typename AttendTo, typename Note>
+template <typename AttendTo, typename ScoreKeys, typename Note>
 void AttendRouted(const LayerRouting& routing, const RotaryAngles& rotary, const QueryTile& tile,
                   const AttendState& state, const SequencePanels& panels, const AttendTo& attend_to,
-                  const Note& note, TileChoice& choice) {
+                  const ScoreKeys& score_keys, const Note& note, TileChoice& choice) {
   const RoutingPolicy& policy = routing.policy;
   const RoutingPolicy::Ranges ranges =
       policy.RangesOf(tile.block(), tile.FirstBlockOfOwn(), panels.num_recalled);
@@ -98,6 +100,15 @@ void AttendRouted(const LayerRouting& routing, const RotaryAngles& rotary, const
     const QueryTile part = TileOfRun(tile, begin, together);
     const AttendState part_state = state.FromRow(begin * tile.num_heads, tile.head_dim);
     choice.Choose(policy, rotary, part, begin, part_state, panels, with_bounds);
+    if (choice.reranks()) {
+      const auto score_run = [&](size_t block, size_t next, size_t first, size_t count) {
+        score_keys(TileOfRun(part, first, count), block, next,
+                   part_state.FromRow(first * tile.num_heads, tile.head_dim), choice.masses());
+        choice.UseMasses(block, first, count);
+      };
+      ForChosenBlocksAndNext(choice.chosen(), choice.panels(), together, score_run);
+      choice.ChooseReranked(policy, part_state);
+    }
     const auto attend_to_run = [&](size_t block, size_t next, size_t first, size_t count) {
       attend_to(TileOfRun(part, first, count), block, next,
                 part_state.FromRow(first * tile.num_heads, tile.head_dim));

@@ -19,6 +19,7 @@ TEST(RoutedAttentionTest, IsExactOverTheBlocksThatItRead) {
       RoutingTrace trace(1, 2, problem.length);
       LayerRouting routing = {.policy = SmallPolicy(kind), .trace = &trace};
       routing.policy.score = score;
+      routing.policy.rerank = score == BlockScore::kMean ? 2 : 1;
       const std::vector<float> out = problem.Run({problem.length}, &routing);
       bool left_out = false;
       for (size_t t = 0; t < problem.length; t += 7) {
@@ -44,6 +45,55 @@ TEST(RoutedAttentionTest, IsExactOverTheBlocksThatItRead) {
   }
 }
 
+// The shares of a kv head's attention that the candidates [1, num_blocks) have, if the other blocks are
+// always read; mean over its query heads.
+std::vector<double> TrueShares(const RoutedProblem& problem, size_t position, size_t kv_head,
+                               size_t num_blocks) {
+  const size_t group = problem.shape.HeadsPerGroup();
+  std::vector<double> shares(num_blocks);
+  for (size_t h = kv_head * group; h < (kv_head + 1) * group; ++h) {
+    std::vector<double> masses(position / kBlockTokens + 1);
+    double total = 0;
+    for (size_t j = 0; j <= position; ++j) {
+      const bool is_hidden = problem.shape.window != kNoWindow && position - j >= problem.shape.window;
+      const double p = is_hidden ? 0 : problem.Exponential(position, h, j);
+      masses[j / kBlockTokens] += p;
+      total += p;
+    }
+    for (size_t b = 1; b < num_blocks; ++b) shares[b] += masses[b] / total / static_cast<double>(group);
+  }
+  return shares;
+}
+
+// Where all candidates are scored by their keys, those with most of the attention are read.
+TEST(RoutedAttentionTest, RerankedBlocksAreThoseOfTheMostAttention) {
+  for (const KvFormat format : {KvFormat::kFloat32, KvFormat::kFloat16, KvFormat::kInt8}) {
+    for (const size_t window : {kNoWindow, size_t{700}}) {
+      RoutedProblem problem(16, 6, 2, 1200, 5, format);
+      problem.shape.window = window;
+      RoutingTrace trace(1, 2, problem.length);
+      RoutingCounts counts;
+      LayerRouting routing = {
+          .policy = SmallPolicy(RoutingPolicy::Kind::kTopK), .counts = &counts, .trace = &trace};
+      routing.policy.rerank = 64;
+      problem.Run({600, 600}, &routing);
+      double chosen = 0, best = 0;
+      for (size_t t = 640; t < problem.length; t += 37) {
+        for (size_t k = 0; k < 2; ++k) {
+          std::vector<double> shares = TrueShares(problem, t, k, t / kBlockTokens - 1);
+          if (window != kNoWindow) shares[0] = 0;
+          for (size_t b = 1; b < shares.size(); ++b) chosen += trace.Read(0, k, t, b) ? shares[b] : 0;
+          std::ranges::sort(shares, std::greater());
+          for (size_t i = 0; i < 3; ++i) best += shares[i];
+        }
+      }
+      EXPECT_GT(chosen, (format == KvFormat::kInt8 ? 0.995 : 0.9999) * best);
+      EXPECT_GT(counts.keys_scored, 3 * counts.routed_rows);
+      EXPECT_LT(counts.keys_scored, counts.blocks_visible);
+    }
+  }
+}
+
 // Of what a window shows, some is chosen, and nothing else is read.
 TEST(RoutedAttentionTest, ChoosesWithinTheWindow) {
   for (const auto kind : {RoutingPolicy::Kind::kTopK, RoutingPolicy::Kind::kTopP}) {
@@ -53,6 +103,7 @@ TEST(RoutedAttentionTest, ChoosesWithinTheWindow) {
       RoutingTrace trace(1, 2, problem.length);
       RoutingCounts counts;
       LayerRouting routing = {.policy = SmallPolicy(kind), .counts = &counts, .trace = &trace};
+      routing.policy.rerank = window == 600 ? 2 : 1;
       const std::vector<float> out = problem.Run({problem.length}, &routing);
       bool left_out = false;
       for (size_t t = 0; t < problem.length; t += 7) {
@@ -139,6 +190,7 @@ TEST(RoutedAttentionTest, ChunksAndThreadsDoNotMatter) {
     LayerRouting routing = {
         .policy = SmallPolicy(*rc::gen::element(RoutingPolicy::Kind::kTopK, RoutingPolicy::Kind::kTopP))};
     routing.policy.max_missed = *rc::gen::element(1.0f, 0.9f);
+    routing.policy.rerank = *rc::gen::element(1u, 2u, 64u);
     std::vector<size_t> chunks;
     for (size_t left = length; left > 0; left -= chunks.back()) {
       chunks.push_back(std::min(left, *rc::gen::inRange<size_t>(1, 200)));

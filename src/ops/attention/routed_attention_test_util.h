@@ -98,28 +98,33 @@ struct RoutedProblem {
     return out;
   }
 
+  // e to the score of key `j` for query head `h` at `position`.
+  double Exponential(size_t position, size_t h, size_t j) const {
+    const size_t dim = shape.head_dim, half = dim / 2;
+    const std::vector<double> frequencies = InverseFrequencies(dim, 10000);
+    const float* q = &qkv[position * num_cols() + h * dim];
+    const float* k = &qkv[j * num_cols() + shape.KeyColumn(h / shape.HeadsPerGroup())];
+    double score = 0;
+    for (size_t i = 0; i < half; ++i) {
+      const double angle = double(position - j) * frequencies[i], c = std::cos(angle), s = std::sin(angle);
+      score += (q[i] * c - q[i + half] * s) * k[i] + (q[i + half] * c + q[i] * s) * k[i + half];
+    }
+    return std::exp(score * shape.scale);
+  }
+
   // The textbook over the blocks that `reads(head, position, block)` allows.
   template <typename Reads>
   std::vector<double> Oracle(size_t position, const Reads& reads) const {
-    const size_t dim = shape.head_dim, half = dim / 2;
-    const std::vector<double> frequencies = InverseFrequencies(dim, 10000);
+    const size_t dim = shape.head_dim;
     std::vector<double> out(out_cols());
     for (size_t h = 0; h < shape.num_heads; ++h) {
       const size_t kv_head = h / shape.HeadsPerGroup();
-      const float* q = &qkv[position * num_cols() + h * dim];
       std::vector<double> sum(dim);
       double total = 0;
       for (size_t j = 0; j <= position; ++j) {
         if (!reads(kv_head, j)) continue;
-        const float* k = &qkv[j * num_cols() + shape.KeyColumn(kv_head)];
         const float* v = &qkv[j * num_cols() + shape.ValueColumn(kv_head)];
-        double score = 0;
-        for (size_t i = 0; i < half; ++i) {
-          const double angle = double(position - j) * frequencies[i], c = std::cos(angle),
-                       s = std::sin(angle);
-          score += (q[i] * c - q[i + half] * s) * k[i] + (q[i + half] * c + q[i] * s) * k[i + half];
-        }
-        const double p = std::exp(score * shape.scale);
+        const double p = Exponential(position, h, j);
         total += p;
         for (size_t d = 0; d < dim; ++d) sum[d] += p * v[d];
       }

@@ -53,7 +53,8 @@ TEST(RoutedSelfAttentionTest, ChoosesAndComputesAsWithACache) {
     for (const size_t window : {kNoWindow, size_t{450}}) {
       RoutedProblem problem(16, 6, 2, 777, 12);
       problem.shape.window = window;
-      const LayerRouting routing = {.policy = SmallPolicy(kind)};
+      LayerRouting routing = {.policy = SmallPolicy(kind)};
+      routing.policy.rerank = window == kNoWindow ? 1 : 2;
       const std::vector<float> cached = problem.Run({777}, &routing);
       const SelfResults self = RunSelf(problem, {300, 777, 5}, &routing, 2, {1.0f});
       EXPECT_TRUE(std::equal(cached.begin(), cached.end(), self.out.begin() + 300 * problem.out_cols()));

@@ -52,6 +52,10 @@ class TemporaryBlocks {
                 size_t, float*, const AttendState& state) const {
     AttendToBlock(tile, rotary, Target(task.sequence, task.kv_head, block, nullptr), block, state);
   }
+  void ScoreKeys(const AttentionTask& task, const QueryTile& tile, const RotaryAngles& rotary, size_t block,
+                 size_t, float*, const AttendState& state, float* masses) const {
+    KeyMasses(tile, rotary, Target(task.sequence, task.kv_head, block, nullptr), block, state, masses);
+  }
   bool HasPanels(size_t) const { return panels_ != nullptr; }
   size_t NumRecalled(size_t) const { return 0; }
   SequencePanels Panels(size_t sequence, size_t kv_head) const {

@@ -19,6 +19,7 @@ struct RoutingCounts {
   std::atomic<uint64_t> dense_again{0};     // of these, that read everything since too much might be missed
   std::atomic<uint64_t> blocks_visible{0};  // summed over rows
   std::atomic<uint64_t> blocks_read{0};
+  std::atomic<uint64_t> keys_scored{0};  // blocks that were reranked by their keys, read afterwards or not
   // Shares of the attention in units of 2^-20, summed over routed rows: what was read by the estimate, and
   // what it is at least by the bounds (where these were computed).
   std::atomic<uint64_t> estimated_share{0}, certain_share{0};
@@ -29,19 +30,24 @@ struct RoutingCounts {
 
 // Sums over layers, and over whatever else has counts.
 struct RoutingTotals {
-  uint64_t blocks_visible = 0, blocks_read = 0;
+  uint64_t blocks_visible = 0, blocks_read = 0, keys_scored = 0;
   double seconds = 0;  // of attention
 
   void Add(std::span<const RoutingCounts> layers) {
     for (const RoutingCounts& counts : layers) {
       blocks_visible += counts.blocks_visible;
       blocks_read += counts.blocks_read;
+      keys_scored += counts.keys_scored;
       seconds += static_cast<double>(counts.nanoseconds) * 1e-9;
     }
   }
   // Of the blocks that tokens could have read, those that they did; 1 without routing.
   double ReadShare() const {
     return blocks_visible == 0 ? 1 : static_cast<double>(blocks_read) / static_cast<double>(blocks_visible);
+  }
+  // Those that were reranked by their keys; 0 without routing.
+  double RerankedShare() const {
+    return blocks_visible == 0 ? 0 : static_cast<double>(keys_scored) / static_cast<double>(blocks_visible);
   }
 };
 

@@ -19,6 +19,8 @@ constexpr std::string_view kExample =
     "expected dense, top_k:16 or top_p:0.95, then options such as "
     "score=outlier,max_blocks=64,sink=1,local=4,dense_below=2048,max_missed=0.5";
 
+constexpr uint32_t kMostReranked = 64;
+
 template <typename Number>
 Status ParseNumber(std::string_view key, std::string_view text, Number& value) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
@@ -46,6 +48,7 @@ Status ParseOption(std::string_view key, std::string_view value, RoutingPolicy& 
   if (key == "max_missed") return ParseNumber(key, value, policy.max_missed);
   if (key == "dense_layers") return ParseNumber(key, value, policy.dense_layers);
   if (key == "far_panels") return ParseNumber(key, value, policy.far_panels);
+  if (key == "rerank") return ParseNumber(key, value, policy.rerank);
   return InvalidArgument("routing: \"{}\" is no option; {}", key, kExample);
 }
 
@@ -85,6 +88,10 @@ Status RoutingPolicy::Validate() const {
   QWEN25_RETURN_IF_ERROR(CheckCount("sink", sink_blocks, 1));
   QWEN25_RETURN_IF_ERROR(CheckCount("far_panels", far_panels, 1));
   QWEN25_RETURN_IF_ERROR(CheckCount("probe", probe_blocks, 0));
+  if (rerank < 1 || rerank > kMostReranked) {
+    return InvalidArgument("routing: rerank is {}, expected 1 to {}: so many times max_blocks", rerank,
+                           kMostReranked);
+  }
   return CheckCount("local", local_blocks, 0);
 }
 
@@ -117,8 +124,9 @@ std::string RoutingPolicy::ToString() const {
       kind == Kind::kTopK ? fmt::format("top_k:{}", max_blocks)
                           : fmt::format("top_p:{},max_blocks={},probe={}", top_p, max_blocks, probe_blocks);
   return fmt::format(
-      "{},score={},sink={},local={},dense_below={},max_missed={},dense_layers={},far_panels={}", head,
-      score_name, sink_blocks, local_blocks, dense_below, max_missed, dense_layers, far_panels);
+      "{},score={},sink={},local={},dense_below={},max_missed={},dense_layers={},far_panels={}{}", head,
+      score_name, sink_blocks, local_blocks, dense_below, max_missed, dense_layers, far_panels,
+      rerank == 1 ? "" : fmt::format(",rerank={}", rerank));
 }
 
 }  // namespace qwen25

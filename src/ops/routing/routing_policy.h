@@ -58,12 +58,15 @@ struct RoutingPolicy {
   // For a history far longer than the recall window: how many times 64 of its blocks are scored, in groups of
   // kPartBlocks (ops/routing/tile_choice.h).
   uint32_t far_panels = 4;
+  // The best of this many times max_blocks candidates by their summaries are scored again by their keys, and
+  // max_blocks of these are read. 1: summaries decide alone, as they do beyond a recall window in any case.
+  uint32_t rerank = 1;
 
   // Errors name field, value and range.
   Status Validate() const;
   // "dense", or "top_p:0.95,max_blocks=16,probe=2,score=outlier,sink=1,local=4,dense_below=2048,
   // max_missed=1,dense_layers=0,far_panels=4", with "top_k:16" for the other kind; an option that is left
-  // out keeps its default. ToString() writes all options.
+  // out keeps its default. ToString() writes all options, and rerank if it is not 1.
   static Result<RoutingPolicy> Parse(std::string_view text);
   std::string ToString() const;
 

@@ -13,6 +13,8 @@ namespace qwen25 {
 namespace {
 
 constexpr float kNever = -std::numeric_limits<float>::infinity();
+constexpr float kLog2BlockTokens = 6;
+static_assert(size_t{1} << 6 == kBlockTokens);
 constexpr float kLog2PartBlocks = 4;
 static_assert(size_t{1} << 4 == kPartBlocks);
 
@@ -57,7 +59,8 @@ ChoiceSizes::ChoiceSizes(const RoutingPolicy& policy, size_t head_dim, size_t he
       tokens(tokens),
       rows(heads * tokens),
       slots(DivideUp(max_positions, kPanelBlocks * kBlockTokens)),
-      supers(0) {
+      supers(0),
+      reranks(policy.rerank > 1) {
   if (max_distance == kNoGreatestDistance) return;
   supers = DivideUp(slots * kPanelParts, kPanelBlocks) * kPanelBlocks;
   slots = std::min(slots, max_distance / kPanelBlocks + 3 + NumFarParts(policy));
@@ -66,8 +69,8 @@ ChoiceSizes::ChoiceSizes(const RoutingPolicy& policy, size_t head_dim, size_t he
 size_t ChoiceSizes::NumFloats() const {
   const size_t longest = std::max(blocks(), supers);
   return BlockScoreState::NumFloats(head_dim, rows) + AttendSnapshot::NumFloats(head_dim, rows) + tokens +
-         2 * rows * blocks() + rows * supers + 2 * longest + rows + slots + 4 * tokens * slots +
-         2 * (supers / 64) + 2;
+         (reranks ? 3 : 2) * rows * blocks() + rows * supers + 2 * longest + 2 * rows + slots +
+         4 * tokens * slots + 2 * (supers / 64) + 2;
 }
 
 TileChoice::TileChoice(const ChoiceSizes& sizes, float* memory)
@@ -79,7 +82,9 @@ TileChoice::TileChoice(const ChoiceSizes& sizes, float* memory)
   scores_ = token_shares_ + sizes.tokens;
   bounds_ = scores_ + sizes.rows * sizes.blocks();
   super_scores_ = bounds_ + sizes.rows * sizes.blocks();
-  shares_ = super_scores_ + sizes.rows * sizes.supers;
+  again_ = super_scores_ + sizes.rows * sizes.supers;
+  masses_ = again_ + (sizes.reranks ? sizes.rows * sizes.blocks() : 0);
+  shares_ = masses_ + sizes.rows;
   order_ = reinterpret_cast<uint32_t*>(shares_ + longest);
   read_logs_ = shares_ + 2 * longest;
   panels_ = reinterpret_cast<uint32_t*>(read_logs_ + sizes.rows);
@@ -190,14 +195,46 @@ void TileChoice::Choose(const RoutingPolicy& policy, const RotaryAngles& rotary,
     WeighByTokens(panels.recalled_tokens, scores_);
     if (with_bounds) WeighByTokens(panels.recalled_tokens, bounds_);
   }
+  keys_scored_ = 0;
+  // Far blocks lie in a file: to read the keys of several times as many would cost more than the choice.
+  reranks_ = policy.rerank > 1 && num_far_ == 0;
+  if (!reranks_) return ChooseByScores(policy, state);
+  for (size_t row = 0; row < rows; ++row) {
+    std::fill_n(again_ + row * sizes_.blocks(), num_slots_ * kPanelBlocks, kNever);
+  }
+  RoutingPolicy more = policy;
+  more.kind = RoutingPolicy::Kind::kTopK;
+  more.max_blocks *= policy.rerank;
+  ChooseByScores(more, state);
+  for (const uint64_t word : chosen()) keys_scored_ += static_cast<uint64_t>(std::popcount(word));
+}
+
+void TileChoice::UseMasses(size_t block, size_t first_token, size_t num_tokens) {
+  const auto panel = static_cast<uint32_t>(block / kPanelBlocks);
+  const auto slot = static_cast<size_t>(std::ranges::lower_bound(panels(), panel) - panels().begin());
+  float* to =
+      again_ + first_token * num_heads_ * sizes_.blocks() + slot * kPanelBlocks + block % kPanelBlocks;
+  for (size_t row = 0; row < num_tokens * num_heads_; ++row, to += sizes_.blocks()) {
+    // As ScorePanel: of one key, and what is not a number is read.
+    const float score = masses_[row] - kLog2BlockTokens;
+    *to = score < kGreatestScore ? score : kGreatestScore;
+  }
+}
+
+void TileChoice::ChooseReranked(const RoutingPolicy& policy, const AttendState& state) {
+  std::swap(scores_, again_);
+  ChooseByScores(policy, state);
+}
+
+void TileChoice::ChooseByScores(const RoutingPolicy& policy, const AttendState& state) {
   probes_ = policy.kind == RoutingPolicy::Kind::kTopP && policy.probe_blocks < policy.max_blocks
                 ? policy.probe_blocks
                 : 0;
   RoutingPolicy first = policy;
   if (probes_ > 0) {
     first.kind = RoutingPolicy::Kind::kTopK;
-    first.max_blocks = probes_;
-    SaveOutputs(tile.head_dim, rows, state, snapshot_);
+    first.max_blocks = static_cast<uint32_t>(probes_);
+    SaveOutputs(sizes_.head_dim, num_tokens_ * num_heads_, state, snapshot_);
   }
   for (size_t t = 0; t < num_tokens_; ++t) {
     Forbid(scores_, t);

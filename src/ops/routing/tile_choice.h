@@ -48,6 +48,7 @@ struct ChoiceSizes {
   size_t tokens, rows;  // of a tile, at most
   size_t slots;         // panels whose blocks are scored for one tile, at most
   size_t supers;        // columns of super panels of a sequence, rounded up to 64; 0: no super panels
+  bool reranks;         // whether choices may be reranked
 
   // `max_distance` in blocks, kNoGreatestDistance without super panels.
   ChoiceSizes(const RoutingPolicy& policy, size_t head_dim, size_t heads, size_t tokens, size_t max_positions,
@@ -72,6 +73,15 @@ class TileChoice {
   void Choose(const RoutingPolicy& policy, const RotaryAngles& rotary, const QueryTile& tile,
               size_t first_token, const AttendState& state, const SequencePanels& panels, bool with_bounds);
 
+  // If so, the blocks that Choose left are the best of them by their summaries: the caller scores each by its
+  // keys for the tokens that have it, in any order, and calls ChooseReranked before anything is read.
+  bool reranks() const { return reranks_; }
+  float* masses() { return masses_; }  // [R] for KeyMasses of such tokens
+  // Takes over masses() of tokens [first_token, first_token + num_tokens) in `block`.
+  void UseMasses(size_t block, size_t first_token, size_t num_tokens);
+  void ChooseReranked(const RoutingPolicy& policy, const AttendState& state);
+  uint64_t keys_scored() const { return keys_scored_; }  // blocks, summed over the tile's tokens
+
   size_t num_tokens() const { return num_tokens_; }
   // Panels of the chosen blocks, ascending: bit b of word s of a token is block 64 * panels()[s] + b.
   std::span<const uint32_t> panels() const { return {panels_, num_slots_}; }
@@ -95,6 +105,8 @@ class TileChoice {
 
  private:
   void ChooseFarParts(const RoutingPolicy& policy, size_t token, const AttendState& state);
+  // Chooses by the scores, which become shares.
+  void ChooseByScores(const RoutingPolicy& policy, const AttendState& state);
   void ScoreSlots(const RoutingPolicy& policy, const RotaryAngles& rotary, const QueryTile& tile,
                   const AttendState& state, const PanelList& blocks, bool with_bounds);
   // The columns of a panel that are scored, as bits.
@@ -123,6 +135,8 @@ class TileChoice {
   float* token_shares_;       // [tokens] of what is read, by estimate
   float *scores_, *bounds_;   // [R, blocks]
   float* super_scores_;       // [R, supers]
+  float* again_;              // [R, blocks] scores by keys, of reranked blocks
+  float* masses_;             // [R]
   float* shares_;             // [blocks or supers]
   float* read_logs_;          // [G]
   uint32_t* order_;           // [blocks or supers]
@@ -136,6 +150,8 @@ class TileChoice {
   size_t num_far_ = 0;  // the first panels, of which chosen parts are scored
   size_t sink_begin_ = 0, sink_end_ = 0;
   size_t probes_ = 0;
+  bool reranks_ = false;
+  uint64_t keys_scored_ = 0;
   uint64_t certain_ = 0, dense_again_ = 0;
 };
 
