@@ -73,7 +73,7 @@ void AddRoutingFlag(CLI::App& verb, std::string& routing) {
   verb.add_option("--routing", routing,
                   "Which blocks of 64 tokens attention reads: auto (as the model was trained), dense (all), "
                   "top_p:0.95 (the fewest that hold this share) or top_k:16, then options such as "
-                  "max_blocks=64,local=4,dense_below=2048 (docs/routing.md)")
+                  "rerank=3,local=4,dense_below=2048 (docs/routing.md)")
       ->capture_default_str();
 }
 

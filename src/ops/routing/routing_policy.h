@@ -7,7 +7,7 @@
 //   score      kernels/block_score.h         estimates and bounds of a block's share, from its summary
 //   policy     routing_policy.h              blocks that are always read, candidates, and limits
 //   choice     choose_blocks.h               the candidates with the greatest shares
-//              tile_choice.h                 the same for a tile: far groups, probes, back to dense
+//              tile_choice.h                 of a tile: far groups, reranking, probes, back to dense
 //   attention  attention/routed_attention.h  exact attention over the chosen blocks
 //   counts     layer_routing.h               what a layer is given, and its counts and trace
 // head_gate.h is the other kind of routing: which heads run at all.
