@@ -216,7 +216,7 @@ icu::UnicodeSet PreTokenizerPunctuationSet() {
 icu::UnicodeSet AccentSet() {
   icu::UnicodeSet set = CategorySet(U_GC_M_MASK);
   set.retainAll(AssignedIn("9.0"));
-  return set.add(0x1CF2, 0x1CF3);  // letters since
+  return set.add(0x1CF2, 0x1CF3).remove(0x111C9);  // other categories since
 }
 
 void CloseOverCase(icu::UnicodeSet& set) {

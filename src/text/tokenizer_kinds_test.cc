@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/test_util.h"
+#include "text/text_normalizer.h"
 #include "text/tokenizer.h"
 #include "text/tokenizer_files.h"
 #include "text/utf8.h"
@@ -76,6 +77,15 @@ TEST(TokenizerKindsTest, DecodingGivesTheTextBack) {
       }));
     }
   }
+}
+
+// The marks of the library's version of Unicode: some have another category since, and some are new.
+TEST(TokenizerKindsTest, AccentsAreThoseOfTheReference) {
+  const NormalizerStep strip = {.kind = NormalizerStep::Kind::kStripAccents};
+  ASSERT_OK_AND_ASSIGN(const TextNormalizer normalizer, TextNormalizer::Create({&strip, 1}, "test"));
+  std::string out;
+  EXPECT_EQ(normalizer.Apply("e\u0301\u1cf2", out), "e");
+  EXPECT_EQ(normalizer.Apply("e\U000111c9\u08d3", out), "e\U000111c9\u08d3");
 }
 
 // One piece without end: a run of letters, of spaces, of digits, of everything that no pattern cuts.
