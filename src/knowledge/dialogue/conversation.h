@@ -45,8 +45,8 @@ class Conversation {
   // Goes on with the last answer, which may be one that somebody else began. kInvalidArgument if the last
   // message is not an answer in words. Errors leave the conversation as it was.
   Status Continue(const TextCallback& on_text);
-  // Answers the last question once more; with the most likely tokens or the same seed, in the same words.
-  // Errors as of Continue.
+  // Answers the last question once more, in place of what followed it. kInvalidArgument if there is none.
+  // Errors leave the conversation as it was.
   Status Retry(const TextCallback& on_text);
 
   // The system text that the model reads; nothing if none is set, and the model has no chat template, or one

@@ -267,6 +267,16 @@ TEST(RoutedAttentionTest, EasyTokensReadLess) {
     problem.Run({problem.length}, &routing);
     return trace.NumRead(0, 0, problem.length - 1);
   };
+  const auto keys_scored = [](const RoutedProblem& problem, uint32_t probes) {
+    RoutingCounts counts;
+    LayerRouting routing = {.policy = SmallPolicy(RoutingPolicy::Kind::kTopP), .counts = &counts};
+    routing.policy.probe_blocks = probes;
+    routing.policy.rerank = 2;
+    problem.Run({problem.length}, &routing);
+    return counts.keys_scored.load();
+  };
+  // Nor are keys scored to choose among what is not read.
+  for (const uint32_t probes : {0, 2}) EXPECT_LT(keys_scored(near, probes), keys_scored(spread, probes));
   for (const uint32_t probes : {0, 2}) EXPECT_EQ(read(near, probes), 3u);
   EXPECT_EQ(read(spread, 0), 6u);
   EXPECT_EQ(read(spread, 2), 5u);

@@ -13,13 +13,16 @@ namespace qwen25 {
 namespace {
 
 constexpr float kNever = -std::numeric_limits<float>::infinity();
-constexpr float kLog2BlockTokens = 6;
-static_assert(size_t{1} << 6 == kBlockTokens);
 constexpr float kLog2PartBlocks = 4;
 static_assert(size_t{1} << 4 == kPartBlocks);
 
 size_t DivideUp(size_t a, size_t b) {
   return (a + b - 1) / b;
+}
+
+// The share of the attention from which on a token reads nothing more; above 1: no share is enough.
+float EnoughShare(const RoutingPolicy& policy) {
+  return policy.kind == RoutingPolicy::Kind::kTopP ? policy.top_p : 2;
 }
 
 uint64_t ShareUnits(float share) {
@@ -198,14 +201,14 @@ void TileChoice::Choose(const RoutingPolicy& policy, const RotaryAngles& rotary,
   keys_scored_ = 0;
   // Far blocks lie in a file: to read the keys of several times as many would cost more than the choice.
   reranks_ = policy.rerank > 1 && num_far_ == 0;
-  if (!reranks_) return ChooseByScores(policy, state);
+  if (!reranks_) return ChooseByScores(policy, EnoughShare(policy), state);
   for (size_t row = 0; row < rows; ++row) {
     std::fill_n(again_ + row * sizes_.blocks(), num_slots_ * kPanelBlocks, kNever);
   }
   RoutingPolicy more = policy;
   more.kind = RoutingPolicy::Kind::kTopK;
   more.max_blocks *= policy.rerank;
-  ChooseByScores(more, state);
+  ChooseByScores(more, EnoughShare(policy), state);
   for (const uint64_t word : chosen()) keys_scored_ += static_cast<uint64_t>(std::popcount(word));
 }
 
@@ -214,19 +217,20 @@ void TileChoice::UseMasses(size_t block, size_t first_token, size_t num_tokens) 
   const auto slot = static_cast<size_t>(std::ranges::lower_bound(panels(), panel) - panels().begin());
   float* to =
       again_ + first_token * num_heads_ * sizes_.blocks() + slot * kPanelBlocks + block % kPanelBlocks;
+  const float log2_keys = std::log2(static_cast<float>(kBlockTokens));
   for (size_t row = 0; row < num_tokens * num_heads_; ++row, to += sizes_.blocks()) {
-    // As ScorePanel: of one key, and what is not a number is read.
-    const float score = masses_[row] - kLog2BlockTokens;
+    // In the units of ScorePanel: the mean exponential of a key. What is not a number is read.
+    const float score = masses_[row] - log2_keys;
     *to = score < kGreatestScore ? score : kGreatestScore;
   }
 }
 
 void TileChoice::ChooseReranked(const RoutingPolicy& policy, const AttendState& state) {
   std::swap(scores_, again_);
-  ChooseByScores(policy, state);
+  ChooseByScores(policy, EnoughShare(policy), state);
 }
 
-void TileChoice::ChooseByScores(const RoutingPolicy& policy, const AttendState& state) {
+void TileChoice::ChooseByScores(const RoutingPolicy& policy, float enough, const AttendState& state) {
   probes_ = policy.kind == RoutingPolicy::Kind::kTopP && policy.probe_blocks < policy.max_blocks
                 ? policy.probe_blocks
                 : 0;
@@ -243,7 +247,7 @@ void TileChoice::ChooseByScores(const RoutingPolicy& policy, const AttendState& 
     const float read_share = BlockShares(num_heads_, count, RowsOf(scores_, t), read_logs_, shares_);
     ForOthers(t, [&](size_t begin, size_t end) { std::fill(shares_ + begin, shares_ + end, -1.0f); });
     const std::span<uint64_t> chosen = {chosen_ + t * num_slots_, num_slots_};
-    if (probes_ > 0 && read_share >= policy.top_p) {
+    if (read_share >= enough) {
       std::ranges::fill(chosen, 0);
       token_shares_[t] = read_share;
     } else {

@@ -105,8 +105,9 @@ class TileChoice {
 
  private:
   void ChooseFarParts(const RoutingPolicy& policy, size_t token, const AttendState& state);
-  // Chooses by the scores, which become shares.
-  void ChooseByScores(const RoutingPolicy& policy, const AttendState& state);
+  // Chooses by the scores, which become shares. A token whose share of the attention read so far is at least
+  // `enough` gets no block.
+  void ChooseByScores(const RoutingPolicy& policy, float enough, const AttendState& state);
   void ScoreSlots(const RoutingPolicy& policy, const RotaryAngles& rotary, const QueryTile& tile,
                   const AttendState& state, const PanelList& blocks, bool with_bounds);
   // The columns of a panel that are scored, as bits.
