@@ -21,6 +21,8 @@ def layers_of(text, count):
         first, _, last = part.partition("-")
         if not first.isdecimal() or not (last or first).isdecimal():
             sys.exit(f"layers are \"{text}\", expected numbers and ranges such as 0-5,24-29")
+        if int(last or first) < int(first):
+            sys.exit(f"layers are \"{text}\": {part} falls; expected rising numbers")
         layers += range(int(first), int(last or first) + 1)
     if layers != sorted(set(layers)) or not layers or layers[-1] >= count:
         sys.exit(f"layers are \"{text}\", expected rising numbers below {count}, which is how many the model has")

@@ -7,6 +7,9 @@ Each kind (compare_tokenizer_kinds.py in tests/reference has them: gpt4o, deepse
 of Qwen2.5 with the pre-tokenizer of that kind; qwen2 is its own, which has a scanner. The same texts as in
 tokenizer_speed.py, in NFC. Processor time of one thread: ours the best of three rounds, Hugging Face one round. Then the
 same text as a single document, and 40,000 digits in a row. Ids are compared as well.
+
+With --one-piece: vocabularies that merge a document as one piece (llama2, gemma; trained here), on documents of 2.5 to 20 MB
+and on 20 MB of one letter; only ours.
 """
 
 import argparse
@@ -19,7 +22,8 @@ import time
 import unicodedata
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../tests/reference"))
-from compare_tokenizer_kinds import KINDS  # noqa: E402
+from compare_tokenizer_kinds import KINDS, build  # noqa: E402
+from compare_tokenizers import file_documents  # noqa: E402
 from tokenizer_speed import texts  # noqa: E402
 import transformers  # noqa: E402
 
@@ -39,12 +43,29 @@ def ours(tool, folder, documents, rounds=3):
     return min(float(seconds) for seconds, _ in lines), int(lines[0][1])
 
 
+def one_piece(args):
+    documents = [d.decode("utf-8", "replace") for _, d in file_documents(args.data, 20e6)]
+    whole = " ".join(documents)
+    print("| kind | document | seconds | MB/s |\n| --- | --- | ---: | ---: |")
+    for kind in ("llama2", "gemma"):
+        with tempfile.TemporaryDirectory() as folder:
+            build(kind, documents[:300]).save(os.path.join(folder, "tokenizer.json"))
+            texts_by_name = {f"{size} MB": whole.encode()[: int(size * 1e6)].decode("utf-8", "ignore")
+                             for size in (2.5, 5, 10, 20)}
+            for name, text in {**texts_by_name, "20 MB of one letter": "a" * 20_000_000}.items():
+                seconds, _ = ours(args.tool, folder, [text], 1)
+                print(f"| {kind} | {name} | {seconds:.2f} | {len(text.encode()) / seconds / 1e6:.1f} |", flush=True)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tool", required=True)
     parser.add_argument("--data", default=os.path.join(os.path.dirname(__file__), "../../shared/data"))
+    parser.add_argument("--one-piece", action="store_true")
     parser.add_argument("kinds", nargs="*", default=["qwen2", "gpt4o", "deepseek3", "qwen35", "kimi", "superbpe"])
     args = parser.parse_args()
+    if args.one_piece:
+        return one_piece(args)
     documents = [unicodedata.normalize("NFC", d) for group in texts(args.data).values() for d in group]
     size = sum(len(d.encode()) for d in documents) / 1e6
     print(f"{size:.1f} MB; MB per second of processor time, one thread\n\n"
