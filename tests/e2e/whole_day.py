@@ -2,7 +2,7 @@
 """A day's use of the memory by a script: facts and dialogues in several namespaces, and ends in every way.
 
     python3 whole_day.py PROGRAM --model MODEL [--turns 60] [--restarts 8] [--namespaces 3] [--seed SEED]
-                         [--encrypted] [--answer-tokens N] [--chat-flags="--threads 1"]
+                         [--encrypted] [--answer-tokens N] [--chat-flags="--threads 1"] [--keep FOLDER]
 
 Chats are begun and gone on with, one or two at a time. They are told facts, some of which are corrected or
 forgotten later, and are asked about them. They end by /quit, by the end of their input, by SIGINT, by SIGTERM
@@ -18,6 +18,8 @@ The same seed gives the same day, but for the moments of the kills.
 """
 
 import argparse
+import contextlib
+import pathlib
 import random
 import signal
 import subprocess
@@ -55,7 +57,8 @@ TALK = [
 ]
 # Also names that a file system would not take as they are.
 NAMES = ["default", "Ærø 日本", "a/b", "home", "Д" * 100, "..", "garden", "work"]
-WAYS = {"SIGKILL": 50, "SIGTERM": 15, "SIGINT": 15, "/quit": 12, "end of input": 8}
+# How chats end, shuffled, so that also a short day has its share of each.
+WAYS = [*["SIGKILL"] * 5, "SIGTERM", "SIGTERM", "SIGINT", "/quit", "end of input"]
 # A dialogue ends with the line after which it is longer: the context stays free for an answer.
 MAX_DIALOGUE_TOKENS = 1500
 
@@ -79,6 +82,7 @@ class Day:
         self.memory = DayMemory(arguments, work, NAMES[: arguments.namespaces], self.say)
         self.count, self.seconds = self.memory.count, self.memory.seconds
         self.chats = []  # that run
+        self.ways = []  # in which the next ones end
 
     def say(self, what):
         self.log.append(what)
@@ -158,7 +162,7 @@ class Day:
             if match["made"]:
                 number, is_again = int(match["made"]), kind == "again"
                 expect(number == about if is_again else kind == "tell", f"{line!r} made note {number}")
-                if not is_again:
+                if not is_again and self.memory.facts.get(number) != about:
                     self.memory.remembered(number, about)
             elif match["gone"] or match["half"] or match["unclear"]:
                 is_right = kind == "forget" and match["gone"] in (None, b"%d" % about)
@@ -303,14 +307,18 @@ class Day:
         for chat, step in zip(self.chats, steps):
             chat.send(step[1] + AFTERWARDS)
         read = [(chat, step, *chat.read()) for chat, step in zip(self.chats, steps)]
-        read.sort(key=lambda item: item[1][0] != "tell")  # new notes first: others may have recalled them
+        for _, (kind, _, about), output, _ in read:  # one chat may have recalled what another one was told
+            match = EVENT.match(output)
+            if kind == "tell" and match and match["made"]:
+                self.memory.remembered(int(match["made"]), about)
         for chat, step, output, stats in read:
             self.finish_step(chat, step, output, stats, at_once=True)
         self.count["steps at once"] += 1
 
     def end(self, chat, may_start=False):
         """Ends a chat in some way at some moment. `may_start`: it has only just been started."""
-        way = self.random.choices(list(WAYS), list(WAYS.values()))[0]
+        self.ways = self.ways or self.random.sample(WAYS, len(WAYS))
+        way = self.ways.pop()
         moment = self.random.choice(["idle", "bytes", "seconds", "seconds", "seconds"])
         step = output = stats = None
         if may_start:
@@ -323,7 +331,7 @@ class Day:
             step = self.choose_line(chat)
             chat.send(step[1] + AFTERWARDS)
             if moment == "bytes":
-                output, stats = chat.read(num_bytes=self.random.randrange(1, 300))
+                output, stats = chat.read(num_bytes=self.random.randrange(1, 100))
             else:
                 output, stats = chat.read(seconds=self.memory.moment("step"))
             if stats is not None:
@@ -390,9 +398,9 @@ class Day:
 
 def summary(day):
     count, memory = day.count, day.memory
-    kills, ends = count.pop("ends by SIGKILL"), sorted(key for key in count if ", " in key)
+    kills, ends = count.pop("ends by SIGKILL", 0), sorted(key for key in count if ", " in key)
     yield f"{count.pop('turns')} turns, {count.pop('starts') - 1} restarts, {len(memory.names)} namespaces"
-    yield f"{kills} chats and {count.pop('kills of commands')} commands were killed"
+    yield f"{kills} chats and {count.pop('kills of commands', 0)} commands were killed"
     yield f"chats ended by {'; '.join(f'{key}: {count.pop(key)}' for key in ends)}"
     yield ", ".join(f"{key}: {value}" for key, value in sorted(count.items()))
     dialogues = sum(len(dialogues) for dialogues in memory.dialogues.values())
@@ -413,11 +421,14 @@ def main():
     parser.add_argument("--seed", default=str(random.randrange(10**6)))
     parser.add_argument("--encrypted", action="store_true")
     parser.add_argument("--answer-tokens", type=int, help="Most tokens of an answer; default: 8 to 400")
-    parser.add_argument("--chat-flags", default="", help="More of them, in one word")
+    parser.add_argument("--chat-flags", default="", help="Further flags of every chat, in one word")
+    parser.add_argument("--keep", help="A new folder to work in, which stays")
     arguments = parser.parse_args()
     encrypted = ", encrypted" if arguments.encrypted else ""
     print(f"whole_day: seed {arguments.seed}{encrypted}", flush=True)
-    with tempfile.TemporaryDirectory() as work:
+    if arguments.keep:
+        pathlib.Path(arguments.keep).mkdir(parents=True)
+    with contextlib.nullcontext(arguments.keep) if arguments.keep else tempfile.TemporaryDirectory() as work:
         day = Day(arguments, work)
         try:
             day.run()
