@@ -251,6 +251,14 @@ TEST(DialogueLog, NamesOfAnyLengthAreFolders) {
   }
 }
 
+// To erase it would erase the dialogues of all namespaces.
+TEST(DialogueLog, ANamespaceHasAName) {
+  TemporaryDirectory memory;
+  for (const Key& key : {Key(), Key(kKey)}) {
+    EXPECT_ERROR_CONTAINS(DialogueLog::Open(memory.path(), "", key), "is empty");
+  }
+}
+
 TEST(DialogueLog, ADamagedNameIsNotAWrongKey) {
   TemporaryDirectory memory;
   const DialogueLog log = MustOpen(memory, "work", kKey);
