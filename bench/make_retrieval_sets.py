@@ -2,6 +2,7 @@
 """Makes sets of notes and questions for `qwen25 bench retrieval`. Standard library only; the same seed gives the same bytes.
 
     python make_retrieval_sets.py books --books FOLDER -o sets/books
+    python make_retrieval_sets.py questions --books FOLDER -o sets/questions
     python make_retrieval_sets.py dialogues -o sets/dialogues
     python make_retrieval_sets.py scale --notes 100000 -o sets/scale
 
@@ -14,6 +15,10 @@ books: each .txt of the folder is one document without Project Gutenberg's licen
     paraphrase   its content words without the name or number, a third of them dropped, the others replaced from the
                  table of synonyms below where it has them, in another order
     topic        the name or number with two of its rarest content words, synonyms again where there are some
+questions: the books that book_questions.txt names, with its questions and the words of the places that answer
+them, each of which must stand in its book once. A reader wrote them in words of their own for paragraphs that
+were drawn at random, with names where a reader would use them. Their kind is the book, so that constants can
+be chosen on one book and measured on the other.
 dialogues: ten people with fifty sessions of ten rounds each, two months apart at most; facts stated in passing among
 small talk about the same subjects; the questions use other words than the statements.
     single       a fact stated once
@@ -163,6 +168,36 @@ def make_books(args):
         text = book_text(path)
         notes.append({"id": path.stem, "text": text, "title": path.stem, "namespace": "books"})
         questions += book_questions(path.stem, text, args.per_kind, rng)
+    write_set(args.output, notes, questions)
+
+
+def read_questions(path):
+    """(line, book, question, words of the place) of a file of "= BOOK", questions and indented places."""
+    book, query = None, None
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        if line.startswith("= "):
+            book = line[2:]
+        elif not line.startswith(" "):
+            query = line
+        elif book and query:
+            yield number, book, query, line.strip()
+            query = None
+        else:
+            raise SystemExit(f"{path}:{number}: a place without a book or question before it")
+
+
+def make_questions(args):
+    texts, questions = {}, []
+    for number, book, query, place in read_questions(args.questions):
+        if book not in texts:
+            texts[book] = book_text(args.books / f"{book}.txt")
+        found = list(re.finditer(r"\s+".join(map(re.escape, place.split())), texts[book]))
+        if len(found) != 1:
+            raise SystemExit(f"{args.questions}:{number}: stands {len(found)} times in {book}, expected once")
+        begin = len(texts[book][:found[0].start()].encode())
+        questions.append({"query": query, "kind": book, "namespace": "books", "relevant": [
+            {"note": book, "begin": begin, "end": begin + len(found[0].group().encode())}]})
+    notes = [{"id": book, "text": text, "title": book, "namespace": "books"} for book, text in texts.items()]
     write_set(args.output, notes, questions)
 
 
@@ -377,6 +412,11 @@ def main():
     books.add_argument("--books", type=pathlib.Path, required=True, help="folder with .txt files")
     books.add_argument("--per-kind", type=int, default=100, help="questions of each kind and book")
     books.set_defaults(make=make_books)
+    questions = sets.add_parser("questions")
+    questions.add_argument("--books", type=pathlib.Path, required=True, help="folder with these books")
+    questions.add_argument("--questions", type=pathlib.Path,
+                           default=pathlib.Path(__file__).with_name("book_questions.txt"))
+    questions.set_defaults(make=make_questions)
     dialogues = sets.add_parser("dialogues")
     for name, default in (("people", 10), ("sessions", 50), ("rounds", 10)):
         dialogues.add_argument("--" + name, type=int, default=default)
@@ -384,7 +424,7 @@ def main():
     scale = sets.add_parser("scale")
     scale.add_argument("--notes", type=int, default=100000)
     scale.set_defaults(make=make_scale)
-    for one in (books, dialogues, scale):
+    for one in (books, questions, dialogues, scale):
         one.add_argument("--seed", type=int, default=1)
         one.add_argument("-o", "--output", type=pathlib.Path, required=True)
     args = parser.parse_args()
