@@ -30,7 +30,9 @@ Result<EmbedPooling> PoolingOf(const SentenceSettings& settings) {
   const std::vector<SentencePooling>& poolings = settings.poolings;
   if (settings.dense.empty() && poolings.size() == 1) {
     if (poolings[0] == SentencePooling::kLast) return EmbedPooling::kCausalLast;
-    if (poolings[0] == SentencePooling::kMean) return EmbedPooling::kCausalMean;
+    if (poolings[0] == SentencePooling::kMean) {
+      return settings.causal ? EmbedPooling::kCausalMean : EmbedPooling::kBidirectionalMean;
+    }
   }
   return Unsupported(
       "{}: states the pooling \"{}\"{}; of language models, mean and lasttoken alone are handled",

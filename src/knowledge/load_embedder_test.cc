@@ -57,7 +57,7 @@ TEST(LoadEmbedderTest, LanguageModelsWithModulesEmbedAsTheseSay) {
   ASSERT_OK(WriteFileAtomically(folder / "config_sentence_transformers.json",
                                 R"({"prompts": {"query": "Query:", "document": ""}})"));
   ASSERT_OK_AND_ASSIGN(const LoadedEmbedder loaded, LoadEmbedder({.embedder = "model:" + folder.string()}));
-  EXPECT_EQ(loaded.embedder->fusion_weight(), 1);
+  EXPECT_EQ(loaded.embedder->fusion_weight(), 0.5);
   for (const auto& [kind, prompt] : {std::pair{EmbedKind::kQuery, "Query:"}, {EmbedKind::kPassage, ""}}) {
     std::vector<int32_t> ids = tokenizer.Encode(std::string(prompt) + "a text");
     ids.push_back(256);
@@ -72,6 +72,27 @@ TEST(LoadEmbedderTest, LanguageModelsWithModulesEmbedAsTheseSay) {
   ASSERT_OK(WriteFileAtomically(folder / "1_Pooling/config.json", R"({"pooling_mode_cls_token": true})"));
   EXPECT_ERROR_CONTAINS(LoadEmbedder({.embedder = "model:" + folder.string()}),
                         "states the pooling \"cls\"; of language models, mean and lasttoken");
+}
+
+// A folder as training writes it.
+TEST(LoadEmbedderTest, AttentionIsAsTheConfigurationStates) {
+  TemporaryDirectory directory;
+  const std::filesystem::path folder = directory.path() / "model";
+  const Tokenizer tokenizer = ByteTokenizer();
+  ASSERT_OK(tokenizer.Save(folder));
+  Model model(TinyConfig(257));
+  model.Initialize(5);
+  ASSERT_OK(model.Save(folder));
+  for (const bool causal : {false, true}) {
+    ASSERT_OK(WriteMeanPooling(folder, causal));
+    ASSERT_OK_AND_ASSIGN(const LoadedEmbedder loaded, LoadEmbedder({.embedder = "model:" + folder.string()}));
+    EXPECT_EQ(loaded.embedder->fusion_weight(), 0.5);
+    const std::vector<int32_t> ids = tokenizer.Encode("a text");
+    std::vector<float> wanted(loaded.embedder->id().dimension);
+    const EmbedPooling pooling = causal ? EmbedPooling::kCausalMean : EmbedPooling::kBidirectionalMean;
+    ASSERT_OK(EmbedTokens(*loaded.model->engine, pooling, 512, {&ids, 1}, wanted));
+    EXPECT_EQ(EmbedOne(*loaded.embedder, EmbedKind::kPassage, "a text"), wanted) << causal;
+  }
 }
 
 TEST(LoadEmbedderTest, FlagsThatDoNotFitAreNamed) {

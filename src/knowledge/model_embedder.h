@@ -25,7 +25,7 @@ class ModelEmbedder : public Embedder {
   const EmbedderId& id() const override { return id_; }
   // A language model that was not trained to embed ranks almost at random, and few trained ones rank as well
   // as words. With the weight of words they would drown those (docs/benchmarks.md).
-  double fusion_weight() const override { return options_.trained_to_embed ? 1 : 0.25; }
+  double fusion_weight() const override { return options_.trained_to_embed ? 0.5 : 0.1; }
   Status Embed(EmbedKind kind, std::span<const std::string> texts, std::span<float> out) override;
 
  private:

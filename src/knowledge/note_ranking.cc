@@ -14,11 +14,12 @@ constexpr int64_t kLikelyMilliseconds = int64_t{60} * 60 * 1000;
 
 }  // namespace
 
-double MatchScore(const RankedChunk& chunk, double best_bm25, double weight, double unrelated_cosine) {
+double MatchScore(const RankedChunk& chunk, const MatchScale& scale) {
   double score = 0;
-  if (chunk.word_rank != 0 && best_bm25 > 0) score += chunk.bm25 / best_bm25;
-  if (chunk.vector_rank != 0 && unrelated_cosine < 1) {
-    score += weight * std::clamp((chunk.cosine - unrelated_cosine) / (1 - unrelated_cosine), 0.0, 1.0);
+  if (chunk.word_rank != 0 && scale.best_bm25 > 0) score += chunk.bm25 / scale.best_bm25;
+  const double low = std::max(scale.least_cosine, scale.unrelated_cosine);
+  if (chunk.vector_rank != 0 && scale.best_cosine > low) {
+    score += scale.weight * std::clamp((chunk.cosine - low) / (scale.best_cosine - low), 0.0, 1.0);
   }
   return score;
 }

@@ -27,12 +27,24 @@ struct RankedChunk {
   double score = 0;
 };
 
-// The score by words and vectors: bm25 / best_bm25 + weight * certainty, where certainty is the cosine,
-// scaled so that `unrelated_cosine` (UnrelatedCosine) and less become 0 and 1 stays 1. So vectors count as
-// much as they are sure of: a question without a similar text is answered by words. From 0 to 1 + weight.
-// best_bm25: of the search; 0 if words have found nothing. unrelated_cosine: from 0; at least 1: vectors
-// decide nothing.
-double MatchScore(const RankedChunk& chunk, double best_bm25, double weight, double unrelated_cosine);
+// What the scores of one search are shares of.
+struct MatchScale {
+  double best_bm25 = 0;         // of what words have found; 0: nothing
+  double best_cosine = -1;      // of what vectors have found
+  double least_cosine = -1;     // of that, if there was more than a search looks at; else -1
+  double unrelated_cosine = 0;  // UnrelatedCosine
+  double weight = 1;            // of vectors, beside 1 for words
+};
+
+// The score by words and vectors, from 0 to 1 + weight:
+//
+//   bm25 / best_bm25 + weight * (cosine - low) / (best_cosine - low),  low = max(least_cosine,
+//   unrelated_cosine)
+//
+// The cosines of a list differ little, whatever they are; BM25 falls to a half. Put between the ends of their
+// list, cosines have as much to say about the order as words. If none is above that of unrelated texts, they
+// say nothing.
+double MatchScore(const RankedChunk& chunk, const MatchScale& scale);
 
 // The farthest neighbours in a conversation that share a chunk's score.
 inline constexpr size_t kNeighbours = 3;

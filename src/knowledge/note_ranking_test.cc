@@ -15,21 +15,36 @@ RankedChunk Found(double bm25, double cosine) {
       .word_rank = bm25 > 0 ? 1u : 0u, .vector_rank = cosine != 0 ? 1u : 0u, .bm25 = bm25, .cosine = cosine};
 }
 
-TEST(MatchScore, WordsCountByTheBestAndVectorsByTheirCertainty) {
-  EXPECT_DOUBLE_EQ(MatchScore(Found(6, 0), 6, 1, 0.2), 1);
-  EXPECT_DOUBLE_EQ(MatchScore(Found(3, 0), 6, 1, 0.2), 0.5);
-  EXPECT_DOUBLE_EQ(MatchScore(Found(0, 1), 6, 0.25, 0.2), 0.25);
-  EXPECT_DOUBLE_EQ(MatchScore(Found(3, 0.6), 6, 1, 0.2), 1);
-  EXPECT_DOUBLE_EQ(MatchScore(Found(0, 0.2), 6, 1, 0.2), 0) << "as similar as unrelated texts";
-  EXPECT_DOUBLE_EQ(MatchScore(Found(0, -0.5), 6, 1, 0.2), 0);
-  EXPECT_DOUBLE_EQ(MatchScore(Found(3, 0.9), 6, 1, 1), 0.5) << "this embedder says nothing";
-  EXPECT_DOUBLE_EQ(MatchScore(Found(0, 0), 0, 1, 0.2), 0);
+TEST(MatchScore, WordsCountByTheBestAndVectorsByTheirPlaceInTheList) {
+  const MatchScale scale = {
+      .best_bm25 = 6, .best_cosine = 0.6, .least_cosine = 0.4, .unrelated_cosine = 0.2, .weight = 0.5};
+  EXPECT_DOUBLE_EQ(MatchScore(Found(6, 0), scale), 1);
+  EXPECT_DOUBLE_EQ(MatchScore(Found(3, 0), scale), 0.5);
+  EXPECT_DOUBLE_EQ(MatchScore(Found(0, 0.6), scale), 0.5);
+  EXPECT_DOUBLE_EQ(MatchScore(Found(0, 0.5), scale), 0.25);
+  EXPECT_DOUBLE_EQ(MatchScore(Found(0, 0.4), scale), 0) << "the last of the list";
+  EXPECT_DOUBLE_EQ(MatchScore(Found(3, 0.5), scale), 0.75);
+  // Everything is found, and what is like unrelated texts counts for nothing.
+  const MatchScale all = {.best_bm25 = 6, .best_cosine = 0.6, .unrelated_cosine = 0.2};
+  EXPECT_DOUBLE_EQ(MatchScore(Found(0, 0.4), all), 0.5);
+  EXPECT_DOUBLE_EQ(MatchScore(Found(0, 0.2), all), 0);
+  EXPECT_DOUBLE_EQ(MatchScore(Found(0, -0.5), all), 0);
+  EXPECT_DOUBLE_EQ(MatchScore(Found(0, 0.6), {.best_cosine = 0.6, .unrelated_cosine = 0.2}), 1)
+      << "the only one, and words have found nothing";
+  EXPECT_DOUBLE_EQ(MatchScore(Found(3, 0.9), {.best_bm25 = 6, .best_cosine = 0.9, .unrelated_cosine = 1}),
+                   0.5)
+      << "this embedder says nothing";
 }
 
 TEST(MatchScore, IsFiniteAndInItsRange) {
-  EXPECT_TRUE(rc::check([](uint16_t bm25, uint16_t more, int8_t cosine, uint8_t unrelated, uint8_t weight) {
+  EXPECT_TRUE(rc::check([](uint16_t bm25, uint16_t more, int8_t cosine, int8_t best, int8_t least,
+                           uint8_t unrelated, uint8_t weight) {
     const double score = MatchScore(Found(static_cast<double>(bm25), cosine / 127.0),
-                                    bm25 + static_cast<double>(more), weight / 64.0, unrelated / 200.0);
+                                    {.best_bm25 = bm25 + static_cast<double>(more),
+                                     .best_cosine = best / 127.0,
+                                     .least_cosine = least / 127.0,
+                                     .unrelated_cosine = unrelated / 200.0,
+                                     .weight = weight / 64.0});
     RC_ASSERT(std::isfinite(score));
     RC_ASSERT(score >= 0);
     RC_ASSERT(score <= 1 + weight / 64.0 + 1e-9);

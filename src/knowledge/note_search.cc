@@ -212,14 +212,22 @@ void NoteStore::RankLists(Candidates& found) {
 
 // Scores by words and vectors, then by neighbours, then by the fields that the query names.
 Status NoteStore::ScoreCandidates(const NoteSearch& search, Candidates& found) {
-  double best_bm25 = 0, unrelated = 1;
-  for (const auto& [key, chunk] : found) best_bm25 = std::max(best_bm25, chunk.bm25);
-  if (search.mode != SearchMode::kWords) {
-    QWEN25_TRY(unrelated, UnrelatedCosine());
+  MatchScale scale;
+  double least_cosine = 1;
+  size_t num_vectors = 0;
+  for (const auto& [key, chunk] : found) {
+    scale.best_bm25 = std::max(scale.best_bm25, chunk.bm25);
+    if (chunk.vector_rank == 0) continue;
+    scale.best_cosine = std::max(scale.best_cosine, chunk.cosine);
+    least_cosine = std::min(least_cosine, chunk.cosine);
+    ++num_vectors;
   }
-  const double weight =
-      search.mode == SearchMode::kVectors || embedder_ == nullptr ? 1 : embedder_->fusion_weight();
-  for (auto& [key, chunk] : found) chunk.score = MatchScore(chunk, best_bm25, weight, unrelated);
+  if (num_vectors >= search.candidates) scale.least_cosine = least_cosine;
+  if (search.mode != SearchMode::kWords) {
+    QWEN25_TRY(scale.unrelated_cosine, UnrelatedCosine());
+  }
+  if (search.mode == SearchMode::kHybrid && embedder_ != nullptr) scale.weight = embedder_->fusion_weight();
+  for (auto& [key, chunk] : found) chunk.score = MatchScore(chunk, scale);
   QWEN25_RETURN_IF_ERROR(ShareWithNeighbours(search, found));
   const QueryFields fields(search.query, NowMilliseconds());
   for (auto& [key, chunk] : found) chunk.score *= fields.Factor(chunk.fields);

@@ -4,6 +4,7 @@
 #include <array>
 #include <cctype>
 
+#include "base/file.h"
 #include "base/json.h"
 #include "model/weights_reader.h"
 #include "store/gguf.h"
@@ -258,11 +259,37 @@ Result<std::optional<SentenceSettings>> ReadSentenceSettings(const std::filesyst
   QWEN25_RETURN_IF_ERROR(ReadField(json, "do_lower_case", limits, settings.lowercase));
   if (max_tokens > 0) settings.max_tokens = max_tokens;
   QWEN25_RETURN_IF_ERROR(ReadPrompts(path, settings));
-  QWEN25_TRY(const Json config, ReadOptionalObject(settings.model / "config.json"));
+  const std::filesystem::path config_path = settings.model / "config.json";
+  QWEN25_TRY(const Json config, ReadOptionalObject(config_path));
+  QWEN25_RETURN_IF_ERROR(ReadField(config, "is_causal", config_path.string(), settings.causal));
   std::string origin;
   if (!ReadField(config, "_name_or_path", "", origin).ok()) origin.clear();
   UseKnownPrompts(NamesOf(path) + Plain(origin), settings);
   return std::optional(std::move(settings));
+}
+
+Status WriteMeanPooling(const std::filesystem::path& folder, bool causal) {
+  const std::filesystem::path config_path = folder / "config.json";
+  QWEN25_TRY(Json config, ReadObject(config_path));
+  uint32_t dimension = 0;
+  QWEN25_RETURN_IF_ERROR(ReadField(config, "hidden_size", config_path.string(), dimension));
+  config.erase("is_causal");
+  if (!causal) config["is_causal"] = false;
+  QWEN25_RETURN_IF_ERROR(WriteFileAtomically(config_path, DumpJson(config, 2) + "\n"));
+  Json modules = Json::array();
+  for (const auto& [type, path] :
+       {std::pair{"Transformer", ""}, {"Pooling", "1_Pooling"}, {"Normalize", "2_Normalize"}}) {
+    const size_t index = modules.size();
+    modules.push_back({{"idx", index},
+                       {"name", std::to_string(index)},
+                       {"path", path},
+                       {"type", std::string("sentence_transformers.models.") + type}});
+  }
+  QWEN25_RETURN_IF_ERROR(CreateDirectories(folder / "1_Pooling"));
+  Json pooling = {{"word_embedding_dimension", dimension}};
+  for (const PoolingName& known : kPoolings) pooling[known.flag] = known.pooling == SentencePooling::kMean;
+  QWEN25_RETURN_IF_ERROR(WriteFileAtomically(folder / "1_Pooling/config.json", DumpJson(pooling, 2) + "\n"));
+  return WriteFileAtomically(folder / "modules.json", DumpJson(modules, 2) + "\n");
 }
 
 }  // namespace qwen25

@@ -38,6 +38,7 @@ struct SentenceSettings {
   std::vector<SentencePooling> poolings;     // their results are concatenated
   std::vector<DenseModule> dense;            // applied in this order
   std::optional<uint32_t> max_tokens;        // of a text, special tokens included
+  bool causal = true;                        // of a language model: "is_causal" of its config.json
   bool lowercase = false;                    // texts are put in lower case before the tokenizer sees them
   std::string query_prompt, passage_prompt;  // put before a text to search with, and before one to be found
   std::vector<std::string> remarks;          // for the user, one sentence each
@@ -49,5 +50,10 @@ struct SentenceSettings {
 // remark. kUnsupported names a module or pooling that this program does not have; kCorrupt and
 // kInvalidArgument name file and field.
 Result<std::optional<SentenceSettings>> ReadSentenceSettings(const std::filesystem::path& path);
+
+// States in the folder of a language model that its vectors are the mean of the final hidden states, with
+// causal attention or with every token attending to every other: modules.json, 1_Pooling, and "is_causal" in
+// config.json, which transformers reads, too.
+Status WriteMeanPooling(const std::filesystem::path& folder, bool causal);
 
 }  // namespace qwen25

@@ -48,6 +48,24 @@ class SentenceSettingsTest : public testing::Test {
   }();
 };
 
+TEST_F(SentenceSettingsTest, MeanPoolingIsReadBack) {
+  std::filesystem::remove(folder_ / "modules.json");
+  EXPECT_ERROR_CONTAINS(WriteMeanPooling(folder_, true), "config.json");
+  Write("config.json", {{"hidden_size", 8}, {"model_type", "qwen2"}});
+  for (const bool causal : {false, true}) {
+    ASSERT_OK(WriteMeanPooling(folder_, causal));
+    const SentenceSettings settings = Read();
+    EXPECT_EQ(settings.model, folder_);
+    EXPECT_EQ(settings.poolings, std::vector{SentencePooling::kMean});
+    EXPECT_EQ(settings.causal, causal);
+    ASSERT_OK_AND_ASSIGN(const Json config, ReadJsonFile((folder_ / "config.json").string()));
+    EXPECT_EQ(config.at("model_type"), "qwen2");
+    EXPECT_EQ(config.contains("is_causal"), !causal);
+  }
+  Write("config.json", {{"hidden_size", 8}, {"is_causal", "no"}});
+  EXPECT_ERROR_CONTAINS(ReadSentenceSettings(folder_), "is_causal");
+}
+
 TEST_F(SentenceSettingsTest, ReadsWhatTheFilesState) {
   Write("Pooling/config.json", {{"pooling_mode_cls_token", true}, {"pooling_mode_mean_tokens", true}});
   Write("sentence_bert_config.json", {{"max_seq_length", 77}, {"do_lower_case", true}});

@@ -37,6 +37,10 @@ cmp "$work/whole/model/model.safetensors" "$work/parts/model/model.safetensors" 
 
 "$qwen25" embed --embedder "model:$work/whole/model" "a text" "another text" --similarity | grep -q '1.0000' ||
   fail "the trained model does not embed"
+# The folder states how it was trained, so that no flag need repeat it.
+"$qwen25" embed --embedder "model:$work/whole/model" "a text" >"$work/stated"
+"$qwen25" embed --embedder "model:$work/whole/model" --pooling bidirectional-mean "a text" | cmp - "$work/stated" ||
+  fail "the trained model embeds otherwise than it was trained"
 refused "cannot be trained" "$qwen25" embed --train "$work/pairs.jsonl" -m "$work/run/model" -o "$work/x" --max-steps 1 \
   --pooling causal-last
 echo '{"query": "only"}' >"$work/bad.jsonl"

@@ -10,6 +10,7 @@
 #include "data/read/text_stream.h"
 #include "infer/embed_texts.h"
 #include "knowledge/pair_maker.h"
+#include "pretrained/sentence_settings.h"
 #include "text/tokenizer.h"
 #include "train/pair_source.h"
 #include "train/shard_source.h"
@@ -18,7 +19,9 @@ namespace qwen25 {
 namespace {
 
 std::vector<int32_t> Tokens(const Tokenizer& tokenizer, const std::string& text) {
-  return tokenizer.Encode(text, EncodeOptions{.special = SpecialTokens::kAsText});
+  // As ModelEmbedder does for a model whose files state how it embeds, such as the one that results.
+  return tokenizer.Encode(text,
+                          EncodeOptions{.special = SpecialTokens::kAsText, .add_bos = true, .add_eos = true});
 }
 
 Result<std::vector<TokenPair>> ReadPairs(const std::string& path, const Tokenizer& tokenizer) {
@@ -143,9 +146,9 @@ Status TrainEmbeddings(const EmbedTrainingFlags& flags) {
                before.loss);
   }
   QWEN25_TRY(const TrainSummary summary, RunWithProgress(*trainer, options.output));
+  QWEN25_RETURN_IF_ERROR(WriteMeanPooling(summary.model, options.causal));
   if (summary.last_validation) fmt::print("; held-out loss {:.4f}", summary.last_validation->loss);
-  fmt::print("\nmodel: {}\nuse it with --embedder model:{} --pooling {}\n", summary.model.string(),
-             summary.model.string(), flags.pooling);
+  fmt::print("\nmodel: {0}\nuse it with --embedder model:{0}\n", summary.model.string());
   return {};
 }
 
