@@ -17,9 +17,9 @@ constexpr int64_t kLikelyMilliseconds = int64_t{60} * 60 * 1000;
 double MatchScore(const RankedChunk& chunk, const MatchScale& scale) {
   double score = 0;
   if (chunk.word_rank != 0 && scale.best_bm25 > 0) score += chunk.bm25 / scale.best_bm25;
-  const double low = std::max(scale.least_cosine, scale.unrelated_cosine);
-  if (chunk.vector_rank != 0 && scale.best_cosine > low) {
-    score += scale.weight * std::clamp((chunk.cosine - low) / (scale.best_cosine - low), 0.0, 1.0);
+  const double range = scale.best_cosine - scale.low_cosine;
+  if (chunk.vector_rank != 0 && scale.best_cosine > scale.unrelated_cosine && range > 0) {
+    score += scale.weight * std::clamp((chunk.cosine - scale.low_cosine) / range, 0.0, 1.0);
   }
   return score;
 }

@@ -31,15 +31,16 @@ struct RankedChunk {
 struct MatchScale {
   double best_bm25 = 0;         // of what words have found; 0: nothing
   double best_cosine = -1;      // of what vectors have found
-  double least_cosine = -1;     // of that, if there was more than a search looks at; else -1
   double unrelated_cosine = 0;  // UnrelatedCosine
   double weight = 1;            // of vectors, beside 1 for words
+  // The cosine that counts for nothing: the least of what vectors have found, or `unrelated_cosine` if that
+  // is all there is.
+  double low_cosine = 0;
 };
 
 // The score by words and vectors, from 0 to 1 + weight:
 //
-//   bm25 / best_bm25 + weight * (cosine - low) / (best_cosine - low),  low = max(least_cosine,
-//   unrelated_cosine)
+//   bm25 / best_bm25 + weight * (cosine - low_cosine) / (best_cosine - low_cosine)
 //
 // The cosines of a list differ little, whatever they are; BM25 falls to a half. Put between the ends of their
 // list, cosines have as much to say about the order as words. If none is above that of unrelated texts, they

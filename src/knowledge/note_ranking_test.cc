@@ -17,34 +17,32 @@ RankedChunk Found(double bm25, double cosine) {
 
 TEST(MatchScore, WordsCountByTheBestAndVectorsByTheirPlaceInTheList) {
   const MatchScale scale = {
-      .best_bm25 = 6, .best_cosine = 0.6, .least_cosine = 0.4, .unrelated_cosine = 0.2, .weight = 0.5};
+      .best_bm25 = 6, .best_cosine = 0.6, .unrelated_cosine = 0.5, .weight = 0.5, .low_cosine = 0.4};
   EXPECT_DOUBLE_EQ(MatchScore(Found(6, 0), scale), 1);
   EXPECT_DOUBLE_EQ(MatchScore(Found(3, 0), scale), 0.5);
   EXPECT_DOUBLE_EQ(MatchScore(Found(0, 0.6), scale), 0.5);
   EXPECT_DOUBLE_EQ(MatchScore(Found(0, 0.5), scale), 0.25);
   EXPECT_DOUBLE_EQ(MatchScore(Found(0, 0.4), scale), 0) << "the last of the list";
+  EXPECT_DOUBLE_EQ(MatchScore(Found(0, -0.5), scale), 0);
   EXPECT_DOUBLE_EQ(MatchScore(Found(3, 0.5), scale), 0.75);
-  // Everything is found, and what is like unrelated texts counts for nothing.
-  const MatchScale all = {.best_bm25 = 6, .best_cosine = 0.6, .unrelated_cosine = 0.2};
-  EXPECT_DOUBLE_EQ(MatchScore(Found(0, 0.4), all), 0.5);
-  EXPECT_DOUBLE_EQ(MatchScore(Found(0, 0.2), all), 0);
-  EXPECT_DOUBLE_EQ(MatchScore(Found(0, -0.5), all), 0);
-  EXPECT_DOUBLE_EQ(MatchScore(Found(0, 0.6), {.best_cosine = 0.6, .unrelated_cosine = 0.2}), 1)
-      << "the only one, and words have found nothing";
-  EXPECT_DOUBLE_EQ(MatchScore(Found(3, 0.9), {.best_bm25 = 6, .best_cosine = 0.9, .unrelated_cosine = 1}),
-                   0.5)
-      << "this embedder says nothing";
+  const MatchScale vectors_alone = {.best_cosine = 0.6, .unrelated_cosine = 0.2, .low_cosine = 0.2};
+  EXPECT_DOUBLE_EQ(MatchScore(Found(0, 0.6), vectors_alone), 1);
+  EXPECT_DOUBLE_EQ(MatchScore(Found(0, 0.2), vectors_alone), 0) << "as similar as unrelated texts";
+  // No similarity is above that of unrelated texts.
+  const MatchScale unrelated = {
+      .best_bm25 = 6, .best_cosine = 0.9, .unrelated_cosine = 0.9, .low_cosine = 0.4};
+  EXPECT_DOUBLE_EQ(MatchScore(Found(3, 0.9), unrelated), 0.5);
 }
 
 TEST(MatchScore, IsFiniteAndInItsRange) {
-  EXPECT_TRUE(rc::check([](uint16_t bm25, uint16_t more, int8_t cosine, int8_t best, int8_t least,
+  EXPECT_TRUE(rc::check([](uint16_t bm25, uint16_t more, int8_t cosine, int8_t best, int8_t low,
                            uint8_t unrelated, uint8_t weight) {
     const double score = MatchScore(Found(static_cast<double>(bm25), cosine / 127.0),
                                     {.best_bm25 = bm25 + static_cast<double>(more),
                                      .best_cosine = best / 127.0,
-                                     .least_cosine = least / 127.0,
                                      .unrelated_cosine = unrelated / 200.0,
-                                     .weight = weight / 64.0});
+                                     .weight = weight / 64.0,
+                                     .low_cosine = low / 127.0});
     RC_ASSERT(std::isfinite(score));
     RC_ASSERT(score >= 0);
     RC_ASSERT(score <= 1 + weight / 64.0 + 1e-9);

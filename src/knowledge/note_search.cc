@@ -222,10 +222,10 @@ Status NoteStore::ScoreCandidates(const NoteSearch& search, Candidates& found) {
     least_cosine = std::min(least_cosine, chunk.cosine);
     ++num_vectors;
   }
-  if (num_vectors >= search.candidates) scale.least_cosine = least_cosine;
   if (search.mode != SearchMode::kWords) {
     QWEN25_TRY(scale.unrelated_cosine, UnrelatedCosine());
   }
+  scale.low_cosine = num_vectors >= search.candidates ? least_cosine : scale.unrelated_cosine;
   if (search.mode == SearchMode::kHybrid && embedder_ != nullptr) scale.weight = embedder_->fusion_weight();
   for (auto& [key, chunk] : found) chunk.score = MatchScore(chunk, scale);
   QWEN25_RETURN_IF_ERROR(ShareWithNeighbours(search, found));
@@ -357,7 +357,9 @@ Result<std::vector<NoteHit>> NoteStore::BestHits(const Candidates& found, size_t
     hit.cosine = chunk.cosine;
   }
   std::ranges::sort(hits, [](const NoteHit& a, const NoteHit& b) {
-    return a.score != b.score ? a.score > b.score : a.chunk < b.chunk;
+    if (a.score != b.score) return a.score > b.score;
+    // Those that are like unrelated texts have no score, but an order.
+    return a.cosine != b.cosine ? a.cosine > b.cosine : a.chunk < b.chunk;
   });
   hits.resize(std::min(hits.size(), limit));
   QWEN25_TRY(Statement place, database_.Prepare(SelectChunks(TurnColumns()) + " WHERE c.id = ?"));

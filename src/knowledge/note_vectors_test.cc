@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <functional>
 
@@ -22,6 +23,33 @@ class BusyEmbedder : public HashedEmbedder {
   }
   std::function<Status()> meanwhile;
 };
+
+// To which the fixed texts of UnrelatedCosine are all the same, so that nothing is more alike.
+class AlikeEmbedder : public HashedEmbedder {
+ public:
+  Status Embed(EmbedKind kind, std::span<const std::string> texts, std::span<float> out) override {
+    if (texts.size() == 1) return HashedEmbedder::Embed(kind, texts, out);
+    std::ranges::fill(out, 0.0f);
+    for (size_t i = 0; i < texts.size(); ++i) out[i * id().dimension] = 1;
+    return {};
+  }
+};
+
+TEST(NoteStore, VectorsThatAreLikeUnrelatedTextsHaveAnOrder) {
+  const TemporaryDirectory directory;
+  AlikeEmbedder embedder;
+  const auto store = MustOpen(directory.path(), &embedder);
+  ASSERT_OK_AND_ASSIGN(const double unrelated, store->UnrelatedCosine());
+  ASSERT_EQ(unrelated, 1);
+  for (const char* text : {"a recipe for pancakes", "a piece for violins", "the stored keys are encrypted"}) {
+    ASSERT_OK(store->Add({.text = text}).status());
+  }
+  ASSERT_OK_AND_ASSIGN(const auto hits,
+                       store->Search({.query = "encryption of the keys", .mode = SearchMode::kVectors}));
+  ASSERT_EQ(hits.size(), 3u);
+  EXPECT_EQ(hits[0].text, "the stored keys are encrypted");
+  EXPECT_EQ(hits[0].score, 0);
+}
 
 TEST(NoteStore, OthersWriteWhileTextsAreEmbedded) {
   const TemporaryDirectory directory;
