@@ -13,6 +13,7 @@
 #include "base/standard_output.h"
 #include "base/temporary_file.h"
 #include "cli/flags/check_numbers.h"
+#include "cli/flags/memory_flags.h"
 #include "cli/flags/no_model.h"
 #include "cli/terminal/help_format.h"
 #include "cli/terminal/interrupt.h"
@@ -44,6 +45,7 @@ void AddVerbs(CLI::App& app, RunVerb& run) {
   AddMemoryVerb(app, run);
   AddBenchVerb(app, run);
   CheckNumbers(app);
+  CheckNamespaces(app);
   // After the verbs, which would inherit these examples, too.
   app.set_version_flag("--version", QWEN25_VERSION, "Print the version and exit");
   app.require_subcommand(1);

@@ -12,7 +12,7 @@ for verb in $(commands_of ""); do
 done
 [[ ${#verbs[@]} -gt 30 ]] || fail "the help texts list ${#verbs[@]} verbs"
 
-options=0
+options=0 namespaces=0
 for verb in "${verbs[@]}"; do
   # shellcheck disable=SC2086
   "$qwen25" $verb --help >"$work/help" || fail "$verb --help"
@@ -24,6 +24,12 @@ for verb in "${verbs[@]}"; do
     ! grep -n -- "$word" "$work/help" | grep -v '^[0-9]*:  qwen25\|"query"' >"$work/found" ||
       fail "qwen25 $verb --help: the parser talks: $(cat "$work/found")"
   done
+  if grep -q -- '^  --namespace' "$work/help"; then
+    # shellcheck disable=SC2086
+    ! "$qwen25" $verb --namespace "" >"$work/output" 2>&1 || fail "qwen25 $verb --namespace '': accepted"
+    grep -q "the name is empty" "$work/output" || { cat "$work/output" >&2; fail "qwen25 $verb --namespace ''"; }
+    namespaces=$((namespaces + 1))
+  fi
   # Whole numbers from 0 up: negative ones wrapped, and "010" was eight.
   while read -r option; do
     options=$((options + 1))
@@ -34,6 +40,7 @@ for verb in "${verbs[@]}"; do
     grep -q -- "-1" "$work/output" || { cat "$work/output" >&2; fail "qwen25 $verb $option -1: no message"; }
   done < <(sed -n 's/^  \(-[a-z-]*\)\(,-[a-z-]*\)* N\( .*\|$\)/\1/p' "$work/help")
 done
+[[ $namespaces -gt 5 ]] || fail "only $namespaces verbs take a namespace"
 [[ $options -gt 50 ]] || fail "only $options options take whole numbers"
 
 refused() {  # refused TEXT COMMAND ...: fails without a signal, and says so

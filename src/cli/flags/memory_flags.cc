@@ -34,6 +34,14 @@ void AddMemoryFlags(CLI::App& verb, MemoryPlace& place, bool needs_folder) {
   verb.add_flag("--no-memory", place.off, "Remember nothing, and use nothing that is remembered");
 }
 
+void CheckNamespaces(CLI::App& app) {
+  if (CLI::Option* option = app.get_option_no_throw("--namespace"); option != nullptr) {
+    option->check(CLI::Validator(
+        [](const std::string& name) { return std::string(name.empty() ? "the name is empty" : ""); }, ""));
+  }
+  for (CLI::App* verb : app.get_subcommands({})) CheckNamespaces(*verb);
+}
+
 std::unique_ptr<BlockStore> AttachBlockStore(const MemoryPlace& place, InferenceEngine& engine) {
   if (place.off) return nullptr;
   if (place.CanOnlyBeRead()) {

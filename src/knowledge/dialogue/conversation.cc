@@ -210,6 +210,7 @@ Result<std::vector<int32_t>> Conversation::Prompt(bool inside) const {
 
 Status Conversation::Ask(const std::string& question, const TextCallback& on_text) {
   messages_.push_back({.role = "user", .content = notes_.WithNotes(question, messages_)});
+  num_retries_ = 0;
   const Status status = Answer(/*goes_on=*/false, on_text);
   if (!status.ok()) messages_.pop_back();  // as before the question
   return status;
@@ -228,6 +229,7 @@ Status Conversation::Retry(const TextCallback& on_text) {
   const auto after = messages_.begin() + static_cast<ptrdiff_t>(question) + 1;
   const std::vector<ChatMessage> answers(after, messages_.end());
   messages_.resize(question + 1);
+  ++num_retries_;
   const Status status = Answer(/*goes_on=*/false, on_text);
   if (!status.ok()) messages_.insert(messages_.end(), answers.begin(), answers.end());
   return status;
@@ -235,7 +237,9 @@ Status Conversation::Retry(const TextCallback& on_text) {
 
 Status Conversation::Answer(bool goes_on, const TextCallback& on_text) {
   QWEN25_TRY(const std::vector<int32_t> prompt, Prompt(goes_on));
-  QWEN25_TRY(const GenerateResult result, Generate(*session_, model_.tokenizer, prompt, generate_, on_text));
+  GenerateOptions generate = generate_;
+  generate.sampling.seed += num_retries_;
+  QWEN25_TRY(const GenerateResult result, Generate(*session_, model_.tokenizer, prompt, generate, on_text));
   if (goes_on) {
     messages_.back().content += result.text;
   } else {

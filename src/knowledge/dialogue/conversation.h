@@ -45,8 +45,9 @@ class Conversation {
   // Goes on with the last answer, which may be one that somebody else began. kInvalidArgument if the last
   // message is not an answer in words. Errors leave the conversation as it was.
   Status Continue(const TextCallback& on_text);
-  // Answers the last question once more, in place of what followed it. kInvalidArgument if there is none.
-  // Errors leave the conversation as it was.
+  // Answers the last question once more, in place of what followed it. Each time, tokens are drawn from
+  // another seed, the next number after the last one's, so that a temperature above 0 gives another answer.
+  // kInvalidArgument if there is no question. Errors leave the conversation as it was.
   Status Retry(const TextCallback& on_text);
 
   // The system text that the model reads; nothing if none is set, and the model has no chat template, or one
@@ -109,6 +110,7 @@ class Conversation {
   Status why_no_log_;
   bool keeps_dialogues_ = false, keeps_blocks_ = false;
   bool said_not_stored_ = false;
+  uint64_t num_retries_ = 0;  // of the last question
   DialogueLog::Place place_;
 };
 

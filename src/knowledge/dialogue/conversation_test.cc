@@ -123,6 +123,32 @@ TEST(Conversation, AQuestionThatCannotBeAnsweredLeavesItAsItWas) {
   ASSERT_OK(talk.Ask("two"));
 }
 
+TEST(Conversation, ARetryDrawsAnotherAnswerThatASeedRepeats) {
+  const auto answers = [](Talk& talk) {
+    std::vector<std::string> texts;
+    for (int i = 0; i < 3; ++i) {
+      EXPECT_OK(i == 0 ? talk.Ask("one") : talk->Retry(nullptr));
+      texts.push_back(talk->messages().back().content);
+    }
+    EXPECT_OK(talk->Undo());
+    EXPECT_OK(talk.Ask("one"));
+    EXPECT_EQ(talk->messages().back().content, texts[0]);
+    return texts;
+  };
+  std::vector<std::vector<std::string>> runs;
+  for (int run = 0; run < 2; ++run) {
+    const TemporaryDirectory memory;
+    Talk talk(memory.path());
+    talk.options.generate.max_new_tokens = 12;
+    talk.options.generate.sampling.temperature = 1;
+    ASSERT_OK(talk.Start());
+    runs.push_back(answers(talk));
+  }
+  EXPECT_EQ(runs[0], runs[1]);
+  EXPECT_NE(runs[0][0], runs[0][1]);
+  EXPECT_NE(runs[0][1], runs[0][2]);
+}
+
 TEST(Conversation, AnAnswerGoesOnWhereItEnded) {
   std::vector<ChatMessage> whole;
   {
