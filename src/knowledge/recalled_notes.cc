@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <unordered_set>
+#include <utility>
 
 #include "knowledge/note_rows.h"
 #include "knowledge/search_terms.h"
@@ -19,6 +20,10 @@ constexpr size_t kMaxExcept = 1000;
 // Of FindToForget.
 constexpr size_t kMaxCandidates = 5;
 constexpr double kCertain = 0.5, kLead = 0.2;
+// Notes whose relevance differs by no more answer a question equally well.
+constexpr double kSameRelevance = 0.1;
+// Of DifferInTheirEnd.
+constexpr size_t kSameWords = 3;
 
 std::string DayOf(int64_t milliseconds) {
   const std::chrono::sys_days day = std::chrono::floor<std::chrono::days>(
@@ -46,6 +51,27 @@ void ShareRelevance(std::vector<RecalledNote>& notes) {
   }
 }
 
+// Leaves out notes for newer ones that take their place, the first one's.
+void LeaveOutOlder(std::vector<RecalledNote>& notes) {
+  const auto age = [](const RecalledNote& note) { return std::pair(note.hit.created_ms, note.hit.note); };
+  for (size_t i = 0; i < notes.size(); ++i) {
+    for (size_t j = i + 1; j < notes.size();) {
+      const bool are_same = notes[i].hit.note != notes[j].hit.note &&
+                            notes[i].hit.speaker == notes[j].hit.speaker &&
+                            std::abs(notes[i].relevance - notes[j].relevance) <= kSameRelevance &&
+                            DifferInTheirEnd(notes[i].hit.text, notes[j].hit.text);
+      if (!are_same) {
+        ++j;
+        continue;
+      }
+      if (age(notes[j]) > age(notes[i])) std::swap(notes[i], notes[j]);
+      notes[i].older.push_back(notes[j].hit.note);
+      notes[i].older.insert(notes[i].older.end(), notes[j].older.begin(), notes[j].older.end());
+      notes.erase(notes.begin() + static_cast<ptrdiff_t>(j));
+    }
+  }
+}
+
 Result<std::vector<RecalledNote>> Found(NoteStore& store, const std::string& query,
                                         const std::vector<std::string>& namespaces, size_t limit) {
   NoteSearch search;
@@ -63,6 +89,16 @@ Result<std::vector<RecalledNote>> Found(NoteStore& store, const std::string& que
 }
 
 }  // namespace
+
+bool DifferInTheirEnd(std::string_view a, std::string_view b) {
+  const std::vector<std::string> words = TermsOf(a), others = TermsOf(b);
+  const auto end = std::ranges::mismatch(words, others).in1;
+  const auto same = static_cast<size_t>(end - words.begin());
+  const size_t longest = std::max(words.size(), others.size());
+  const bool says_something =
+      std::any_of(words.begin(), end, [](const std::string& word) { return TermWeight(word) >= 1; });
+  return same >= kSameWords && 3 * same >= 2 * longest && same < longest && says_something;
+}
 
 double RelevanceOf(std::string_view query, const NoteHit& hit, double unrelated_cosine) {
   const std::vector<std::string> terms = TermsOf(SaidText(hit.speaker, hit.text));
@@ -90,6 +126,7 @@ Result<std::vector<RecalledNote>> RecallNotes(NoteStore& store, const std::strin
   const size_t looked_at = kLookedAt * options.limit + std::min(options.except.size(), kMaxExcept);
   QWEN25_TRY(std::vector<RecalledNote> found, Found(store, question, options.namespaces, looked_at));
   ShareRelevance(found);
+  if (options.newest_only) LeaveOutOlder(found);
   size_t tokens = 0;
   for (RecalledNote& note : found) {
     if (recalled.size() == options.limit) break;

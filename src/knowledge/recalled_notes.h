@@ -26,7 +26,13 @@ inline constexpr double kRelevanceFloor = 0.25;
 struct RecalledNote {
   NoteHit hit;
   double relevance = 0;
+  std::vector<int64_t> older;  // notes that are left out for it (RecallOptions::newest_only)
 };
+
+// Whether two statements are alike but for their end, as a fact and its correction are: at least two thirds
+// of the words of each, and three words, are the same, the first ones in order. Not if nothing differs, or if
+// all of these words are common ones.
+bool DifferInTheirEnd(std::string_view a, std::string_view b);
 
 struct RecallOptions {
   std::vector<std::string> namespaces = {"default"};  // only these are looked at
@@ -34,6 +40,9 @@ struct RecallOptions {
   double floor = kRelevanceFloor;
   size_t max_tokens = 1024;  // of all hits, by EstimateTokens; hits that do not fit are left out
   std::set<int64_t> except;  // notes to leave out
+  // Of notes that answer the question equally well and differ in their end alone, only the newest: the older
+  // ones are most likely no longer true, and small models believe whichever they please.
+  bool newest_only = true;
 };
 
 // The notes for a question: the first `limit` hits of a hybrid search that are relevant enough, in its order.

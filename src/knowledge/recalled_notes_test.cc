@@ -1,6 +1,9 @@
 #include "knowledge/recalled_notes.h"
 
 #include <gtest/gtest.h>
+#include <rapidcheck.h>
+
+#include <set>
 
 #include "base/test_util.h"
 #include "knowledge/hashed_embedder.h"
@@ -55,6 +58,52 @@ TEST(RecalledNotes, RelevanceIsTheShareOfTheQuestionThatIsThere) {
   hit = {};
   hit.text = "我喜欢猫";
   EXPECT_DOUBLE_EQ(RelevanceOf("猫", hit, 0), 1);
+}
+
+TEST(RecalledNotes, StatementsThatDifferInTheirEnd) {
+  EXPECT_TRUE(DifferInTheirEnd("My landlord Marta lives in Athens.", "my landlord Marta lives in Cardiff"));
+  EXPECT_TRUE(DifferInTheirEnd("The birthday of Leila is on 3 May.", "The birthday of Leila is on 12 June."));
+  EXPECT_TRUE(DifferInTheirEnd("The garage code is 4711.", "The garage code is 5822."));
+  EXPECT_TRUE(DifferInTheirEnd("Meine Schwester Elin wohnt in Riga.", "Meine Schwester Elin wohnt in Turin."));
+  EXPECT_FALSE(DifferInTheirEnd("The garage code is 4711.", "the garage code is 4711"));
+  EXPECT_FALSE(DifferInTheirEnd("My landlord Marta lives in Athens.", "My landlord Marta plays the oboe."));
+  EXPECT_FALSE(DifferInTheirEnd("My landlord Marta lives in Athens.", "My landlord Marta dines in Athens."));
+  EXPECT_FALSE(DifferInTheirEnd("The code of the garage is 4711.", "The code of the cellar is 4711."));
+  EXPECT_FALSE(DifferInTheirEnd("I like tea.", "I like coffee.")) << "too short to say that one replaces one";
+  EXPECT_FALSE(DifferInTheirEnd("It is not in the way.", "It is not in the box.")) << "about nothing";
+  EXPECT_FALSE(DifferInTheirEnd("", ""));
+  EXPECT_TRUE(rc::check([](const std::vector<uint8_t>& a, const std::vector<uint8_t>& b, uint8_t end) {
+    // Texts of few words, so that some begin alike.
+    const auto text = [](const std::vector<uint8_t>& words) {
+      std::string joined;
+      for (const uint8_t word : words) joined += std::string(1, static_cast<char>('a' + word % 3)) + "xq ";
+      return joined;
+    };
+    const std::string one = text(a), other = text(b);
+    RC_ASSERT(DifferInTheirEnd(one, other) == DifferInTheirEnd(other, one));
+    RC_ASSERT(!DifferInTheirEnd(one, one));
+    RC_ASSERT(DifferInTheirEnd(one, one + "end" + std::to_string(end)) == (a.size() >= 3));
+  }));
+}
+
+TEST(RecalledNotes, ACorrectionStandsInPlaceOfWhatItCorrects) {
+  Fixture notes;
+  const int64_t old = notes.Add("My landlord Marta lives in Athens.");
+  const int64_t other = notes.Add("My landlord Marta plays the oboe on Sundays.");
+  const int64_t corrected = notes.Add("My landlord Marta lives in Cardiff.");
+  const int64_t again = notes.Add("My landlord Marta lives in Malmo.");
+  const std::string question = "Where does my landlord Marta live?";
+  ASSERT_OK_AND_ASSIGN(const auto recalled, RecallNotes(*notes.store, question, {}));
+  ASSERT_EQ(recalled.size(), 2u);
+  EXPECT_EQ(recalled[0].hit.note, again);
+  EXPECT_EQ(std::set(recalled[0].older.begin(), recalled[0].older.end()), (std::set{old, corrected}));
+  EXPECT_EQ(recalled[1].hit.note, other);
+  EXPECT_TRUE(recalled[1].older.empty());
+  EXPECT_EQ(notes.Recall(question, {.limit = 4, .newest_only = false}).size(), 4u);
+  // What fits the question better stays, whatever its age.
+  const int64_t garage = notes.Add("The code of the garage door is 4711.");
+  notes.Add("The code of the garage roof is 9912.");
+  EXPECT_EQ(notes.Recall("What is the code of the garage door?", {.limit = 1}), (std::vector{garage}));
 }
 
 TEST(RecalledNotes, OnlyWhatIsRelevantComesBack) {

@@ -26,7 +26,7 @@ EVENT = re.compile(
     rb"|(?P<half>[^\n]*the notes are gone, but [^\n]*\n)"  # erased but for what another process has open
     rb"|(?P<unclear>\[nothing was forgotten: [^\n]*\n(?:  note \d+: [^\n]*\n)*)"
 )
-RECALLED = re.compile(rb"note (\d+) \(\d\.\d\d(, above)?\)")
+RECALLED = re.compile(rb"note (\d+) \(\d\.\d\d(, above)?(?:, newer than [^)]*)?\)")
 # After it.
 MOVED = (
     rb"(?:\[another chat has gone on with dialogue (?P<old>\d+); this one is kept as dialogue (?P<new>\d+)"

@@ -35,8 +35,9 @@ struct Show {
   void operator()(const NotesRecalled& event) const {
     std::vector<std::string> shown;
     for (const NotesRecalled::Note& note : event.notes) {
-      shown.push_back(
-          fmt::format("note {} ({:.2f}{})", note.note, note.relevance, note.is_above ? ", above" : ""));
+      std::string remarks = note.is_above ? ", above" : "";
+      if (!note.older.empty()) remarks += fmt::format(", newer than {}", fmt::join(note.older, " and "));
+      shown.push_back(fmt::format("note {} ({:.2f}{})", note.note, note.relevance, remarks));
     }
     fmt::print("[recalled: {}]\n", fmt::join(shown, ", "));
   }

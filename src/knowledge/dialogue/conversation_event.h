@@ -32,7 +32,8 @@ struct NotesRecalled {
   struct Note {
     int64_t note;
     double relevance;
-    bool is_above;  // it is in the conversation already
+    bool is_above;               // it is in the conversation already
+    std::vector<int64_t> older;  // notes that it was shown for (RecalledNote::older)
   };
   std::vector<Note> notes;
 };

@@ -146,6 +146,7 @@ Result<std::vector<RecalledNote>> ConversationNotes::Recall(const std::string& w
   options.limit = kLookedUp;
   options.floor = 0;
   options.max_tokens = SIZE_MAX;
+  options.newest_only = false;
   return RecallNotes(*store, words, options);
 }
 
@@ -190,7 +191,8 @@ std::string ConversationNotes::WithNotes(const std::string& question, std::span<
     std::string line = NoteLine(note.hit, control_texts_);
     const bool known = std::ranges::any_of(
         history, [&](const ChatMessage& message) { return message.content.find(line) != std::string::npos; });
-    shown.notes.push_back({.note = note.hit.note, .relevance = note.relevance, .is_above = known});
+    shown.notes.push_back(
+        {.note = note.hit.note, .relevance = note.relevance, .is_above = known, .older = note.older});
     if (!known) lines.push_back(std::move(line));
   }
   if (!shown.notes.empty()) Tell(shown);

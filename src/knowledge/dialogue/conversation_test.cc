@@ -346,6 +346,25 @@ TEST(Conversation, NotesAreRememberedRecalledAndForgotten) {
   EXPECT_EQ(count, 0u);
 }
 
+TEST(Conversation, OnlyTheNewestOfACorrectedFactIsRead) {
+  const TemporaryDirectory memory;
+  Talk talk(memory.path());
+  ASSERT_OK(talk.Start());
+  for (const char* city : {"Athens", "Cardiff"}) {
+    ASSERT_OK(talk->notes().Remember(fmt::format("My landlord Marta lives in {}.", city)).status());
+  }
+  ASSERT_OK(talk.Ask("Where does my landlord Marta live?"));
+  const NotesRecalled recalled = talk.The<NotesRecalled>();
+  ASSERT_EQ(recalled.notes.size(), 1u);
+  EXPECT_EQ(recalled.notes[0].note, 2);
+  EXPECT_EQ(recalled.notes[0].older, std::vector<int64_t>{1});
+  const std::string read = talk->messages()[0].content;
+  EXPECT_NE(read.find("Cardiff"), std::string::npos);
+  EXPECT_EQ(read.find("Athens"), std::string::npos);
+  ASSERT_OK_AND_ASSIGN(const auto found, talk->notes().Recall("landlord Marta"));
+  EXPECT_EQ(found.size(), 2u);
+}
+
 // What attention recalls is turned off and on with the rest of the memory.
 TEST(Conversation, MemoryOffEndsWhatAttentionRecalls) {
   const TemporaryDirectory memory;
