@@ -64,7 +64,8 @@ TEST(RecalledNotes, StatementsThatDifferInTheirEnd) {
   EXPECT_TRUE(DifferInTheirEnd("My landlord Marta lives in Athens.", "my landlord Marta lives in Cardiff"));
   EXPECT_TRUE(DifferInTheirEnd("The birthday of Leila is on 3 May.", "The birthday of Leila is on 12 June."));
   EXPECT_TRUE(DifferInTheirEnd("The garage code is 4711.", "The garage code is 5822."));
-  EXPECT_TRUE(DifferInTheirEnd("Meine Schwester Elin wohnt in Riga.", "Meine Schwester Elin wohnt in Turin."));
+  EXPECT_TRUE(
+      DifferInTheirEnd("Meine Schwester Elin wohnt in Riga.", "Meine Schwester Elin wohnt in Turin."));
   EXPECT_FALSE(DifferInTheirEnd("The garage code is 4711.", "the garage code is 4711"));
   EXPECT_FALSE(DifferInTheirEnd("My landlord Marta lives in Athens.", "My landlord Marta plays the oboe."));
   EXPECT_FALSE(DifferInTheirEnd("My landlord Marta lives in Athens.", "My landlord Marta dines in Athens."));
