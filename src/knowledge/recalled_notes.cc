@@ -24,6 +24,7 @@ constexpr double kCertain = 0.5, kLead = 0.2;
 constexpr double kSameRelevance = 0.1;
 // Of DifferInTheirEnd.
 constexpr size_t kSameWords = 3;
+constexpr size_t kMostWords = 32;
 
 std::string DayOf(int64_t milliseconds) {
   const std::chrono::sys_days day = std::chrono::floor<std::chrono::days>(
@@ -51,20 +52,24 @@ void ShareRelevance(std::vector<RecalledNote>& notes) {
   }
 }
 
-// Leaves out notes for newer ones that take their place, the first one's.
+// Whether one of two notes may correct the other. Turns of a conversation do not: they tell what was said.
+bool AreOfOneFact(const RecalledNote& a, const RecalledNote& b) {
+  return a.hit.note != b.hit.note && a.hit.session.empty() && b.hit.session.empty() &&
+         a.hit.speaker == b.hit.speaker && std::abs(a.relevance - b.relevance) <= kSameRelevance &&
+         DifferInTheirEnd(a.hit.text, b.hit.text);
+}
+
+// Leaves out notes for newer ones, which take the first one's place and the greatest relevance.
 void LeaveOutOlder(std::vector<RecalledNote>& notes) {
   const auto age = [](const RecalledNote& note) { return std::pair(note.hit.created_ms, note.hit.note); };
   for (size_t i = 0; i < notes.size(); ++i) {
     for (size_t j = i + 1; j < notes.size();) {
-      const bool are_same = notes[i].hit.note != notes[j].hit.note &&
-                            notes[i].hit.speaker == notes[j].hit.speaker &&
-                            std::abs(notes[i].relevance - notes[j].relevance) <= kSameRelevance &&
-                            DifferInTheirEnd(notes[i].hit.text, notes[j].hit.text);
-      if (!are_same) {
+      if (!AreOfOneFact(notes[i], notes[j])) {
         ++j;
         continue;
       }
       if (age(notes[j]) > age(notes[i])) std::swap(notes[i], notes[j]);
+      notes[i].relevance = std::max(notes[i].relevance, notes[j].relevance);
       notes[i].older.push_back(notes[j].hit.note);
       notes[i].older.insert(notes[i].older.end(), notes[j].older.begin(), notes[j].older.end());
       notes.erase(notes.begin() + static_cast<ptrdiff_t>(j));
@@ -97,7 +102,8 @@ bool DifferInTheirEnd(std::string_view a, std::string_view b) {
   const size_t longest = std::max(words.size(), others.size());
   const bool says_something =
       std::any_of(words.begin(), end, [](const std::string& word) { return TermWeight(word) >= 1; });
-  return same >= kSameWords && 3 * same >= 2 * longest && same < longest && says_something;
+  return same >= kSameWords && 3 * same >= 2 * longest && same < longest && longest <= kMostWords &&
+         says_something;
 }
 
 double RelevanceOf(std::string_view query, const NoteHit& hit, double unrelated_cosine) {

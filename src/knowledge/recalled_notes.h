@@ -30,8 +30,9 @@ struct RecalledNote {
 };
 
 // Whether two statements are alike but for their end, as a fact and its correction are: at least two thirds
-// of the words of each, and three words, are the same, the first ones in order. Not if nothing differs, or if
-// all of these words are common ones.
+// of the words of each, and three words, are the same, the first ones in order. Not if nothing differs, if
+// all of these words are common ones, or if there are more than 32: documents that begin alike are not
+// statements.
 bool DifferInTheirEnd(std::string_view a, std::string_view b);
 
 struct RecallOptions {
@@ -41,7 +42,8 @@ struct RecallOptions {
   size_t max_tokens = 1024;  // of all hits, by EstimateTokens; hits that do not fit are left out
   std::set<int64_t> except;  // notes to leave out
   // Of notes that answer the question equally well and differ in their end alone, only the newest: the older
-  // ones are most likely no longer true, and small models believe whichever they please.
+  // ones are most likely no longer true, and small models believe whichever they please. Turns of a
+  // conversation all stay.
   bool newest_only = true;
 };
 
