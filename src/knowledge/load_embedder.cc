@@ -29,6 +29,12 @@ Result<LoadedEmbedder> LoadEncoder(const SentenceEncoderSource& source, const Em
 Result<EmbedPooling> PoolingOf(const SentenceSettings& settings) {
   const std::vector<SentencePooling>& poolings = settings.poolings;
   if (settings.dense.empty() && poolings.size() == 1) {
+    if (poolings[0] == SentencePooling::kLast && !settings.causal) {
+      return Unsupported(
+          "{}: states lasttoken pooling, and in config.json that every token attends to every other "
+          "(\"is_causal\": false); with lasttoken, causal attention alone is handled",
+          settings.model.string());
+    }
     if (poolings[0] == SentencePooling::kLast) return EmbedPooling::kCausalLast;
     if (poolings[0] == SentencePooling::kMean) {
       return settings.causal ? EmbedPooling::kCausalMean : EmbedPooling::kBidirectionalMean;

@@ -93,6 +93,10 @@ TEST(LoadEmbedderTest, AttentionIsAsTheConfigurationStates) {
     ASSERT_OK(EmbedTokens(*loaded.model->engine, pooling, 512, {&ids, 1}, wanted));
     EXPECT_EQ(EmbedOne(*loaded.embedder, EmbedKind::kPassage, "a text"), wanted) << causal;
   }
+  // Not read as if it were causal.
+  ASSERT_OK(WriteMeanPooling(folder, /*causal=*/false));
+  ASSERT_OK(WriteFileAtomically(folder / "1_Pooling/config.json", R"({"pooling_mode_lasttoken": true})"));
+  EXPECT_ERROR_CONTAINS(LoadEmbedder({.embedder = "model:" + folder.string()}), "is_causal");
 }
 
 TEST(LoadEmbedderTest, FlagsThatDoNotFitAreNamed) {

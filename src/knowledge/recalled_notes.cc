@@ -54,9 +54,9 @@ void ShareRelevance(std::vector<RecalledNote>& notes) {
 
 // Whether one of two notes may correct the other. Turns of a conversation do not: they tell what was said.
 bool AreOfOneFact(const RecalledNote& a, const RecalledNote& b) {
-  return a.hit.note != b.hit.note && a.hit.session.empty() && b.hit.session.empty() &&
-         a.hit.speaker == b.hit.speaker && std::abs(a.relevance - b.relevance) <= kSameRelevance &&
-         DifferInTheirEnd(a.hit.text, b.hit.text);
+  return a.hit.note != b.hit.note && a.hit.name_space == b.hit.name_space && a.hit.session.empty() &&
+         b.hit.session.empty() && a.hit.speaker == b.hit.speaker &&
+         std::abs(a.relevance - b.relevance) <= kSameRelevance && DifferInTheirEnd(a.hit.text, b.hit.text);
 }
 
 // Leaves out notes for newer ones, which take the first one's place and the greatest relevance.

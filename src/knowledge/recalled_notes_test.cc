@@ -106,6 +106,11 @@ TEST(RecalledNotes, ACorrectionStandsInPlaceOfWhatItCorrects) {
   EXPECT_EQ(recalled[1].hit.note, other);
   EXPECT_TRUE(recalled[1].older.empty());
   EXPECT_EQ(notes.Recall(question, {.limit = 4, .newest_only = false}).size(), 4u);
+  // Nothing passes from one namespace to another.
+  const int64_t elsewhere = notes.Add("My landlord Marta lives in Turin.", "work");
+  EXPECT_EQ(notes.Recall(question, {.namespaces = {"default", "work"}}).size(), 3u);
+  EXPECT_EQ(notes.Recall(question), (std::vector{again, other}));
+  EXPECT_EQ(notes.Recall(question, {.namespaces = {"work"}}), std::vector{elsewhere});
   // Turns are no facts that correct each other.
   for (const char* text : {"On Mondays my cousin Emil swims.", "On Mondays my cousin Emil rows."}) {
     ASSERT_OK(

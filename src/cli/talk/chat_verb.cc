@@ -36,7 +36,7 @@ constexpr const char* kHelp =
     "  /system TEXT     set the system text and start over; without TEXT show it\n"
     "  /reset           start a new dialogue; the old one stays on disk\n"
     "  /undo            take back the last question and its answer\n"
-    "  /retry           answer the last question once more, with other draws\n"
+    "  /retry           answer the last question again; at a temperature above 0, differently\n"
     "  /continue        go on with the last answer, such as one that Ctrl-C or -n ended\n"
     "  /dialogues       list the dialogues on disk\n"
     "  /resume NUMBER   go on with one of them\n"
