@@ -15,7 +15,8 @@ needle: of the choices of the last position where a block of the needle is among
 tenth of it or more, those that take it.
 bytes: of a summary, in units of the head dimension, for one block and key-value head.
 
-Kinds: `mean`; `outlier` (the formula of kernels/block_summary.h); `pieces N`: means of N consecutive keys in int8; `clusters N`:
+Kinds: `mean`; `outlier` (the formula of kernels/block_summary.h); `slow outlier`: the same with the key that is farthest from
+the mean in those pairs that the rotary embedding turns by less than a radian within a block; `pieces N`: means of N consecutive keys in int8; `clusters N`:
 the block's keys in N clusters by k-means, means in int8 and counts; `sketch B`: every key in B bits; `X then sketch`: the best
 3 CHOSEN by X are estimated again by all keys in 4 bits; `X · v`: keys count by the length of their values; `equal votes`: each
 head's shares are those of the candidates alone. Output error: what the output of all heads lacks, relative to its length, root
@@ -41,10 +42,13 @@ def mean(q, blocks, weights):
     return q @ blocks.mean(1).T + weights.mean(1).log()
 
 
-def outlier(q, blocks, weights):
+SLOW = []  # the dimensions of slow pairs
+
+
+def outlier(q, blocks, weights, dimensions=slice(None)):
     center = blocks.mean(1)
     spread = blocks - center[:, None]
-    far = spread.norm(dim=-1).argmax(1)
+    far = spread[..., dimensions].norm(dim=-1).argmax(1)
     rows = torch.arange(len(blocks))
     square = spread.square()
     square[rows, far] = 0
@@ -55,6 +59,10 @@ def outlier(q, blocks, weights):
     lone = weights[rows, far]
     others = (weights.sum(1) - lone) / (BLOCK - 1)
     return torch.logaddexp(q @ center.T + energy @ variance.T + others.log(), q @ blocks[rows, far].T + (lone / BLOCK).log())
+
+
+def slow_outlier(q, blocks, weights):
+    return outlier(q, blocks, weights, SLOW)
 
 
 def pieces(size):
@@ -105,7 +113,8 @@ def everything(q, blocks, weights):
     return torch.logsumexp(torch.einsum("gtd,bpd->gtbp", q, blocks) + (weights / BLOCK).log(), -1)
 
 
-KINDS = {"mean": (mean, 2), "outlier": (outlier, 5), "pieces 16": (pieces(16), 4), "pieces 8": (pieces(8), 8),
+KINDS = {"mean": (mean, 2), "outlier": (outlier, 5), "slow outlier": (slow_outlier, 5),
+         "pieces 16": (pieces(16), 4), "pieces 8": (pieces(8), 8),
          "pieces 4": (pieces(4), 16), "clusters 4": (clusters(4), 4), "clusters 8": (clusters(8), 8),
          "clusters 16": (clusters(16), 16), "sketch 1": (sketch(1), 10), "sketch 2": (sketch(2), 18),
          "sketch 4": (sketch(4), 34), "all keys": (everything, 128)}
@@ -211,6 +220,8 @@ def main():
     arguments = parser.parse_args()
     tokenizer = AutoTokenizer.from_pretrained(arguments.model)
     model = AutoModelForCausalLM.from_pretrained(arguments.model, dtype=torch.float32, attn_implementation="sdpa").eval()
+    slow = model.model.rotary_emb.inv_freq * BLOCK < 1
+    SLOW.extend(torch.cat([slow, slow]).nonzero().flatten().tolist())
     text = open(arguments.text, encoding="utf-8").read()[5000:]
     needle_blocks = []
     if arguments.needle is None:
