@@ -203,7 +203,9 @@ TEST(JinjaTemplate, TextsKeepWhereTheyComeFrom) {
   }
 }
 
-// Whatever a template does to a text of a user, no byte of it is ever the template's.
+// Whatever a template does to a text of a user, no byte of it is ever the template's. What is said is written in
+// letters that no filter adds of its own: "&lt;", "&amp;" and "%3B" hold others. Only 'b', which one filter
+// replaces, can be both.
 TEST(JinjaTemplate, NothingSaidBecomesTheTemplates) {
   const std::vector<std::string> filters = {"upper",
                                             "trim",
@@ -220,17 +222,19 @@ TEST(JinjaTemplate, NothingSaidBecomesTheTemplates) {
                                             "urlencode",
                                             "truncate(3, true, '')"};
   EXPECT_TRUE(rc::check([&](const std::string& bytes) {
+    constexpr std::string_view kLetters = "bhijknoqrsuvwxyz";
     std::string said;
-    for (const char c : bytes) said += static_cast<char>('a' + (static_cast<unsigned char>(c) % 26));
+    for (const char c : bytes) said += kLetters[static_cast<unsigned char>(c) % kLetters.size()];
     std::string chain = "{{ x";
     for (size_t i = 0; i < 4; ++i) chain += " | " + filters[*rc::gen::inRange<size_t>(0, filters.size())];
     const Result<MarkedText> text = Render(chain + " }}", {{"x", ValueOf(said, Mark::kSaid)}});
     RC_ASSERT(text.ok());
     text->ForEachRun([&](std::string_view run, Mark mark) {
       if (mark != Mark::kTemplate) return;
-      for (const char c : run)
-        RC_ASSERT(c == 'c' || c == 'C' || std::isalpha(static_cast<unsigned char>(c)) == 0 ||
-                  std::string_view("ltgamp").find(c) != std::string_view::npos);
+      for (const char c : run) {
+        const char lower = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+        RC_ASSERT(lower == 'b' || kLetters.find(lower) == std::string_view::npos);
+      }
     });
   }));
 }
