@@ -1,6 +1,7 @@
 #include "kernels/quant_gemm.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstring>
 
@@ -101,21 +102,24 @@ HWY_INLINE V SumOfQuads(V sums, V codes, V x) {
 constexpr hn::CappedTag<float, 16> kRowTag;
 constexpr size_t kRowLanes = hn::MaxLanes(kRowTag);
 
-// One group of one row. Returns the scale; *sum becomes the sum of the codes.
+// One group of one row. Returns the scale, NaN if a number is not finite; *sum becomes the sum of the codes.
 HWY_INLINE float QuantizeGroup(const float* HWY_RESTRICT x, int8_t* HWY_RESTRICT codes, int32_t* sum) {
   constexpr hn::RebindToSigned<decltype(kRowTag)> kIntTag;
   constexpr hn::Rebind<int8_t, decltype(kRowTag)> kByteTag;
-  auto greatest = hn::Zero(kRowTag);
+  // The order of magnitudes is that of their bits, where what is not finite is greatest.
+  constexpr int32_t kInfinity = 0x7f800000;
+  auto greatest = hn::Zero(kIntTag);
 #pragma GCC unroll 8
   for (size_t i = 0; i < kQuantGroup; i += kRowLanes) {
-    greatest = hn::Max(greatest, hn::Abs(hn::LoadU(kRowTag, x + i)));
+    greatest = hn::Max(greatest, hn::BitCast(kIntTag, hn::Abs(hn::LoadU(kRowTag, x + i))));
   }
-  const float max = hn::GetLane(hn::MaxOfLanes(kRowTag, greatest));
-  // Also for a group too small to divide by; NaN compares false and goes on as NaN.
-  if (max < 1e-30f) {
+  const int32_t bits = hn::GetLane(hn::MaxOfLanes(kIntTag, greatest));
+  const auto max = std::bit_cast<float>(bits);
+  // Also for a group too small to divide by.
+  if (HWY_UNLIKELY(max < 1e-30f || bits >= kInfinity)) {
     std::memset(codes, 0, kQuantGroup);
     *sum = 0;
-    return 0;
+    return bits >= kInfinity ? NAN : 0;
   }
   const auto inverse = hn::Set(kRowTag, 127.0f / max);
   auto total = hn::Zero(kIntTag);
@@ -127,17 +131,6 @@ HWY_INLINE float QuantizeGroup(const float* HWY_RESTRICT x, int8_t* HWY_RESTRICT
   }
   *sum = hn::GetLane(hn::SumOfLanes(kIntTag, total));
   return max / 127;
-}
-
-// Whether a group holds a NaN or an infinity, which the maximum of a group need not show.
-HWY_INLINE bool AllFinite(const float* x, size_t count) {
-  uint32_t bad = 0;
-  for (size_t i = 0; i < count; ++i) {
-    uint32_t bits;
-    std::memcpy(&bits, x + i, sizeof bits);
-    bad |= (bits & 0x7f800000u) == 0x7f800000u;
-  }
-  return bad == 0;
 }
 
 void QuantizeRow(size_t k, const float* HWY_RESTRICT x, const QuantCode& code, int8_t* HWY_RESTRICT codes,
@@ -153,11 +146,6 @@ void QuantizeRow(size_t k, const float* HWY_RESTRICT x, const QuantCode& code, i
     }
     int32_t sum = 0;
     scales[g] = QuantizeGroup(group, codes + begin, &sum);
-    if (HWY_UNLIKELY(!AllFinite(group, count))) {
-      std::memset(codes + begin, 0, kQuantGroup);
-      sum = 0;
-      scales[g] = NAN;
-    }
     corrections[g] = -code.Offset() * sum;
     sums[g] = scales[g] * static_cast<float>(sum);
   }
@@ -281,10 +269,10 @@ QuantRows QuantizeRows(ThreadPool& threads, MatrixView<const float> x, const Qua
   float* scales = memory + RoundUp(x.rows * row_codes / sizeof(float), 16);
   float* sums = scales + x.rows * num_groups;
   auto* corrections = reinterpret_cast<int32_t*>(sums + x.rows * num_groups);
+  const auto quantize_row = HWY_DYNAMIC_DISPATCH(QuantizeRow);
   const auto quantize = [&](size_t row) {
-    HWY_DYNAMIC_DISPATCH(QuantizeRow)
-    (x.cols, x.Row(row), code, codes + row * row_codes, scales + row * num_groups,
-     corrections + row * num_groups, sums + row * num_groups);
+    quantize_row(x.cols, x.Row(row), code, codes + row * row_codes, scales + row * num_groups,
+                 corrections + row * num_groups, sums + row * num_groups);
   };
   constexpr size_t kNumbersPerTask = 16384;  // below it, starting the threads costs more than they save
   if (x.rows * x.cols <= kNumbersPerTask) {
