@@ -12,9 +12,7 @@
 #include "kernels/elementwise.h"
 #include "memory/block_store.h"
 #include "memory/recalled_blocks.h"
-#include "memory/spill_file.h"
 #include "ops/routing/layer_routing.h"
-#include "report/chart.h"
 
 namespace qwen25 {
 namespace {
@@ -87,20 +85,16 @@ class RecallMeasurement {
         RecallTask(options_.seed, number, options_.filler)
             .History(length + RecallTask::kFactTokens * options_.notes, positions, facts);
     history.resize(length);
-    ResetPeakResidentBytes();
-    const double start = NowSeconds();
+    GrowthWatch growth(score_, /*records=*/number == 0);
     const auto watch = [&](size_t done) {
-      const uint64_t resident = ReadPeakResidentBytes();
-      ResetPeakResidentBytes();
-      score_.resident_bytes = std::max(score_.resident_bytes, resident);
-      if (number == 0) score_.growth.push_back({done, NowSeconds() - start, resident});
+      growth.Note(done);
       return !progress_ || progress_(number * score_.length + done);
     };
     if (options_.dialogues > 0 || options_.notes > 0) return TellAndForget(history, facts, watch);
     Session session(engine_);
     QWEN25_RETURN_IF_ERROR(session.Append(history, watch));
     watch(history.size());
-    seconds_ += NowSeconds() - start;
+    seconds_ += growth.seconds();
     return Ask(session, facts);
   }
 
@@ -190,56 +184,9 @@ class RecallMeasurement {
 
 }  // namespace
 
-double RecallScore::Accuracy() const {
-  double sum = 0;
-  for (const uint32_t count : right) sum += count;
-  return sum / static_cast<double>(right.size() * histories);
-}
-
 Result<RecallScore> MeasureRecall(InferenceEngine& engine, const RecallMeasurementOptions& options,
                                   uint64_t length, const std::function<bool(uint64_t num_tokens)>& progress) {
   return RecallMeasurement(engine, options, length, progress).Run();
-}
-
-RecallMap ToRecallMap(std::span<const RecallScore> scores, const RoutingPolicy& policy) {
-  RecallMap map{.title = "Facts recalled", .detail = policy.ToString()};
-  for (const RecallScore& score : scores) {
-    std::vector<double> row;
-    for (const uint32_t count : score.right) row.push_back(count / static_cast<double>(score.histories));
-    map.rows.push_back({score.length, row});
-  }
-  return map;
-}
-
-std::string RenderRecallGrowth(std::span<const RecallScore> scores) {
-  const std::vector<RecallGrowth>& growth =
-      std::ranges::max_element(scores, {}, &RecallScore::length)->growth;
-  constexpr uint64_t kPoints = 100;
-  const uint64_t interval = growth.back().tokens / kPoints;
-  ChartSeries cost = {.name = "µs per token"}, memory = {.name = "MiB in RAM", .color = 1};
-  RecallGrowth last = {};
-  uint64_t most = 0;  // since `last`
-  for (const RecallGrowth& point : growth) {
-    most = std::max(most, point.resident_bytes);
-    if (point.tokens - last.tokens < interval) continue;
-    const auto x = static_cast<double>(point.tokens);
-    cost.points.push_back(
-        {x, 1e6 * (point.seconds - last.seconds) / static_cast<double>(point.tokens - last.tokens)});
-    memory.points.push_back({x, static_cast<double>(most) / (1 << 20)});
-    last = point;
-    most = 0;
-  }
-  // Both scales end at about the same height.
-  const auto value = [](const ChartPoint& point) { return point.y; };
-  const double factor =
-      std::ranges::max(memory.points, {}, value).y / std::ranges::max(cost.points, {}, value).y;
-  for (ChartPoint& point : memory.points) point.y /= factor;
-  return RenderSvg({.title = "Reading a history: cost of a token, memory of the process",
-                    .x_label = "tokens of history",
-                    .y_label = "µs per token",
-                    .series = {cost, memory},
-                    .right_axis = {.label = "MiB in RAM", .factor = factor},
-                    .y_from_zero = true});
 }
 
 }  // namespace qwen25

@@ -37,7 +37,7 @@ TEST(RecallMeasurementTest, EveryFactOfEveryHistoryIsAskedFor) {
   EXPECT_GT(score->seconds_per_question, 0);
   ASSERT_FALSE(score->growth.empty());
   EXPECT_EQ(score->growth.back().tokens, 200u) << "of the first history alone";
-  const RecallMap map = ToRecallMap({&*score, 1}, engine.routing());
+  const RecallMap map = ToRecallMap("Facts recalled", {&*score, 1}, engine.routing());
   ASSERT_EQ(map.rows.size(), 1u);
   EXPECT_EQ(map.rows[0].accuracy.size(), 4u);
   EXPECT_NE(RenderRecallGrowth({&*score, 1}).find("<svg"), std::string::npos);

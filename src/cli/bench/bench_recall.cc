@@ -10,7 +10,6 @@
 #include "cli/flags/model_flags.h"
 #include "cli/terminal/interrupt.h"
 #include "cli/terminal/show_progress.h"
-#include "data/read/text_stream.h"
 #include "data/recall_task.h"
 #include "eval/recall_measurement.h"
 
@@ -28,19 +27,6 @@ struct RecallBenchFlags {
   RecallDocumentOptions documents;  // their seed is that of the measurement
   bool json = false;
 };
-
-// The texts back to back.
-Result<std::string> ReadFiller(const RecallBenchFlags& flags) {
-  std::string all;
-  for (const std::string& path : flags.texts) {
-    QWEN25_TRY(const std::string text, ReadText(path));
-    all += text;
-  }
-  if (all.empty() && !flags.texts.empty()) {
-    return InvalidArgument("{}: --text names no byte of text; give a file that has some", flags.texts[0]);
-  }
-  return all;
-}
 
 Status WriteDocuments(const RecallBenchFlags& flags, std::string_view filler) {
   RecallDocumentOptions options = flags.documents;
@@ -87,7 +73,7 @@ void Print(const RecallBenchFlags& flags, const std::vector<RecallScore>& result
 }
 
 Status RunRecallBench(const RecallBenchFlags& flags) {
-  QWEN25_TRY(const std::string filler, ReadFiller(flags));
+  QWEN25_TRY(const std::string filler, ReadTexts(flags.texts));
   if (!flags.write_data.empty()) return WriteDocuments(flags, filler);
   if (flags.measurement.dialogues + flags.measurement.notes > 0 && flags.model.recall_window == 0) {
     return InvalidArgument(
@@ -129,7 +115,8 @@ Status RunRecallBench(const RecallBenchFlags& flags) {
     QWEN25_RETURN_IF_ERROR(WriteFileAtomically(flags.growth_output, RenderRecallGrowth(results)));
   }
   if (flags.output.empty()) return {};
-  return WriteFileAtomically(flags.output, RenderRecallMap(ToRecallMap(results, engine->routing())));
+  return WriteFileAtomically(flags.output,
+                             RenderRecallMap(ToRecallMap("Facts recalled", results, engine->routing())));
 }
 
 }  // namespace

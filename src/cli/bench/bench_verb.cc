@@ -1,6 +1,8 @@
 // The project's own numbers: speed beside what the machine could reach.
 #include "cli/bench/bench_verb.h"
 
+#include "data/read/text_stream.h"
+
 namespace qwen25 {
 
 void AddPresetFlag(CLI::App& bench, std::string& preset) {
@@ -14,6 +16,18 @@ void AddWeightsFlag(CLI::App& bench, std::string& weights) {
 void AddGenerationFlags(CLI::App& bench, std::vector<uint32_t>& depths, std::vector<uint32_t>& batches) {
   AddListFlag(bench, "--depth", depths, "Tokens of context before the generated ones");
   AddListFlag(bench, "--batch", batches, "Sequences that generate together");
+}
+
+Result<std::string> ReadTexts(const std::vector<std::string>& paths) {
+  std::string all;
+  for (const std::string& path : paths) {
+    QWEN25_TRY(const std::string text, ReadText(path));
+    all += text;
+  }
+  if (all.empty() && !paths.empty()) {
+    return InvalidArgument("{}: --text names no byte of text; give a file that has some", paths[0]);
+  }
+  return all;
 }
 
 void PrintFigures(const Json& object, size_t width) {
@@ -34,6 +48,7 @@ void AddBenchVerb(CLI::App& app, RunVerb& run) {
   AddRoutingBench(*verb, run);
   AddMemoryBench(*verb, run);
   AddRecallBench(*verb, run);
+  AddNeedleBench(*verb, run);
   AddRetrievalBench(*verb, run);
 }
 

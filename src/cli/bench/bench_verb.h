@@ -4,8 +4,10 @@
 
 #include <CLI/CLI.hpp>
 #include <string>
+#include <vector>
 
 #include "base/json.h"
+#include "base/status.h"
 #include "cli/flags/check_numbers.h"
 #include "cli/verb.h"
 
@@ -17,6 +19,7 @@ void AddSpeculationBench(CLI::App& verb, RunVerb& run);
 void AddRoutingBench(CLI::App& verb, RunVerb& run);
 void AddMemoryBench(CLI::App& verb, RunVerb& run);
 void AddRecallBench(CLI::App& verb, RunVerb& run);
+void AddNeedleBench(CLI::App& verb, RunVerb& run);
 void AddRetrievalBench(CLI::App& verb, RunVerb& run);
 
 // Flags that several benchmarks have.
@@ -38,6 +41,9 @@ void AddListFlag(CLI::App& bench, const char* names, std::vector<Value>& values,
 }
 // --depth and --batch of the benchmarks that generate.
 void AddGenerationFlags(CLI::App& bench, std::vector<uint32_t>& depths, std::vector<uint32_t>& batches);
+
+// The files of a --text flag back to back, or nothing if there are none; an error if they hold no byte.
+Result<std::string> ReadTexts(const std::vector<std::string>& paths);
 
 // The members of an object, a line each, with their names padded to `width`.
 void PrintFigures(const Json& object, size_t width);
