@@ -1,12 +1,32 @@
 #include "infer/load_model.h"
 
+#include <algorithm>
+
 #include "base/temporary_file.h"
 #include "memory/spill_folder.h"
 #include "model/encoder_config.h"
 #include "model/weights_reader.h"
+#include "pretrained/calibrated_routing.h"
 #include "pretrained/hub/resolve_model.h"
 
 namespace qwen25 {
+namespace {
+
+// The policy that was asked for, or else the calibrated one, or else none. Adds a remark about the second.
+Result<std::optional<RoutingPolicy>> RoutingFor(const ModelSource& source, const std::filesystem::path& path,
+                                                const ModelConfig& config,
+                                                std::vector<std::string>& remarks) {
+  if (source.routing) return source.routing;
+  QWEN25_TRY(const std::optional<CalibratedRouting> calibrated, ReadCalibratedRouting(path, config));
+  if (!calibrated) return std::optional<RoutingPolicy>();
+  RoutingPolicy policy = calibrated->policy;
+  if (source.recall_window > 0) policy.dense_below = std::min(policy.dense_below, source.recall_window);
+  remarks.push_back(fmt::format("attention is routed as {} says; --routing dense reads everything",
+                                CalibratedRoutingPath(path).string()));
+  return std::optional(policy);
+}
+
+}  // namespace
 
 Result<std::unique_ptr<InferenceEngine>> LoadEngine(const ModelSource& source,
                                                     std::vector<std::string>& remarks,
@@ -42,12 +62,13 @@ Result<std::unique_ptr<InferenceEngine>> LoadEngine(const ModelSource& source,
     const Status kept = model.WritePackedCache(path, *threads);
     if (!kept.ok()) remarks.push_back(fmt::format("the packed weights are not kept: {}", kept.message()));
   }
+  QWEN25_TRY(const std::optional<RoutingPolicy> routing, RoutingFor(source, path, model.config(), remarks));
   const bool narrow = model.layers[0].down_proj.packed.format != WeightFormat::kFloat32;
   const KvFormat kv = source.kv.value_or(narrow ? KvFormat::kFloat16 : KvFormat::kFloat32);
   InferenceEngine::Options options = {.threads = std::move(threads),
                                       .max_context_tokens = source.max_context_tokens,
                                       .kv_format = kv,
-                                      .routing = source.routing,
+                                      .routing = routing,
                                       .keep_summaries = source.keep_summaries,
                                       .recall_window = source.recall_window,
                                       .spill_directory = spill.path,

@@ -22,7 +22,8 @@ struct ModelSource {
   std::optional<KvFormat> kv;  // none: float32 if the weights are float32, otherwise float16
   // As in InferenceEngine::Options.
   uint32_t max_context_tokens = 0;
-  std::optional<RoutingPolicy> routing;
+  std::optional<RoutingPolicy>
+      routing;  // none: as calibrated (pretrained/calibrated_routing.h), or the model's own
   bool keep_summaries = false;
   uint32_t recall_window = 0;
   uint64_t history_bytes = uint64_t{16} << 30;

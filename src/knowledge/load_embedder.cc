@@ -80,7 +80,9 @@ Result<LoadedEmbedder> LoadFromModel(const std::string& name, const EmbedderChoi
     return LoadEncoder({.path = found.path, .format = format, .max_tokens = choice.window}, choice);
   }
   const std::filesystem::path& path = found.settings ? found.settings->model : found.path;
-  return LoadLanguageModel({.path = path, .format = format}, choice, found.settings);
+  // Embeddings read every block, whatever the model was calibrated for.
+  return LoadLanguageModel({.path = path, .format = format, .routing = RoutingPolicy()}, choice,
+                           found.settings);
 }
 
 }  // namespace

@@ -61,4 +61,56 @@ plain, reranked = (json.load(open(f"{sys.argv[1]}/rerank{n}.json")) for n in (1,
 assert plain["reranked_share"] == 0 and 0.1 < reranked["reranked_share"] < 1, reranked
 assert plain["read_share"] == reranked["read_share"] < 1, (plain, reranked)
 PYTHON
+
+# A policy that suits the model is kept beside it, and others use it; one that asks too much is not.
+calibrate() {
+  "$qwen25" routing -m "$work/text/model" --text-file "$source_folder/README.md" --calibrate -o "$work/calibration.svg" \
+    --json "$@" >"$work/calibration.json" 2>"$work/log" || { cat "$work/log" >&2; fail "routing --calibrate"; }
+}
+score() { "$qwen25" perplexity -m "$work/text/model" "$source_folder/README.md" --window 500 --max-tokens 499 --json "$@"; }
+score >"$work/before.json" 2>"$work/log"
+calibrate --max-loss 1000
+score >"$work/routed.json" 2>"$work/log"
+score --routing dense >"$work/dense.json" 2>"$work/log"
+"$qwen25" generate -m "$work/text/model" -p "a text" -n 3 --no-memory >"$work/text.txt" 2>"$work/log" ||
+  { cat "$work/log" >&2; fail "generate with a calibrated model"; }
+grep -q "routed as $work/text/model/routing.json says" "$work/log" || fail "generate does not say that it is routed"
+cp "$work/calibration.json" "$work/kept.json"
+calibrate --max-loss 0
+python3 - "$work" <<'PYTHON' || fail "calibration: $(cat "$work/kept.json")"
+import json, os, sys
+from xml.etree import ElementTree
+work = sys.argv[1]
+before, routed, dense, kept, strict = (json.load(open(f"{work}/{name}.json"))
+                                       for name in ("before", "routed", "dense", "kept", "calibration"))
+assert len(kept["policies"]) == 12 and kept["kept"] == work + "/text/model/routing.json", kept
+least = min(kept["policies"], key=lambda point: point["work"])
+assert kept["chosen"] == least["policy"], kept["chosen"]
+assert before == dense and dense["read_share"] == 1 > routed["read_share"], routed
+assert "score=mean,rerank=3" in "".join(ElementTree.parse(work + "/calibration.svg").getroot().itertext())
+fitting = [point for point in strict["policies"] if point["loss"] <= 0]
+assert (strict["chosen"] is None) == (not fitting), strict
+assert os.path.exists(work + "/text/model/routing.json") == bool(fitting)
+PYTHON
+printf '{"policy": "top_k:0"}' >"$work/text/model/routing.json"
+if score >/dev/null 2>"$work/log"; then fail "a damaged routing.json is used"; fi
+grep -q 'routing.json.*--calibrate' "$work/log" || fail "the error about routing.json: $(cat "$work/log")"
+rm "$work/text/model/routing.json"
+if "$qwen25" routing -m "$work/text/model" -t "short" --calibrate -o '' >/dev/null 2>"$work/log"; then
+  fail "a short text calibrates"
+fi
+grep -q 'give a longer text' "$work/log" || fail "the error about a short text: $(cat "$work/log")"
+
+# A sentence planted in a text.
+"$qwen25" bench needle -m "$work/text/model" --text "$source_folder/README.md" --length 300,400 --depths 3 --json \
+  -o "$work/needles.svg" --growth "$work/growth.svg" >"$work/needles.json" 2>"$work/log" ||
+  { cat "$work/log" >&2; fail "bench needle"; }
+python3 - "$work" <<'PYTHON' || fail "planted sentences: $(cat "$work/needles.json")"
+import json, sys
+from xml.etree import ElementTree
+work = sys.argv[1]
+results = json.load(open(work + "/needles.json"))["results"]
+assert [row["length"] for row in results] == [300, 400] and all(len(row["right"]) == 3 for row in results), results
+assert "Planted sentences found" in "".join(ElementTree.parse(work + "/needles.svg").getroot().itertext())
+PYTHON
 printf 'routing: facts asked far beyond the positions of a model, and its pictures\n'

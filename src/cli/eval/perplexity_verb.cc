@@ -7,6 +7,7 @@
 #include "cli/terminal/show_progress.h"
 #include "cli/verb.h"
 #include "eval/text_score.h"
+#include "pretrained/calibrated_routing.h"
 #include "pretrained/hub/resolve_model.h"
 #include "pretrained/load_tokenizer.h"
 #include "pretrained/tokenizer_fit.h"
@@ -57,6 +58,11 @@ Status RunPerplexity(const PerplexityFlags& flags) {
   QWEN25_RETURN_IF_ERROR(CheckTokenizerFits(tokenizer, model.config(), flags.model));
   TextScoreOptions options = flags.score;
   QWEN25_TRY(options.routing, ParseRoutingFlag(flags.routing));
+  if (!options.routing) {
+    QWEN25_TRY(const std::optional<CalibratedRouting> calibrated,
+               ReadCalibratedRouting(path, model.config()));
+    if (calibrated) options.routing = calibrated->policy;
+  }
   QWEN25_RETURN_IF_ERROR(options.Complete(model.config()));
   const InterruptGuard guard;
   TextScorer scorer(model, tokenizer, options);

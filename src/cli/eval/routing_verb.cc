@@ -1,6 +1,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/progress.h"
+#include "cli/eval/calibrate_routing.h"
 #include "cli/flags/model_flags.h"
 #include "cli/flags/text_flag.h"
 #include "cli/terminal/interrupt.h"
@@ -13,9 +14,12 @@ namespace {
 struct RoutingFlags {
   ModelFlags model;
   std::optional<std::string> text;
-  std::string text_file, output = "routing.html";
+  std::string text_file;
+  std::optional<std::string> output;
   uint64_t max_tokens = 0;
   bool json = false;
+  bool calibrate = false;
+  CalibrateFlags calibration;
 };
 
 Json ToJson(const RoutingMap& map) {
@@ -45,8 +49,25 @@ void PrintTable(const RoutingMap& map) {
   }
 }
 
+Status Calibrate(RoutingFlags flags, const std::string& text) {
+  const std::string output = flags.output.value_or("calibration.svg");
+  if (!output.empty() && !output.ends_with(".svg")) {
+    return InvalidArgument("-o {}: the chart of a calibration is a .svg", output);
+  }
+  if (flags.model.routing != "auto") {
+    return InvalidArgument("--calibrate tries policies of its own; leave out --routing {}",
+                           flags.model.routing);
+  }
+  flags.calibration.max_tokens = flags.max_tokens;
+  flags.calibration.json = flags.json;
+  return RunCalibration(flags.model.directory, flags.text ? "--text" : flags.text_file, text, output,
+                        flags.calibration);
+}
+
 Status RunRouting(RoutingFlags flags) {
   QWEN25_TRY(const std::string text, ReadTextFlag(flags.text, flags.text_file, "text"));
+  if (flags.calibrate) return Calibrate(std::move(flags), text);
+  const std::string output = flags.output.value_or("routing.html");
   flags.model.keep_summaries = true;
   QWEN25_TRY(LoadedModel model, LoadModel(flags.model));
   if (model.engine->routing().kind == RoutingPolicy::Kind::kDense) {
@@ -68,16 +89,16 @@ Status RunRouting(RoutingFlags flags) {
   QWEN25_TRY(RoutingMap map, MeasureRouting(*model.engine, model.tokenizer, tokens, show));
   progress.reset();
   map.title = flags.model.directory;
-  if (!flags.output.empty()) {
-    const bool figure = flags.output.ends_with(".svg");
+  if (!output.empty()) {
+    const bool figure = output.ends_with(".svg");
     QWEN25_RETURN_IF_ERROR(
-        WriteFileAtomically(flags.output, figure ? RenderRoutingFigure(map) : RenderRoutingMap(map)));
+        WriteFileAtomically(output, figure ? RenderRoutingFigure(map) : RenderRoutingMap(map)));
   }
   if (flags.json) {
     fmt::print("{}\n", ToJson(map).dump());
   } else {
     PrintTable(map);
-    if (!flags.output.empty()) fmt::print("map: {}\n", flags.output);
+    if (!output.empty()) fmt::print("map: {}\n", output);
   }
   return {};
 }
@@ -92,13 +113,23 @@ void AddRoutingVerb(CLI::App& app, RunVerb& run) {
   verb->add_option("--text-file", flags->text_file, "Read it from a file; - is standard input");
   verb->add_option("--max-tokens", flags->max_tokens, "Only the first of them; 0: all");
   verb->add_option("-o,--output", flags->output,
-                   "HTML page to write, or .svg: its pictures alone; empty: none")
+                   "HTML page to write, or .svg: its pictures alone; empty: none. Default: routing.html, or "
+                   "calibration.svg");
+  verb->add_flag(
+      "--calibrate", flags->calibrate,
+      "Instead, try policies on the text, and keep the one of least work beside the model, for all "
+      "that run it with --routing auto");
+  verb->add_option("--max-loss", flags->calibration.max_loss,
+                   "With --calibrate: by how many percent perplexity may be above that of dense attention")
       ->capture_default_str();
+  verb->add_option("--window", flags->calibration.window,
+                   "With --calibrate: tokens of one forward pass; default: 8192, or what the model holds");
   verb->add_flag("--json", flags->json, "Print one JSON object");
   verb->footer(
       "Examples:\n"
       "  qwen25 routing -m MODEL --text-file book.txt --routing top_p:0.95,dense_below=0 -o routing.html\n"
-      "  qwen25 routing -m MODEL --text-file notes.txt --routing top_k:16,max_missed=0.5 --json -o ''");
+      "  qwen25 routing -m MODEL --text-file notes.txt --routing top_k:16,max_missed=0.5 --json -o ''\n"
+      "  qwen25 routing -m MODEL --text-file book.txt --calibrate --max-loss 0.5");
 }
 
 }  // namespace qwen25

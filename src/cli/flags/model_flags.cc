@@ -71,7 +71,8 @@ void AddKvFlag(CLI::App& verb, std::optional<KvFormat>& format, const std::strin
 
 void AddRoutingFlag(CLI::App& verb, std::string& routing) {
   verb.add_option("--routing", routing,
-                  "Which blocks of 64 tokens attention reads: auto (as the model was trained), dense (all), "
+                  "Which blocks of 64 tokens attention reads: auto (as the model was calibrated or trained), "
+                  "dense (all), "
                   "top_p:0.95 (the fewest that hold this share) or top_k:16, then options such as "
                   "rerank=3,local=4,dense_below=2048 (docs/routing.md)")
       ->capture_default_str();
