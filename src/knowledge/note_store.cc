@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/temporary_file.h"
 #include "knowledge/note_rows.h"
+#include "store/namespace_name.h"
 #include "text/utf8.h"
 
 namespace qwen25 {
@@ -20,10 +21,8 @@ Status CheckNewNote(const NewNote& note) {
   if (note.text.find('\0') != std::string::npos) {
     return InvalidArgument("{}: holds a NUL character (U+0000), which no note can", what);
   }
-  if (note.name_space.empty() || note.name_space.size() > 200 || !IsValidUtf8(note.name_space)) {
-    return InvalidArgument("the namespace is \"{}\", expected a name of 1 to 200 bytes of UTF-8",
-                           note.name_space);
-  }
+  QWEN25_RETURN_IF_ERROR(CheckNamespace(note.name_space));
+  if (!IsValidUtf8(note.name_space)) return InvalidArgument("the name of the namespace is not text in UTF-8");
   for (const std::string& tag : note.tags) {
     if (tag.empty() || !IsValidUtf8(tag)) return InvalidArgument("a tag is empty or not UTF-8");
   }

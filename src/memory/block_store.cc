@@ -9,6 +9,7 @@
 #include "memory/block_eviction.h"
 #include "memory/block_store_state.h"
 #include "ops/attention/sequence_kv.h"
+#include "store/namespace_name.h"
 
 namespace qwen25 {
 
@@ -16,12 +17,6 @@ static_assert(kSlotTokens == kBlockTokens);
 
 std::string HexId(const Hash128& id) {
   return fmt::format("{:016x}{:016x}", id.high, id.low);
-}
-
-Status CheckNamespace(std::string_view name_space) {
-  if (!name_space.empty() && name_space.size() <= 200) return {};
-  return InvalidArgument("the name of a namespace has {} bytes, expected 1 to 200: \"{}\"", name_space.size(),
-                         name_space.substr(0, 200));
 }
 
 BlockStore::BlockStore(std::unique_ptr<State> state) : state_(std::move(state)) {}

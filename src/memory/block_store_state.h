@@ -120,8 +120,6 @@ struct BlockStore::State {
   std::string Describe(const BlockEntry& entry) const;
 };
 
-// kInvalidArgument if a namespace's name does not have 1 to 200 bytes.
-Status CheckNamespace(std::string_view name_space);
 // 32 hexadecimal digits.
 std::string HexId(const Hash128& id);
 

@@ -6,6 +6,7 @@
 
 #include "memory/block_store.h"
 #include "memory/block_store_state.h"
+#include "store/namespace_name.h"
 
 namespace qwen25 {
 

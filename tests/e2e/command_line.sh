@@ -13,6 +13,7 @@ done
 [[ ${#verbs[@]} -gt 30 ]] || fail "the help texts list ${#verbs[@]} verbs"
 
 options=0 namespaces=0
+long_name=$(printf 'n%.0s' {1..201})
 for verb in "${verbs[@]}"; do
   # shellcheck disable=SC2086
   "$qwen25" $verb --help >"$work/help" || fail "$verb --help"
@@ -27,7 +28,9 @@ for verb in "${verbs[@]}"; do
   if grep -q -- '^  --namespace' "$work/help"; then
     # shellcheck disable=SC2086
     ! "$qwen25" $verb --namespace "" >"$work/output" 2>&1 || fail "qwen25 $verb --namespace '': accepted"
-    grep -q "the name is empty" "$work/output" || { cat "$work/output" >&2; fail "qwen25 $verb --namespace ''"; }
+    grep -q "namespace is empty" "$work/output" || { cat "$work/output" >&2; fail "qwen25 $verb --namespace ''"; }
+    ! "$qwen25" $verb --namespace "$long_name" >"$work/output" 2>&1 || fail "qwen25 $verb: a long --namespace is accepted"
+    grep -q "has 201 bytes, expected at most 200" "$work/output" || { cat "$work/output" >&2; fail "qwen25 $verb: a long --namespace"; }
     namespaces=$((namespaces + 1))
   fi
   # Whole numbers from 0 up: negative ones wrapped, and "010" was eight.

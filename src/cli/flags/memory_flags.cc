@@ -1,5 +1,7 @@
 #include "cli/flags/memory_flags.h"
 
+#include "store/namespace_name.h"
+
 namespace qwen25 {
 
 void AddMemoryFolderFlags(CLI::App& verb, MemoryPlace& place) {
@@ -37,7 +39,11 @@ void AddMemoryFlags(CLI::App& verb, MemoryPlace& place, bool needs_folder) {
 void CheckNamespaces(CLI::App& app) {
   if (CLI::Option* option = app.get_option_no_throw("--namespace"); option != nullptr) {
     option->check(CLI::Validator(
-        [](const std::string& name) { return std::string(name.empty() ? "the name is empty" : ""); }, ""));
+        [](const std::string& name) {
+          const Status status = CheckNamespace(name);
+          return std::string(status.ok() ? "" : status.message());
+        },
+        ""));
   }
   for (CLI::App* verb : app.get_subcommands({})) CheckNamespaces(*verb);
 }

@@ -14,6 +14,7 @@
 #include "base/hash.h"
 #include "base/json.h"
 #include "base/temporary_file.h"
+#include "store/namespace_name.h"
 #include "text/python_json.h"
 #include "text/utf8.h"
 
@@ -252,8 +253,8 @@ std::filesystem::path DialoguesIn(const std::filesystem::path& memory) {
 
 Result<DialogueLog> DialogueLog::Open(const std::filesystem::path& memory, std::string_view name_space,
                                       const std::optional<std::string>& key) {
-  // Its folder would be the one that holds those of all namespaces.
-  if (name_space.empty()) return InvalidArgument("the name of the namespace of these dialogues is empty");
+  // Without a name, its folder would be the one that holds those of all namespaces.
+  QWEN25_RETURN_IF_ERROR(CheckNamespace(name_space));
   QWEN25_TRY(std::optional<Cipher> cipher, DialogueCipher(key));
   QWEN25_RETURN_IF_ERROR(CheckKey(DialoguesIn(memory), cipher, name_space));
   const std::string folder = cipher ? HiddenFolder(*cipher, name_space) : PlainFolder(name_space);

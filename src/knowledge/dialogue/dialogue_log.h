@@ -29,8 +29,8 @@ struct Dialogue {
 // With a key, files and the names of namespaces are encrypted (docs/formats/encrypted_notes.md).
 class DialogueLog {
  public:
-  // `key` has 32 bytes. kInvalidArgument if the namespace's name is empty, or if the folder's dialogues are
-  // encrypted and there is no key, are plain and there is one, or were made with another key.
+  // `key` has 32 bytes. Errors of CheckNamespace; kInvalidArgument if the folder's dialogues are encrypted
+  // and there is no key, are plain and there is one, or were made with another key.
   static Result<DialogueLog> Open(const std::filesystem::path& memory, std::string_view name_space,
                                   const std::optional<std::string>& key = {});
 

@@ -256,6 +256,9 @@ TEST(DialogueLog, ANamespaceHasAName) {
   TemporaryDirectory memory;
   for (const Key& key : {Key(), Key(kKey)}) {
     EXPECT_ERROR_CONTAINS(DialogueLog::Open(memory.path(), "", key), "is empty");
+    EXPECT_ERROR_CONTAINS(DialogueLog::Open(memory.path(), std::string(201, 'n'), key),
+                          "expected at most 200");
+    EXPECT_OK(DialogueLog::Open(memory.path(), std::string(200, 'n'), key));
   }
 }
 
