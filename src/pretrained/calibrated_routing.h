@@ -9,7 +9,6 @@
 
 #include "base/status.h"
 #include "model/config.h"
-#include "ops/routing/routing_policy.h"
 
 namespace qwen25 {
 

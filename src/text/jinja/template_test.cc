@@ -203,9 +203,9 @@ TEST(JinjaTemplate, TextsKeepWhereTheyComeFrom) {
   }
 }
 
-// Whatever a template does to a text of a user, no byte of it is ever the template's. What is said is written in
-// letters that no filter adds of its own: "&lt;", "&amp;" and "%3B" hold others. Only 'b', which one filter
-// replaces, can be both.
+// Whatever a template does to a text of a user, no byte of it is ever the template's. What is said is written
+// in letters that no filter adds of its own: "&lt;", "&amp;" and "%3B" hold others. Only 'b', which one
+// filter replaces, can be both.
 TEST(JinjaTemplate, NothingSaidBecomesTheTemplates) {
   const std::vector<std::string> filters = {"upper",
                                             "trim",
