@@ -76,6 +76,9 @@ score --routing dense >"$work/dense.json" 2>"$work/log"
   { cat "$work/log" >&2; fail "generate with a calibrated model"; }
 grep -q "routed as $work/text/model/routing.json says" "$work/log" || fail "generate does not say that it is routed"
 cp "$work/calibration.json" "$work/kept.json"
+# Within a recall window that is shorter than what the policy reads whole.
+sed -i 's/dense_below=[0-9]*/dense_below=400/' "$work/text/model/routing.json"
+quietly "$qwen25" generate -m "$work/text/model" -p "a text" -n 3 --no-memory --recall-window 128
 calibrate --max-loss 0
 python3 - "$work" <<'PYTHON' || fail "calibration: $(cat "$work/kept.json")"
 import json, os, sys
