@@ -107,6 +107,7 @@ class TensorWriter {
     const size_t head_dim = source_.config().head_dim;
     encoded_.resize((end - begin) * row_bytes);
     std::mutex mutex;
+    size_t first_failed = SIZE_MAX;  // whose error it is, whichever thread is faster
     Status status;
     threads_.ParallelFor(end - begin, [&](size_t i, size_t thread) {
       std::vector<float>& row = buffers_[thread];
@@ -122,7 +123,10 @@ class TensorWriter {
       }
       if (!read.ok()) {
         const std::lock_guard lock(mutex);
-        status = std::move(read);
+        if (i < first_failed) {
+          first_failed = i;
+          status = std::move(read);
+        }
         return;
       }
       std::byte* out = encoded_.data() + i * row_bytes;

@@ -108,14 +108,16 @@ void StoreGroup(const QuantCode& code, const EncodedGroup& group, size_t row, ui
 }
 
 Status ForPanels(ThreadPool& threads, size_t rows, const std::function<Status(size_t, size_t)>& pack) {
-  std::atomic<bool> failed = false;
+  std::atomic<size_t> first_failed = SIZE_MAX;  // whose error it is, whichever thread is faster
   std::mutex mutex;
   Status status;
   threads.ParallelFor(NumQuantPanels(rows), [&](size_t panel, size_t thread) {
-    if (failed) return;
+    if (panel > first_failed) return;
     if (Status packed = pack(panel, thread); !packed.ok()) {
       const std::lock_guard lock(mutex);
-      if (!failed.exchange(true)) status = std::move(packed);
+      if (panel > first_failed) return;
+      first_failed = panel;
+      status = std::move(packed);
     }
   });
   return status;

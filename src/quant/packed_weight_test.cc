@@ -3,11 +3,13 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <vector>
 
 #include "base/rng.h"
 #include "base/test_util.h"
+#include "quant/panel_layout.h"
 #include "tensor/aligned_buffer.h"
 
 namespace qwen25 {
@@ -46,6 +48,19 @@ double RelativeError(WeightFormat format, const std::vector<float>& w, size_t ro
     }
   }
   return std::sqrt(error / norm);
+}
+
+// The second panel fails while the first is still at work.
+TEST(ForPanels, TheFirstPanelThatFailsIsNamedWhicheverIsFaster) {
+  ThreadPool threads(2);
+  std::atomic<bool> second_failed = false;
+  const Status status = ForPanels(threads, 2 * kQuantPanelRows, [&](size_t panel, size_t) {
+    if (panel == 0) second_failed.wait(false);
+    second_failed = true;
+    second_failed.notify_all();
+    return InvalidArgument("panel {}", panel);
+  });
+  EXPECT_ERROR_CONTAINS(status, "panel 0");
 }
 
 TEST(PackedWeightTest, ErrorsAreThoseOfTheFormat) {
