@@ -20,4 +20,10 @@ inline Model ByteModel(uint64_t seed, const ModelConfig& config = ByteModelConfi
   return model;
 }
 
+inline Model LongByteModel(uint32_t positions) {
+  ModelConfig config = ByteModelConfig();
+  config.max_position_embeddings = positions;
+  return ByteModel(1, config);
+}
+
 }  // namespace qwen25

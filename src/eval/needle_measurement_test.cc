@@ -17,12 +17,6 @@ const std::string kBook = [] {
   return text;
 }();
 
-Model LongByteModel() {
-  ModelConfig config = ByteModelConfig();
-  config.max_position_embeddings = 512;
-  return ByteModel(1, config);
-}
-
 TEST(PlantNeedle, StandsBehindASentenceAndIsAskedForAtTheEnd) {
   const NeedlePrompt prompt = PlantNeedle("One. Two and more. Three. Four", 0.7, "12345");
   EXPECT_EQ(prompt.text,
@@ -41,7 +35,7 @@ TEST(PlantNeedle, ANumberIsFoundIfTheAnswerBeginsWithIt) {
 }
 
 TEST(MeasureNeedles, EveryPlaceOfEveryTextIsAskedFor) {
-  InferenceEngine engine(LongByteModel(), {.num_threads = 2, .keep_summaries = true});
+  InferenceEngine engine(LongByteModel(512), {.num_threads = 2, .keep_summaries = true});
   uint64_t read = 0;
   const auto score = MeasureNeedles(engine, ByteTokenizer(), {.book = kBook, .depths = 3, .histories = 2},
                                     400, [&](uint64_t done) {
@@ -63,7 +57,7 @@ TEST(MeasureNeedles, EveryPlaceOfEveryTextIsAskedFor) {
 }
 
 TEST(MeasureNeedles, RefusesWhatDoesNotFit) {
-  InferenceEngine engine(LongByteModel(), {.num_threads = 1});
+  InferenceEngine engine(LongByteModel(512), {.num_threads = 1});
   EXPECT_ERROR_CONTAINS(MeasureNeedles(engine, ByteTokenizer(), {.book = kBook}, 100), "too few for a text");
   EXPECT_ERROR_CONTAINS(MeasureNeedles(engine, ByteTokenizer(), {.book = "short"}, 300),
                         "the text has 5 tokens");

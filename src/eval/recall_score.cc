@@ -1,6 +1,7 @@
 #include "eval/recall_score.h"
 
 #include <algorithm>
+#include <numeric>
 #include <utility>
 
 #include "base/clock.h"
@@ -9,10 +10,12 @@
 
 namespace qwen25 {
 
+uint32_t RecallScore::NumRight() const {
+  return std::accumulate(right.begin(), right.end(), uint32_t{0});
+}
+
 double RecallScore::Accuracy() const {
-  double sum = 0;
-  for (const uint32_t count : right) sum += count;
-  return sum / static_cast<double>(right.size() * histories);
+  return NumRight() / static_cast<double>(right.size() * histories);
 }
 
 GrowthWatch::GrowthWatch(RecallScore& score, bool records)

@@ -30,6 +30,7 @@ struct RecallScore {
   uint64_t resident_bytes = 0;       // of the whole process, the most while reading
   std::vector<RecallGrowth> growth;  // of the first history
 
+  uint32_t NumRight() const;  // of all depths and histories
   // The share of the facts in the history that were found.
   double Accuracy() const;
 };

@@ -58,7 +58,6 @@ Result<RoutingCalibration> CalibrateRouting(
       options.policies.empty() ? CandidatePolicies(calibration.window) : options.policies;
   uint64_t before = 0;
   std::optional<uint64_t> total;
-  // Perplexity in `loss`.
   const auto measure = [&](const RoutingPolicy& policy) -> Result<CalibrationPoint> {
     scoring.routing = policy;
     TextScorer scorer(model, tokenizer, scoring);
@@ -66,12 +65,12 @@ Result<RoutingCalibration> CalibrateRouting(
         scorer.AddText(text, [&](uint64_t done) { return !progress || progress(before + done, total); }));
     before += scorer.score().num_tokens;
     return CalibrationPoint{.policy = policy,
-                            .loss = scorer.score().Perplexity(),
+                            .perplexity = scorer.score().Perplexity(),
                             .read_share = scorer.ReadShare(),
                             .reranked_share = scorer.RerankedShare()};
   };
   QWEN25_TRY(const CalibrationPoint dense, measure(RoutingPolicy()));
-  calibration.dense_perplexity = dense.loss;
+  calibration.dense_perplexity = dense.perplexity;
   calibration.num_tokens = before;
   total = before * (1 + policies.size());
   for (const RoutingPolicy& policy : policies) {
@@ -82,7 +81,7 @@ Result<RoutingCalibration> CalibrateRouting(
           "text",
           policy.ToString(), calibration.num_tokens, calibration.window);
     }
-    point.loss = point.loss / dense.loss - 1;
+    point.loss = point.perplexity / dense.perplexity - 1;
     calibration.points.push_back(point);
   }
   for (size_t i = 0; i < calibration.points.size(); ++i) {

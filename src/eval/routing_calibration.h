@@ -30,6 +30,7 @@ std::vector<RoutingPolicy> CandidatePolicies(uint32_t window);
 
 struct CalibrationPoint {
   RoutingPolicy policy;
+  double perplexity = 0;
   double loss = 0;            // perplexity / dense perplexity - 1
   double read_share = 1;      // of the blocks that tokens could read
   double reranked_share = 0;  // of them, whose keys were scored

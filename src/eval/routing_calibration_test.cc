@@ -10,12 +10,6 @@
 namespace qwen25 {
 namespace {
 
-Model LongByteModel() {
-  ModelConfig config = ByteModelConfig();
-  config.max_position_embeddings = 1024;
-  return ByteModel(1, config);
-}
-
 std::string Text() {
   std::string text;
   for (int i = 0; i < 300; ++i) text += std::to_string(i * i) + " ";
@@ -31,7 +25,7 @@ CalibrationOptions Options(double max_loss) {
 }
 
 TEST(CalibrateRouting, ChoosesTheLeastWorkWithinTheLoss) {
-  const Model model = LongByteModel();
+  const Model model = LongByteModel(1024);
   uint64_t read = 0;
   const auto calibration = CalibrateRouting(model, ByteTokenizer(), Text(), Options(10),
                                             [&](uint64_t done, std::optional<uint64_t> total) {
@@ -68,13 +62,13 @@ TEST(CalibrateRouting, CandidatesFitTheWindow) {
 }
 
 TEST(CalibrateRouting, NoneIsChosenIfAllLoseTooMuch) {
-  const auto calibration = CalibrateRouting(LongByteModel(), ByteTokenizer(), Text(), Options(-1));
+  const auto calibration = CalibrateRouting(LongByteModel(1024), ByteTokenizer(), Text(), Options(-1));
   ASSERT_OK(calibration);
   EXPECT_FALSE(calibration->chosen);
 }
 
 TEST(CalibrateRouting, AShortTextAndAnEndAreErrors) {
-  const Model model = LongByteModel();
+  const Model model = LongByteModel(1024);
   EXPECT_ERROR_CONTAINS(CalibrateRouting(model, ByteTokenizer(), "short", Options(1)), "give a longer text");
   EXPECT_ERROR_CONTAINS(CalibrateRouting(model, ByteTokenizer(), Text(), Options(1),
                                          [](uint64_t, std::optional<uint64_t>) { return false; }),

@@ -21,8 +21,7 @@ Result<std::optional<RoutingPolicy>> RoutingFor(const ModelSource& source, const
   if (!calibrated) return std::optional<RoutingPolicy>();
   RoutingPolicy policy = calibrated->policy;
   if (source.recall_window > 0) policy.dense_below = std::min(policy.dense_below, source.recall_window);
-  remarks.push_back(fmt::format("attention is routed as {} says; --routing dense reads everything",
-                                CalibratedRoutingPath(path).string()));
+  remarks.push_back(CalibrationRemark(path));
   return std::optional(policy);
 }
 

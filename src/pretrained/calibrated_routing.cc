@@ -58,6 +58,11 @@ Result<std::optional<CalibratedRouting>> ReadCalibratedRouting(const std::filesy
   return std::optional(*std::move(calibrated));
 }
 
+std::string CalibrationRemark(const std::filesystem::path& model) {
+  return fmt::format("attention is routed as {} says; --routing dense reads everything",
+                     CalibratedRoutingPath(model).string());
+}
+
 Status WriteCalibratedRouting(const std::filesystem::path& model, const ModelConfig& config,
                               const CalibratedRouting& calibrated) {
   const Json json = {

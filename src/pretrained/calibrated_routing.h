@@ -27,6 +27,8 @@ std::filesystem::path CalibratedRoutingPath(const std::filesystem::path& model);
 // cannot be used: it is damaged, or was made for a model of another shape than `config`.
 Result<std::optional<CalibratedRouting>> ReadCalibratedRouting(const std::filesystem::path& model,
                                                                const ModelConfig& config);
+// For the user: that a model is routed by its file, and how to change that.
+std::string CalibrationRemark(const std::filesystem::path& model);
 // Replaces the file atomically. Errors of WriteFileAtomically.
 Status WriteCalibratedRouting(const std::filesystem::path& model, const ModelConfig& config,
                               const CalibratedRouting& calibrated);

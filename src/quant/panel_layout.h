@@ -19,7 +19,8 @@ void PackPanel(WeightFormat format, size_t cols, const float* rows, std::byte* p
 void EncodeGroup(WeightFormat format, const float* w, EncodedGroup& group);
 // Puts an encoded group into its record. `row` counts inside the panel.
 void StoreGroup(const QuantCode& code, const EncodedGroup& group, size_t row, uint8_t* record);
-// pack(panel, thread) for every panel of a matrix, up to the first panel with an error, which is returned.
+// pack(panel, thread) for every panel of a matrix. Returns the error of the first panel that fails; panels
+// after it may be left out.
 Status ForPanels(ThreadPool& threads, size_t rows, const std::function<Status(size_t, size_t)>& pack);
 
 }  // namespace qwen25

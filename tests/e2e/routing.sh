@@ -71,6 +71,7 @@ score() { "$qwen25" perplexity -m "$work/text/model" "$source_folder/README.md" 
 score >"$work/before.json" 2>"$work/log"
 calibrate --max-loss 1000
 score >"$work/routed.json" 2>"$work/log"
+grep -q "routed as $work/text/model/routing.json says" "$work/log" || fail "perplexity does not say that it is routed"
 score --routing dense >"$work/dense.json" 2>"$work/log"
 "$qwen25" generate -m "$work/text/model" -p "a text" -n 3 --no-memory >"$work/text.txt" 2>"$work/log" ||
   { cat "$work/log" >&2; fail "generate with a calibrated model"; }

@@ -23,19 +23,13 @@ struct NeedleBenchFlags {
   bool json = false;
 };
 
-uint32_t NumFound(const RecallScore& score) {
-  uint32_t found = 0;
-  for (const uint32_t count : score.right) found += count;
-  return found;
-}
-
 void Print(const NeedleBenchFlags& flags, const std::vector<RecallScore>& results,
            const std::string& policy) {
   if (flags.json) {
     Json json = {{"policy", policy}, {"histories", flags.needles.histories}, {"results", Json::array()}};
     for (const RecallScore& result : results) {
       json["results"].push_back({{"length", result.length},
-                                 {"found", NumFound(result)},
+                                 {"found", result.NumRight()},
                                  {"right", result.right},
                                  {"read_share", result.read_share},
                                  {"seconds_per_token", result.seconds_per_token},
@@ -51,7 +45,7 @@ void Print(const NeedleBenchFlags& flags, const std::vector<RecallScore>& result
     std::string depths;
     for (const uint32_t count : result.right) depths += fmt::format(" {}", count);
     fmt::print("{:>10}{:>11}{:>7.1f} %{:>14.1f}{:>13.2f}{:>7} {}\n", result.length,
-               fmt::format("{} of {}", NumFound(result), result.right.size() * result.histories),
+               fmt::format("{} of {}", result.NumRight(), result.right.size() * result.histories),
                100 * result.read_share, 1e6 * result.seconds_per_token, 1e3 * result.seconds_per_question,
                result.resident_bytes >> 20, depths);
   }

@@ -61,7 +61,10 @@ Status RunPerplexity(const PerplexityFlags& flags) {
   if (!options.routing) {
     QWEN25_TRY(const std::optional<CalibratedRouting> calibrated,
                ReadCalibratedRouting(path, model.config()));
-    if (calibrated) options.routing = calibrated->policy;
+    if (calibrated) {
+      options.routing = calibrated->policy;
+      PrintNotes(std::vector{CalibrationRemark(path)});
+    }
   }
   QWEN25_RETURN_IF_ERROR(options.Complete(model.config()));
   const InterruptGuard guard;
