@@ -13,9 +13,7 @@ namespace {
 
 // A way of choosing, whatever the number of blocks.
 std::string WayOf(const RoutingPolicy& policy) {
-  const std::string all = policy.ToString();
-  const size_t score = all.find("score=") + 6;
-  return fmt::format("score={}{}", all.substr(score, all.find(',', score) - score),
+  return fmt::format("score={}{}", BlockScoreName(policy.score),
                      policy.rerank > 1 ? fmt::format(",rerank={}", policy.rerank) : "");
 }
 

@@ -96,6 +96,11 @@ fitting = [point for point in strict["policies"] if point["loss"] <= 0]
 assert (strict["chosen"] is None) == (not fitting), strict
 assert os.path.exists(work + "/text/model/routing.json") == bool(fitting)
 PYTHON
+# Of a GGUF file, too, whose policy stands beside it.
+quietly "$qwen25" convert "$work/text/model" "$work/model.gguf"
+quietly "$qwen25" routing -m "$work/model.gguf" --text-file "$source_folder/README.md" --calibrate --max-loss 1000 -o ''
+"$qwen25" generate -m "$work/model.gguf" -p "a text" -n 3 --no-memory >"$work/text.txt" 2>"$work/log"
+grep -q "routed as $work/model.gguf.routing.json says" "$work/log" || fail "a GGUF file is not routed as calibrated"
 printf '{"policy": "top_k:0"}' >"$work/text/model/routing.json"
 if score >/dev/null 2>"$work/log"; then fail "a damaged routing.json is used"; fi
 grep -q 'routing.json.*--calibrate' "$work/log" || fail "the error about routing.json: $(cat "$work/log")"

@@ -244,7 +244,8 @@ class Day:
         """Keys and values that a chat has kept are not computed again."""
         if not chat.has_blocks:
             return
-        stored = max([0, *(turn.num_stored for turn in turns[:-1])]) // 64 * 64
+        # A prompt ends with a line feed, which is a token together with those that an answer begins with.
+        stored = (max([1, *(turn.num_stored for turn in turns[:-1])]) - 1) // 64 * 64
         expect(known >= stored, f"{known} of {prompt} prompt tokens were known, {stored} are kept")
         turns[-1].num_stored = prompt
 

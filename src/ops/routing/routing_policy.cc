@@ -81,6 +81,10 @@ Status CheckCount(std::string_view name, uint32_t value, uint32_t least) {
 
 }  // namespace
 
+std::string_view BlockScoreName(BlockScore score) {
+  return std::ranges::find(kScoreNames, score, &ScoreName::score)->name;
+}
+
 Status RoutingPolicy::Validate() const {
   QWEN25_RETURN_IF_ERROR(CheckShare("top_p", top_p));
   QWEN25_RETURN_IF_ERROR(CheckShare("max_missed", max_missed));
@@ -116,16 +120,12 @@ Result<RoutingPolicy> RoutingPolicy::Parse(std::string_view text) {
 
 std::string RoutingPolicy::ToString() const {
   if (kind == Kind::kDense) return "dense";
-  std::string_view score_name;
-  for (const ScoreName& known : kScoreNames) {
-    if (known.score == score) score_name = known.name;
-  }
   const std::string head =
       kind == Kind::kTopK ? fmt::format("top_k:{}", max_blocks)
                           : fmt::format("top_p:{},max_blocks={},probe={}", top_p, max_blocks, probe_blocks);
   return fmt::format(
       "{},score={},sink={},local={},dense_below={},max_missed={},dense_layers={},far_panels={}{}", head,
-      score_name, sink_blocks, local_blocks, dense_below, max_missed, dense_layers, far_panels,
+      BlockScoreName(score), sink_blocks, local_blocks, dense_below, max_missed, dense_layers, far_panels,
       rerank == 1 ? "" : fmt::format(",rerank={}", rerank));
 }
 

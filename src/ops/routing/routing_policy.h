@@ -40,6 +40,9 @@
 
 namespace qwen25 {
 
+// "mean", "bound" or "outlier", as policies spell it.
+std::string_view BlockScoreName(BlockScore score);
+
 struct RoutingPolicy {
   enum class Kind : uint8_t { kDense, kTopK, kTopP };
 
