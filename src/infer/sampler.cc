@@ -3,27 +3,44 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <utility>
 
 #include "kernels/elementwise.h"
 
 namespace qwen25 {
 
-Sampler::Sampler(const SamplingOptions& options, size_t vocabulary)
-    : options_(options), rng_(options.seed), candidates_(vocabulary), penalized_(vocabulary, 0) {
+Sampler::Sampler(const SamplingOptions& options, size_t vocabulary, size_t num_prompt_tokens)
+    : options_(options),
+      num_prompt_tokens_(num_prompt_tokens),
+      rng_(options.seed),
+      candidates_(vocabulary),
+      penalized_(vocabulary, 0) {
   distribution_.reserve(vocabulary);
   QWEN25_CHECK(options.Validate().ok() && vocabulary > 0);
+  for (const auto& [id, bias] : options.logit_bias) QWEN25_CHECK(static_cast<size_t>(id) < vocabulary);
 }
 
-void Sampler::Penalize(std::span<float> logits, std::span<const int32_t> history) {
-  const float penalty = options_.repetition_penalty;
-  if (penalty == 1.0f) return;
-  for (int32_t id : history) {
-    if (penalized_[static_cast<size_t>(id)]) continue;  // penalise a token once, however often it occurs
-    penalized_[static_cast<size_t>(id)] = 1;
-    float& logit = logits[static_cast<size_t>(id)];
-    logit = logit > 0 ? logit / penalty : logit * penalty;
+void Sampler::Adjust(std::span<float> logits, std::span<const int32_t> history) {
+  for (const auto& [id, bias] : options_.logit_bias) logits[static_cast<size_t>(id)] += bias;
+  // A penalty for having occurred counts once, however often the token occurs.
+  const auto adjust_once = [&](std::span<const int32_t> tokens, const auto& adjust) {
+    for (int32_t id : tokens) {
+      if (std::exchange(penalized_[static_cast<size_t>(id)], uint8_t{1}) == 0) {
+        adjust(logits[static_cast<size_t>(id)]);
+      }
+    }
+    for (int32_t id : tokens) penalized_[static_cast<size_t>(id)] = 0;
+  };
+  if (const float penalty = options_.repetition_penalty; penalty != 1.0f) {
+    adjust_once(history, [&](float& logit) { logit = logit > 0 ? logit / penalty : logit * penalty; });
   }
-  for (int32_t id : history) penalized_[static_cast<size_t>(id)] = 0;
+  const auto drawn = history.subspan(std::min(num_prompt_tokens_, history.size()));
+  if (options_.frequency_penalty != 0) {
+    for (int32_t id : drawn) logits[static_cast<size_t>(id)] -= options_.frequency_penalty;
+  }
+  if (options_.presence_penalty != 0) {
+    adjust_once(drawn, [&](float& logit) { logit -= options_.presence_penalty; });
+  }
 }
 
 Sampler::Candidate Sampler::FromLogits(std::span<const float> logits, size_t id) {
@@ -111,7 +128,7 @@ void Sampler::KeepAll(std::span<const float> logits) {
 int32_t Sampler::Sample(std::span<float> logits, std::span<const int32_t> history) {
   if (options_.temperature == 0 || !KeepsAll()) return Draw(Distribution(logits, history));
   // Draws from the sorted distribution of all tokens without building it.
-  Penalize(logits, history);
+  Adjust(logits, history);
   Load(logits);
   const double total = SumOfWeights();
   Sort(std::min(kSorted, candidates_.size()));
@@ -131,7 +148,7 @@ int32_t Sampler::Sample(std::span<float> logits, std::span<const int32_t> histor
 
 std::span<const TokenProbability> Sampler::Distribution(std::span<float> logits,
                                                         std::span<const int32_t> history) {
-  Penalize(logits, history);
+  Adjust(logits, history);
   distribution_.clear();
   if (options_.temperature == 0) {
     distribution_.push_back({static_cast<int32_t>(ArgMax(logits.data(), logits.size())), 1});

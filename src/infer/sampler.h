@@ -24,9 +24,11 @@ class Sampler {
   // Tokens that are sorted at once, at least.
   static constexpr size_t kSorted = 256;
 
-  Sampler(const SamplingOptions& options, size_t vocabulary);
+  // `num_prompt_tokens`: tokens at the beginning of each history that frequency and presence penalties do not
+  // count. `options` must be valid, and its logit_bias within the vocabulary.
+  Sampler(const SamplingOptions& options, size_t vocabulary, size_t num_prompt_tokens = 0);
 
-  // Draws a token. Overwrites `logits` [vocabulary]. The repetition penalty counts `history`.
+  // Draws a token. Overwrites `logits` [vocabulary]. Penalties count `history`.
   int32_t Sample(std::span<float> logits, std::span<const int32_t> history);
 
   // The distribution that Sample draws from: the tokens left after all steps, most likely first; a single
@@ -50,7 +52,8 @@ class Sampler {
   static bool Before(const Candidate& a, const Candidate& b) {
     return a.logit != b.logit ? a.logit > b.logit : a.id < b.id;
   }
-  void Penalize(std::span<float> logits, std::span<const int32_t> history);
+  // Logit bias and penalties.
+  void Adjust(std::span<float> logits, std::span<const int32_t> history);
   static Candidate FromLogits(std::span<const float> logits, size_t id);
   // Fills candidates_ with all logits, in the order of ids.
   void Load(std::span<const float> logits);
@@ -65,6 +68,7 @@ class Sampler {
   void KeepAll(std::span<const float> logits);
 
   SamplingOptions options_;
+  const size_t num_prompt_tokens_;
   Rng rng_;
   std::vector<Candidate> candidates_;  // [vocabulary]
   size_t num_sorted_ = 0;              // candidates

@@ -83,6 +83,19 @@ TEST(SamplerTest, RepetitionPenaltyCountsATokenOnce) {
   EXPECT_EQ(logits, (std::vector<float>{2.0f, 2.5f, -2.0f}));
 }
 
+TEST(SamplerTest, PenaltiesOfAnswersCountWhatWasDrawn) {
+  SamplingOptions options = kPlain;
+  options.temperature = 0;
+  options.frequency_penalty = 0.5f;
+  options.presence_penalty = 0.25f;
+  options.logit_bias = {{3, 2.0f}};
+  Sampler sampler(options, 4, /*num_prompt_tokens=*/2);
+  std::vector<float> logits = {4.0f, 4.0f, 4.0f, 1.0f};
+  const std::vector<int32_t> history = {0, 1, 1, 2, 2};
+  EXPECT_EQ(sampler.Sample(logits, history), 0);
+  EXPECT_EQ(logits, (std::vector<float>{4.0f, 3.25f, 2.75f, 3.0f}));
+}
+
 TEST(SamplerTest, EqualLogitsRankByLowerIdAndSeedsRepeat) {
   SamplingOptions options = kPlain;
   options.temperature = 0;
@@ -212,6 +225,17 @@ TEST(SamplingOptionsTest, RefusesWhatMakesNoSense) {
   options = {};
   options.repetition_penalty = std::nanf("");
   EXPECT_ERROR_CONTAINS(options.Validate(), "repetition_penalty is nan");
+  options = {};
+  options.frequency_penalty = -2.5f;
+  EXPECT_ERROR_CONTAINS(options.Validate(), "frequency_penalty is -2.5");
+  options = {};
+  options.presence_penalty = std::nanf("");
+  EXPECT_ERROR_CONTAINS(options.Validate(), "presence_penalty is nan");
+  options = {};
+  options.logit_bias = {{-1, 1.0f}};
+  EXPECT_ERROR_CONTAINS(options.Validate(), "logit_bias names token -1");
+  options.logit_bias = {{1, std::nanf("")}};
+  EXPECT_ERROR_CONTAINS(options.Validate(), "logit_bias of token 1 is nan");
 }
 
 }  // namespace

@@ -99,6 +99,11 @@ class Session {
   // `tokens`. With a store, a long prompt is stored while it is read (RememberLater), so that stopping loses
   // little of it.
   Result<PrefixReuse> HoldExactly(std::span<const int32_t> tokens, const Progress& progress = nullptr);
+  // The first part of HoldExactly: keeps what agrees and takes blocks that are known. The caller appends the
+  // rest of `tokens`, at least one token. Errors as HoldExactly.
+  Result<PrefixReuse> Reuse(std::span<const int32_t> tokens);
+  // Shares all full blocks with other sessions. False if they have no names (Remembered::num_unnamed).
+  bool Publish();
   // Shares all full blocks that have names with other sessions and, if the engine has a store, waits until it
   // has stored them: after OK, num_stored blocks survive the end of the process. Errors of BlockStore::Put.
   Result<Remembered> Remember();
@@ -156,9 +161,6 @@ class Session {
   Hash128 NamesBegin() const;  // names_begin_ for tokens computed from now on
   void NoteNames();            // called before tokens are added: can the blocks still have names?
   void SummarizeRecalled();
-  // Names and publishes the blocks that have become full. False if they have no names
-  // (Remembered::num_unnamed).
-  bool Publish();
   // Queues named blocks for writing that are not queued yet. Without `waits`: as far as the queue has room.
   void QueueBlocks(bool waits);
   // Counts queued blocks that were written; with `waits`, waits for all. After the first error, the blocks

@@ -22,7 +22,7 @@ Hash128 Session::NamesBegin() const {
   return CombineHashes(parts);
 }
 
-Result<PrefixReuse> Session::HoldExactly(std::span<const int32_t> tokens, const Progress& progress) {
+Result<PrefixReuse> Session::Reuse(std::span<const int32_t> tokens) {
   PrefixReuse reuse;
   const auto agree = std::mismatch(tokens_.begin(), tokens_.end(), tokens.begin(), tokens.end());
   // At least one token must be computed, for its logits.
@@ -30,8 +30,13 @@ Result<PrefixReuse> Session::HoldExactly(std::span<const int32_t> tokens, const 
       std::min(static_cast<size_t>(agree.second - tokens.begin()), tokens.empty() ? 0 : tokens.size() - 1);
   Truncate(reuse.held);
   // A few tokens are computed faster than they are looked up.
+  if (tokens.size() > reuse.held + kBlockTokens) QWEN25_RETURN_IF_ERROR(Adopt(tokens, reuse));
+  return reuse;
+}
+
+Result<PrefixReuse> Session::HoldExactly(std::span<const int32_t> tokens, const Progress& progress) {
+  QWEN25_TRY(PrefixReuse reuse, Reuse(tokens));
   const bool is_long = tokens.size() > reuse.held + kBlockTokens;
-  if (is_long) QWEN25_RETURN_IF_ERROR(Adopt(tokens, reuse));
   while (true) {
     const size_t done = tokens_.size(), left = tokens.size() - done;
     const size_t count = engine_.store() == nullptr ? left : std::min(left, kStoreEvery);

@@ -29,7 +29,7 @@ int32_t DraftVerifier::Verify(Sampler& sampler, std::span<const TokenProbability
 TokenStream::TokenStream(Session& session, const SamplingOptions& sampling, Drafter* drafter,
                          size_t max_draft_tokens)
     : session_(session),
-      sampler_(sampling, session.logits().size()),
+      sampler_(sampling, session.logits().size(), session.tokens().size()),
       drafter_(drafter),
       max_draft_tokens_(std::min(max_draft_tokens, Session::kMaxLogitRows - 1)),
       verifier_(session.logits().size()) {
@@ -38,13 +38,54 @@ TokenStream::TokenStream(Session& session, const SamplingOptions& sampling, Draf
   for (auto* tokens : {&taken_, &batch_, &draft_.tokens}) tokens->reserve(max_draft_tokens_ + 1);
 }
 
-Result<std::span<const int32_t>> TokenStream::Take() {
-  QWEN25_RETURN_IF_ERROR(session_.error());
-  QWEN25_CHECK(session_.tokens().size() == first_position_ + batch_.size() || taken_.empty());
-  if (taken_.empty()) {  // the first call: nothing was proposed
-    taken_.push_back(sampler_.Sample(session_.logits(), session_.tokens()));
+int32_t TokenStream::DrawFrom(std::span<float> row, std::span<const int32_t> history,
+                              std::optional<size_t> draft) {
+  if (num_top_) raw_logits_.assign(row.begin(), row.end());
+  if (rule_ != nullptr) rule_->Apply(row);
+  int32_t token = 0;
+  if (draft) {
+    const std::span<const TokenProbability> p = sampler_.Distribution(row, history);
+    const std::span<const TokenProbability> q =
+        draft_.certain ? std::span<const TokenProbability>() : draft_.distributions[*draft];
+    token = verifier_.Verify(sampler_, p, draft_.tokens[*draft], q);
   } else {
-    Verify();
+    token = sampler_.Sample(row, history);
+  }
+  if (rule_ != nullptr) rule_->Accept(token);
+  if (num_top_) scores_.push_back(ScoreToken(raw_logits_, token, *num_top_));
+  return token;
+}
+
+Status TokenStream::Draw() {
+  QWEN25_RETURN_IF_ERROR(session_.error());
+  QWEN25_CHECK(!has_drawn_ &&
+               (session_.tokens().size() == first_position_ + batch_.size() || taken_.empty()));
+  has_drawn_ = true;
+  scores_.clear();
+  if (taken_.empty()) {  // the first call: nothing was proposed
+    taken_.push_back(DrawFrom(session_.logits(), session_.tokens(), std::nullopt));
+    return {};
+  }
+  taken_.clear();
+  ++stats_.num_passes;
+  stats_.num_proposed += draft_.tokens.size();
+  for (size_t i = 0; i < draft_.tokens.size(); ++i) {
+    taken_.push_back(DrawFrom(session_.logits(i), session_.tokens().first(first_position_ + i + 1), i));
+    if (taken_.back() != draft_.tokens[i]) return {};
+    ++stats_.num_accepted;
+  }
+  taken_.push_back(DrawFrom(session_.logits(), session_.tokens(), std::nullopt));
+  return {};
+}
+
+Result<std::span<const int32_t>> TokenStream::Take() {
+  if (!has_drawn_) QWEN25_RETURN_IF_ERROR(Draw());
+  has_drawn_ = false;
+  if (!batch_.empty()) {
+    // What was proposed after the first token that was not accepted.
+    if (const size_t count = first_position_ + taken_.size(); count < session_.tokens().size()) {
+      session_.Truncate(count);
+    }
     if (asked_drafter_) drafter_->Observe(taken_);
   }
   context_.insert(context_.end(), taken_.begin(), taken_.end());
@@ -64,29 +105,10 @@ SessionTokens TokenStream::Propose(size_t num_wanted) {
   return {&session_, batch_, batch_.size()};
 }
 
-void TokenStream::Verify() {
-  taken_.clear();
-  ++stats_.num_passes;
-  stats_.num_proposed += draft_.tokens.size();
-  for (size_t i = 0; i < draft_.tokens.size(); ++i) {
-    const auto history = session_.tokens().first(first_position_ + i + 1);
-    const int32_t draft = draft_.tokens[i];
-    const std::span<const TokenProbability> p = sampler_.Distribution(session_.logits(i), history);
-    const std::span<const TokenProbability> q =
-        draft_.certain ? std::span<const TokenProbability>() : draft_.distributions[i];
-    taken_.push_back(verifier_.Verify(sampler_, p, draft, q));
-    if (taken_.back() != draft) {
-      session_.Truncate(first_position_ + i + 1);
-      return;
-    }
-    ++stats_.num_accepted;
-  }
-  taken_.push_back(sampler_.Sample(session_.logits(), session_.tokens()));
-}
-
 void TokenStream::DropLast(size_t count) {
   QWEN25_CHECK(count <= taken_.size());
   context_.resize(context_.size() - count);
+  if (rule_ != nullptr) rule_->Rollback(count);
   if (session_.tokens().size() > context_.size()) session_.Truncate(context_.size());
 }
 

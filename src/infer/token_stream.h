@@ -9,12 +9,15 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "infer/drafter.h"
+#include "infer/logits_rule.h"
 #include "infer/sampler.h"
 #include "infer/session.h"
+#include "infer/token_scores.h"
 
 namespace qwen25 {
 
@@ -60,8 +63,16 @@ class TokenStream {
   TokenStream(const TokenStream&) = delete;
   TokenStream& operator=(const TokenStream&) = delete;
 
+  // Before the first token: all tokens follow this rule, which must outlive the stream.
+  void SetRule(LogitsRule* rule) { rule_ = rule; }
+  // Before the first token: scores() tells about all tokens, with so many of the most likely ones.
+  void KeepScores(size_t num_top) { num_top_ = num_top; }
+
+  // The part of Take that only reads the session, and that different streams can run at the same time: draws
+  // the tokens that the next Take returns. Fails as Take does.
+  Status Draw();
   // Draws from the session's logits. Returns at least one token; the session holds all but the last of them.
-  // Valid until the next call. Fails with Session::error() if the last forward pass failed.
+  // Valid until the next Draw or Take. Fails with Session::error() if the last forward pass failed.
   Result<std::span<const int32_t>> Take();
   // The tokens to append before the next Take, with their rows of logits: the last token drawn, then
   // proposals. `num_wanted`: the most tokens that the next Take may return, at least 1; with 1 nothing is
@@ -71,10 +82,14 @@ class TokenStream {
   // Ends the stream and takes back the last `count` tokens of the last Take, from the session too.
   void DropLast(size_t count);
 
+  // Of the tokens of the last Take, if they are kept.
+  std::span<const TokenScore> scores() const { return scores_; }
   const SpeculationStats& stats() const { return stats_; }
 
  private:
-  void Verify();
+  // The next token, and what it counts for, from the logits in `row`. `history`: the tokens before it.
+  // `draft`: the index of the proposal to verify, none to draw freely.
+  int32_t DrawFrom(std::span<float> row, std::span<const int32_t> history, std::optional<size_t> draft);
 
   Session& session_;
   Sampler sampler_;
@@ -82,9 +97,14 @@ class TokenStream {
   const size_t max_draft_tokens_;
   DraftVerifier verifier_;
   std::vector<int32_t> context_;  // the session's tokens at the start, then all tokens drawn
-  std::vector<int32_t> taken_;    // tokens of the last Take
-  size_t first_position_ = 0;     // position of batch_[0] in the session
-  bool asked_drafter_ = false;    // the drafter is to be told the tokens of the next Take
+  std::vector<int32_t> taken_;    // tokens of the last Draw
+  bool has_drawn_ = false;        // since the last Take
+  LogitsRule* rule_ = nullptr;
+  std::optional<size_t> num_top_;
+  std::vector<float> raw_logits_;  // [vocabulary] of the token being drawn, if scores are kept
+  std::vector<TokenScore> scores_;
+  size_t first_position_ = 0;   // position of batch_[0] in the session
+  bool asked_drafter_ = false;  // the drafter is to be told the tokens of the next Take
   Draft draft_;
   std::vector<int32_t> batch_;  // the tokens of the last Propose
   SpeculationStats stats_;

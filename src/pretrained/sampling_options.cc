@@ -1,5 +1,8 @@
 #include "pretrained/sampling_options.h"
 
+#include <cmath>
+#include <utility>
+
 namespace qwen25 {
 
 Status SamplingOptions::Validate() const {
@@ -12,6 +15,18 @@ Status SamplingOptions::Validate() const {
   if (!(repetition_penalty > 0) || repetition_penalty > 100) {
     return InvalidArgument("repetition_penalty is {}, expected above 0 and at most 100; 1 is off",
                            repetition_penalty);
+  }
+  for (const auto& [name, penalty] :
+       {std::pair("frequency_penalty", frequency_penalty), {"presence_penalty", presence_penalty}}) {
+    if (!(std::abs(penalty) <= 2)) {
+      return InvalidArgument("{} is {}, expected -2 to 2; 0 is off", name, penalty);
+    }
+  }
+  for (const auto& [id, bias] : logit_bias) {
+    if (id < 0) return InvalidArgument("logit_bias names token {}, expected an id of the vocabulary", id);
+    if (!(std::abs(bias) <= 1000)) {
+      return InvalidArgument("logit_bias of token {} is {}, expected -1000 to 1000", id, bias);
+    }
   }
   return {};
 }
