@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/available_memory.h"
 #include "base/temporary_file.h"
 #include "memory/spill_folder.h"
 #include "model/encoder_config.h"
@@ -23,6 +24,15 @@ Result<std::optional<RoutingPolicy>> RoutingFor(const ModelSource& source, const
   if (source.recall_window > 0) policy.dense_below = std::min(policy.dense_below, source.recall_window);
   remarks.push_back(CalibrationRemark(path));
   return std::optional(policy);
+}
+
+// Of all sessions together; 0: as many as one may hold.
+size_t TotalTokens(const ModelSource& source, const ModelConfig& config, KvFormat kv) {
+  if (source.num_sessions <= 1) return 0;
+  const uint64_t bytes = source.kv_bytes != 0 ? source.kv_bytes : AvailableMemoryBytes() / 2;
+  size_t context = config.MaxContext();
+  if (source.max_context_tokens != 0) context = std::min<size_t>(context, source.max_context_tokens);
+  return std::min<size_t>(source.num_sessions * context, bytes / config.KvBytesPerToken(kv));
 }
 
 }  // namespace
@@ -66,6 +76,7 @@ Result<std::unique_ptr<InferenceEngine>> LoadEngine(const ModelSource& source,
   const KvFormat kv = source.kv.value_or(narrow ? KvFormat::kFloat16 : KvFormat::kFloat32);
   InferenceEngine::Options options = {.threads = std::move(threads),
                                       .max_context_tokens = source.max_context_tokens,
+                                      .max_total_tokens = TotalTokens(source, model.config(), kv),
                                       .kv_format = kv,
                                       .routing = routing,
                                       .keep_summaries = source.keep_summaries,

@@ -22,6 +22,11 @@ struct ModelSource {
   std::optional<KvFormat> kv;  // none: float32 if the weights are float32, otherwise float16
   // As in InferenceEngine::Options.
   uint32_t max_context_tokens = 0;
+  // So many sessions are used at a time, and may hold so many bytes of keys and values together. 0 bytes:
+  // half of the memory that is available once the weights are loaded. One session may always hold a whole
+  // context.
+  size_t num_sessions = 1;
+  uint64_t kv_bytes = 0;
   std::optional<RoutingPolicy>
       routing;  // none: as calibrated (pretrained/calibrated_routing.h), or the model's own
   bool keep_summaries = false;

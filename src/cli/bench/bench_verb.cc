@@ -50,6 +50,7 @@ void AddBenchVerb(CLI::App& app, RunVerb& run) {
   AddRecallBench(*verb, run);
   AddNeedleBench(*verb, run);
   AddRetrievalBench(*verb, run);
+  AddLoadBench(*verb, run);
 }
 
 }  // namespace qwen25

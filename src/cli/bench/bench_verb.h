@@ -19,6 +19,7 @@ void AddSpeculationBench(CLI::App& verb, RunVerb& run);
 void AddRoutingBench(CLI::App& verb, RunVerb& run);
 void AddMemoryBench(CLI::App& verb, RunVerb& run);
 void AddRecallBench(CLI::App& verb, RunVerb& run);
+void AddLoadBench(CLI::App& verb, RunVerb& run);
 void AddNeedleBench(CLI::App& verb, RunVerb& run);
 void AddRetrievalBench(CLI::App& verb, RunVerb& run);
 

@@ -49,6 +49,7 @@ Scheduler::~Scheduler() {
   }
   mail_.notify_all();
   if (thread_.joinable()) thread_.join();
+  while (DoNextJob()) continue;
   TakeMail();
   for (auto& [id, stream] : waiting_) running_.push_back(std::move(stream));
   for (auto& stream : running_) stream->End(FinishReason::kCancelled);
@@ -69,8 +70,8 @@ void Scheduler::Run() {
     {
       std::unique_lock lock(mutex_);
       mail_.wait(lock, [&] {
-        return stopping_ || !submitted_.empty() || !cancelled_.empty() || !running_.empty() ||
-               !waiting_.empty();
+        return stopping_ || !submitted_.empty() || !cancelled_.empty() || !jobs_.empty() ||
+               !running_.empty() || !waiting_.empty();
       });
       if (stopping_) return;
     }
@@ -128,6 +129,26 @@ void Scheduler::Cancel(uint64_t id) {
     cancelled_.push_back(id);
   }
   mail_.notify_one();
+}
+
+void Scheduler::Do(std::function<void()> job) {
+  {
+    const std::lock_guard lock(mutex_);
+    jobs_.push_back(std::move(job));
+  }
+  mail_.notify_one();
+}
+
+bool Scheduler::DoNextJob() {
+  std::function<void()> job;
+  {
+    const std::lock_guard lock(mutex_);
+    if (jobs_.empty()) return false;
+    job = std::move(jobs_.front());
+    jobs_.pop_front();
+  }
+  job();
+  return true;
 }
 
 double Scheduler::RetryAfterSeconds() const {
@@ -337,6 +358,7 @@ void Scheduler::Pass() {
 }
 
 bool Scheduler::Step() {
+  DoNextJob();  // one a step, so that answers go on
   TakeMail();
   EndLateAndEnded();
   Admit();
@@ -346,7 +368,7 @@ bool Scheduler::Step() {
   stats_.num_waiting = waiting_.size();
   stats_.num_running = running_.size();
   stats_.num_blocks_used = engine_.blocks().num_used();
-  return num_open_ > 0;
+  return num_open_ > 0 || !jobs_.empty();
 }
 
 }  // namespace qwen25

@@ -3,6 +3,8 @@
 
 #include <condition_variable>
 #include <cstdint>
+#include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -68,6 +70,9 @@ class Scheduler {
   Result<uint64_t> Submit(StreamRequest request, std::shared_ptr<StreamObserver> observer);
   // From any thread: ends a request within one step (kCancelled). Does nothing if it has ended.
   void Cancel(uint64_t id);
+  // From any thread: calls `job` between two steps, when the engine is free. It is called in any case, by the
+  // destructor if need be.
+  void Do(std::function<void()> job);
   // From any thread. Seconds until a request that is refused now may be taken, by the pace of the last ones.
   double RetryAfterSeconds() const;
   SchedulerStats stats() const;
@@ -89,6 +94,8 @@ class Scheduler {
   Status Check(const StreamRequest& request) const;
   void Run();
   void TakeMail();
+  // Does the next job; false if there is none.
+  bool DoNextJob();
   void Admit();
   // Whether a request of so many tokens would find room for its keys and values.
   bool HasRoom(size_t num_tokens) const;
@@ -120,6 +127,7 @@ class Scheduler {
   std::condition_variable mail_, idle_;
   std::vector<Submitted> submitted_;
   std::vector<uint64_t> cancelled_;
+  std::deque<std::function<void()>> jobs_;
   uint64_t last_id_ = 0;
   size_t num_open_ = 0;  // submitted and not ended
   bool stopping_ = false;

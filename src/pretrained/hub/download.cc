@@ -213,7 +213,7 @@ class Worker {
                 [this](const std::string& reason) { return shared_.Waiting(reason); });
     uint64_t most = partial.size();  // a server that starts again and again makes no progress
     const HttpSink sink = {
-        .start = [&](const HttpResponse& response) { return Start(response, file, partial); },
+        .start = [&](const FetchResponse& response) { return Start(response, file, partial); },
         .bytes =
             [&](std::span<const std::byte> bytes) {
               QWEN25_RETURN_IF_ERROR(partial.Append(bytes));
@@ -222,9 +222,9 @@ class Worker {
               return Status();
             }};
     while (partial.size() < file.size) {
-      const HttpRequest request = {.url = FileUrl(job_.hub, job_.repository, job_.commit, file.path),
-                                   .token = job_.hub.token,
-                                   .offset = partial.size()};
+      const FetchRequest request = {.url = FileUrl(job_.hub, job_.repository, job_.commit, file.path),
+                                    .token = job_.hub.token,
+                                    .offset = partial.size()};
       HttpResult result = client_.Download(request, sink);
       if (partial.size() == file.size) break;
       if (result.response.status == 416 && partial.size() > 0) {
@@ -242,7 +242,7 @@ class Worker {
   }
 
   // Where an answer begins, and how long the file is that it is part of.
-  Status Start(const HttpResponse& response, const RepositoryFile& file, PartialFile& partial) {
+  Status Start(const FetchResponse& response, const RepositoryFile& file, PartialFile& partial) {
     (void)shared_.Waiting("");
     std::optional<uint64_t> total;
     if (response.status == 206) {

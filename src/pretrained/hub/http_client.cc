@@ -112,7 +112,7 @@ struct HttpClient::Transfer {
   }
 
   void TakeHeader(std::string_view line) {
-    HttpResponse& response = result.response;
+    FetchResponse& response = result.response;
     if (line.starts_with("HTTP/")) {  // of an answer that follows "100 Continue" or a proxy's
       response.headers.clear();
       const size_t space = line.find(' ');
@@ -133,21 +133,25 @@ struct HttpClient::Transfer {
   }
 };
 
-const std::string& HttpResponse::Header(const std::string& name) const {
+const std::string& FetchResponse::Header(const std::string& name) const {
   static const std::string kNone;
   const auto found = headers.find(name);
   return found == headers.end() ? kNone : found->second;
 }
 
+bool InitializeCurl() {
+  static const CURLcode initialized = curl_global_init(CURL_GLOBAL_DEFAULT);
+  return initialized == CURLE_OK;
+}
+
 HttpClient::HttpClient(std::function<bool()> cancelled)
     : handle_(std::make_unique<Handle>()), cancelled_(std::move(cancelled)) {
-  static const CURLcode initialized = curl_global_init(CURL_GLOBAL_DEFAULT);  // once, in any thread
-  if (initialized == CURLE_OK) handle_->curl = curl_easy_init();
+  if (InitializeCurl()) handle_->curl = curl_easy_init();
 }
 
 HttpClient::~HttpClient() = default;
 
-void HttpClient::Perform(Transfer& transfer, const HttpRequest& request, bool send_token) {
+void HttpClient::Perform(Transfer& transfer, const FetchRequest& request, bool send_token) {
   CURL* curl = handle_->curl;
   curl_easy_reset(curl);  // keeps connections
   curl_slist* headers = curl_slist_append(nullptr, "Accept-Encoding: identity");
@@ -202,13 +206,13 @@ void HttpClient::Perform(Transfer& transfer, const HttpRequest& request, bool se
   }
 }
 
-HttpResult HttpClient::Follow(const HttpRequest& request, const HttpSink* sink, size_t max_bytes) {
+HttpResult HttpClient::Follow(const FetchRequest& request, const HttpSink* sink, size_t max_bytes) {
   if (handle_->curl == nullptr) {
     HttpResult failed;
     failed.status = ResourceExhausted("libcurl does not start: is there enough memory?");
     return failed;
   }
-  HttpRequest current = request;
+  FetchRequest current = request;
   for (int redirects = 0;; ++redirects) {
     Transfer transfer{sink, max_bytes, &cancelled_};
     transfer.result.response.url = current.url;
@@ -230,11 +234,11 @@ HttpResult HttpClient::Follow(const HttpRequest& request, const HttpSink* sink, 
   }
 }
 
-HttpResult HttpClient::Get(const HttpRequest& request, size_t max_bytes) {
+HttpResult HttpClient::Get(const FetchRequest& request, size_t max_bytes) {
   return Follow(request, nullptr, max_bytes);
 }
 
-HttpResult HttpClient::Download(const HttpRequest& request, const HttpSink& sink) {
+HttpResult HttpClient::Download(const FetchRequest& request, const HttpSink& sink) {
   return Follow(request, &sink, kErrorBytes);
 }
 

@@ -9,7 +9,7 @@ namespace {
 constexpr size_t kMaxFiles = 100'000, kMaxPages = 1000;
 
 // The body of a successful answer.
-Result<HttpResult> GetWithRetry(HttpClient& client, const HttpRequest& request, Retry retry) {
+Result<HttpResult> GetWithRetry(HttpClient& client, const FetchRequest& request, Retry retry) {
   while (true) {
     HttpResult result = client.Get(request);
     if (Retry::Succeeded(result)) return result;
@@ -82,7 +82,7 @@ Result<RepositoryListing> ListRepository(const ModelName& name, const HubSetting
   const std::string api = fmt::format("{}/api/models/{}", settings.endpoint, name.repository);
   RepositoryListing listing;
   {
-    const HttpRequest request = {
+    const FetchRequest request = {
         .url = fmt::format("{}/revision/{}", api, PercentEncoded(name.revision_or_main(), false)),
         .token = settings.token};
     QWEN25_TRY(const HttpResult result, GetWithRetry(client, request, retry));
@@ -90,7 +90,7 @@ Result<RepositoryListing> ListRepository(const ModelName& name, const HubSetting
   }
   std::string url = fmt::format("{}/tree/{}?recursive=true", api, listing.commit);
   for (size_t page = 0; !url.empty(); ++page) {
-    const HttpRequest request = {.url = url, .token = settings.token};
+    const FetchRequest request = {.url = url, .token = settings.token};
     QWEN25_TRY(const HttpResult result, GetWithRetry(client, request, retry));
     QWEN25_TRY(std::vector<RepositoryFile> files,
                ParseFileList(result.body, what + ": the hub's list of files"));
