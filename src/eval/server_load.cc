@@ -64,10 +64,14 @@ class LoadClient {
     is_long_ = request.is_long;
     line_.clear();
     first_ = last_ = 0;
+    sent_again_ = false;
     curl_easy_setopt(curl_.get(), CURLOPT_POSTFIELDSIZE, static_cast<long>(body_.size()));
     curl_easy_setopt(curl_.get(), CURLOPT_POSTFIELDS, body_.c_str());
     sent_ = NowSeconds();
   }
+
+  // Once for each request.
+  bool MaySendAgain() { return first_ == 0 && !std::exchange(sent_again_, true); }
 
   // Adds the answer to the result.
   void Finish(CURLcode code, LoadResult& result) {
@@ -145,7 +149,7 @@ class LoadClient {
   std::unique_ptr<CURL, EasyDeleter> curl_;
   std::unique_ptr<curl_slist, ListDeleter> headers_;
   std::string body_, line_, failure_;
-  bool is_long_ = false;
+  bool is_long_ = false, sent_again_ = false;
   double sent_ = 0, first_ = 0, last_ = 0;
   std::vector<double> gaps_;
   uint64_t prompt_tokens_ = 0, cached_tokens_ = 0, answer_tokens_ = 0;
@@ -203,6 +207,10 @@ class LoadRun {
       const CURLcode code = message->data.result;
       curl_multi_remove_handle(multi_.get(), curl);
       LoadClient& client = **std::ranges::find(clients_, curl, [](const auto& one) { return one->curl(); });
+      if (code == CURLE_SEND_ERROR && client.MaySendAgain()) {  // the server had closed the idle connection
+        curl_multi_add_handle(multi_.get(), curl);
+        continue;
+      }
       client.Finish(code, result_);
       ++num_done_;
       SendNext(client);

@@ -376,6 +376,18 @@ TEST_F(SchedulerTest, OnePassThatFailsEndsOnlyItsStream) {
   EXPECT_EQ(good_told->result->finish_reason, FinishReason::kLength);
 }
 
+TEST_F(SchedulerTest, JobsRunBetweenStepsAndInAnyCase) {
+  Use({.num_threads = 1, .max_context_tokens = 512}, {});
+  const auto told = Submit(Request(10, 1, 5));
+  int num_done = 0;
+  for (int i = 0; i < 3; ++i) scheduler_->Do([&] { ++num_done; });
+  scheduler_->Step();
+  EXPECT_EQ(num_done, 1);
+  EXPECT_EQ(told->tokens.size(), 1u);
+  scheduler_.reset();
+  EXPECT_EQ(num_done, 3);
+}
+
 TEST_F(SchedulerTest, ItsOwnThreadServesAndStops) {
   Use({.num_threads = 2, .max_context_tokens = 512}, {.num_streams = 4});
   scheduler_->Start();
