@@ -4,17 +4,9 @@
 #include <array>
 
 #include "text/python_json.h"
-#include "text/utf8.h"
 
 namespace qwen25 {
 namespace {
-
-// How an unexpected value is shown in a message: its text, cut to a line's worth.
-std::string Shown(const Json& value) {
-  std::string text = RepairUtf8(PythonJson(value));
-  if (text.size() > 60) text = text.substr(0, 57) + "...";
-  return text;
-}
 
 const Json* Find(const Json& object, const char* key) {
   const auto found = object.find(key);
@@ -45,7 +37,7 @@ Result<std::string> ParseContent(const Json& message, size_t index, bool may_be_
   if (content->is_string()) return content->get<std::string>();
   if (!content->is_array()) {
     return InvalidArgument("messages[{}]: \"content\" is {}, expected a string or an array of text parts",
-                           index, Shown(*content));
+                           index, ShownJson(*content));
   }
   std::string text;
   for (size_t i = 0; i < content->size(); ++i) {
@@ -55,7 +47,7 @@ Result<std::string> ParseContent(const Json& message, size_t index, bool may_be_
       return InvalidArgument(
           "messages[{}].content[{}] is {}, expected {{\"type\": \"text\", \"text\": string}}: this "
           "model reads text only",
-          index, i, Shown(part));
+          index, i, ShownJson(part));
     }
     if (i > 0) text += '\n';
     text += part_text->get_ref<const std::string&>();
@@ -69,7 +61,7 @@ Result<Json> ParseArguments(const Json& body, const std::string& where) {
   if (arguments->is_object()) return *arguments;
   if (!arguments->is_string()) {
     return InvalidArgument("{}: \"arguments\" is {}, expected a JSON object or a string that holds one",
-                           where, Shown(*arguments));
+                           where, ShownJson(*arguments));
   }
   const std::string& text = arguments->get_ref<const std::string&>();
   // What clients send for a function without parameters.
@@ -77,29 +69,29 @@ Result<Json> ParseArguments(const Json& body, const std::string& where) {
   QWEN25_TRY(Json parsed, ParsePythonJson(text, where + ".arguments"));
   if (parsed.is_null()) return Json(Json::object());
   if (!parsed.is_object()) {
-    return InvalidArgument("{}.arguments holds {}, expected a JSON object", where, Shown(parsed));
+    return InvalidArgument("{}.arguments holds {}, expected a JSON object", where, ShownJson(parsed));
   }
   return parsed;
 }
 
 Result<std::vector<ToolCall>> ParseRequestedCalls(const Json& calls, size_t index) {
   if (!calls.is_array()) {
-    return InvalidArgument("messages[{}]: \"tool_calls\" is {}, expected an array", index, Shown(calls));
+    return InvalidArgument("messages[{}]: \"tool_calls\" is {}, expected an array", index, ShownJson(calls));
   }
   std::vector<ToolCall> parsed;
   for (size_t i = 0; i < calls.size(); ++i) {
     const std::string where = fmt::format("messages[{}].tool_calls[{}]", index, i);
     const Json& call = calls[i];
-    if (!call.is_object()) return InvalidArgument("{} is {}, expected an object", where, Shown(call));
+    if (!call.is_object()) return InvalidArgument("{} is {}, expected an object", where, ShownJson(call));
     const Json* function = Find(call, "function");
     const Json& body = function == nullptr ? call : *function;
     if (!body.is_object()) {
-      return InvalidArgument("{}: \"function\" is {}, expected an object", where, Shown(body));
+      return InvalidArgument("{}: \"function\" is {}, expected an object", where, ShownJson(body));
     }
     const Json* name = Find(body, "name");
     if (name == nullptr || !name->is_string() || name->get_ref<const std::string&>().empty()) {
       return InvalidArgument("{}: \"name\" is {}, expected the name of a function", where,
-                             name == nullptr ? "missing" : Shown(*name));
+                             name == nullptr ? "missing" : ShownJson(*name));
     }
     QWEN25_TRY(Json arguments, ParseArguments(body, where));
     parsed.push_back({.name = name->get<std::string>(), .arguments = std::move(arguments)});
@@ -111,7 +103,7 @@ Result<ChatMessage> ParseMessage(const Json& message, size_t index) {
   static constexpr std::array<std::string_view, 4> kRoles = {"system", "user", "assistant", "tool"};
   if (!message.is_object()) {
     return InvalidArgument("messages[{}] is {}, expected an object with \"role\" and \"content\"", index,
-                           Shown(message));
+                           ShownJson(message));
   }
   const Json* role = Find(message, "role");
   ChatMessage parsed;
@@ -120,7 +112,7 @@ Result<ChatMessage> ParseMessage(const Json& message, size_t index) {
   if (std::find(kRoles.begin(), kRoles.end(), parsed.role) == kRoles.end()) {
     return InvalidArgument(
         "messages[{}]: \"role\" is {}, expected system, developer, user, assistant or tool", index,
-        role == nullptr ? "missing" : Shown(*role));
+        role == nullptr ? "missing" : ShownJson(*role));
   }
   if (const Json* calls = Find(message, "tool_calls")) {
     QWEN25_TRY(parsed.tool_calls, ParseRequestedCalls(*calls, index));
@@ -141,7 +133,7 @@ Result<ChatMessage> ParseMessage(const Json& message, size_t index) {
 
 Result<std::vector<ChatMessage>> ParseMessages(const Json& messages) {
   if (!messages.is_array()) {
-    return InvalidArgument("\"messages\" is {}, expected an array of messages", Shown(messages));
+    return InvalidArgument("\"messages\" is {}, expected an array of messages", ShownJson(messages));
   }
   if (messages.empty()) return InvalidArgument("\"messages\" is empty, expected at least one message");
   std::vector<ChatMessage> parsed;

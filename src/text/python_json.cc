@@ -7,6 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include "text/utf8.h"
+
 namespace qwen25 {
 namespace {
 
@@ -149,13 +151,13 @@ class Reader : public nlohmann::json_sax<Json> {
   bool number_unsigned(number_unsigned_t value) override { return Put(value); }
   bool number_float(number_float_t value, const string_t& text) override {
     if (!IsInteger(text)) return Put(value);
-    return Put(Json::binary(std::vector<uint8_t>(text.begin(), text.end()), kBigInteger));
+    return Put(BigInteger(text));
   }
   bool string(string_t& value) override {
     if (!has_marks || !value.starts_with(kMark)) return Put(std::move(value));
     const std::string number = value.substr(kMark.size());
     if (IsInteger(number) && number.find_first_of("0123456789") != std::string::npos) {
-      return Put(Json::binary(std::vector<uint8_t>(number.begin(), number.end()), kBigInteger));
+      return Put(BigInteger(number));
     }
     return Put(std::strtod(number.c_str(), nullptr));
   }
@@ -219,6 +221,16 @@ std::string PythonJson(const Json& value, int indent) {
   std::string out;
   Writer(indent, out).Value(value);
   return out;
+}
+
+Json BigInteger(std::string_view digits) {
+  return Json::binary(std::vector<uint8_t>(digits.begin(), digits.end()), kBigInteger);
+}
+
+std::string ShownJson(const Json& value) {
+  std::string text = RepairUtf8(PythonJson(value));
+  if (text.size() > 60) text = text.substr(0, 57) + "...";
+  return text;
 }
 
 Result<Json> ParsePythonJson(std::string_view text, std::string_view origin) {

@@ -24,4 +24,10 @@ void AppendPythonJson(const Json& value, std::string& out);
 // result they are binary values that PythonJson writes as the number again (and Json::dump does not).
 Result<Json> ParsePythonJson(std::string_view text, std::string_view origin);
 
+// An integer of any size as ParsePythonJson gives it; `digits` may begin with a minus.
+Json BigInteger(std::string_view digits);
+
+// How an unexpected value is shown in a message: its text, cut to a line's worth.
+std::string ShownJson(const Json& value);
+
 }  // namespace qwen25

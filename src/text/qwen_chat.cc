@@ -158,13 +158,6 @@ std::vector<int32_t> EncodeQwenTurn(const Tokenizer& tokenizer, const ChatMessag
 
 namespace {
 
-// How an unexpected value is shown in a message: its text, cut to a line's worth.
-std::string Shown(const Json& value) {
-  std::string text = value.dump(-1, ' ', false, Json::error_handler_t::replace);
-  if (text.size() > 60) text = text.substr(0, 57) + "...";
-  return text;
-}
-
 const Json* Find(const Json& object, const char* key) {
   const auto found = object.find(key);
   return found == object.end() || found->is_null() ? nullptr : &*found;
@@ -175,7 +168,7 @@ const Json* Find(const Json& object, const char* key) {
 Status CheckTools(const Json& tools) {
   if (tools.is_null()) return {};
   if (!tools.is_array()) {
-    return InvalidArgument("\"tools\" is {}, expected an array of function signatures", Shown(tools));
+    return InvalidArgument("\"tools\" is {}, expected an array of function signatures", ShownJson(tools));
   }
   for (size_t i = 0; i < tools.size(); ++i) {
     const Json* type = tools[i].is_object() ? Find(tools[i], "type") : nullptr;
@@ -184,7 +177,7 @@ Status CheckTools(const Json& tools) {
     if (type == nullptr || *type != "function" || name == nullptr || !name->is_string()) {
       return InvalidArgument(
           "tools[{}] is {}, expected {{\"type\": \"function\", \"function\": {{\"name\": string, ...}}}}", i,
-          Shown(tools[i]));
+          ShownJson(tools[i]));
     }
   }
   return {};
