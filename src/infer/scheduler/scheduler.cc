@@ -106,21 +106,32 @@ Status Scheduler::Check(const StreamRequest& request) const {
 }
 
 Result<uint64_t> Scheduler::Submit(StreamRequest request, std::shared_ptr<StreamObserver> observer) {
-  QWEN25_RETURN_IF_ERROR(Check(request));
-  uint64_t id = 0;
+  std::vector<Submission> submissions;
+  submissions.push_back({std::move(request), std::move(observer)});
+  QWEN25_TRY(const std::vector<uint64_t> ids, SubmitAll(std::move(submissions)));
+  return ids.front();
+}
+
+Result<std::vector<uint64_t>> Scheduler::SubmitAll(std::vector<Submission> submissions) {
+  for (const Submission& submission : submissions) QWEN25_RETURN_IF_ERROR(Check(submission.request));
+  std::vector<uint64_t> ids;
   {
     const std::lock_guard lock(mutex_);
-    if (num_open_ >= options_.num_streams + options_.max_waiting) {
-      ++stats_.num_refused;
+    if (num_open_ + submissions.size() > options_.num_streams + options_.max_waiting) {
+      stats_.num_refused += submissions.size();
       return Status(StatusCode::kResourceExhausted,
-                    fmt::format("{} requests wait already; try again later", options_.max_waiting));
+                    fmt::format("{} requests wait already; try again later",
+                                num_open_ - std::min(num_open_, options_.num_streams)));
     }
-    id = ++last_id_;
-    ++num_open_;
-    submitted_.push_back({id, std::move(request), std::move(observer), NowSeconds()});
+    num_open_ += submissions.size();
+    for (Submission& submission : submissions) {
+      ids.push_back(++last_id_);
+      submitted_.push_back(
+          {ids.back(), std::move(submission.request), std::move(submission.observer), NowSeconds()});
+    }
   }
   mail_.notify_one();
-  return id;
+  return ids;
 }
 
 void Scheduler::Cancel(uint64_t id) {

@@ -68,6 +68,12 @@ class Scheduler {
   // now on, unless there is an error. kInvalidArgument if the prompt is empty or too long or an option is
   // invalid; kResourceExhausted if max_waiting requests wait.
   Result<uint64_t> Submit(StreamRequest request, std::shared_ptr<StreamObserver> observer);
+  // The same for several requests: all are taken, or none.
+  struct Submission {
+    StreamRequest request;
+    std::shared_ptr<StreamObserver> observer;
+  };
+  Result<std::vector<uint64_t>> SubmitAll(std::vector<Submission> submissions);
   // From any thread: ends a request within one step (kCancelled). Does nothing if it has ended.
   void Cancel(uint64_t id);
   // From any thread: calls `job` between two steps, when the engine is free. It is called in any case, by the

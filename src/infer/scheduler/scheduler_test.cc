@@ -296,12 +296,18 @@ TEST_F(SchedulerTest, AFullQueueRefuses) {
   const auto told = std::make_shared<Told>();
   EXPECT_ERROR_CONTAINS(scheduler_->Submit(Request(10, 9), told), "2 requests wait already");
   EXPECT_GT(scheduler_->RetryAfterSeconds(), 0);
+  // All or none.
+  scheduler_->Step();
+  std::vector<Scheduler::Submission> two;
+  for (uint64_t i = 0; i < 2; ++i) two.push_back({Request(10, i), told});
+  RunToTheEnd();
+  for (uint64_t i = 0; i < 2; ++i) Submit(Request(10, i));
+  EXPECT_ERROR_CONTAINS(scheduler_->SubmitAll(std::move(two)), "1 requests wait already");
   RunToTheEnd();
   EXPECT_FALSE(told->result);
-  EXPECT_EQ(scheduler_->stats().num_refused, 1u);
-  Submit(Request(10, 9));
+  EXPECT_EQ(scheduler_->stats().num_refused, 3u);
   RunToTheEnd();
-  EXPECT_EQ(scheduler_->stats().num_ended.at(FinishReason::kLength), 4u);
+  EXPECT_EQ(scheduler_->stats().num_ended.at(FinishReason::kLength), 5u);
 }
 
 TEST_F(SchedulerTest, InvalidRequestsAreRefused) {
