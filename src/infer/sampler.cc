@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
 #include <utility>
 
@@ -14,6 +15,8 @@ Sampler::Sampler(const SamplingOptions& options, size_t vocabulary, size_t num_p
       num_prompt_tokens_(num_prompt_tokens),
       rng_(options.seed),
       candidates_(vocabulary),
+      maxima_((vocabulary + kMaximaRun - 1) / kMaximaRun),
+      sorted_maxima_(maxima_.size()),
       penalized_(vocabulary, 0) {
   distribution_.reserve(vocabulary);
   QWEN25_CHECK(options.Validate().ok() && vocabulary > 0);
@@ -56,6 +59,33 @@ void Sampler::Load(std::span<const float> logits) {
     max_ = std::max(max_, candidates_[i].logit);
   }
   num_sorted_ = 0;
+}
+
+void Sampler::LoadTop(std::span<const float> logits, size_t count) {
+  QWEN25_CHECK(logits.size() == penalized_.size() && count > 0 && count <= logits.size());
+  RunMaxima(logits.data(), logits.size(), maxima_.data());
+  // No run whose greatest logit is below the count-th greatest of all runs has one of those looked for.
+  float least = -std::numeric_limits<float>::infinity();
+  if (count < maxima_.size()) {
+    sorted_maxima_ = maxima_;
+    const auto place = sorted_maxima_.begin() + static_cast<std::ptrdiff_t>(count - 1);
+    std::nth_element(sorted_maxima_.begin(), place, sorted_maxima_.end(), std::greater<>());
+    least = *place;
+  }
+  size_t num_found = 0;
+  for (size_t run = 0; run < maxima_.size(); ++run) {
+    if (maxima_[run] < least) continue;
+    const size_t end = std::min((run + 1) * kMaximaRun, logits.size());
+    for (size_t i = run * kMaximaRun; i < end; ++i) {
+      const Candidate candidate = FromLogits(logits, i);
+      if (candidate.logit >= least) candidates_[num_found++] = candidate;
+    }
+  }
+  const auto begin = candidates_.begin();
+  std::partial_sort(begin, begin + static_cast<std::ptrdiff_t>(count),
+                    begin + static_cast<std::ptrdiff_t>(num_found), Before);
+  num_sorted_ = count;
+  max_ = candidates_[0].logit;
 }
 
 void Sampler::Sort(size_t count) {
@@ -154,7 +184,11 @@ std::span<const TokenProbability> Sampler::Distribution(std::span<float> logits,
     distribution_.push_back({static_cast<int32_t>(ArgMax(logits.data(), logits.size())), 1});
     return distribution_;
   }
-  Load(logits);
+  if (options_.top_k != 0 && options_.top_k <= std::min(kSorted, logits.size())) {
+    LoadTop(logits, options_.top_k);
+  } else {
+    Load(logits);
+  }
   if (KeepsAll()) {
     KeepAll(logits);
   } else {

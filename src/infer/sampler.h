@@ -57,6 +57,8 @@ class Sampler {
   static Candidate FromLogits(std::span<const float> logits, size_t id);
   // Fills candidates_ with all logits, in the order of ids.
   void Load(std::span<const float> logits);
+  // The same for the `count` most likely ones alone, sorted; `count` is at least 1 and at most kSorted.
+  void LoadTop(std::span<const float> logits, size_t count);
   // Moves at least the `count` most likely candidates to the front, sorted.
   void Sort(size_t count);
   // A candidate's probability relative to the most likely one.
@@ -70,9 +72,10 @@ class Sampler {
   SamplingOptions options_;
   const size_t num_prompt_tokens_;
   Rng rng_;
-  std::vector<Candidate> candidates_;  // [vocabulary]
-  size_t num_sorted_ = 0;              // candidates
-  float max_ = 0;                      // greatest logit
+  std::vector<Candidate> candidates_;          // [vocabulary]
+  std::vector<float> maxima_, sorted_maxima_;  // of runs of logits
+  size_t num_sorted_ = 0;                      // candidates
+  float max_ = 0;                              // greatest logit
   std::vector<TokenProbability> distribution_;
   std::vector<uint8_t> penalized_;  // [vocabulary]
   double last_log_probability_ = 0;

@@ -220,6 +220,24 @@ size_t ArgMaxImpl(const float* x, size_t count) {
   return i < count ? i : 0;
 }
 
+void RunMaximaImpl(const float* x, size_t count, float* maxima) {
+  const Vec smallest = hn::Neg(hn::Inf(kTag));
+  for (size_t begin = 0; begin < count; begin += kMaximaRun) {
+    const size_t end = std::min(begin + kMaximaRun, count);
+    Vec max_v = smallest;
+    size_t i = begin;
+    for (; i + kLanes <= end; i += kLanes) {
+      const Vec v = hn::LoadU(kTag, x + i);
+      max_v = hn::Max(max_v, hn::IfThenElse(hn::IsNaN(v), smallest, v));
+    }
+    float max = hn::GetLane(hn::MaxOfLanes(kTag, max_v));
+    for (; i < end; ++i) {
+      if (x[i] > max) max = x[i];
+    }
+    *maxima++ = max;
+  }
+}
+
 void AddOrCopyImpl(const float* x, size_t count, bool add, float* y) {
   if (!add) {
     std::copy(x, x + count, y);
@@ -249,6 +267,7 @@ HWY_EXPORT(SwiGluBackwardRowsImpl);
 HWY_EXPORT(CrossEntropyRowImpl);
 HWY_EXPORT(AddColumnSumsImpl);
 HWY_EXPORT(ArgMaxImpl);
+HWY_EXPORT(RunMaximaImpl);
 HWY_EXPORT(AddOrCopyImpl);
 }  // namespace
 
@@ -275,6 +294,10 @@ double CrossEntropyRow(float* logits, size_t num_logits, int32_t target, float d
 void AddColumnSums(MatrixView<const float> x, size_t begin, size_t end, float* total) {
   HWY_DYNAMIC_DISPATCH(AddColumnSumsImpl)(x, begin, end, total);
 }
+void RunMaxima(const float* x, size_t count, float* maxima) {
+  HWY_DYNAMIC_DISPATCH(RunMaximaImpl)(x, count, maxima);
+}
+
 size_t ArgMax(const float* x, size_t count) {
   QWEN25_CHECK(count > 0);
   return HWY_DYNAMIC_DISPATCH(ArgMaxImpl)(x, count);

@@ -40,6 +40,11 @@ void AddColumnSums(MatrixView<const float> x, size_t begin, size_t end, float* t
 // number; if all are NaN, 0.
 size_t ArgMax(const float* x, size_t count);
 
+// The greatest number of each run of kMaximaRun, and of the rest: maxima[i / kMaximaRun]. A NaN counts as
+// minus infinity.
+inline constexpr size_t kMaximaRun = 64;
+void RunMaxima(const float* x, size_t count, float* maxima);
+
 // y[i] += x[i], or y[i] = x[i] if `add` is false.
 void AddOrCopy(const float* x, size_t count, bool add, float* y);
 

@@ -25,6 +25,20 @@ size_t Place(const std::vector<float>& x) {
   return ArgMax(x.data(), x.size());
 }
 
+TEST_P(ElementwiseTest, RunsHaveTheirMaxima) {
+  Rng rng(5);
+  for (const size_t count : {1, 15, 63, 64, 65, 128, 200, 1000}) {
+    std::vector<float> x(count), expected((count + kMaximaRun - 1) / kMaximaRun, -kInfinity);
+    for (size_t i = 0; i < count; ++i) {
+      x[i] = rng.Below(3) == 0 ? kNan : static_cast<float>(rng.Normal());
+      if (x[i] > expected[i / kMaximaRun]) expected[i / kMaximaRun] = x[i];
+    }
+    std::vector<float> maxima(expected.size());
+    RunMaxima(x.data(), count, maxima.data());
+    EXPECT_EQ(maxima, expected) << count;
+  }
+}
+
 TEST_P(ElementwiseTest, TheGreatestIsFoundAtEveryPlace) {
   Rng rng(3);
   for (const size_t count : {1, 2, 15, 16, 17, 40, 151}) {

@@ -9,7 +9,8 @@ namespace {
 // What the choices of one request share. It lives as long as one of them.
 class Generation : public std::enable_shared_from_this<Generation> {
  public:
-  Generation(std::shared_ptr<ServedModel> model, std::shared_ptr<GenerationListener> listener, size_t num_choices)
+  Generation(std::shared_ptr<ServedModel> model, std::shared_ptr<GenerationListener> listener,
+             size_t num_choices)
       : model_(std::move(model)), listener_(std::move(listener)), num_open_(num_choices) {}
 
   Status Submit(std::vector<StreamRequest> requests);
@@ -80,7 +81,8 @@ Status Generation::Submit(std::vector<StreamRequest> requests) {
 
 Status StartGeneration(std::shared_ptr<ServedModel> model, std::vector<StreamRequest> requests,
                        std::shared_ptr<GenerationListener> listener, HttpExchange& exchange) {
-  const auto generation = std::make_shared<Generation>(std::move(model), std::move(listener), requests.size());
+  const auto generation =
+      std::make_shared<Generation>(std::move(model), std::move(listener), requests.size());
   // The exchange must not keep what is done alive.
   exchange.OnDisconnect([weak = std::weak_ptr<Generation>(generation)] {
     if (const auto open = weak.lock()) open->Cancel();

@@ -25,8 +25,8 @@ class GenerationListener {
 };
 
 // Submits all requests to the model's scheduler and has the listener told about them, until the client of
-// `exchange` goes away, which cancels them. After an error nothing is submitted, and the listener is not called.
-// Errors of Scheduler::Submit.
+// `exchange` goes away, which cancels them. After an error nothing is submitted, and the listener is not
+// called. Errors of Scheduler::Submit.
 Status StartGeneration(std::shared_ptr<ServedModel> model, std::vector<StreamRequest> requests,
                        std::shared_ptr<GenerationListener> listener, HttpExchange& exchange);
 
