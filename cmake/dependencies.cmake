@@ -14,11 +14,14 @@ pkg_check_modules(libzstd REQUIRED IMPORTED_TARGET libzstd)
 pkg_check_modules(sqlite3 REQUIRED IMPORTED_TARGET sqlite3)
 pkg_check_modules(lmdb REQUIRED IMPORTED_TARGET lmdb)
 pkg_check_modules(libcrypto REQUIRED IMPORTED_TARGET libcrypto)
+pkg_check_modules(libssl REQUIRED IMPORTED_TARGET libssl)
 pkg_check_modules(libcurl REQUIRED IMPORTED_TARGET libcurl)
 pkg_check_modules(libsodium REQUIRED IMPORTED_TARGET libsodium)
-# Used as headers only, in one file.
+# Used as headers only, in one file each.
 find_path(TOMLPLUSPLUS_INCLUDE_DIR toml++/toml.h REQUIRED)
 find_path(HNSWLIB_INCLUDE_DIR hnswlib/hnswlib.h REQUIRED)
+# Asio and Beast; headers only, in three files of src/serve/http.
+find_path(BOOST_INCLUDE_DIR boost/beast/http.hpp REQUIRED)
 
 if(QWEN25_TESTS)
   find_package(GTest REQUIRED)
