@@ -362,6 +362,34 @@ def jinja_seeds():
     yield template.read_bytes() + b"\x1eWhat is <|im_start|>?\n\xe6\x97\xa5"
 
 
+def api_seeds():
+    """Requests and answers: the target reads every seed as both."""
+    function = {"name": "search", "description": "Finds", "parameters": {"type": "object", "properties": {}}}
+    call = {"id": "call_1", "type": "function", "function": {"name": "search", "arguments": "{\"q\": \"a\"}"}}
+    messages = [{"role": "system", "content": "Be brief."},
+                {"role": "user", "content": [{"type": "text", "text": "Hi"}, {"type": "text", "text": "\u00e9"}]},
+                {"role": "assistant", "content": None, "tool_calls": [call]},
+                {"role": "tool", "content": "found", "tool_call_id": "call_1"}]
+    sampling = {"temperature": 0.5, "top_p": 0.9, "top_k": 5, "seed": 1, "n": 2, "stop": ["a", "b"], "logit_bias": {"5": -100}}
+    yield json.dumps({"model": "m", "messages": messages, "tools": [{"type": "function", "function": function}],
+                      "tool_choice": {"type": "function", "function": {"name": "search"}}, "stream": True,
+                      "stream_options": {"include_usage": True}}).encode()
+    yield json.dumps({"messages": messages[:2], **sampling, "logprobs": True, "top_logprobs": 3, "max_tokens": 5,
+                      "response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {}}}}).encode()
+    yield json.dumps({"messages": [messages[1], {"role": "assistant", "content": "So"}], "continue_final_message": True,
+                      "guided_regex": "a+", "memory": {"namespace": "a", "recall": True, "notes_as": "text"}, "priority": 1,
+                      "deadline_ms": 5, "routing": "dense", "speculation": True, "chat_template_kwargs": {"a": 1}}).encode()
+    for prompt in ("a", ["a", "b"], [1, 2], [[1], [2, 3]]):
+        yield json.dumps({"prompt": prompt, **sampling, "echo": True, "logprobs": 1, "max_tokens": 1}).encode()
+    yield json.dumps({"input": ["a", "b"], "encoding_format": "base64", "dimensions": 4}).encode()
+    yield b'{"prompt": "a", "add_special_tokens": false}'
+    yield b'{"tokens": [1, 2]}'
+    answer = b'Text\n<tool_call>\n{"name": "search", "arguments": {"q": "} </tool_call> \\" \xc3\xa9", "n": [1.5e3, null]}}\n</tool_call>'
+    yield answer + b'\n<tool_call>{"arguments": "{\\"a\\": 1}", "name": "get_time"}\n</tool_call> rest'
+    yield b'```json\n{"name": "search", "arguments": {}}\n```\n{"name": "get_time", "parameters": null}'
+    yield b'<|python_tag|>{"name": "search", "parameters": {"a": 1}} <tool_call>{"name": "search"'
+
+
 def words(document):
     """Every key and every text in a JSON document."""
     if isinstance(document, dict):
@@ -390,6 +418,8 @@ def main(folder):
         "documents": ["id", "source", "text"],
         "chat_template": ["messages", "content", "role", "<|im_start|>", "<|im_end|>", "{%- if", "{{-", "-%}", "}}"],
         "hub": ["type", "file", "oid", "size", "path", "lfs", ".gguf", ".safetensors", "-00001-of-00002", "../", "rel=\"next\""],
+        "api": [*words(json.loads(next(api_seeds()))), "<tool_call>", "</tool_call>", "<|python_tag|>", "```json", "arguments",
+                "parameters", "prompt", "input", "tokens", "logprobs", "response_format", "json_schema"],
         "jinja": ["{{", "}}", "{%", "%}", "{#", "#}", "-%}", "{%-", "for", "in", "if", "else", "elif", "endif", "endfor", "set", "endset",
                   "macro", "endmacro", "call", "endcall", "caller", "filter", "endfilter", "namespace(", "loop.", "messages", "content",
                   "role", "tools", "tojson", "map", "select", "join", "range(", "recursive", "is", "not", "raw", "endraw", "generation"],
@@ -397,7 +427,7 @@ def main(folder):
     }
     targets = {"safetensors": safetensors_seeds, "gguf": gguf_seeds, "tokenizer": tokenizer_seeds, "config": config_seeds,
                "slot": slot_seeds, "lmdb": lmdb_seeds, "kv_export": kv_export_seeds, "documents": documents_seeds,
-               "chat_template": chat_template_seeds, "hub": hub_seeds, "jinja": jinja_seeds}
+               "chat_template": chat_template_seeds, "hub": hub_seeds, "jinja": jinja_seeds, "api": api_seeds}
     for target, seeds in targets.items():
         (folder / target).mkdir(parents=True, exist_ok=True)
         for number, seed in enumerate(seeds()):

@@ -22,6 +22,7 @@ void FuzzDocuments(std::span<const uint8_t> bytes);
 void FuzzChatTemplate(std::span<const uint8_t> bytes);
 void FuzzHub(std::span<const uint8_t> bytes);
 void FuzzJinja(std::span<const uint8_t> bytes);
+void FuzzApi(std::span<const uint8_t> bytes);
 
 struct FuzzTarget {
   std::string_view name;  // of its folder of seeds, too
@@ -39,6 +40,7 @@ inline constexpr FuzzTarget kFuzzTargets[] = {
     {"chat_template", FuzzChatTemplate},
     {"hub", FuzzHub},
     {"jinja", FuzzJinja},
+    {"api", FuzzApi},
 };
 
 }  // namespace qwen25
