@@ -43,6 +43,8 @@ void AddVerbs(CLI::App& app, RunVerb& run) {
   AddRoutingVerb(app, run);
   AddEmbedVerb(app, run);
   AddMemoryVerb(app, run);
+  AddServeVerb(app, run);
+  AddKeysVerb(app, run);
   AddBenchVerb(app, run);
   CheckNumbers(app);
   CheckNamespaces(app);

@@ -45,5 +45,7 @@ void AddRoutingVerb(CLI::App& app, RunVerb& run);
 void AddBenchVerb(CLI::App& app, RunVerb& run);
 void AddEmbedVerb(CLI::App& app, RunVerb& run);
 void AddMemoryVerb(CLI::App& app, RunVerb& run);
+void AddServeVerb(CLI::App& app, RunVerb& run);
+void AddKeysVerb(CLI::App& app, RunVerb& run);
 
 }  // namespace qwen25

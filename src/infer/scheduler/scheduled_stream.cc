@@ -102,7 +102,7 @@ SessionTokens ScheduledStream::NextDraw(bool speculates) {
 }
 
 void ScheduledStream::ScorePrompt(size_t num_rows) {
-  std::vector<TokenScore>& scores = result_.prompt_scores;
+  std::vector<TokenScore>& scores = prompt_scores_;
   for (size_t row = 0; row < num_rows; ++row) {
     // The row after a token says how likely the next one was.
     const size_t next = num_read() - num_rows + row + 1;
@@ -129,7 +129,10 @@ void ScheduledStream::Draw(size_t num_rows) {
 }
 
 void ScheduledStream::Take() {
-  if (has_read_ && session_->error().ok()) session_->Publish();
+  if (has_read_ && session_->error().ok()) {
+    session_->Publish();
+    if (!reads() && !std::exchange(has_told_prompt_, true)) observer_->OnPrompt(prompt_scores_);
+  }
   if (!std::exchange(has_drawn_, false)) return;
   const std::span<const int32_t> tokens = stream_->Take().value();
   if (!first_token_) first_token_ = NowSeconds();

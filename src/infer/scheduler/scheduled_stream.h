@@ -89,6 +89,8 @@ class ScheduledStream {
   std::unique_ptr<LookupDrafter> drafter_;
   std::optional<TokenStream> stream_;  // since the first token
   Answer answer_;
+  std::vector<TokenScore> prompt_scores_;
+  bool has_told_prompt_ = false;
   std::string piece_;         // of the answer's text, since the observer was last told
   uint64_t leader_ = 0;       // the stream that it waits for; 0: none
   size_t num_to_follow_ = 0;  // tokens that the leader will have computed

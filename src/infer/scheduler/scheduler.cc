@@ -114,10 +114,15 @@ Result<uint64_t> Scheduler::Submit(StreamRequest request, std::shared_ptr<Stream
 
 Result<std::vector<uint64_t>> Scheduler::SubmitAll(std::vector<Submission> submissions) {
   for (const Submission& submission : submissions) QWEN25_RETURN_IF_ERROR(Check(submission.request));
+  const size_t limit = options_.num_streams + options_.max_waiting;
+  if (submissions.size() > limit) {
+    return InvalidArgument("{} answers are asked for at once, and at most {} can wait", submissions.size(),
+                           limit);
+  }
   std::vector<uint64_t> ids;
   {
     const std::lock_guard lock(mutex_);
-    if (num_open_ + submissions.size() > options_.num_streams + options_.max_waiting) {
+    if (num_open_ + submissions.size() > limit) {
       stats_.num_refused += submissions.size();
       return Status(StatusCode::kResourceExhausted,
                     fmt::format("{} requests wait already; try again later",

@@ -25,6 +25,10 @@ Model RandomModel() {
 
 // What an observer was told.
 struct Told : StreamObserver {
+  void OnPrompt(std::span<const TokenScore> of_prompt) override {
+    ASSERT_TRUE(tokens.empty() && prompt_scores.empty());
+    prompt_scores.assign(of_prompt.begin(), of_prompt.end());
+  }
   void OnText(std::string_view piece, std::span<const int32_t> drawn,
               std::span<const TokenScore> drawn_scores) override {
     text += piece;
@@ -40,7 +44,7 @@ struct Told : StreamObserver {
   static inline int num_ends = 0;
   std::string text;
   std::vector<int32_t> tokens;
-  std::vector<TokenScore> scores;
+  std::vector<TokenScore> scores, prompt_scores;
   std::optional<StreamResult> result;
   int end_number = 0;
 };
@@ -139,9 +143,9 @@ TEST_F(SchedulerTest, AnswersAreTheSameAloneAndUnderLoad) {
       EXPECT_EQ(together[i]->scores[k].token, alone[i]->scores[k].token);
       EXPECT_EQ(together[i]->scores[k].top, alone[i]->scores[k].top);
     }
-    ASSERT_EQ(together[i]->result->prompt_scores.size(), alone[i]->result->prompt_scores.size());
-    for (size_t k = 0; k < alone[i]->result->prompt_scores.size(); ++k) {
-      EXPECT_EQ(together[i]->result->prompt_scores[k].token, alone[i]->result->prompt_scores[k].token);
+    ASSERT_EQ(together[i]->prompt_scores.size(), alone[i]->prompt_scores.size());
+    for (size_t k = 0; k < alone[i]->prompt_scores.size(); ++k) {
+      EXPECT_EQ(together[i]->prompt_scores[k].token, alone[i]->prompt_scores[k].token);
     }
     num_shared += together[i]->result->reuse.shared;
     num_accepted += together[i]->result->speculation.num_accepted;
@@ -178,14 +182,14 @@ TEST_F(SchedulerTest, ScoresOfAPromptAreThoseOfItsTokens) {
   const auto told = Submit(request);
   RunToTheEnd();
   EXPECT_EQ(told->result->num_answer_tokens, 0u);
-  ASSERT_EQ(told->result->prompt_scores.size(), 149u);
+  ASSERT_EQ(told->prompt_scores.size(), 149u);
   scheduler_.reset();
   Session session(*engine_);
   for (size_t i = 0; i + 1 < request.prompt.size(); ++i) {
     ASSERT_OK(session.Append({&request.prompt[i], 1}));
     const TokenScore score = ScoreToken(session.logits(), request.prompt[i + 1], 2);
-    EXPECT_EQ(told->result->prompt_scores[i].token, score.token);
-    EXPECT_EQ(told->result->prompt_scores[i].top, score.top);
+    EXPECT_EQ(told->prompt_scores[i].token, score.token);
+    EXPECT_EQ(told->prompt_scores[i].top, score.top);
   }
 }
 

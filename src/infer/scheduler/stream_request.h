@@ -45,9 +45,8 @@ struct StreamResult {
   Status error = {};             // why, if finish_reason is kError
   bool passed_deadline = false;  // with kCancelled
   size_t num_prompt_tokens = 0;
-  PrefixReuse reuse;                      // tokens of the prompt that did not have to be computed
-  size_t num_answer_tokens = 0;           // a final stop token included
-  std::vector<TokenScore> prompt_scores;  // of the prompt's second and further tokens, if asked for
+  PrefixReuse reuse;             // tokens of the prompt that did not have to be computed
+  size_t num_answer_tokens = 0;  // a final stop token included
   SpeculationStats speculation;
   double queue_seconds = 0;   // until it got a stream
   double prompt_seconds = 0;  // from there to the first token
@@ -60,6 +59,9 @@ class StreamObserver {
  public:
   virtual ~StreamObserver() = default;
 
+  // The prompt was read; called once, before the first text. `scores`: of its second and further tokens, if
+  // the request asks for them.
+  virtual void OnPrompt(std::span<const TokenScore> scores) = 0;
   // Text has become final; it may be empty. `scores` (if asked for) and `tokens`: of the tokens drawn since
   // the last call, whose text may still be held back.
   virtual void OnText(std::string_view piece, std::span<const int32_t> tokens,

@@ -146,6 +146,9 @@ SamplingOptions SamplingRequest::ApplyTo(SamplingOptions defaults) const {
   if (repetition_penalty) defaults.repetition_penalty = static_cast<float>(*repetition_penalty);
   if (top_k) defaults.top_k = static_cast<uint32_t>(*top_k);
   if (seed) defaults.seed = static_cast<uint64_t>(*seed);
+  defaults.presence_penalty = static_cast<float>(presence_penalty);
+  defaults.frequency_penalty = static_cast<float>(frequency_penalty);
+  defaults.logit_bias = logit_bias;
   return defaults;
 }
 
@@ -164,6 +167,7 @@ void ReadSampling(ObjectReader& body, SamplingRequest& out) {
   body.Read("frequency_penalty", -2, 2, penalty);
   out.frequency_penalty = penalty.value_or(0);
   body.Read("n", 1, 16, out.num_choices);
+  body.Read("ignore_eos", out.ignore_eos);
   ReadLogitBias(body, out.logit_bias);
   ReadStop(body, out.stop);
 }

@@ -29,8 +29,9 @@ struct SamplingRequest {
   std::vector<std::pair<int32_t, float>> logit_bias;
   std::vector<std::string> stop;  // at most 16, none empty
   int64_t num_choices = 1;        // 1 to 16
+  bool ignore_eos = false;        // go on after the end of the text, as benchmarks want
 
-  // `defaults` with the members that the request has. Penalties and biases have no place there.
+  // `defaults` with the members that the request has.
   SamplingOptions ApplyTo(SamplingOptions defaults) const;
 };
 

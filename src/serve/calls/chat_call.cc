@@ -13,6 +13,7 @@
 #include "serve/calls/generation.h"
 #include "serve/calls/reply_usage.h"
 #include "serve/calls/stream_settings.h"
+#include "serve/calls/use_model.h"
 
 namespace qwen25 {
 namespace {
@@ -35,6 +36,7 @@ class ChatListener : public GenerationListener {
     }
   }
 
+  void OnPrompt(size_t, std::span<const TokenScore>) override {}
   void OnText(size_t index, std::string_view piece, std::span<const int32_t>,
               std::span<const TokenScore> scores) override {
     Choice& choice = choices_[index];
@@ -51,7 +53,8 @@ class ChatListener : public GenerationListener {
       if (error_.ok()) error_ = result.error;
       return;
     }
-    choice.reply.finish_reason = FinishReasonWord(result.finish_reason, choice.parser && choice.parser->num_calls() > 0);
+    choice.reply.finish_reason =
+        FinishReasonWord(result.finish_reason, choice.parser && choice.parser->num_calls() > 0);
     if (request_.stream) Send(writer_.Finish(index, choice.reply.finish_reason));
   }
 
@@ -125,11 +128,10 @@ class ChatListener : public GenerationListener {
 
 void AnswerWith(const std::shared_ptr<ServerCall>& call, std::shared_ptr<ServedModel> model,
                 ChatCompletionRequest request) {
-  call->SetModel(model->name());
   const LoadedModel& loaded = model->model();
   if (!loaded.chat_template) {
-    return call->Refuse(InvalidRequest(
-        "model", "This model has no chat template: it continues texts. Use /v1/completions."));
+    return call->Refuse(
+        InvalidRequest("model", "This model has no chat template: it continues texts. Use /v1/completions."));
   }
   Result<std::vector<int32_t>> prompt =
       loaded.chat_template->Encode(loaded.tokenizer, request.prompt.messages, request.PromptOptions());
@@ -159,9 +161,11 @@ void AnswerChat(std::shared_ptr<ServerCall> call, ModelRegistry& models) {
   if (!body.ok()) return call->Refuse(body.error());
   ApiResult<ChatCompletionRequest> request = ReadChatCompletionRequest(*body);
   if (!request.ok()) return call->Refuse(request.error());
-  UseModel(call, models, request->model,
-           [call, request = std::make_shared<ChatCompletionRequest>(std::move(*request))](
-               std::shared_ptr<ServedModel> model) { AnswerWith(call, std::move(model), std::move(*request)); });
+  const std::string model = request->model;
+  UseModel(
+      call, models, model,
+      [call, request = std::make_shared<ChatCompletionRequest>(std::move(*request))](
+          std::shared_ptr<ServedModel> served) { AnswerWith(call, std::move(served), std::move(*request)); });
 }
 
 }  // namespace qwen25

@@ -27,6 +27,7 @@ class Generation : public std::enable_shared_from_this<Generation> {
   }
 
   // On the scheduler's thread.
+  void OnPrompt(size_t choice, std::span<const TokenScore> scores) { listener_->OnPrompt(choice, scores); }
   void OnText(size_t choice, std::string_view piece, std::span<const int32_t> tokens,
               std::span<const TokenScore> scores) {
     listener_->OnText(choice, piece, tokens, scores);
@@ -49,6 +50,7 @@ class ChoiceObserver : public StreamObserver {
  public:
   ChoiceObserver(std::shared_ptr<Generation> generation, size_t choice)
       : generation_(std::move(generation)), choice_(choice) {}
+  void OnPrompt(std::span<const TokenScore> scores) override { generation_->OnPrompt(choice_, scores); }
   void OnText(std::string_view piece, std::span<const int32_t> tokens,
               std::span<const TokenScore> scores) override {
     generation_->OnText(choice_, piece, tokens, scores);

@@ -16,7 +16,8 @@ namespace qwen25 {
 class GenerationListener {
  public:
   virtual ~GenerationListener() = default;
-  // As StreamObserver::OnText, for a choice from 0.
+  // As the calls of StreamObserver, for a choice from 0.
+  virtual void OnPrompt(size_t choice, std::span<const TokenScore> scores) = 0;
   virtual void OnText(size_t choice, std::string_view piece, std::span<const int32_t> tokens,
                       std::span<const TokenScore> scores) = 0;
   virtual void OnChoiceEnd(size_t choice, const StreamResult& result) = 0;

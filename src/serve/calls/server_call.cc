@@ -38,7 +38,13 @@ void ServerCall::SetRights(KeyRights rights) {
 
 HttpHeaders ServerCall::Headers(std::string content_type) const {
   HttpHeaders headers = {{"Content-Type", std::move(content_type)}, {"x-request-id", id()}};
+  for (const HttpHeaders::Header& header : headers_) headers.Add(header.name, header.value);
   return headers;
+}
+
+void ServerCall::AnswerNothing() {
+  audit_.status = 204;
+  exchange_->Send({.status = 204, .headers = headers_});
 }
 
 void ServerCall::Answer(const Json& body) {

@@ -38,9 +38,14 @@ class ServerCall {
   std::string DefaultNamespace() const { return has_key_ ? rights_.DefaultNamespace() : "default"; }
   void SetErrorShape(ErrorShape shape) { error_shape_ = shape; }
 
+  // Further headers of the answer.
+  void AddHeaders(HttpHeaders headers) { headers_ = std::move(headers); }
+
   // Whole answers.
   void Answer(const Json& body);
   void AnswerText(const std::string& content_type, std::string text);
+  // Without a body.
+  void AnswerNothing();
   void Refuse(const ApiError& error);
   // An error of the program. Its message is for the client if it is about the request (kInvalidArgument,
   // kUnsupported, kNotFound, kResourceExhausted); others are for the log.
@@ -69,6 +74,7 @@ class ServerCall {
   const double start_;
   KeyRights rights_;
   bool has_key_ = false;
+  HttpHeaders headers_;
   ErrorShape error_shape_ = ErrorShape::kOpenAi;
   AuditEntry audit_;
 };

@@ -34,8 +34,9 @@ std::optional<ApiError> SetPlace(const ServerCall& call, const ServerOptions& se
   stream.priority = static_cast<int>(-server.priority);  // the API's lower numbers come first
   const bool may_hurry = call.rights().name.empty() || stream.priority <= call.rights().max_priority;
   if (!may_hurry) {
-    return NotAllowed("priority", fmt::format("This key may ask for a priority of {} or more, and {} was asked for.",
-                                              -call.rights().max_priority, server.priority));
+    return NotAllowed("priority",
+                      fmt::format("This key may ask for a priority of {} or more, and {} was asked for.",
+                                  -call.rights().max_priority, server.priority));
   }
   if (server.deadline_ms) stream.deadline = call.start() + static_cast<double>(*server.deadline_ms) / 1000;
   if (server.speculation) stream.speculation = *server.speculation ? Speculation::kOn : Speculation::kOff;
@@ -54,7 +55,8 @@ ApiResult<StreamRequest> MakeStream(const ServerCall& call, const ServedModel& m
     const Result<RoutingPolicy> routing = RoutingPolicy::Parse(*settings.server.routing);
     if (!routing.ok()) return InvalidRequest("routing", routing.status().message());
     if (const Status status = loaded.engine->CheckRouting(*routing); !status.ok()) {
-      return InvalidRequest("routing", status.message() + "; the server must be started with --keep-summaries");
+      return InvalidRequest("routing",
+                            status.message() + "; the server must be started with --keep-summaries");
     }
     stream.routing = *routing;
   }
@@ -64,8 +66,9 @@ ApiResult<StreamRequest> MakeStream(const ServerCall& call, const ServedModel& m
   const auto vocabulary = static_cast<int64_t>(loaded.engine->model().config().vocab_size);
   for (const auto& [id, bias] : sampling.logit_bias) {
     if (id < vocabulary) continue;
-    return InvalidRequest(fmt::format("logit_bias.{}", id),
-                          fmt::format("logit_bias names token {}, and the vocabulary has {}.", id, vocabulary));
+    return InvalidRequest(
+        fmt::format("logit_bias.{}", id),
+        fmt::format("logit_bias names token {}, and the vocabulary has {}.", id, vocabulary));
   }
   stream.answer.stop = sampling.stop;
   if (!sampling.ignore_eos) stream.answer.stop_tokens = loaded.stop_tokens;
@@ -78,9 +81,11 @@ ApiResult<StreamRequest> MakeStream(const ServerCall& call, const ServedModel& m
 ApiResult<std::vector<int32_t>> TokensOf(const PromptInput& input, const LoadedModel& model,
                                          const std::string& param) {
   if (const auto* text = std::get_if<std::string>(&input)) {
-    std::vector<int32_t> tokens = model.tokenizer.Encode(*text, {.special = SpecialTokens::kParse, .add_bos = true});
+    std::vector<int32_t> tokens =
+        model.tokenizer.Encode(*text, {.special = SpecialTokens::kParse, .add_bos = true});
     if (tokens.empty()) {
-      return InvalidRequest(param, fmt::format("{} is empty, and this model needs a token to begin with.", param));
+      return InvalidRequest(param,
+                            fmt::format("{} is empty, and this model needs a token to begin with.", param));
     }
     return tokens;
   }
@@ -88,7 +93,8 @@ ApiResult<std::vector<int32_t>> TokensOf(const PromptInput& input, const LoadedM
   const auto vocabulary = static_cast<int64_t>(model.engine->model().config().vocab_size);
   const auto wrong = std::ranges::find_if(tokens, [&](int32_t id) { return id < 0 || id >= vocabulary; });
   if (wrong != tokens.end()) {
-    return InvalidRequest(param, fmt::format("{} has token {}, and the vocabulary has {}.", param, *wrong, vocabulary));
+    return InvalidRequest(
+        param, fmt::format("{} has token {}, and the vocabulary has {}.", param, *wrong, vocabulary));
   }
   return tokens;
 }
@@ -98,7 +104,8 @@ std::optional<ApiError> CheckPromptFits(const std::vector<int32_t>& prompt, cons
   const size_t limit = model.max_context_tokens();
   if (prompt.size() <= limit) return std::nullopt;
   ApiError error = InvalidRequest(
-      param, fmt::format("The prompt has {} tokens, and this model's context holds {}.", prompt.size(), limit));
+      param,
+      fmt::format("The prompt has {} tokens, and this model's context holds {}.", prompt.size(), limit));
   error.code = "context_length_exceeded";
   return error;
 }

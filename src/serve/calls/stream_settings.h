@@ -24,14 +24,14 @@ struct StreamSettings {
 };
 
 // The stream of one choice, without its prompt; `choice` tells the seeds of several choices apart. An error
-// names the field: a namespace or priority that the key may not use, a policy of routing that the model cannot
-// follow, an id outside of the vocabulary.
+// names the field: a namespace or priority that the key may not use, a policy of routing that the model
+// cannot follow, an id outside of the vocabulary.
 ApiResult<StreamRequest> MakeStream(const ServerCall& call, const ServedModel& model,
                                     const StreamSettings& settings, size_t choice);
 
-// The tokens of a text or list of ids, as a prompt of its own. Added tokens in a text are recognised, and what
-// the tokenizer puts before texts is put before it. 400 with `param` if an id is outside of the vocabulary, or if
-// there are no tokens.
+// The tokens of a text or list of ids, as a prompt of its own. Added tokens in a text are recognised, and
+// what the tokenizer puts before texts is put before it. 400 with `param` if an id is outside of the
+// vocabulary, or if there are no tokens.
 ApiResult<std::vector<int32_t>> TokensOf(const PromptInput& input, const LoadedModel& model,
                                          const std::string& param);
 // 400 "context_length_exceeded" if the prompt leaves no room for an answer.

@@ -34,6 +34,7 @@ ModelRegistry::~ModelRegistry() {
 ModelRegistry::Model* ModelRegistry::Find(const std::string& name) {
   if (name.empty()) return &models_.front();
   const auto found = std::ranges::find(models_, name, [](const Model& model) { return model.source.name; });
+  if (found == models_.end() && name == "default") return &models_.front();
   return found == models_.end() ? nullptr : &*found;
 }
 
@@ -70,7 +71,10 @@ std::vector<ModelRegistry::Listed> ModelRegistry::List() const {
   const std::lock_guard lock(mutex_);
   std::vector<Listed> list;
   for (const Model& model : models_) {
-    list.push_back({model.source.name, model.served != nullptr, model.created});
+    list.push_back({.name = model.source.name,
+                    .is_loaded = model.served != nullptr,
+                    .created = model.created,
+                    .max_context_tokens = model.served ? model.served->max_context_tokens() : 0});
   }
   return list;
 }
@@ -168,7 +172,7 @@ void ModelRegistry::Run() {
     }
     for (Use& use : waiting) {
       use(served ? Result<std::shared_ptr<ServedModel>>(served)
-                 : Result<std::shared_ptr<ServedModel>>(loaded.status()));
+                 : Result<std::shared_ptr<ServedModel>>(Status(StatusCode::kIo, loaded.status().message())));
     }
   }
 }

@@ -32,7 +32,8 @@ class ModelRegistry {
   struct Listed {
     std::string name;
     bool is_loaded = false;
-    int64_t created = 0;  // seconds since 1970, when the server began to offer it
+    int64_t created = 0;            // seconds since 1970, when the server began to offer it
+    size_t max_context_tokens = 0;  // 0: not known before it is loaded
   };
   // Receives a model or why it cannot be loaded.
   using Use = std::function<void(Result<std::shared_ptr<ServedModel>> model)>;
@@ -44,8 +45,9 @@ class ModelRegistry {
   ModelRegistry(const ModelRegistry&) = delete;
   ModelRegistry& operator=(const ModelRegistry&) = delete;
 
-  // Calls `use` with the model of that name, the first one if it is "": at once if it is loaded, later, on
-  // the registry's thread, if not. kNotFound, naming those that there are; errors of ServedModel::Load.
+  // Calls `use` with the model of that name, the first one if it is "" or, unless one is called so,
+  // "default": at once if it is loaded, later, on the registry's thread, if not. kNotFound, naming those that
+  // there are; kIo with the reason if it cannot be loaded.
   void With(const std::string& name, Use use);
   // The same, and waits for it.
   Result<std::shared_ptr<ServedModel>> Get(const std::string& name);

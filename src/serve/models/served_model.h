@@ -28,7 +28,7 @@ class ServedModel {
 
   const std::string& name() const { return name_; }
   const LoadedModel& model() const { return model_; }
-  Scheduler& scheduler() { return *scheduler_; }
+  Scheduler& scheduler() const { return *scheduler_; }
   BlockStore* store() const { return store_.get(); }
   size_t max_context_tokens() const { return model_.engine->max_context_tokens(); }
 

@@ -1,0 +1,14 @@
+// POST /v1/completions.
+#pragma once
+
+#include <memory>
+
+#include "serve/calls/server_call.h"
+#include "serve/models/model_registry.h"
+
+namespace qwen25 {
+
+// As AnswerChat.
+void AnswerCompletion(std::shared_ptr<ServerCall> call, ModelRegistry& models);
+
+}  // namespace qwen25
