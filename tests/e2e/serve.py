@@ -1,0 +1,258 @@
+"""The server as its clients see it: serve.py PROGRAM MODEL WORK_FOLDER"""
+
+import json
+import pathlib
+import random
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+from server_process import Server
+
+PROGRAM, MODEL, WORK = sys.argv[1:4]
+QUESTION = {"messages": [{"role": "user", "content": "Tell me something new."}], "max_tokens": 12, "temperature": 0}
+
+
+def chat(server, **changes):
+    return server.ask("/v1/chat/completions", {**QUESTION, **changes})
+
+
+def check_answers(server):
+    models = server.ask("/v1/models")
+    assert [model["id"] for model in models["data"]] == ["model"], models
+    assert server.ask("/v1/models/model")["max_model_len"] == 512
+    whole = chat(server)
+    choice = whole["choices"][0]
+    assert choice["finish_reason"] == "length" and whole["usage"]["completion_tokens"] == 12, whole
+    assert whole["usage"]["prompt_tokens"] > 12 and whole["model"] == "model"
+
+    # A stream says the same, its role once, and its usage if asked.
+    chunks = server.events("/v1/chat/completions", {**QUESTION, "stream_options": {"include_usage": True}})
+    deltas = [chunk["choices"][0]["delta"] for chunk in chunks if chunk["choices"]]
+    assert "".join(delta.get("content", "") for delta in deltas) == choice["message"]["content"]
+    assert [delta["role"] for delta in deltas if "role" in delta] == ["assistant"]
+    assert chunks[-1]["usage"]["completion_tokens"] == 12 and chunks[-1]["choices"] == []
+    assert len({chunk["id"] for chunk in chunks}) == 1
+
+    # Choices differ by their seeds, which repeat.
+    drawn = chat(server, n=3, temperature=1.5, seed=7)
+    texts = [choice["message"]["content"] for choice in drawn["choices"]]
+    assert len(set(texts)) == 3 and [choice["index"] for choice in drawn["choices"]] == [0, 1, 2]
+    again = chat(server, n=3, temperature=1.5, seed=7)
+    assert texts == [choice["message"]["content"] for choice in again["choices"]]
+    assert chat(server, temperature=1.5, seed=8)["choices"][0]["message"]["content"] == texts[1]
+
+    # A stop text is not part of the answer; a biased token is all there is.
+    full = choice["message"]["content"]
+    stop = full[4:7]
+    cut = chat(server, stop=stop)["choices"][0]
+    assert cut["message"]["content"] == full[: full.index(stop)] and cut["finish_reason"] == "stop"
+    token = server.ask("/tokenize", {"prompt": "a", "add_special_tokens": False})["tokens"][0]
+    biased = chat(server, logit_bias={str(token): 100})["choices"][0]["message"]["content"]
+    assert biased == "a" * 12, biased
+
+    # An answer that was begun is continued.
+    begun = [*QUESTION["messages"], {"role": "assistant", "content": "Well"}]
+    continued = chat(server, messages=begun, continue_final_message=True, add_generation_prompt=False)
+    template = server.ask("/apply-template", {"messages": begun, "continue_final_message": True,
+                                              "add_generation_prompt": False})["prompt"]
+    assert template.endswith("Well"), template
+    assert continued["usage"]["prompt_tokens"] == len(server.ask("/tokenize", {"prompt": template})["tokens"])
+
+
+def check_completions(server):
+    request = {"prompt": "int main", "max_tokens": 6, "temperature": 0, "logprobs": 2}
+    whole = server.ask("/v1/completions", request)["choices"][0]
+    assert len(whole["logprobs"]["tokens"]) == 6 and "".join(whole["logprobs"]["tokens"]) == whole["text"]
+    chunks = server.events("/v1/completions", request)
+    assert "".join(chunk["choices"][0]["text"] for chunk in chunks) == whole["text"]
+
+    # As an evaluation harness scores: lists of ids, echoed, one token more, which is dropped.
+    tokens = server.ask("/tokenize", {"prompt": "int main" + whole["text"], "add_special_tokens": False})["tokens"]
+    scoring = {"prompt": [tokens, tokens[:3]], "max_tokens": 1, "logprobs": 1, "echo": True, "temperature": 0, "seed": 1234}
+    scored = server.ask("/v1/completions", scoring)["choices"]
+    for choice, length in zip(scored, [len(tokens), 3]):
+        log = choice["logprobs"]
+        assert len(log["tokens"]) == length + 1 and log["token_logprobs"][0] is None
+        for value, top in zip(log["token_logprobs"][1:], log["top_logprobs"][1:]):
+            assert value <= max(top.values()) and value in top.values(), (value, top)
+    # The tokens that greedy decoding drew are the most likely ones, to the bit.
+    drawn = server.ask("/tokenize", {"prompt": "int main", "add_special_tokens": False})["tokens"]
+    if tokens[: len(drawn)] == drawn and len(tokens) == len(drawn) + 6:
+        log = scored[0]["logprobs"]
+        assert log["token_logprobs"][len(drawn) : len(tokens)] == whole["logprobs"]["token_logprobs"]
+    assert server.ask("/detokenize", {"tokens": tokens})["prompt"] == "int main" + whole["text"]
+    empty = server.ask("/v1/completions", {"prompt": "int main", "max_tokens": 0, "echo": True})
+    assert empty["choices"][0]["text"] == "int main" and empty["usage"]["completion_tokens"] == 0, empty
+
+    vectors = server.ask("/v1/embeddings", {"input": ["one text", "another"], "encoding_format": "float"})["data"]
+    assert len(vectors) == 2 and abs(sum(x * x for x in vectors[0]["embedding"]) - 1) < 1e-4
+    alone = server.ask("/v1/embeddings", {"input": "another"})["data"][0]["embedding"]
+    assert alone == vectors[1]["embedding"]
+    info = server.ask("/tokenizer_info")
+    assert info["eos_token"] and info["model_max_length"] == 512, info
+
+
+def check_load(server):
+    """Answers under load are those alone."""
+    draw = random.Random(3)
+    words = ["const", "std::vector<int>", "return;", "{", "}", "# heading", "README", "Grüße", "🙂"]
+    requests = []
+    for number in range(200):
+        text = " ".join(draw.choices(words, k=draw.randrange(1, 60)))
+        prompt = ("the same beginning for many " * 8 if draw.random() < 0.5 else "") + text
+        requests.append({"prompt": prompt, "max_tokens": draw.randrange(1, 24), "seed": number,
+                         "temperature": draw.choice([0, 1]), "logprobs": 1, "priority": draw.randrange(-1, 2)})
+
+    def answer(request):
+        choice = server.ask("/v1/completions", request)["choices"][0]
+        return choice["text"], choice["logprobs"]
+
+    alone = [answer(request) for request in requests]
+    with ThreadPoolExecutor(24) as clients:
+        together = list(clients.map(answer, requests))
+    assert alone == together
+    assert server.metric("qwen25_prompt_tokens_known_total") > 0
+
+
+def check_errors(server):
+    for path, body, status, param in [
+        ("/v1/chat/completions", "{", 400, None),
+        ("/v1/chat/completions", {**QUESTION, "temperature": 3}, 400, "temperature"),
+        ("/v1/chat/completions", {**QUESTION, "model": "other"}, 404, "model"),
+        ("/v1/chat/completions", {**QUESTION, "routing": "top_k:3"}, 400, "routing"),
+        ("/v1/chat/completions", {**QUESTION, "logit_bias": {"100000": 1}}, 400, "logit_bias.100000"),
+        ("/v1/completions", {"prompt": [1, 2, 100000]}, 400, "prompt"),
+        ("/v1/completions", {"prompt": "x " * 2000}, 400, "prompt"),
+        ("/v1/completions", {"prompt": "a", "suffix": "b"}, 400, "suffix"),
+        ("/v1/embeddings", {"input": "a", "dimensions": 1000}, 400, "dimensions"),
+        ("/v1/models/other", None, 404, "model"),
+        ("/v1/nothing", None, 404, None),
+    ]:
+        found, error, headers = server.refused(path, body)
+        assert found == status and error["param"] == param, (path, body, found, error)
+        assert headers.get("x-request-id"), headers
+        assert WORK not in error["message"], error
+    assert server.refused("/v1/models", {"a": 1})[0] == 405
+    chat(server)  # it still serves
+
+
+def check_clients_that_leave(server):
+    before = server.metric("qwen25_requests_total")
+    for _ in range(5):
+        connection = server.connect()
+        body = {**QUESTION, "max_tokens": 400, "stream": True, "ignore_eos": True}
+        connection.request("POST", "/v1/chat/completions", json.dumps(body))
+        connection.getresponse().read(10)
+        connection.sock.close()
+        connection.close()
+    server.wait_for(lambda: server.metric("qwen25_requests_total") >= before + 5, "all have ended")
+    assert server.metric("qwen25_requests_running") == 0
+    assert server.metric("qwen25_kv_blocks_used") == 0
+    chat(server)
+
+
+def check_full_queue():
+    server = Server(PROGRAM, ["-m", MODEL, "--no-memory", "--streams", 1, "--max-waiting", 1], WORK)
+    long_one = {**QUESTION, "max_tokens": 480, "ignore_eos": True}
+    with ThreadPoolExecutor(8) as clients:
+        answers = list(clients.map(lambda _: server.send("/v1/chat/completions", long_one), range(8)))
+    statuses = [status for status, _, _ in answers]
+    assert set(statuses) == {200, 429} and statuses.count(200) >= 2, statuses
+    for status, headers, text in answers:
+        if status == 429:
+            assert int(headers["retry-after"]) >= 1 and json.loads(text)["error"]["type"] == "rate_limit_error"
+    assert server.refused("/v1/chat/completions", {**QUESTION, "n": 5})[0] == 400
+    assert server.end() == 0
+
+
+def check_keys():
+    keys = pathlib.Path(WORK) / "keys.json"
+
+    def add(name, *flags):
+        command = [PROGRAM, "keys", "add", name, "--file", keys, *flags]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    alice, operator = add("alice", "--requests-per-minute", "3"), add("operator", "--scope", "admin")
+    log = pathlib.Path(WORK) / "audit.log"
+    server = Server(PROGRAM, ["-m", MODEL, "--no-memory", "--keys", keys, "--audit-log", log], WORK)
+    assert server.ask("/health") and server.ask("/ready")
+    assert server.refused("/v1/models")[0] == 401
+    assert server.refused("/v1/models", key=alice[:-1])[1]["code"] == "invalid_api_key"
+    assert server.refused("/metrics", key=alice)[0] == 403
+    assert server.refused("/v1/models", key=operator)[0] == 403
+    ask = lambda **changes: {**QUESTION, **changes}
+    server.ask("/v1/chat/completions", ask(), key=alice)
+    server.ask("/v1/chat/completions", ask(memory={"namespace": "alice"}), key=alice)
+    status, error, _ = server.refused("/v1/chat/completions", ask(memory={"namespace": "bob"}), key=alice)
+    assert status == 403 and error["param"] == "memory.namespace", error
+    status, error, headers = server.refused("/v1/chat/completions", ask(), key=alice)
+    assert status == 429 and 1 <= int(headers["retry-after"]) <= 20, headers
+    bob = add("bob")
+    assert server.refused("/v1/models", key=bob)[0] == 401
+    server.process.send_signal(signal.SIGHUP)
+    server.wait_for(lambda: "reloaded" in server.output(), "keys are read again")
+    server.ask("/v1/models", key=bob)
+    assert server.refused("/v1/chat/completions", ask(priority=-5), key=bob)[1]["param"] == "priority"
+    assert server.end() == 0
+    entries = [json.loads(line) for line in log.read_text().splitlines()]
+    assert {entry["key"] for entry in entries} == {"", "alice", "operator", "bob"}, entries
+    assert sum(entry.get("answer_tokens", 0) for entry in entries) == 24
+    assert "something new" not in log.read_text() and alice not in log.read_text()
+    refused = subprocess.run([PROGRAM, "serve", "-m", MODEL, "--host", "0.0.0.0"], capture_output=True, text=True)
+    assert refused.returncode != 0 and "--keys" in refused.stderr, refused
+
+
+def check_draining(server):
+    """SIGTERM lets answers end."""
+    connection = server.connect()
+    body = {**QUESTION, "max_tokens": 450, "stream": True, "ignore_eos": True, "temperature": 1}
+    connection.request("POST", "/v1/chat/completions", json.dumps(body))
+    answer = connection.getresponse()
+    begin = answer.read(100)
+    server.process.send_signal(signal.SIGTERM)
+    text = (begin + answer.read()).decode()
+    assert text.endswith("data: [DONE]\n\n"), text[-200:]
+    assert server.process.wait(60) == 0, server.output()
+    assert "cut" not in server.output(), server.output()
+    try:
+        socket.create_connection(("127.0.0.1", server.port), timeout=5).close()
+        raise AssertionError("it still listens")
+    except OSError:
+        pass
+
+
+def check_models_on_demand():
+    """Two models of which one is loaded at a time."""
+    server = Server(PROGRAM, ["-m", f"one={MODEL}", "-m", f"two={MODEL}", "--no-memory"], WORK)
+    assert [model["id"] for model in server.ask("/v1/models")["data"]] == ["one", "two"]
+    expected = chat(server, model="one")["choices"]
+    with ThreadPoolExecutor(8) as clients:
+        names = ["one", "two"] * 8
+        answers = list(clients.map(lambda name: chat(server, model=name), names))
+    for name, answer in zip(names, answers):
+        assert answer["model"] == name and answer["choices"] == expected
+    assert "unloading one" in server.output() and "loaded two" in server.output(), server.output()
+    assert server.end() == 0
+
+
+def main():
+    server = Server(PROGRAM, ["-m", f"model={MODEL}", "--no-memory", "--threads", 2], WORK)
+    try:
+        check_answers(server)
+        check_completions(server)
+        check_errors(server)
+        check_load(server)
+        check_clients_that_leave(server)
+        check_draining(server)
+    finally:
+        server.kill()
+    check_full_queue()
+    check_keys()
+    check_models_on_demand()
+
+
+main()
