@@ -4,7 +4,7 @@
 #include <functional>
 #include <string>
 
-#include "serve/http/test_server_test_util.h"
+#include "serve/http/server_fixture_test_util.h"
 
 namespace qwen25 {
 namespace {
@@ -190,8 +190,7 @@ TEST_P(HttpFaultsTest, IsAnsweredAndTheConnectionEnds) {
   EXPECT_EQ(response.status, GetParam().status);
   EXPECT_NE(response.body.find(GetParam().complaint), std::string::npos) << response.body;
   EXPECT_EQ(response.body.rfind("{\"error\": \"", 0), 0u) << "not as errors are formatted: " << response.body;
-  ASSERT_NE(response.headers.Find("Connection"), nullptr);
-  EXPECT_EQ(*response.headers.Find("Connection"), "close");
+  EXPECT_EQ(response.Header("Connection"), "close");
   EXPECT_TRUE(client.ReceiveToEnd());
   EXPECT_TRUE(client.received().empty()) << "answered what stands behind: " << client.received();
   ExpectServes(server_->port());

@@ -4,7 +4,7 @@
 
 #include <thread>
 
-#include "serve/http/test_server_test_util.h"
+#include "serve/http/server_fixture_test_util.h"
 
 namespace qwen25 {
 namespace {
@@ -18,10 +18,8 @@ TEST(HttpServerTest, AnswersARequestAndKeepsTheConnection) {
     const RawResponse response = client.Exchange(kGoodRequest);
     EXPECT_EQ(response.status, 200);
     EXPECT_EQ(response.body, "hello");
-    ASSERT_NE(response.headers.Find("x-test"), nullptr);
-    EXPECT_EQ(*response.headers.Find("x-test"), "yes");
-    ASSERT_NE(response.headers.Find("date"), nullptr);
-    EXPECT_EQ(response.headers.Find("date")->size(), 29u);
+    EXPECT_EQ(response.Header("x-test"), "yes");
+    EXPECT_EQ(response.Header("date").size(), 29u);
     EXPECT_EQ(response.headers.Find("connection"), nullptr);
   }
   EXPECT_EQ(server.server->Counters().num_accepted, 1u);
@@ -99,8 +97,7 @@ TEST(HttpServerTest, AnswersToHeadHaveNoBody) {
   }
   client.Send("HEAD /hello HTTP/1.1\r\nHost: test\r\n\r\n");
   const RawResponse response = client.ReadResponse(true);
-  ASSERT_NE(response.headers.Find("Content-Length"), nullptr);
-  EXPECT_EQ(*response.headers.Find("Content-Length"), "5");
+  EXPECT_EQ(response.Header("Content-Length"), "5");
   EXPECT_EQ(client.Exchange(kGoodRequest).body, "hello");
   EXPECT_TRUE(client.received().empty());
 }
@@ -111,7 +108,7 @@ TEST(HttpServerTest, ClientsOfHttp10) {
     RawClient client(server.port());
     const RawResponse response = client.Exchange("GET /hello HTTP/1.0\r\n\r\n");
     EXPECT_EQ(response.body, "hello");
-    EXPECT_EQ(*response.headers.Find("Connection"), "close");
+    EXPECT_EQ(response.Header("Connection"), "close");
     EXPECT_TRUE(client.ReceiveToEnd());
   }
   {
@@ -119,21 +116,21 @@ TEST(HttpServerTest, ClientsOfHttp10) {
     for (int i = 0; i < 2; ++i) {
       const RawResponse response = client.Exchange("GET /hello HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n");
       EXPECT_EQ(response.body, "hello");
-      EXPECT_EQ(*response.headers.Find("Connection"), "keep-alive");
+      EXPECT_EQ(response.Header("Connection"), "keep-alive");
     }
   }
   RawClient client(server.port());
   const RawResponse response = client.Exchange("GET /stream HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
   EXPECT_EQ(response.body, "data: 1\n\ndata: 2\n\ndata: [DONE]\n\n");
   EXPECT_EQ(response.headers.Find("Transfer-Encoding"), nullptr);
-  EXPECT_EQ(*response.headers.Find("Connection"), "close");
+  EXPECT_EQ(response.Header("Connection"), "close");
 }
 
 TEST(HttpServerTest, AClientThatWantsToEndTheConnectionIsObeyed) {
   TestServer server;
   RawClient client(server.port());
   const RawResponse response = client.Exchange("GET /hello HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n");
-  EXPECT_EQ(*response.headers.Find("Connection"), "close");
+  EXPECT_EQ(response.Header("Connection"), "close");
   EXPECT_TRUE(client.ReceiveToEnd());
   EXPECT_FALSE(client.was_reset());
 }
@@ -191,7 +188,7 @@ TEST(HttpServerTest, HandlersThatGiveNoAnswerAreAnErrorOfTheServer) {
         client.Exchange("GET " + std::string(path) + " HTTP/1.1\r\nHost: test\r\n\r\n");
     EXPECT_EQ(response.status, 500);
     EXPECT_EQ(response.body, "{the request was left without an answer}");
-    EXPECT_EQ(*response.headers.Find("content-type"), "application/json");
+    EXPECT_EQ(response.Header("content-type"), "application/json");
   }
   EXPECT_EQ(client.Exchange(kGoodRequest).body, "hello");
 }

@@ -13,7 +13,7 @@
 #include "base/file.h"
 #include "serve/http/listening_socket.h"
 #include "serve/http/network_address.h"
-#include "serve/http/test_server_test_util.h"
+#include "serve/http/server_fixture_test_util.h"
 
 namespace qwen25 {
 namespace {
