@@ -58,6 +58,20 @@ TEST(HttpServerTest, AWholeUrlAsTargetIsReadAsItsPath) {
   }
 }
 
+TEST(HttpServerTest, RequestsWithoutABodyOrATarget) {
+  TestServer server;
+  RawClient client(server.port());
+  EXPECT_EQ(client.Exchange("POST /echo HTTP/1.1\r\nHost: t\r\n\r\n").status, 200)
+      << "no length means no body";
+  EXPECT_EQ(client.Exchange("\r\nPOST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: 0\r\n\r\n").status, 200);
+  client.Send("OPTIONS * HTTP/1.1\r\nHost: t\r\n\r\n");
+  const TestServer::Held held = server.TakeHeld();
+  ASSERT_NE(held.exchange, nullptr);
+  EXPECT_EQ(held.request.path, "*");
+  held.exchange->Send({.status = 204});
+  EXPECT_EQ(client.ReadResponse().status, 204);
+}
+
 TEST(HttpServerTest, RequestsSentTogetherAreAnsweredInOrder) {
   TestServer server;
   RawClient client(server.port());
