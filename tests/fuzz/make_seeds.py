@@ -338,6 +338,18 @@ def chat_template_seeds():
            b"{%- endif %}{# note #}\n{% set x = {'a': [1, 2.5]} %}{{+ x | tojson -}} \n {% raw %}{{ }}{% endraw %}")
 
 
+def http_seeds():
+    host = b"Host: localhost:8080\r\n"
+    yield b"GET /v1/models?limit=2 HTTP/1.1\r\n" + host + b"Authorization: Bearer key\r\n\r\n"
+    yield b"GET http://localhost/a HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"
+    post = b"POST /v1/chat/completions HTTP/1.1\r\n" + host + b"Content-Type: application/json\r\n"
+    yield post + b"Content-Length: 15\r\nExpect: 100-continue\r\n\r\n{\"messages\": []}" + b"HEAD / HTTP/1.1\r\n" + host + b"\r\n"
+    yield post + (b"Transfer-Encoding: chunked\r\n\r\n5;name=value\r\nhello\r\n0a\r\n0123456789\r\n0\r\nX-Trailer: 1\r\n\r\n"
+                  b"\r\nOPTIONS * HTTP/1.1\r\n" + host + b"\r\n")
+    yield post + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + post + b"Content-Length: 0\r\nConnection: close\r\n\r\n"
+    yield b"GET / HTTP/1.1\n" + host + b" folded\r\nContent-Length : 1\r\n\r\n"
+
+
 def hub_seeds():
     git, sha256 = "ce013625030ba8dba906f756967f9e9ca394464a", "5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03"
     for names in (["config.json", "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"],
@@ -417,6 +429,8 @@ def main(folder):
         "kv_export": ["__metadata__", "content", "version", "namespace", "0.fingerprint", "0.keys_values", "0.parents"],
         "documents": ["id", "source", "text"],
         "chat_template": ["messages", "content", "role", "<|im_start|>", "<|im_end|>", "{%- if", "{{-", "-%}", "}}"],
+        "http": ["GET ", "POST ", " HTTP/1.1", " HTTP/1.0", "Host: a", "Content-Length: ", "Transfer-Encoding: chunked", "Connection: ",
+                 "close", "keep-alive", "Expect: 100-continue", "\r\n", "\r\n\r\n", "0\r\n\r\n", "\n", ", ", ";a=b"],
         "hub": ["type", "file", "oid", "size", "path", "lfs", ".gguf", ".safetensors", "-00001-of-00002", "../", "rel=\"next\""],
         "api": [*words(json.loads(next(api_seeds()))), "<tool_call>", "</tool_call>", "<|python_tag|>", "```json", "arguments",
                 "parameters", "prompt", "input", "tokens", "logprobs", "response_format", "json_schema"],
@@ -427,7 +441,7 @@ def main(folder):
     }
     targets = {"safetensors": safetensors_seeds, "gguf": gguf_seeds, "tokenizer": tokenizer_seeds, "config": config_seeds,
                "slot": slot_seeds, "lmdb": lmdb_seeds, "kv_export": kv_export_seeds, "documents": documents_seeds,
-               "chat_template": chat_template_seeds, "hub": hub_seeds, "jinja": jinja_seeds, "api": api_seeds}
+               "chat_template": chat_template_seeds, "http": http_seeds, "hub": hub_seeds, "jinja": jinja_seeds, "api": api_seeds}
     for target, seeds in targets.items():
         (folder / target).mkdir(parents=True, exist_ok=True)
         for number, seed in enumerate(seeds()):

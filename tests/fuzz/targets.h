@@ -20,6 +20,7 @@ void FuzzLmdb(std::span<const uint8_t> bytes);
 void FuzzKvExport(std::span<const uint8_t> bytes);
 void FuzzDocuments(std::span<const uint8_t> bytes);
 void FuzzChatTemplate(std::span<const uint8_t> bytes);
+void FuzzHttp(std::span<const uint8_t> bytes);
 void FuzzHub(std::span<const uint8_t> bytes);
 void FuzzJinja(std::span<const uint8_t> bytes);
 void FuzzApi(std::span<const uint8_t> bytes);
@@ -38,6 +39,7 @@ inline constexpr FuzzTarget kFuzzTargets[] = {
     {"kv_export", FuzzKvExport},
     {"documents", FuzzDocuments},
     {"chat_template", FuzzChatTemplate},
+    {"http", FuzzHttp},
     {"hub", FuzzHub},
     {"jinja", FuzzJinja},
     {"api", FuzzApi},

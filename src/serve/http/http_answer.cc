@@ -28,15 +28,20 @@ void HttpAnswer::QueueWhole(HttpResponse response) {
         fmt::format("the answer has status {}, which goes without a body, and a body of {} bytes",
                     response.status, response.body.size()));
   }
-  const Result<std::string> head = WriteResponseHead({.status = response.status,
-                                                      .framing = BodyFraming::kLength,
-                                                      .body_bytes = response.body.size(),
-                                                      .keep_alive = terms_.keep_alive,
-                                                      .to_http_1_0 = terms_.to_http_1_0},
-                                                     response.headers);
+  const Result<std::string> head = WriteHead(response.status, response.headers, response.body.size());
   if (!head.ok()) return QueueError(head.status().message());
   queued_ += *head;
   if (!terms_.to_head_request) queued_ += response.body;
+}
+
+Result<std::string> HttpAnswer::WriteHead(int status, const HttpHeaders& headers, size_t body_bytes) {
+  if (table_->is_draining() || (framing_ == BodyFraming::kClose && !drops_body_)) terms_.keep_alive = false;
+  return WriteResponseHead({.status = status,
+                            .framing = framing_,
+                            .body_bytes = body_bytes,
+                            .keep_alive = terms_.keep_alive,
+                            .to_http_1_0 = terms_.to_http_1_0},
+                           headers);
 }
 
 void HttpAnswer::QueueError(const std::string& message) {
@@ -60,15 +65,11 @@ void HttpAnswer::BeginStream(int status, HttpHeaders headers) {
     if (IsOver()) return;
     framing_ = terms_.to_http_1_0 ? BodyFraming::kClose : BodyFraming::kChunked;
     drops_body_ = terms_.to_head_request || IsWithoutBody(status);
-    if (framing_ == BodyFraming::kClose && !drops_body_) terms_.keep_alive = false;
-    const Result<std::string> head = WriteResponseHead({.status = status,
-                                                        .framing = framing_,
-                                                        .keep_alive = terms_.keep_alive,
-                                                        .to_http_1_0 = terms_.to_http_1_0},
-                                                       headers);
+    const Result<std::string> head = WriteHead(status, headers, 0);
     if (head.ok()) {
       queued_ += *head;
     } else {
+      framing_ = BodyFraming::kLength;
       QueueError(head.status().message());
       callback = Complete();
     }
@@ -176,11 +177,6 @@ void HttpAnswer::LoseClient() {
     callback = std::exchange(on_disconnect_, nullptr);
   }
   if (callback) callback();
-}
-
-void HttpAnswer::DisallowKeepAlive() {
-  std::lock_guard lock(mutex_);
-  terms_.keep_alive = false;
 }
 
 bool HttpAnswer::keeps_alive() const {

@@ -6,6 +6,7 @@
 #include <mutex>
 #include <string>
 
+#include "serve/http/connection_table.h"
 #include "serve/http/http_exchange.h"
 #include "serve/http/http_server.h"
 #include "serve/http/response_head.h"
@@ -23,10 +24,11 @@ struct AnswerTerms {
 class HttpAnswer final : public HttpExchange {
  public:
   // `wake` is called, from any thread and without locks, when there may be something for the connection to
-  // do.
+  // do. The server ends when `table` is draining; the head of the answer then says that the connection ends
+  // with it.
   HttpAnswer(const AnswerTerms& terms, std::shared_ptr<const HttpServerOptions> options,
-             std::function<void()> wake)
-      : terms_(terms), options_(std::move(options)), wake_(std::move(wake)) {}
+             std::shared_ptr<const ConnectionTable> table, std::function<void()> wake)
+      : terms_(terms), options_(std::move(options)), table_(std::move(table)), wake_(std::move(wake)) {}
 
   void Send(HttpResponse response) override;
   void BeginStream(int status, HttpHeaders headers) override;
@@ -51,20 +53,21 @@ class HttpAnswer final : public HttpExchange {
   bool IsComplete() const;
   // Calls the callback if the answer is not complete. Nothing is queued from now on.
   void LoseClient();
-  // The connection ends with this answer, which says so if its head has not been made yet.
-  void DisallowKeepAlive();
+  // Of a complete answer: whether the client may send further requests.
   bool keeps_alive() const;
 
  private:
   // These are called with mutex_ held.
   void QueueWhole(HttpResponse response);
   void QueueError(const std::string& message);
+  Result<std::string> WriteHead(int status, const HttpHeaders& headers, size_t body_bytes);
   // Ends the answer; returns the callback, to be destroyed without the lock.
   [[nodiscard]] std::function<void()> Complete();
   bool IsOver() const { return is_complete_ || is_gone_ || must_cut_; }
 
   AnswerTerms terms_;
   const std::shared_ptr<const HttpServerOptions> options_;
+  const std::shared_ptr<const ConnectionTable> table_;
   const std::function<void()> wake_;
 
   mutable std::mutex mutex_;

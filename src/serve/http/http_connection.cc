@@ -95,7 +95,7 @@ class HttpConnection final : public ConnectionControl, public std::enable_shared
         input_taken_(strand_),
         answer_changed_(strand_) {}
 
-  void Start(int descriptor, const TlsContext& tls);
+  void Start(OwnedDescriptor socket, const TlsContext& tls);
   void Drain() override;
   void Cut() override;
 
@@ -138,7 +138,7 @@ class HttpConnection final : public ConnectionControl, public std::enable_shared
   void NotifyAll();
   void PostToSelf(void (HttpConnection::*function)());
   void WakeAnswer() { answer_changed_.Notify(); }
-  void StopKeepingAlive();
+  void WakeInput() { input_arrived_.Notify(); }
 
   const std::shared_ptr<const ConnectionSetting> setting_;
   const std::unique_ptr<ConnectionTable::Place> place_;
@@ -160,15 +160,13 @@ class HttpConnection final : public ConnectionControl, public std::enable_shared
   std::shared_ptr<HttpAnswer> answer_;  // that is being given
 };
 
-void HttpConnection::Start(int descriptor, const TlsContext& tls) {
-  SetSocketOptions(descriptor);
+void HttpConnection::Start(OwnedDescriptor socket, const TlsContext& tls) {
+  SetSocketOptions(socket.get());
   // The protocol is used to make and connect sockets only, which does not happen here.
   error_code error;
-  socket_.assign(asio::generic::stream_protocol(AF_UNSPEC, 0), descriptor, error);
-  if (error) {  // no memory for it in the kernel
-    ::close(descriptor);
-    return;
-  }
+  socket_.assign(asio::generic::stream_protocol(AF_UNSPEC, 0), socket.get(), error);
+  if (error) return;  // the system has no memory to watch it
+  socket.Release();
   if (tls != nullptr) {
     ::SSL_CTX_up_ref(tls.get());  // the context below takes one reference over
     asio::ssl::context context(tls.get());
@@ -201,15 +199,10 @@ void HttpConnection::PostToSelf(void (HttpConnection::*function)()) {
 }
 
 void HttpConnection::Drain() {
-  PostToSelf(&HttpConnection::StopKeepingAlive);
+  PostToSelf(&HttpConnection::WakeInput);
 }
 void HttpConnection::Cut() {
   PostToSelf(&HttpConnection::LoseClient);
-}
-
-void HttpConnection::StopKeepingAlive() {
-  if (answer_) answer_->DisallowKeepAlive();
-  input_arrived_.Notify();
 }
 
 void HttpConnection::NotifyAll() {
@@ -279,7 +272,7 @@ asio::awaitable<bool> HttpConnection::ShakeHands() {
 }
 
 std::shared_ptr<HttpAnswer> HttpConnection::MakeAnswer(const AnswerTerms& terms) {
-  return std::make_shared<HttpAnswer>(terms, setting_->options, [weak = weak_from_this()] {
+  return std::make_shared<HttpAnswer>(terms, setting_->options, setting_->table, [weak = weak_from_this()] {
     if (const auto self = weak.lock()) self->PostToSelf(&HttpConnection::WakeAnswer);
   });
 }
@@ -296,10 +289,9 @@ asio::awaitable<bool> HttpConnection::ServeRequest() {
     co_return false;
   }
   has_served_ = true;
-  const bool keep_alive = parser.keep_alive() && !setting_->table->is_draining();
   answer_ = MakeAnswer({.to_head_request = parser.is_head_request(),
                         .to_http_1_0 = parser.is_http_1_0(),
-                        .keep_alive = keep_alive});
+                        .keep_alive = parser.keep_alive()});
   HttpRequest request = parser.TakeRequest();
   request.peer = place_->peer();
   try {
@@ -456,9 +448,9 @@ asio::awaitable<size_t> HttpConnection::WriteSome(asio::const_buffer bytes, erro
 
 }  // namespace
 
-void ServeConnection(std::shared_ptr<const ConnectionSetting> setting, int descriptor,
+void ServeConnection(std::shared_ptr<const ConnectionSetting> setting, OwnedDescriptor socket,
                      std::unique_ptr<ConnectionTable::Place> place, TlsContext tls) {
-  std::make_shared<HttpConnection>(std::move(setting), std::move(place))->Start(descriptor, tls);
+  std::make_shared<HttpConnection>(std::move(setting), std::move(place))->Start(std::move(socket), tls);
 }
 
 }  // namespace qwen25

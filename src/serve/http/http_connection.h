@@ -5,6 +5,7 @@
 
 #include "serve/http/connection_table.h"
 #include "serve/http/http_server.h"
+#include "serve/http/owned_descriptor.h"
 #include "serve/http/tls_context.h"
 
 namespace boost::asio {
@@ -22,10 +23,9 @@ struct ConnectionSetting {
   std::shared_ptr<ConnectionTable> table;
 };
 
-// Serves the connection behind `descriptor`, a socket that does not block and is closed in the end, until the
-// client or a limit ends it; over TLS if `tls` is not null. Returns at once. A place that is refused gets the
-// answer 503 with its reason.
-void ServeConnection(std::shared_ptr<const ConnectionSetting> setting, int descriptor,
+// Serves the connection behind `socket`, which does not block, until the client or a limit ends it; over TLS
+// if `tls` is not null. Returns at once. A place that is refused gets the answer 503 with its reason.
+void ServeConnection(std::shared_ptr<const ConnectionSetting> setting, OwnedDescriptor socket,
                      std::unique_ptr<ConnectionTable::Place> place, TlsContext tls);
 
 }  // namespace qwen25

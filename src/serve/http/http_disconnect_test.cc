@@ -4,7 +4,7 @@
 #include <atomic>
 #include <string>
 
-#include "serve/http/test_server_test_util.h"
+#include "serve/http/server_fixture_test_util.h"
 
 namespace qwen25 {
 namespace {

@@ -7,7 +7,7 @@
 #include <thread>
 #include <vector>
 
-#include "serve/http/test_server_test_util.h"
+#include "serve/http/server_fixture_test_util.h"
 
 namespace qwen25 {
 namespace {
@@ -160,7 +160,7 @@ TEST(HttpDrainTest, IdleConnectionsEndAndAnswersInProgressAreFinished) {
   held.exchange->Send({.body = "late"});
   const RawResponse response = busy.ReadResponse();
   EXPECT_EQ(response.body, "late");
-  EXPECT_EQ(*response.headers.Find("Connection"), "close");
+  EXPECT_EQ(response.Header("Connection"), "close");
   EXPECT_TRUE(busy.ReceiveToEnd());
   sending.Send("body");
   EXPECT_EQ(sending.ReadResponse().body, "body");

@@ -40,6 +40,9 @@ using boost::system::error_code;
 // meanwhile.
 constexpr std::chrono::milliseconds kAcceptPause{50};
 
+// Connections accepted in a row, before those that are open get their turn.
+constexpr int kMaxAccepted = 64;
+
 constexpr size_t kMinHeaderBytes = 256, kMaxHeaderBytes = size_t{16} << 20;
 constexpr size_t kMaxServerThreads = 64;
 
@@ -188,25 +191,26 @@ asio::awaitable<void> HttpServer::Core::AcceptOn(Listener& listener) {
 }
 
 bool HttpServer::Core::AcceptWaiting(const Listener& listener) {
-  while (true) {
+  for (int i = 0; i < kMaxAccepted; ++i) {
     sockaddr_storage address = {};
     socklen_t size = sizeof address;
-    const int descriptor = ::accept4(listener.socket->descriptor(), reinterpret_cast<sockaddr*>(&address),
-                                     &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    if (descriptor < 0) {
-      if (errno == EAGAIN || errno == EWOULDBLOCK) return true;
-      // All others are the fate of one connection that ended while it waited.
+    OwnedDescriptor accepted(::accept4(listener.socket->descriptor(), reinterpret_cast<sockaddr*>(&address),
+                                       &size, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    if (accepted.get() < 0) {
       if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) return false;
-      continue;
+      if (errno == EAGAIN || errno == EWOULDBLOCK) return true;
+      continue;  // all others are the fate of one connection that ended while it waited
     }
     if (!listener.is_tcp) address.ss_family = AF_UNIX;  // clients have no address of their own
-    auto place = setting_->table->Enter(AddressText(address));
-    if (place == nullptr) {
-      ::close(descriptor);
-    } else {
-      ServeConnection(setting_, descriptor, std::move(place), listener.is_tcp ? tls() : nullptr);
+    try {
+      auto place = setting_->table->Enter(AddressText(address));
+      if (place == nullptr) continue;
+      ServeConnection(setting_, std::move(accepted), std::move(place), listener.is_tcp ? tls() : nullptr);
+    } catch (const std::exception&) {
+      return false;  // no memory for one more
     }
   }
+  return true;
 }
 
 void HttpServer::Core::Close(Listener& listener) {
@@ -241,11 +245,8 @@ size_t HttpServer::Core::Drain(std::chrono::milliseconds limit) {
   for (const auto& listener : listeners_) Close(*listener);
   ConnectionTable& table = *setting_->table;
   table.Drain();
-  size_t num_cut = 0;
-  if (!table.WaitUntilEmpty(deadline)) {
-    num_cut = table.num_open();
-    table.Cut();
-  }
+  const size_t num_cut = table.WaitUntilEmpty(deadline) ? 0 : table.num_open();
+  table.Cut();  // also what was accepted just before the listeners closed
   // The threads end when nothing is left to wait for.
   for (std::thread& thread : threads_) {
     QWEN25_CHECK(thread.get_id() != std::this_thread::get_id());

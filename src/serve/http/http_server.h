@@ -72,8 +72,8 @@ class HttpServer {
   uint16_t port() const;
 
   // Stops for good: accepts no more, closes connections that are between requests, lets requests and answers
-  // in progress end for at most `limit`, then cuts those that are left. Returns the number of these. Must not
-  // be called from a handler or a callback.
+  // in progress end for at most `limit`, then cuts those that are left. Returns the number of connections
+  // cut. Must not be called from a handler or a callback.
   size_t Drain(std::chrono::milliseconds limit);
 
   // Reads the certificate and key again; new connections get them. On an error the old ones stay.

@@ -45,11 +45,10 @@ uint16_t PortOf(int descriptor) {
 // Whether a server answers at that Unix socket. Errors of connect() other than a refusal count as a server:
 // what is not known to be dead is not replaced.
 Result<bool> IsServed(const sockaddr_un& address, const std::string& path) {
-  const int descriptor = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-  if (descriptor < 0) return ErrnoStatus(errno, "make a socket", path);
-  const int result = ::connect(descriptor, reinterpret_cast<const sockaddr*>(&address), sizeof address);
+  const OwnedDescriptor client(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (client.get() < 0) return ErrnoStatus(errno, "make a socket", path);
+  const int result = ::connect(client.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address);
   const int error = errno;
-  ::close(descriptor);
   return result == 0 || error != ECONNREFUSED;
 }
 
@@ -77,7 +76,7 @@ Status RemoveStaleSocket(const sockaddr_un& address, const std::string& path) {
 }  // namespace
 
 ListeningSocket::ListeningSocket(ListeningSocket&& other) noexcept
-    : descriptor_(std::exchange(other.descriptor_, -1)),
+    : descriptor_(std::move(other.descriptor_)),
       port_(other.port_),
       path_(std::exchange(other.path_, {})),
       device_(other.device_),
@@ -89,7 +88,6 @@ ListeningSocket::~ListeningSocket() {
       info.st_ino == inode_) {
     ::unlink(path_.c_str());
   }
-  if (descriptor_ >= 0) ::close(descriptor_);
 }
 
 Result<ListeningSocket> ListeningSocket::OnTcp(const std::string& host, uint16_t port) {
@@ -98,11 +96,11 @@ Result<ListeningSocket> ListeningSocket::OnTcp(const std::string& host, uint16_t
   for (const addrinfo* address = addresses.get(); address != nullptr; address = address->ai_next) {
     ListeningSocket made(::socket(address->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     const int on = 1;
-    if (made.descriptor_ >= 0 &&
-        ::setsockopt(made.descriptor_, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0 &&
-        ::bind(made.descriptor_, address->ai_addr, address->ai_addrlen) == 0 &&
-        ::listen(made.descriptor_, kBacklog) == 0) {
-      made.port_ = PortOf(made.descriptor_);
+    if (made.descriptor() >= 0 &&
+        ::setsockopt(made.descriptor(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0 &&
+        ::bind(made.descriptor(), address->ai_addr, address->ai_addrlen) == 0 &&
+        ::listen(made.descriptor(), kBacklog) == 0) {
+      made.port_ = PortOf(made.descriptor());
       return made;
     }
     error = errno;
@@ -121,10 +119,10 @@ Result<ListeningSocket> ListeningSocket::OnPath(const std::string& path) {
   std::memcpy(address.sun_path, path.data(), path.size());
   QWEN25_RETURN_IF_ERROR(RemoveStaleSocket(address, path));
   ListeningSocket made(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (made.descriptor_ < 0) return ErrnoStatus(errno, "make a socket", path);
+  if (made.descriptor() < 0) return ErrnoStatus(errno, "make a socket", path);
   // Linux gives the file the mode of its socket, so that it is never open to others, not even for a moment.
-  if (::fchmod(made.descriptor_, S_IRUSR | S_IWUSR) != 0 ||
-      ::bind(made.descriptor_, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+  if (::fchmod(made.descriptor(), S_IRUSR | S_IWUSR) != 0 ||
+      ::bind(made.descriptor(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
     return ErrnoStatus(errno, "make the Unix socket", path);
   }
   struct stat info;
@@ -135,7 +133,8 @@ Result<ListeningSocket> ListeningSocket::OnPath(const std::string& path) {
   if ((info.st_mode & 0777) != (S_IRUSR | S_IWUSR) && ::chmod(path.c_str(), S_IRUSR | S_IWUSR) != 0) {
     return ErrnoStatus(errno, "close the Unix socket to others", path);
   }
-  if (::listen(made.descriptor_, kBacklog) != 0) return ErrnoStatus(errno, "listen on the Unix socket", path);
+  if (::listen(made.descriptor(), kBacklog) != 0)
+    return ErrnoStatus(errno, "listen on the Unix socket", path);
   return made;
 }
 

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "base/status.h"
+#include "serve/http/owned_descriptor.h"
 
 namespace qwen25 {
 
@@ -25,14 +26,14 @@ class ListeningSocket {
   ListeningSocket& operator=(ListeningSocket&&) = delete;
   ~ListeningSocket();
 
-  int descriptor() const { return descriptor_; }
+  int descriptor() const { return descriptor_.get(); }
   uint16_t port() const { return port_; }  // 0 on a path
   bool is_tcp() const { return path_.empty(); }
 
  private:
   explicit ListeningSocket(int descriptor) : descriptor_(descriptor) {}
 
-  int descriptor_;
+  OwnedDescriptor descriptor_;
   uint16_t port_ = 0;
   std::string path_;  // of the file that is ours to remove
   dev_t device_ = 0;  // and which file that is: another server may have replaced it

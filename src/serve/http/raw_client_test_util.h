@@ -27,6 +27,12 @@ struct RawResponse {
   int status = 0;  // 0: no whole answer came
   HttpHeaders headers;
   std::string body;
+
+  // Empty if there is none.
+  std::string Header(std::string_view name) const {
+    const std::string* value = headers.Find(name);
+    return value == nullptr ? "" : *value;
+  }
 };
 
 class RawClient {

@@ -139,7 +139,7 @@ std::optional<ProtocolError> RequestHeadCheck::CheckRequestLine(std::string_view
                     c == '#' ? "\"#\"" : "a character outside of printable ASCII");
     }
   }
-  if (target.front() == '/' || (target == "*" && method == "OPTIONS")) return {};
+  if (target.substr(0, 1) == "/" || (target == "*" && method == "OPTIONS")) return {};
   const size_t scheme = target.find("://");
   const bool is_url =
       scheme != std::string_view::npos && (EqualsIgnoringCase(target.substr(0, scheme), "http") ||

@@ -44,7 +44,6 @@ constexpr size_t kMaxFramingPerByte = 16;
 // to come; Beast's parser must not be called with fewer of them.
 constexpr size_t kLastChunkBytes = 5;
 
-// Beast goes on waiting for the CR.
 bool HasLineFeedAlone(std::string_view text) {
   for (size_t i = text.find('\n'); i != std::string_view::npos; i = text.find('\n', i + 1)) {
     if (i == 0 || text[i - 1] != '\r') return true;
@@ -120,43 +119,29 @@ void RequestParser::TakeHead() {
 }
 
 // Beast takes one piece for each call: a part of the content, or a line of framing (the last one with the
-// trailers behind it). So each line is measured alone, and the outcome does not depend on how the bytes
+// trailers behind it). So each line is looked at alone, and the outcome does not depend on how the bytes
 // arrived.
 size_t RequestParser::ParseBody(std::string_view input) {
   size_t taken = 0;
-  const std::string& body = parser_->get().body();
   while (!parser_->is_done()) {
     const std::string_view rest = input.substr(taken);
     if (rest.empty() || (head_.is_chunked() && rest.size() < kLastChunkBytes)) break;
-    const size_t body_bytes = body.size();
+    const size_t body_bytes = parser_->get().body().size();
     error_code error;
     const size_t count = parser_->put(boost::asio::const_buffer(rest.data(), rest.size()), error);
     taken += count;
     const bool is_incomplete = error == http::error::need_more;
+    const bool is_framing = parser_->get().body().size() == body_bytes;
     if (error == http::error::body_limit) {
       Fail({413, fmt::format("the body has more than {} bytes, the most that are accepted",
                              limits_.max_body_bytes)});
-      return taken;
+    } else if (error && !is_incomplete) {
+      Fail({400,
+            fmt::format("the chunked body is malformed after {} bytes: {}", body_bytes, error.message())});
+    } else if (is_framing) {
+      CheckFraming(is_incomplete ? rest : rest.substr(0, count), is_incomplete);
     }
-    if (error && !is_incomplete) {
-      Fail({400, fmt::format("the chunked body is malformed after {} bytes of content: {}", body.size(),
-                             error.message())});
-      return taken;
-    }
-    if (body.size() == body_bytes) {
-      const size_t line_bytes = is_incomplete ? rest.size() : count;
-      if (!is_incomplete) framing_bytes_ += count;
-      if (line_bytes > limits_.max_header_bytes ||
-          framing_bytes_ > limits_.max_header_bytes + kMaxFramingPerByte * body.size()) {
-        Fail(
-            {400, fmt::format("the chunked body has more framing than content after {} bytes", body.size())});
-        return taken;
-      }
-    }
-    if (is_incomplete && HasLineFeedAlone(rest)) {
-      Fail({400, "the chunked body is malformed: a line ends with a line feed alone, expected CR LF"});
-      return taken;
-    }
+    if (state_ == State::kFailed) return taken;
     if (is_incomplete) break;
   }
   if (parser_->is_done()) {
@@ -164,6 +149,26 @@ size_t RequestParser::ParseBody(std::string_view input) {
     state_ = State::kDone;
   }
   return taken;
+}
+
+// Checks what Beast lets pass: line feeds alone, lines without end, more framing than content, and extensions
+// with quoted values. In these Beast looks for the closing quote beyond the end of the line.
+void RequestParser::CheckFraming(std::string_view line, bool is_incomplete) {
+  const size_t body_bytes = parser_->get().body().size();
+  if (!is_incomplete) framing_bytes_ += line.size();
+  const size_t size_at = line.substr(0, 2) == "\r\n" ? 2 : 0;  // behind the end of the chunk before
+  if (HasLineFeedAlone(line)) {
+    Fail({400, fmt::format("the chunked body is malformed after {} bytes: a line feed alone, expected CR LF",
+                           body_bytes)});
+  } else if (line.substr(size_at, line.find('\r', size_at) - size_at).find('"') != std::string_view::npos) {
+    Fail({400,
+          fmt::format("the chunked body has a chunk extension with a quoted value after {} bytes, which this "
+                      "server does not read",
+                      body_bytes)});
+  } else if (line.size() > limits_.max_header_bytes ||
+             framing_bytes_ > limits_.max_header_bytes + kMaxFramingPerByte * body_bytes) {
+    Fail({400, fmt::format("the chunked body has more framing than content after {} bytes", body_bytes)});
+  }
 }
 
 }  // namespace qwen25

@@ -25,7 +25,8 @@ class RequestParser {
   RequestParser& operator=(const RequestParser&) = delete;
 
   // Takes bytes from the front of `input` and returns their number. What it leaves must be passed again, with
-  // more behind it. The outcome is the same however the bytes are divided over calls. The body is held as far
+  // more behind it. The same requests are read, and the same are refused, however the bytes are divided
+  // over calls. The body is held as far
   // as it has arrived; no room is set aside for what is only announced.
   size_t Parse(std::string_view input);
 
@@ -49,6 +50,7 @@ class RequestParser {
 
   size_t ParseHead(std::string_view input);
   size_t ParseBody(std::string_view input);
+  void CheckFraming(std::string_view line, bool is_incomplete);
   void Fail(ProtocolError error);
   void TakeHead();
 
