@@ -56,23 +56,42 @@ void CheckRequests(const Json& body) {
               [](const ApplyTemplateRequest& request) { QWEN25_CHECK(!request.prompt.messages.empty()); });
 }
 
-// The answer `text`, given in pieces of `piece_bytes`, and all chunks of a stream of it.
-AssistantMessage ParseAnswer(std::string_view text, size_t piece_bytes, bool stream_arguments) {
+// The answer `text`, given in pieces of `piece_bytes`.
+std::vector<AnswerPiece> ParseAnswer(std::string_view text, size_t piece_bytes, bool stream_arguments) {
   ToolCallParser parser({.stream_arguments = stream_arguments,
                          .bare_json = true,
                          .tool_names = {"search", "get_time"},
                          .make_id = [] { return "id"; }});
-  ChatChunkWriter writer({.id = "c", .model = "m"}, false);
-  AssistantMessage message;
+  std::vector<AnswerPiece> all;
   const auto take = [&](const std::vector<AnswerPiece>& pieces) {
-    AppendPieces(pieces, message);
-    for (const Json& chunk : writer.Next(0, pieces)) QWEN25_CHECK(IsValidUtf8(chunk.dump()));
+    all.insert(all.end(), pieces.begin(), pieces.end());
   };
   for (size_t at = 0; at < text.size(); at += piece_bytes) take(parser.Feed(text.substr(at, piece_bytes)));
   take(parser.Finish());
-  for (const Json& chunk : writer.Finish(0, "stop")) QWEN25_CHECK(IsValidUtf8(chunk.dump()));
-  QWEN25_CHECK(parser.num_calls() == message.tool_calls.size());
+  return all;
+}
+
+AssistantMessage Joined(const std::vector<AnswerPiece>& pieces) {
+  AssistantMessage message;
+  AppendPieces(pieces, message);
   return message;
+}
+
+// A stream of the pieces is UTF-8 and has the message's text.
+void CheckStream(const std::vector<AnswerPiece>& pieces) {
+  ChatChunkWriter writer({.id = "c", .model = "m"}, false);
+  std::string content;
+  const auto check = [&](const std::vector<Json>& chunks) {
+    for (const Json& chunk : chunks) {
+      const std::string text = chunk["choices"][0]["delta"].value("content", "");
+      QWEN25_CHECK(IsValidUtf8(text));
+      content += text;
+    }
+  };
+  check(writer.Next(0, pieces));
+  check(writer.Finish(0, "stop"));
+  const AssistantMessage message = Joined(pieces);
+  if (message.tool_calls.empty()) QWEN25_CHECK(content == RepairUtf8(message.content));
 }
 
 }  // namespace
@@ -87,9 +106,11 @@ void FuzzApi(std::span<const uint8_t> bytes) {
     QWEN25_CHECK(body.error().status == 400 && body.error().message.find("request") != std::string::npos);
   }
   for (const bool stream_arguments : {true, false}) {
-    const AssistantMessage whole = ParseAnswer(text, text.size() + 1, stream_arguments);
-    QWEN25_CHECK(ParseAnswer(text, 1, stream_arguments) == whole);
-    QWEN25_CHECK(ParseAnswer(text, 7, stream_arguments) == whole);
+    const AssistantMessage whole = Joined(ParseAnswer(text, text.size() + 1, stream_arguments));
+    QWEN25_CHECK(Joined(ParseAnswer(text, 1, stream_arguments)) == whole);
+    const std::vector<AnswerPiece> pieces = ParseAnswer(text, 7, stream_arguments);
+    QWEN25_CHECK(Joined(pieces) == whole);
+    if (stream_arguments) CheckStream(pieces);
     if (whole.tool_calls.empty()) QWEN25_CHECK(whole.content == text);
     for (const FunctionCall& call : whole.tool_calls) {
       QWEN25_CHECK(!call.name.empty());

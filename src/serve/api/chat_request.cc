@@ -95,7 +95,7 @@ ApiResult<ChatCompletionRequest> ReadChatCompletionRequest(const Json& json) {
   ErrorSlot error;
   ObjectReader body(json, "", error);
   ChatCompletionRequest request;
-  body.Read("model", request.model);
+  ReadModel(body, request.model);
   ReadChatPrompt(body, request.prompt);
   ReadToolChoice(body, request);
   body.Read("parallel_tool_calls", request.parallel_tool_calls);
@@ -116,7 +116,7 @@ ApiResult<ApplyTemplateRequest> ReadApplyTemplateRequest(const Json& json) {
   ErrorSlot error;
   ObjectReader body(json, "", error);
   ApplyTemplateRequest request;
-  body.Read("model", request.model);
+  ReadModel(body, request.model);
   ReadChatPrompt(body, request.prompt);
   body.Finish();
   if (error.has_value()) return *error;

@@ -33,7 +33,7 @@ ApiResult<CompletionRequest> ReadCompletionRequest(const Json& json) {
   ErrorSlot error;
   ObjectReader body(json, "", error);
   CompletionRequest request;
-  body.Read("model", request.model);
+  ReadModel(body, request.model);
   ReadPrompts(body, "prompt", /*may_be_empty=*/true, request.prompts);
   body.Read("echo", request.echo);
   ReadSuffix(body, request);

@@ -161,7 +161,7 @@ JsonScanner::Step JsonScanner::InNumber(char c) {
 
 JsonScanner::Step JsonScanner::AfterValue(char c) {
   const char open = open_.back();
-  if (c == ',' && state_ != State::kFirstKey && state_ != State::kFirstValue) {
+  if (c == ',') {
     state_ = open == '{' ? State::kKey : State::kValue;
     return {};
   }

@@ -214,7 +214,8 @@ TEST(MalformedRequestsTest, FormsOfTheText) {
 
 TEST(MalformedRequestsTest, OtherMembersOfAChat) {
   const Case cases[] = {
-      {Chat(R"("model": 5)"), "model", "expected a string"},
+      {Chat(R"("model": 5)"), "model", "is 5, expected a string of 0 to 256 bytes"},
+      {Chat("\"model\": \"" + std::string(257, 'm') + "\""), "model", "is a string of 257 bytes"},
       {Chat(R"("stream": "yes")"), "stream", "expected true or false"},
       {Chat(R"("stream_options": {"include_usage": true})"), "stream_options", "needs \"stream\": true"},
       {Chat(R"("stream": true, "stream_options": {"include_usage": 1})"), "stream_options.include_usage",

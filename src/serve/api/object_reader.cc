@@ -181,4 +181,9 @@ void ObjectReader::Finish() {
   }
 }
 
+void ReadModel(ObjectReader& body, std::string& out) {
+  constexpr size_t kMaxModelBytes = 256;
+  body.Read("model", out, 0, kMaxModelBytes);
+}
+
 }  // namespace qwen25

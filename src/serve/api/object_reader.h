@@ -77,4 +77,7 @@ class ObjectReader {
   std::vector<std::string_view> known_;
 };
 
+// Reads `model`: a name of at most 256 bytes, "" if it is absent.
+void ReadModel(ObjectReader& body, std::string& out);
+
 }  // namespace qwen25

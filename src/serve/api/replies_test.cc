@@ -187,6 +187,33 @@ TEST(ChatReplyTest, ChunksOfCalls) {
           R"({"tool_calls":[{"index":0,"function":{"arguments":"1}"}}]})"}));
 }
 
+// The beginning of a character belongs to the text, or to the call, that it came with.
+TEST(ChatReplyTest, CutCharactersStayInTheirPlace) {
+  ChatChunkWriter writer(kHead, false);
+  const std::vector<AnswerPiece> pieces = {{.content = "\xE2"},
+                                           {.call = ToolCallDelta{.index = 0, .id = "a", .name = "f"}},
+                                           {.call = ToolCallDelta{.index = 0, .arguments = "\xC3"}},
+                                           {.call = ToolCallDelta{.index = 1, .id = "b", .name = "g"}},
+                                           {.content = "\xF0"}};
+  std::vector<std::string> parts;
+  const auto receive = [&](const std::vector<Json>& chunks) {
+    for (const Json& chunk : chunks) {
+      const Json& delta = chunk["choices"][0]["delta"];
+      if (!delta.contains("tool_calls")) {
+        parts.push_back(delta.value("content", "end"));
+        continue;
+      }
+      const Json& call = delta["tool_calls"][0];
+      parts.push_back(call["index"].dump() + call["function"].value("name", "") +
+                      call["function"].value("arguments", ""));
+    }
+  };
+  receive(writer.Next(0, pieces));
+  receive(writer.Finish(0, "stop"));
+  const std::string replaced = "\xEF\xBF\xBD";
+  EXPECT_EQ(parts, (std::vector<std::string>{"", replaced, "0f", "0" + replaced, "1g", replaced, "end"}));
+}
+
 // Tokens whose text is held back still have their logprobs in the stream, once and in order.
 TEST(ChatReplyTest, EveryLogprobIsSentOnce) {
   ChatChunkWriter writer(kHead, false);

@@ -8,7 +8,7 @@ ApiResult<EmbeddingRequest> ReadEmbeddingRequest(const Json& json) {
   ErrorSlot error;
   ObjectReader body(json, "", error);
   EmbeddingRequest request;
-  body.Read("model", request.model);
+  ReadModel(body, request.model);
   ReadPrompts(body, "input", /*may_be_empty=*/false, request.inputs);
   std::string format;
   body.Read("encoding_format", {"float", "base64"}, format);
@@ -24,7 +24,7 @@ ApiResult<TokenizeRequest> ReadTokenizeRequest(const Json& json) {
   ErrorSlot error;
   ObjectReader body(json, "", error);
   TokenizeRequest request;
-  body.Read("model", request.model);
+  ReadModel(body, request.model);
   std::optional<std::string> prompt, content;
   body.Read("prompt", prompt);
   body.Read("content", content);
@@ -43,7 +43,7 @@ ApiResult<DetokenizeRequest> ReadDetokenizeRequest(const Json& json) {
   ErrorSlot error;
   ObjectReader body(json, "", error);
   DetokenizeRequest request;
-  body.Read("model", request.model);
+  ReadModel(body, request.model);
   ReadTokens(body, "tokens", request.tokens);
   body.Finish();
   if (error.has_value()) return *error;

@@ -196,9 +196,17 @@ TEST(ToolCallParserTest, MalformedCallsAreText) {
   }
   const std::string deep = "<tool_call>{\"name\": \"f\", \"x\": " + std::string(100, '[');
   ExpectBoth(deep, Calls(deep, {}));
+  const std::string nested = std::string(64, '[') + std::string(64, ']');
+  const std::string too_deep = "<tool_call>{\"name\": \"f\", \"x\": " + nested + "}</tool_call>";
+  ExpectBoth(too_deep, Calls(too_deep, {}));
   // One that follows is found all the same.
   ExpectBoth("<tool_call>\n<tool_call>\n{\"name\": \"f\", \"arguments\": {}}\n</tool_call>",
              Calls("<tool_call>\n", {{"f", "{}"}}));
+}
+
+TEST(ToolCallParserTest, SecondArgumentsAreNotTheCalls) {
+  ExpectBoth("<tool_call>{\"name\": \"f\", \"arguments\": {\"a\": 1}, \"parameters\": {}}</tool_call>",
+             Calls("{}}</tool_call>", {{"f", "{\"a\": 1}"}}));
 }
 
 TEST(ToolCallParserTest, CallThatBreaksWithinItsArguments) {
