@@ -8,9 +8,9 @@
 namespace qwen25 {
 
 struct GrammarLimits {
-  size_t states = 400000;    // of all automata together; one has about 100 bytes
-  size_t steps = 100000000;  // of constructions; a million takes about 10 ms
-  size_t depth = 200;        // of groups inside each other, of references that lead to references
+  size_t states = 400000;   // of all automata together; one has about 100 bytes
+  size_t steps = 30000000;  // of constructions; a million takes about 20 ms
+  size_t depth = 200;       // of groups inside each other, of references that lead to references
 };
 
 namespace grammar {

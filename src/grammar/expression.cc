@@ -295,6 +295,11 @@ bool StopsAtEnd(const Expression& expression) {
   return Touches(expression, Kind::kAtEnd, false);
 }
 
+bool HasAssertions(const Expression& expression) {
+  return expression->kind == Kind::kAtBegin || expression->kind == Kind::kAtEnd ||
+         std::ranges::any_of(expression->children, HasAssertions);
+}
+
 Result<Automaton> Compile(const Expression& expression, Budget& budget, const MakeRule& make_rule) {
   NfaBuilder builder(budget, make_rule);
   QWEN25_TRY(const uint32_t start, builder.NewState());

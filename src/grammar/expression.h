@@ -54,6 +54,7 @@ Expression AnyCharacter();
 // Whether every text of the expression passes BeginOfText first (EndOfText last).
 bool StartsAtBegin(const Expression& expression);
 bool StopsAtEnd(const Expression& expression);
+bool HasAssertions(const Expression& expression);
 
 // Makes a rule of an expression whose repeats are counted instead of written out; returns its number.
 using MakeRule = std::function<uint32_t(Expression part)>;

@@ -18,11 +18,33 @@ Result<grammar::GrammarTables> CompilePattern(std::string_view pattern, const Gr
   using namespace grammar;
   RuleSet rules(limits);
   QWEN25_TRY(const Expression parsed, ParsePattern(pattern, limits));
+  // Repeats become rules that are counted, unless there are assertions: those want to see the whole text.
+  if (!HasAssertions(parsed)) return rules.Finish(rules.Add("the pattern", parsed));
   QWEN25_TRY(Automaton automaton, Compile(parsed, rules.budget()));
-  return rules.Finish(rules.Add("pattern", Embedded(std::move(automaton))));
+  return rules.Finish(rules.Add("the pattern", Embedded(std::move(automaton))));
 }
 
 }  // namespace
+
+Grammar::Grammar(grammar::GrammarTables tables)
+    : tables_(std::make_shared<const grammar::GrammarTables>(std::move(tables))) {
+  for (const grammar::ByteEdge& edge : tables_->bytes) {
+    for (int byte = edge.first; byte <= edge.last; ++byte) needed_bytes_.set(byte);
+  }
+}
+
+Result<std::shared_ptr<const grammar::GrammarTables>> Grammar::TablesFor(
+    const std::bitset<256>& bytes) const {
+  const std::bitset<256> usable = bytes & needed_bytes_;
+  if (usable == needed_bytes_) return tables_;
+  const std::lock_guard lock(mutex_);
+  for (const auto& [known, tables] : restricted_) {
+    if (known == bytes) return tables;
+  }
+  QWEN25_TRY(grammar::GrammarTables tables, WithoutDeadEnds(*tables_, bytes));
+  return restricted_.emplace_back(bytes, std::make_shared<const grammar::GrammarTables>(std::move(tables)))
+      .second;
+}
 
 Result<Grammar::Pointer> Grammar::FromJsonSchema(const Json& schema, const SchemaOptions& options) {
   return Made(grammar::CompileSchema(schema, options), true);

@@ -1,9 +1,13 @@
 // Structured output: grammars that a model's text must match. docs/structured_output.md says what is handled.
 #pragma once
 
+#include <bitset>
 #include <cstddef>
 #include <memory>
+#include <mutex>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "base/json.h"
 #include "base/status.h"
@@ -43,12 +47,18 @@ class Grammar {
   // Texts of the rule `root` of a grammar in llama.cpp's notation.
   static Result<Pointer> FromGbnf(std::string_view source, const GrammarLimits& limits = {});
 
-  const grammar::GrammarTables& tables() const { return tables_; }
+  const grammar::GrammarTables& tables() const { return *tables_; }
+  // The tables with these bytes only (WithoutDeadEnds). Made once for equal bytes.
+  Result<std::shared_ptr<const grammar::GrammarTables>> TablesFor(const std::bitset<256>& bytes) const;
 
-  explicit Grammar(grammar::GrammarTables tables) : tables_(std::move(tables)) {}
+  explicit Grammar(grammar::GrammarTables tables);
 
  private:
-  grammar::GrammarTables tables_;
+  std::shared_ptr<const grammar::GrammarTables> tables_;
+  std::bitset<256> needed_bytes_;  // that some edge has
+  // What vocabularies without some of them use.
+  mutable std::mutex mutex_;
+  mutable std::vector<std::pair<std::bitset<256>, std::shared_ptr<const grammar::GrammarTables>>> restricted_;
 };
 
 }  // namespace qwen25

@@ -93,6 +93,68 @@ void CountKeys(GrammarTables& tables) {
   }
 }
 
+// Bytes that UTF-8 has at one place of a character, and what it has behind them.
+enum class Place { kLead, kLast, kLastTwo, kLastThree, kAfterE0, kAfterEd, kAfterF0, kAfterF4 };
+struct PlaceBytes {
+  Place place;
+  uint8_t first, last;
+  Place next;
+};
+constexpr PlaceBytes kPlainBytes[] = {
+    {Place::kLead, 0x20, '"' - 1, Place::kLead},    {Place::kLead, '"' + 1, '\\' - 1, Place::kLead},
+    {Place::kLead, '\\' + 1, 0x7F, Place::kLead},   {Place::kLead, 0xC2, 0xDF, Place::kLast},
+    {Place::kLead, 0xE0, 0xE0, Place::kAfterE0},    {Place::kLead, 0xE1, 0xEC, Place::kLastTwo},
+    {Place::kLead, 0xED, 0xED, Place::kAfterEd},    {Place::kLead, 0xEE, 0xEF, Place::kLastTwo},
+    {Place::kLead, 0xF0, 0xF0, Place::kAfterF0},    {Place::kLead, 0xF1, 0xF3, Place::kLastThree},
+    {Place::kLead, 0xF4, 0xF4, Place::kAfterF4},    {Place::kLast, 0x80, 0xBF, Place::kLead},
+    {Place::kLastTwo, 0x80, 0xBF, Place::kLast},    {Place::kLastThree, 0x80, 0xBF, Place::kLastTwo},
+    {Place::kAfterE0, 0xA0, 0xBF, Place::kLast},    {Place::kAfterEd, 0x80, 0x9F, Place::kLast},
+    {Place::kAfterF0, 0x90, 0xBF, Place::kLastTwo}, {Place::kAfterF4, 0x80, 0x8F, Place::kLastTwo}};
+
+// Whether every plain character may follow `state` at this place and leads to states with takes_plain.
+bool TakesPlainOnce(const GrammarTables& tables, const std::bitset<256>& usable, uint32_t state,
+                    Place place) {
+  const GrammarTables::State& from = tables.states[state];
+  for (const PlaceBytes& bytes : kPlainBytes) {
+    if (bytes.place != place) continue;
+    int next = bytes.first;
+    const auto skip_to = [&](int end) {
+      while (next < end && !usable[next]) ++next;
+      return next >= end;
+    };
+    for (uint32_t i = from.bytes_begin; i < from.bytes_end && next <= bytes.last; ++i) {
+      const ByteEdge& edge = tables.bytes[i];
+      if (edge.last < next) continue;
+      if (edge.first > bytes.last) break;
+      if (!skip_to(edge.first)) return false;
+      const bool takes = bytes.next == Place::kLead ? tables.states[edge.target].takes_plain
+                                                    : TakesPlainOnce(tables, usable, edge.target, bytes.next);
+      if (!takes) return false;
+      next = edge.last + 1;
+    }
+    if (!skip_to(bytes.last + 1)) return false;
+  }
+  return true;
+}
+
+// Takes the mark from states until all that have it deserve it.
+void MarkPlain(GrammarTables& tables, const std::bitset<256>& usable) {
+  std::vector<uint32_t> marked;
+  for (uint32_t at = 0; at < tables.states.size(); ++at) {
+    GrammarTables::State& state = tables.states[at];
+    // Most states have few edges, and are not asked further.
+    const bool may_take = state.bytes_end - state.bytes_begin > 2;
+    state.takes_plain = may_take;
+    if (may_take) marked.push_back(at);
+  }
+  for (bool changed = true; changed;) {
+    changed =
+        std::erase_if(marked, [&](uint32_t state) {
+          return !(tables.states[state].takes_plain = TakesPlainOnce(tables, usable, state, Place::kLead));
+        }) > 0;
+  }
+}
+
 }  // namespace
 
 Result<GrammarTables> WithoutDeadEnds(const GrammarTables& tables, const std::bitset<256>& bytes) {
@@ -118,6 +180,7 @@ Result<GrammarTables> WithoutDeadEnds(const GrammarTables& tables, const std::bi
         out.push_back(call);
       });
   CountKeys(result);
+  MarkPlain(result, bytes);
   return result;
 }
 

@@ -19,6 +19,8 @@ struct GrammarTables {
     // In `key_rules`: how many texts lead from here to the rule's end, or kUnlimited for that many and more.
     // 0 in other rules.
     uint32_t num_keys;
+    // Whether any plain characters (TokenTrie) of usable bytes may follow, however many.
+    bool takes_plain;
   };
   // Ids of states are indices here; `rule` of a call is the state where the called rule starts.
   std::vector<State> states;
@@ -34,7 +36,7 @@ struct GrammarTables {
 };
 
 // The tables without the edges that need other bytes than `bytes`, and without states from which the text
-// cannot end. Sets num_keys. kInvalidArgument if no text is left.
+// cannot end. Sets num_keys and takes_plain. kInvalidArgument if no text is left.
 Result<GrammarTables> WithoutDeadEnds(const GrammarTables& tables, const std::bitset<256>& bytes);
 
 }  // namespace qwen25::grammar

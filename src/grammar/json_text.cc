@@ -143,15 +143,9 @@ Expression JsonText::StringOfLength(uint32_t least, uint32_t most) {
     character_ = rules_.Add("a character of a string", Character());
     rules_.MarkAsStringCharacter(character_);
   }
-  std::vector<Expression> parts = {Text("\"")};
-  if (most == kUnlimited) {
-    parts.push_back(CallOf(character_, least, least));
-    parts.push_back(Repeat(Character(), 0, kUnlimited));
-  } else {
-    parts.push_back(CallOf(character_, least, most));
-  }
-  parts.push_back(Text("\""));
-  return Sequence(std::move(parts));
+  const bool is_any = least == 0 && most == kUnlimited;
+  const Expression characters = is_any ? Repeat(Character(), 0, kUnlimited) : CallOf(character_, least, most);
+  return Sequence({Text("\""), characters, Text("\"")});
 }
 
 Automaton JsonText::WithEscapes(const Automaton& contents) const {

@@ -69,30 +69,21 @@ Result<GrammarMatcher> GrammarMatcher::Create(std::shared_ptr<const Grammar> gra
                            trie->text(token));
   }
   GrammarMatcher matcher;
-  matcher.grammar_ = std::move(grammar);
   matcher.trie_ = std::move(trie);
   matcher.end_tokens_ = std::move(end_tokens);
   const std::bitset<256>& bytes = matcher.trie_->bytes();
-  const auto is_missing = [&](const grammar::ByteEdge& edge) {
-    for (int byte = edge.first; byte <= edge.last; ++byte) {
-      if (!bytes[byte]) return true;
-    }
-    return false;
-  };
-  if (std::ranges::any_of(matcher.tables().bytes, is_missing)) {
-    Result<GrammarTables> tables = WithoutDeadEnds(matcher.tables(), bytes);
-    if (!tables.ok()) {
-      return InvalidArgument(
-          "no text of the grammar can be written with the {} bytes that are tokens of this "
-          "vocabulary by themselves",
-          bytes.count());
-    }
-    matcher.restricted_ = std::make_shared<const GrammarTables>(std::move(*tables));
+  Result<std::shared_ptr<const GrammarTables>> tables = grammar->TablesFor(bytes);
+  if (!tables.ok()) {
+    return InvalidArgument(
+        "no text of the grammar can be written with the {} bytes that are tokens of this "
+        "vocabulary by themselves",
+        bytes.count());
   }
-  for (const GrammarTables::State& state : matcher.tables().states) {
-    matcher.has_few_keys_ |= state.num_keys > 0 && state.num_keys < kManyKeys;
+  matcher.tables_ = std::move(*tables);
+  for (const GrammarTables::State& state : matcher.tables_->states) {
+    matcher.has_few_keys_ |= state.num_keys > 0 && state.num_keys < kManyKeys && !state.accepts;
   }
-  matcher.shared_ = std::make_shared<Shared>(matcher.tables());
+  matcher.shared_ = std::make_shared<Shared>(*matcher.tables_);
   matcher.history_.push_back(
       {.state = matcher.shared_->pool.start(), .position = {}, .mark = matcher.keys_.mark()});
   return matcher;
@@ -108,7 +99,7 @@ void GrammarMatcher::FillMask(std::span<uint64_t> bits) {
   if (!HasEnded()) {
     LimitMemory();
     std::ranges::copy(GrammarMask(history_.back().state), bits.begin());
-    if (tables().is_json) RemoveRepeatedKeys(bits);
+    if (tables_->is_json) RemoveRepeatedKeys(bits);
   }
   for (const int32_t token : end_tokens_) Clear(bits, token);
   if (!MayEnd()) return;
@@ -131,19 +122,19 @@ bool GrammarMatcher::AddPlainTokens(StateId state, std::span<uint64_t> bits) {
   bool others_take_none = true;  // no other place can take plain bytes
   for (const StatePool::Place& place : shared_->pool.places(state)) {
     uint32_t allowed = 0;
-    if (place.state == tables().string_character) {
+    if (place.state == tables_->string_character) {
       for (const StatePool::Frame& frame : shared_->pool.frames(place.node)) {
         if (frame.call == StatePool::kBottom) continue;
-        const uint32_t most = tables().calls[frame.call].most;
+        const uint32_t most = tables_->calls[frame.call].most;
         allowed = std::max(allowed, most == kUnlimited ? kUnlimited : most - frame.count);
       }
-    } else if (TakesPlain(place.state)) {
+    } else if (tables_->states[place.state].takes_plain) {
       allowed = kUnlimited;
     }
     if (allowed == 0) {
-      const GrammarTables::State& from = tables().states[place.state];
+      const GrammarTables::State& from = tables_->states[place.state];
       for (uint32_t i = from.bytes_begin; i < from.bytes_end; ++i) {
-        const grammar::ByteEdge& edge = tables().bytes[i];
+        const grammar::ByteEdge& edge = tables_->bytes[i];
         for (int byte = edge.first; byte <= edge.last; ++byte) {
           others_take_none &= !IsPlainByte(static_cast<uint8_t>(byte));
         }
@@ -154,62 +145,6 @@ bool GrammarMatcher::AddPlainTokens(StateId state, std::span<uint64_t> bits) {
   const std::span<const uint64_t> plain = trie_->PlainTokens(num_characters);
   for (size_t i = 0; i < plain.size(); ++i) bits[i] |= plain[i];
   return num_characters >= TokenTrie::kMaxPlainCharacters || (num_characters > 0 && others_take_none);
-}
-
-// Follows all plain characters at once, byte by byte, through the pairs of a state of the tables and a set of
-// bytes that UTF-8 has next.
-bool GrammarMatcher::TakesPlain(uint32_t state) {
-  if (const auto known = shared_->takes_plain.find(state); known != shared_->takes_plain.end()) {
-    return known->second;
-  }
-  // After a lead byte: the range of the byte behind it, and how many more follow.
-  struct Expected {
-    uint8_t first, last, more;
-  };
-  constexpr Expected kContinuations[] = {{0x80, 0xBF, 0}, {0x80, 0xBF, 1}, {0x80, 0xBF, 2}, {0xA0, 0xBF, 1},
-                                         {0x80, 0x9F, 1}, {0x90, 0xBF, 2}, {0x80, 0x8F, 2}};
-  const auto after_lead = [](int byte) -> int {
-    if (byte < 0xE0) return 0;
-    if (byte == 0xE0) return 3;
-    if (byte == 0xED) return 4;
-    if (byte < 0xF0) return 1;
-    return byte == 0xF0 ? 5 : byte == 0xF4 ? 6 : 2;
-  };
-  constexpr int kBetweenCharacters = -1;
-  const auto target = [&](uint32_t from, int byte) {
-    const GrammarTables::State& s = tables().states[from];
-    for (uint32_t i = s.bytes_begin; i < s.bytes_end; ++i) {
-      const grammar::ByteEdge& edge = tables().bytes[i];
-      if (edge.first <= byte && byte <= edge.last) return edge.target;
-    }
-    return kUnlimited;
-  };
-  std::vector<std::pair<uint32_t, int>> open = {{state, kBetweenCharacters}}, seen = open;
-  bool takes_all = true;
-  const auto follow = [&](uint32_t from, int byte, int continuation) {
-    const uint32_t to = target(from, byte);
-    takes_all &= to != kUnlimited;
-    if (!takes_all || std::ranges::find(seen, std::pair(to, continuation)) != seen.end()) return;
-    seen.emplace_back(to, continuation);
-    open.emplace_back(to, continuation);
-  };
-  constexpr size_t kMaxPairs = 256;  // gives up: the answer may then be no where it could be yes
-  while (takes_all && !open.empty() && seen.size() < kMaxPairs) {
-    const auto [from, continuation] = open.back();
-    open.pop_back();
-    if (continuation == kBetweenCharacters) {
-      for (int byte = 0x20; byte < 0x80 && takes_all; ++byte) {
-        if (IsPlainByte(static_cast<uint8_t>(byte))) follow(from, byte, kBetweenCharacters);
-      }
-      for (int byte = 0xC2; byte <= 0xF4 && takes_all; ++byte) follow(from, byte, after_lead(byte));
-    } else {
-      const Expected& expected = kContinuations[continuation];
-      for (int byte = expected.first; byte <= expected.last && takes_all; ++byte) {
-        follow(from, byte, expected.more == 0 ? kBetweenCharacters : expected.more - 1);
-      }
-    }
-  }
-  return shared_->takes_plain[state] = takes_all && open.empty();
 }
 
 // A token may complete a key that the object has, may begin a key that it can only complete in such ways, or
@@ -261,7 +196,7 @@ void GrammarMatcher::RemoveExhaustedKeys(std::span<uint64_t> bits) {
   Walk(nodes, shared_->pool, now.state, [&](StateId state, int32_t token) {
     if (!IsSet(bits, token)) return;
     const auto has_few = [&](const StatePool::Place& place) {
-      const uint32_t num_keys = tables().states[place.state].num_keys;
+      const uint32_t num_keys = tables_->states[place.state].num_keys;
       return num_keys > 0 && num_keys < kManyKeys;
     };
     if (std::ranges::none_of(shared_->pool.places(state), has_few)) return;
@@ -276,7 +211,7 @@ void GrammarMatcher::RemoveExhaustedKeys(std::span<uint64_t> bits) {
 bool GrammarMatcher::KeyCanEnd(StateId state, const KeyTracker::Position& position) const {
   if (!position.in_key() || !has_few_keys_) return true;
   for (const StatePool::Place& place : shared_->pool.places(state)) {
-    const uint32_t num_keys = tables().states[place.state].num_keys;
+    const uint32_t num_keys = tables_->states[place.state].num_keys;
     if (num_keys == 0) return true;  // a property that has its name is not there yet
     uint32_t taken = 0;
     keys_.ForEachKey(position, [&](std::string_view key) {
@@ -290,9 +225,9 @@ bool GrammarMatcher::KeyCanEnd(StateId state, const KeyTracker::Position& positi
 // Whether the rule of `state`, which has no calls, can go on with `key` and the quote that ends it.
 bool GrammarMatcher::MayFollow(uint32_t state, std::string_view key) const {
   for (size_t i = 0; i <= key.size(); ++i) {
-    const GrammarTables::State& from = tables().states[state];
-    const auto begin = tables().bytes.begin() + from.bytes_begin,
-               end = tables().bytes.begin() + from.bytes_end;
+    const GrammarTables::State& from = tables_->states[state];
+    const auto begin = tables_->bytes.begin() + from.bytes_begin,
+               end = tables_->bytes.begin() + from.bytes_end;
     const auto byte = static_cast<uint8_t>(i < key.size() ? key[i] : '"');
     const auto edge = std::ranges::lower_bound(begin, end, byte, {}, &grammar::ByteEdge::last);
     if (edge == end || edge->first > byte) return false;
@@ -318,7 +253,7 @@ bool GrammarMatcher::Accept(int32_t token) {
     next.state = shared_->pool.Step(next.state, static_cast<uint8_t>(byte));
     if (next.state == kDead) return false;
   }
-  if (tables().is_json) {
+  if (tables_->is_json) {
     if (!keys_.Advance(next.position, text) || !KeyCanEnd(next.state, next.position)) {
       keys_.Restore(now.mark);
       return false;
@@ -352,8 +287,7 @@ std::string GrammarMatcher::ForcedText() {
 void GrammarMatcher::LimitMemory() {
   if (shared_->masks.size() * (trie_->vocab_size() / 8 + 64) > kMaxMaskBytes) shared_->masks.clear();
   if (shared_->pool.bytes() <= kMaxPoolBytes) return;
-  const std::shared_ptr<Shared> old = std::exchange(shared_, std::make_shared<Shared>(tables()));
-  shared_->takes_plain = old->takes_plain;
+  const std::shared_ptr<Shared> old = std::exchange(shared_, std::make_shared<Shared>(*tables_));
   for (Moment& moment : history_) moment.state = shared_->pool.Import(old->pool, moment.state);
 }
 

@@ -59,28 +59,23 @@ class GrammarMatcher {
     explicit Shared(const grammar::GrammarTables& tables) : pool(tables) {}
     grammar::StatePool pool;
     std::unordered_map<grammar::StateId, std::vector<uint64_t>> masks;
-    // By state of the tables: whether any plain characters may follow without end.
-    std::unordered_map<uint32_t, bool> takes_plain;
   };
 
   GrammarMatcher() = default;
 
-  const grammar::GrammarTables& tables() const { return restricted_ ? *restricted_ : grammar_->tables(); }
   void LimitMemory();
   // The tokens that the grammar allows, duplicate keys aside.
   const std::vector<uint64_t>& GrammarMask(grammar::StateId state);
   // Sets the bits of the plain tokens that `state` is known to allow. Whether all others among them are known
   // to be not allowed.
   bool AddPlainTokens(grammar::StateId state, std::span<uint64_t> bits);
-  bool TakesPlain(uint32_t state);
   void RemoveRepeatedKeys(std::span<uint64_t> bits);
   void RemoveKey(std::string_view rest, std::span<uint64_t> bits);
   void RemoveExhaustedKeys(std::span<uint64_t> bits);
   bool MayFollow(uint32_t state, std::string_view key) const;
   bool KeyCanEnd(grammar::StateId state, const grammar::KeyTracker::Position& position) const;
 
-  std::shared_ptr<const Grammar> grammar_;
-  std::shared_ptr<const grammar::GrammarTables> restricted_;  // if some bytes are no tokens
+  std::shared_ptr<const grammar::GrammarTables> tables_;
   std::shared_ptr<const TokenTrie> trie_;
   std::vector<int32_t> end_tokens_;
   std::shared_ptr<Shared> shared_;

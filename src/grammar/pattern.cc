@@ -276,11 +276,11 @@ class Parser {
       if (end == std::string_view::npos || end == at_ || end - at_ > 6) {
         return InvalidArgument("the escape at byte {} wants 1 to 6 hexadecimal digits in braces", begin);
       }
-      QWEN25_TRY(icu::UnicodeSet set, ParseHexadecimal(end - at_, begin));
-      if (set.getRangeStart(0) > 0x10FFFF || !Take("}")) {
+      const std::optional<char32_t> value = TakeHexadecimal(end - at_);
+      if (!value || *value > 0x10FFFF)
         return InvalidArgument("the escape at byte {} is no code point", begin);
-      }
-      return set;
+      Take("}");
+      return OneOf(*value);
     }
     QWEN25_TRY(icu::UnicodeSet set, ParseHexadecimal(4, begin));
     const auto high = static_cast<char32_t>(set.getRangeStart(0));

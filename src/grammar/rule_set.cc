@@ -123,7 +123,8 @@ GrammarTables RuleSet::Flatten(uint32_t start) const {
                                     .calls_begin = static_cast<uint32_t>(tables.calls.size()),
                                     .calls_end = 0,
                                     .accepts = from.accepts,
-                                    .num_keys = 0};
+                                    .num_keys = 0,
+                                    .takes_plain = false};
       for (const ByteEdge& edge : from.bytes) {
         tables.bytes.push_back({edge.first, edge.last, starts[i] + edge.target});
       }

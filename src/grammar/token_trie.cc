@@ -80,10 +80,14 @@ void TokenTrie::Build() {
   plain_tokens_.assign(kMaxPlainCharacters + 1, std::vector<uint64_t>((texts_.size() + 63) / 64));
   std::vector<int32_t> not_plain;
   for (const int32_t token : tokens) {
+    if (text(token).size() == 1) bytes_.set(static_cast<uint8_t>(text(token)[0]));
+  }
+  for (const int32_t token : tokens) {
     const std::string_view bytes = text(token);
-    if (bytes.size() == 1) bytes_.set(static_cast<uint8_t>(bytes[0]));
     if (std::ranges::count(bytes, '"') >= 2) tokens_with_quotes_.push_back(token);
-    const uint32_t num_characters = CountPlainCharacters(bytes);
+    const bool is_usable =
+        std::ranges::all_of(bytes, [&](char c) { return bytes_[static_cast<uint8_t>(c)]; });
+    const uint32_t num_characters = is_usable ? CountPlainCharacters(bytes) : 0;
     if (num_characters == 0) not_plain.push_back(token);
     if (num_characters == 0) continue;
     for (uint32_t most = num_characters; most <= kMaxPlainCharacters; ++most) {

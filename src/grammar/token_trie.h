@@ -34,7 +34,8 @@ class TokenTrie {
   // Depth first, siblings in the order of their bytes. Tokens of the same text have nodes of their own.
   std::span<const Node> nodes() const { return nodes_; }
   // The same without the plain tokens. Plain are tokens of whole characters, at most kMaxPlainCharacters,
-  // none of them a quote, a backslash or a control character: what stands in JSON strings as it is.
+  // none of them a quote, a backslash or a control character: what stands in JSON strings as it is. All of
+  // their bytes are among bytes().
   std::span<const Node> nodes_that_are_not_plain() const { return not_plain_nodes_; }
   // Masks of the plain tokens with at most `num_characters` code points.
   std::span<const uint64_t> PlainTokens(uint32_t num_characters) const;

@@ -2,10 +2,10 @@
 //
 //   grammar_tool [TOKENIZER.gguf]
 //
-// Reads one JSON object per line: {"schema": ..., "texts": [...], "compact": false}. Writes one per line: {"error":
-// message} if the schema does not compile, else {"accepted": [true, ...]}, and "compile_us". Without a tokenizer
-// each byte is a token, and the masks are checked on the way: what they allow is accepted, nothing else is. With
-// one, "masks_ns" has the time of each mask.
+// Reads one JSON object per line: {"schema": ..., "texts": [...], "compact": false}. Writes one per line:
+// {"error": message} if the schema does not compile, else {"accepted": [true, ...]}, and "compile_us".
+// Without a tokenizer each byte is a token, and the masks are checked on the way: what they allow is
+// accepted, nothing else is. With one, "masks_ns" has the time of each mask.
 #include <chrono>
 #include <iostream>
 
@@ -66,7 +66,10 @@ Result<bool> Accepts(const std::shared_ptr<const Grammar>& grammar, const Vocabu
     masks_ns.push_back(NanosecondsSince(begin));
     const bool is_allowed = bits[static_cast<size_t>(token) / 64] >> (token % 64) & 1;
     const bool is_accepted = matcher.Accept(token);
-    if (is_allowed != is_accepted) return Corrupt("the mask and Accept differ for token {}", token);
+    if (is_allowed != is_accepted) {
+      return Corrupt("the mask and Accept differ for token {} (\"{}\") in {}", token,
+                     vocabulary.trie->text(token), text);
+    }
     if (!is_accepted) return false;
   }
   return matcher.MayEnd();
