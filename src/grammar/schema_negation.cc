@@ -1,0 +1,149 @@
+// Negations of schemas (schema_facts.h): "not", the other branch of "if", the other branches of "oneOf".
+#include <algorithm>
+#include <optional>
+
+#include "grammar/schema_facts.h"
+
+namespace qwen25::grammar {
+namespace {
+
+// Keywords that constrain nothing by themselves, or only others beside them.
+bool IsAnnotation(std::string_view keyword) {
+  constexpr std::string_view kNames[] = {"title",    "description", "default",  "examples",  "example",
+                                         "$comment", "$id",         "id",       "$schema",   "$defs",
+                                         "$anchor",  "definitions", "readOnly", "writeOnly", "deprecated"};
+  return std::ranges::find(kNames, keyword) != std::end(kNames);
+}
+
+// What a value of `types` satisfies if it fails a keyword.
+struct Opposite {
+  uint8_t types;
+  std::string keyword;
+  Json value;
+};
+
+// Of bounds and counts; nothing for other keywords and malformed values.
+std::optional<Opposite> OppositeOf(const Json* schema, const std::string& keyword) {
+  const Json& value = schema->at(keyword);
+  if (!value.is_number()) return std::nullopt;
+  if (keyword == "minimum") return Opposite{kNumberTypes, "exclusiveMaximum", value};
+  if (keyword == "maximum") return Opposite{kNumberTypes, "exclusiveMinimum", value};
+  if (keyword == "exclusiveMinimum") return Opposite{kNumberTypes, "maximum", value};
+  if (keyword == "exclusiveMaximum") return Opposite{kNumberTypes, "minimum", value};
+  constexpr std::pair<const char*, uint8_t> kCounts[] = {
+      {"Length", kStringType}, {"Items", kArrayType}, {"Properties", kObjectType}};
+  const bool is_count = TypeOf(value) == kIntegerType && value >= 0 && value < 4294967295.0;
+  for (const auto& [counted, type] : kCounts) {
+    if (!is_count) continue;
+    const auto count = static_cast<int64_t>(value.get<double>());
+    if (keyword == std::string("max") + counted)
+      return Opposite{type, std::string("min") + counted, count + 1};
+    if (keyword != std::string("min") + counted) continue;
+    if (count == 0) return Opposite{0, std::string("max") + counted, 0};
+    return Opposite{type, std::string("max") + counted, count - 1};
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+Status FactsReader::AddNegation(const Json* schema, Facts& facts, size_t depth) {
+  QWEN25_RETURN_IF_ERROR(CheckDepth(schema, depth));
+  if (schema->is_boolean()) {
+    if (schema->get<bool>()) facts.types = 0;
+    return {};
+  }
+  if (!schema->is_object()) {
+    return InvalidArgument("{}: expected a schema (an object, true or false)", document_.Where(schema));
+  }
+  // Several keywords hold together, so one of them must fail.
+  std::vector<std::string> keywords;
+  for (const auto& [keyword, value] : schema->items()) {
+    if (!IsAnnotation(keyword)) keywords.push_back(keyword);
+  }
+  if (keywords.empty()) facts.types = 0;
+  if (keywords.size() == 1) return AddKeywordNegation(schema, keywords[0], facts, depth);
+  if (keywords.empty()) return {};
+  std::vector<const Json*> branches;
+  for (const std::string& keyword : keywords) {
+    // `additionalProperties` and its like say what the keywords beside them leave.
+    if (keyword.starts_with("additional") || keyword.starts_with("unevaluated") || keyword == "if") {
+      return Unsupported("{} in what must not hold is not handled", document_.Place(schema, keyword));
+    }
+    branches.push_back(document_.Made({{"not", {{keyword, schema->at(keyword)}}}}, schema));
+  }
+  facts.AddGroup(schema, "not", std::move(branches), false);
+  return {};
+}
+
+// Keywords for one type hold for all other types, so that only a value of this type can fail them.
+Status FactsReader::AddKeywordNegation(const Json* schema, const std::string& keyword, Facts& facts,
+                                       size_t depth) {
+  const Json* value = document_.Child(schema, keyword);
+  const std::string place = document_.Place(schema, keyword);
+  const auto add_group = [&](std::vector<const Json*> branches) {
+    facts.AddGroup(schema, "not", std::move(branches), false);
+  };
+  if (keyword == "not") return Add(value, facts, depth + 1);
+  if (keyword == "$ref" && value->is_string()) {
+    QWEN25_TRY(const Json* target, document_.Resolve(schema, value->get_ref<const std::string&>()));
+    return AddNegation(target, facts, depth + 1);
+  }
+  if (keyword == "type") {
+    QWEN25_TRY(uint8_t types, ReadTypes(*value, place));
+    facts.types &= static_cast<uint8_t>(~types);
+    return {};
+  }
+  if (keyword == "enum" && value->is_array()) {
+    for (size_t i = 0; i < value->size(); ++i) facts.excluded_values.push_back(document_.Child(value, i));
+    return {};
+  }
+  if (keyword == "const") {
+    facts.excluded_values.push_back(value);
+    return {};
+  }
+  if (keyword == "anyOf" && value->is_array()) {
+    for (size_t i = 0; i < value->size(); ++i) {
+      QWEN25_RETURN_IF_ERROR(AddNegation(document_.Child(value, i), facts, depth + 1));
+    }
+    return {};
+  }
+  std::vector<const Json*> branches;
+  if (keyword == "allOf" && value->is_array()) {
+    for (const Json& part : *value) branches.push_back(document_.Made({{"not", part}}, schema));
+    add_group(std::move(branches));
+    return {};
+  }
+  if (keyword == "required" && value->is_array()) {
+    facts.types &= kObjectType;
+    for (const Json& name : *value) {
+      if (!name.is_string()) return InvalidArgument("{}: expected a list of names", place);
+      branches.push_back(document_.Made({{"properties", {{name.get<std::string>(), false}}}}, schema));
+    }
+    if (branches.empty()) facts.types = 0;
+    if (!branches.empty()) add_group(std::move(branches));
+    return {};
+  }
+  if (keyword == "properties" && value->is_object()) {
+    facts.types &= kObjectType;
+    for (const auto& [name, property] : value->items()) {
+      branches.push_back(document_.Made(
+          {{"properties", {{name, {{"not", property}}}}}, {"required", Json::array({name})}}, schema));
+    }
+    if (branches.empty()) facts.types = 0;
+    if (!branches.empty()) add_group(std::move(branches));
+    return {};
+  }
+  if (const auto opposite = OppositeOf(schema, keyword)) {
+    facts.types &= opposite->types;
+    return Add(document_.Made({{opposite->keyword, opposite->value}}, schema), facts, depth + 1);
+  }
+  if (keyword == "pattern" && value->is_string()) {
+    facts.types &= kStringType;
+    facts.patterns.push_back({schema, value->get<std::string>(), "pattern", true});
+    return {};
+  }
+  return Unsupported("{} in what must not hold is not handled", place);
+}
+
+}  // namespace qwen25::grammar
