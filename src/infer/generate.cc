@@ -34,6 +34,7 @@ Result<GenerateResult> Generate(Session& session, const Tokenizer& tokenizer, st
   result.prompt_seconds = prompt_done - start;
 
   TokenStream stream(session, options.sampling, options.drafter, options.max_draft_tokens);
+  stream.SetRule(options.rule);
   Answer answer(tokenizer, options, on_text);
   Decode(session, stream, answer);
   result.text = answer.text();

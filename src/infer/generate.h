@@ -18,6 +18,7 @@ struct GenerateOptions : AnswerOptions {
   SamplingOptions sampling;
   Drafter* drafter = nullptr;    // speculative decoding: faster, the same distribution of tokens; null: off
   size_t max_draft_tokens = 16;  // most tokens to verify in one pass
+  LogitsRule* rule = nullptr;    // what the answer must be, from its first token on; null: anything
 };
 
 struct GenerateResult {

@@ -1,6 +1,7 @@
 #include <memory>
 
 #include "base/json.h"
+#include "cli/flags/grammar_flags.h"
 #include "cli/flags/memory_flags.h"
 #include "cli/flags/model_flags.h"
 #include "cli/flags/sampling_flags.h"
@@ -10,6 +11,7 @@
 #include "cli/terminal/interrupt.h"
 #include "cli/verb.h"
 #include "infer/generate.h"
+#include "infer/grammar_rule.h"
 
 namespace qwen25 {
 namespace {
@@ -18,6 +20,7 @@ struct GenerateFlags {
   ModelFlags model;
   SamplingFlags sampling;
   DraftChoice speculation;
+  GrammarFlags grammar;
   MemoryPlace memory;
   std::optional<std::string> prompt;
   std::string prompt_file;
@@ -43,8 +46,17 @@ Json ToJson(const GenerateResult& result, const std::string& prompt) {
   return json;
 }
 
+// Null without a grammar.
+Result<std::unique_ptr<LogitsRule>> RuleOf(const Grammar::Pointer& grammar, const LoadedModel& model) {
+  if (!grammar) return std::unique_ptr<LogitsRule>();
+  QWEN25_TRY(std::unique_ptr<GrammarRule> rule,
+             GrammarRule::Create(grammar, std::make_shared<TokenTrie>(model.tokenizer), model.stop_tokens));
+  return std::unique_ptr<LogitsRule>(std::move(rule));
+}
+
 Status RunGenerate(const GenerateFlags& flags) {
   QWEN25_TRY(const std::string prompt, ReadTextFlag(flags.prompt, flags.prompt_file, "prompt"));
+  QWEN25_TRY(const Grammar::Pointer grammar, flags.grammar.Load());
   std::unique_ptr<BlockStore> store;  // outlives the engine
   QWEN25_TRY(LoadedModel model, LoadModel(flags.model));
   // Unlike a chat, a single text is remembered only where that was asked for.
@@ -58,6 +70,9 @@ Status RunGenerate(const GenerateFlags& flags) {
              LoadDrafter(flags.speculation, flags.model, model, options.sampling));
   options.drafter = drafter.drafter.get();
   options.max_draft_tokens = flags.speculation.draft_tokens;
+
+  QWEN25_TRY(const std::unique_ptr<LogitsRule> rule, RuleOf(grammar, model));
+  options.rule = rule.get();
 
   EncodeOptions encode;
   encode.add_bos = true;  // where the tokenizer's own template puts one (Llama); Qwen2.5's puts none
@@ -117,6 +132,7 @@ void AddGenerateVerb(CLI::App& app, RunVerb& run) {
       "a prompt can be a whole conversation in the model's own format");
   AddSamplingFlags(*verb, flags->sampling);
   AddSpeculationFlags(*verb, flags->speculation);
+  AddGrammarFlags(*verb, flags->grammar);
   AddMemoryFlags(*verb, flags->memory, /*needs_folder=*/false);
   verb->add_flag("--json", flags->json, "Print one JSON object with text, tokens, usage and timings");
   verb->add_flag("-v,--verbose", flags->verbose, "Print speeds to standard error");

@@ -10,6 +10,7 @@
 #include "serve/api/identifier.h"
 #include "serve/api/request_json.h"
 #include "serve/api/server_sent_events.h"
+#include "serve/calls/constraint.h"
 #include "serve/calls/generation.h"
 #include "serve/calls/reply_usage.h"
 #include "serve/calls/stream_settings.h"
@@ -17,6 +18,14 @@
 
 namespace qwen25 {
 namespace {
+
+// What an answer that must be a call begins with.
+constexpr std::string_view kCallBegin = "<tool_call>\n";
+
+bool MustCall(const ChatCompletionRequest& request) {
+  return request.tool_choice.kind == ToolChoice::Kind::kRequired ||
+         request.tool_choice.kind == ToolChoice::Kind::kFunction;
+}
 
 // Turns the choices of a chat into its reply.
 class ChatListener : public GenerationListener {
@@ -33,6 +42,8 @@ class ChatListener : public GenerationListener {
     for (Choice& choice : choices_) {
       choice.parser.emplace(
           ToolCallParser::Options{.bare_json = true, .tool_names = request_.prompt.tool_names});
+      // The prompt ends with it.
+      if (MustCall(request_)) choice.parser->Feed(kCallBegin);
     }
   }
 
@@ -133,10 +144,19 @@ void AnswerWith(const std::shared_ptr<ServerCall>& call, std::shared_ptr<ServedM
     return call->Refuse(
         InvalidRequest("model", "This model has no chat template: it continues texts. Use /v1/completions."));
   }
+  if (!request.prompt.tools.is_null() && request.tool_choice.kind != ToolChoice::Kind::kNone &&
+      !loaded.chat_template->knows_tools()) {
+    return call->Refuse(InvalidRequest("tools", "This model's chat template knows no tools."));
+  }
   Result<std::vector<int32_t>> prompt =
       loaded.chat_template->Encode(loaded.tokenizer, request.prompt.messages, request.PromptOptions());
   if (!prompt.ok()) return call->Refuse(prompt.status(), "messages");
+  if (MustCall(request)) loaded.tokenizer.Encode(kCallBegin, *prompt, SpecialTokens::kControlAsText);
   if (const auto error = CheckPromptFits(*prompt, *model, "messages")) return call->Refuse(*error);
+  const ApiResult<Grammar::Pointer> grammar = MustCall(request)
+                                                  ? GrammarOfCall(request.prompt, request.tool_choice, *model)
+                                                  : GrammarOf(request.constraint, *model);
+  if (!grammar.ok()) return call->Refuse(grammar.error());
   std::vector<StreamRequest> streams;
   for (size_t choice = 0; choice < static_cast<size_t>(request.sampling.num_choices); ++choice) {
     const StreamSettings settings = {
@@ -147,6 +167,9 @@ void AnswerWith(const std::shared_ptr<ServerCall>& call, std::shared_ptr<ServedM
     ApiResult<StreamRequest> stream = MakeStream(*call, *model, settings, choice);
     if (!stream.ok()) return call->Refuse(stream.error());
     stream->prompt = *prompt;
+    ApiResult<std::shared_ptr<LogitsRule>> rule = RuleOf(*grammar, *model, request.constraint.field);
+    if (!rule.ok()) return call->Refuse(rule.error());
+    stream->rule = std::move(*rule);
     streams.push_back(std::move(*stream));
   }
   const auto listener = std::make_shared<ChatListener>(call, model, std::move(request));

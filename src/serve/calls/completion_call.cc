@@ -11,6 +11,7 @@
 #include "serve/api/identifier.h"
 #include "serve/api/request_json.h"
 #include "serve/api/server_sent_events.h"
+#include "serve/calls/constraint.h"
 #include "serve/calls/generation.h"
 #include "serve/calls/infill_prompt.h"
 #include "serve/calls/reply_usage.h"
@@ -141,6 +142,8 @@ void AnswerWith(const std::shared_ptr<ServerCall>& call, std::shared_ptr<ServedM
                                    .server = request.server,
                                    .max_tokens = request.max_tokens,
                                    .num_top = request.logprobs};
+  const ApiResult<Grammar::Pointer> grammar = GrammarOf(request.constraint, *model);
+  if (!grammar.ok()) return call->Refuse(grammar.error());
   std::vector<std::vector<int32_t>> prompts;
   std::vector<StreamRequest> streams;
   for (size_t index = 0; index < request.prompts.size(); ++index) {
@@ -152,6 +155,9 @@ void AnswerWith(const std::shared_ptr<ServerCall>& call, std::shared_ptr<ServedM
       if (!stream.ok()) return call->Refuse(stream.error());
       stream->prompt = prompts.back();
       stream->scores_prompt = request.echo && request.logprobs;
+      ApiResult<std::shared_ptr<LogitsRule>> rule = RuleOf(*grammar, *model, request.constraint.field);
+      if (!rule.ok()) return call->Refuse(rule.error());
+      stream->rule = std::move(*rule);
       streams.push_back(std::move(*stream));
     }
   }

@@ -21,6 +21,7 @@ Result<std::unique_ptr<ServedModel>> ServedModel::Load(const std::string& name, 
           fmt::format("going on without memory of keys and values: {}", store.status().message()));
     }
   }
+  served->grammars_ = std::make_unique<GrammarCache>(served->model_.tokenizer);
   served->scheduler_ =
       std::make_unique<Scheduler>(*served->model_.engine, served->model_.tokenizer, options.scheduler);
   served->scheduler_->Start();

@@ -8,6 +8,7 @@
 #include "infer/load_model.h"
 #include "infer/scheduler/scheduler.h"
 #include "knowledge/memory_folder.h"
+#include "serve/models/grammar_cache.h"
 
 namespace qwen25 {
 
@@ -30,6 +31,7 @@ class ServedModel {
   const LoadedModel& model() const { return model_; }
   Scheduler& scheduler() const { return *scheduler_; }
   BlockStore* store() const { return store_.get(); }
+  GrammarCache& grammars() const { return *grammars_; }
   size_t max_context_tokens() const { return model_.engine->max_context_tokens(); }
 
  private:
@@ -38,6 +40,7 @@ class ServedModel {
   std::string name_;
   std::unique_ptr<BlockStore> store_;  // outlives the engine
   LoadedModel model_;
+  std::unique_ptr<GrammarCache> grammars_;
   std::unique_ptr<Scheduler> scheduler_;  // goes first
 };
 
