@@ -224,7 +224,7 @@ TEST(ParseMessages, NamesWhatIsWrong) {
 TEST(CheckTools, NamesTheToolThatIsWrong) {
   EXPECT_OK(CheckTools(nullptr));
   EXPECT_OK(CheckTools(Json::array()));
-  EXPECT_ERROR_CONTAINS(CheckTools(Parsed(R"({"a": 1})")), "\"tools\" is {\"a\":1}, expected an array");
+  EXPECT_ERROR_CONTAINS(CheckTools(Parsed(R"({"a": 1})")), "\"tools\" is {\"a\": 1}, expected an array");
   EXPECT_ERROR_CONTAINS(CheckTools(Parsed(R"([{"type": "function", "function": {"name": "f"}}, 2])")),
                         "tools[1] is 2");
   EXPECT_ERROR_CONTAINS(CheckTools(Parsed(R"([{"type": "retrieval"}])")), "tools[0]");
