@@ -1,7 +1,5 @@
 #include "text/qwen_chat.h"
 
-#include <optional>
-
 #include "base/check.h"
 #include "text/python_json.h"
 
@@ -181,96 +179,6 @@ Status CheckTools(const Json& tools) {
     }
   }
   return {};
-}
-
-// -----------------------------------------------------------------------------------------------------------
-// The model's answer
-
-namespace {
-
-size_t SkipSpace(std::string_view text, size_t at) {
-  const size_t found = text.find_first_not_of(" \t\r\n", at);
-  return found == std::string_view::npos ? text.size() : found;
-}
-
-// The end of the JSON object that starts at `begin`, by its braces; nothing if it never closes. Gives up at a
-// character that JSON has in strings only, so that an answer full of opening tags is not scanned to its end
-// once for each of them.
-std::optional<size_t> EndOfObject(std::string_view text, size_t begin) {
-  size_t depth = 0;
-  bool in_string = false;
-  for (size_t i = begin; i < text.size(); ++i) {
-    const char c = text[i];
-    if (in_string) {
-      if (c == '\\') {
-        ++i;
-      } else if (c == '"') {
-        in_string = false;
-      }
-    } else if (c == '"') {
-      in_string = true;
-    } else if (c == '{') {
-      ++depth;
-    } else if (c == '}') {
-      if (--depth == 0) return i + 1;
-    } else if (c == '<' || c == '\\') {
-      return std::nullopt;
-    }
-  }
-  return std::nullopt;
-}
-
-std::optional<ToolCall> ParseCall(std::string_view object) {
-  Result<Json> parsed = ParsePythonJson(object, "tool call");
-  if (!parsed.ok() || !parsed->is_object()) return std::nullopt;
-  const Json* name = Find(*parsed, "name");
-  const Json* arguments = Find(*parsed, "arguments");
-  if (name == nullptr || !name->is_string() || arguments == nullptr || !arguments->is_object())
-    return std::nullopt;
-  return ToolCall{.name = name->get<std::string>(), .arguments = *arguments};
-}
-
-// A call whose opening tag ends at `begin`, and where the text goes on after it.
-struct FoundCall {
-  ToolCall call;
-  size_t end;
-};
-std::optional<FoundCall> FindCall(std::string_view text, size_t begin) {
-  const size_t object = SkipSpace(text, begin);
-  if (object == text.size() || text[object] != '{') return std::nullopt;
-  const std::optional<size_t> object_end = EndOfObject(text, object);
-  if (!object_end) return std::nullopt;
-  size_t end = SkipSpace(text, *object_end);
-  if (text.substr(end).starts_with(kCallEnd)) {
-    end += kCallEnd.size();
-  } else if (end != text.size()) {
-    return std::nullopt;
-  }
-  std::optional<ToolCall> call = ParseCall(text.substr(object, *object_end - object));
-  if (!call) return std::nullopt;
-  return FoundCall{.call = std::move(*call), .end = end};
-}
-
-}  // namespace
-
-ParsedReply ParseToolCalls(std::string_view reply) {
-  ParsedReply parsed;
-  size_t text_begin = 0;  // everything before it has been taken
-  size_t search = 0;
-  while (true) {
-    const size_t tag = reply.find(kCallStart, search);
-    if (tag == std::string_view::npos) break;
-    std::optional<FoundCall> found = FindCall(reply, tag + kCallStart.size());
-    search = tag + kCallStart.size();
-    if (!found) continue;
-    std::string_view before = reply.substr(text_begin, tag - text_begin);
-    if (before.ends_with('\n')) before.remove_suffix(1);  // the template's own newline before a tag
-    parsed.content += before;
-    parsed.tool_calls.push_back(std::move(found->call));
-    text_begin = search = found->end;
-  }
-  parsed.content += reply.substr(text_begin);
-  return parsed;
 }
 
 }  // namespace qwen25

@@ -56,15 +56,4 @@ std::vector<int32_t> EncodeQwenTurn(const Tokenizer& tokenizer, const ChatMessag
 // ...}}.
 Status CheckTools(const Json& tools);
 
-// What an answer says: the text, and the calls that were inside <tool_call> tags.
-struct ParsedReply {
-  std::string content;
-  std::vector<ToolCall> tool_calls;
-};
-
-// Takes the well-formed <tool_call> blocks out of an answer. Each holds an object with a string "name" and an
-// object "arguments". The closing tag of the last one may be missing, since a model may end its turn there.
-// Malformed blocks stay in `content` as they are. The inverse of RenderQwenChat for an assistant's turn.
-ParsedReply ParseToolCalls(std::string_view reply);
-
 }  // namespace qwen25

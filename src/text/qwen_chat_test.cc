@@ -224,90 +224,11 @@ TEST(ParseMessages, NamesWhatIsWrong) {
 TEST(CheckTools, NamesTheToolThatIsWrong) {
   EXPECT_OK(CheckTools(nullptr));
   EXPECT_OK(CheckTools(Json::array()));
-  EXPECT_ERROR_CONTAINS(CheckTools(Parsed(R"({"a": 1})")), "\"tools\" is {\"a\":1}, expected an array");
+  EXPECT_ERROR_CONTAINS(CheckTools(Parsed(R"({"a": 1})")), "\"tools\" is {\"a\": 1}, expected an array");
   EXPECT_ERROR_CONTAINS(CheckTools(Parsed(R"([{"type": "function", "function": {"name": "f"}}, 2])")),
                         "tools[1] is 2");
   EXPECT_ERROR_CONTAINS(CheckTools(Parsed(R"([{"type": "retrieval"}])")), "tools[0]");
   EXPECT_ERROR_CONTAINS(CheckTools(Parsed(R"([{"type": "function", "function": {"name": 1}}])")), "tools[0]");
-}
-
-TEST(ParseToolCalls, TakesCallsOutOfTheText) {
-  const ParsedReply reply = ParseToolCalls(
-      "Let me see.\n<tool_call>\n{\"name\": \"f\", \"arguments\": {\"s\": \"</tool_call> "
-      "{\\\"\"}}\n</tool_call>"
-      "\n<tool_call>{\"arguments\": {}, \"name\": \"g\"}</tool_call>\nThat was it.");
-  EXPECT_EQ(reply.content, "Let me see.\nThat was it.");
-  const std::vector<ToolCall> want = {{"f", Parsed(R"({"s": "</tool_call> {\""})")}, {"g", Json::object()}};
-  EXPECT_EQ(reply.tool_calls, want);
-}
-
-TEST(ParseToolCalls, TheLastCallMayLackItsClosingTag) {
-  const ParsedReply reply = ParseToolCalls("<tool_call>\n{\"name\": \"f\", \"arguments\": {}}\n");
-  EXPECT_EQ(reply.content, "");
-  ASSERT_EQ(reply.tool_calls.size(), 1u);
-  EXPECT_EQ(reply.tool_calls[0].name, "f");
-}
-
-TEST(ParseToolCalls, MalformedCallsStayText) {
-  const std::vector<std::string> malformed = {
-      "",
-      "plain",
-      "<tool_call>",
-      "<tool_call></tool_call>",
-      "<tool_call>\n{\"name\": \"f\", \"arguments\": {}\n</tool_call>",
-      "<tool_call>\n{\"name\": \"f\", \"arguments\": {}",
-      "<tool_call>\n{\"name\": \"f\", \"arguments\": {}} and more</tool_call>",
-      "<tool_call>\n{\"name\": \"f\", \"arguments\": [1]}\n</tool_call>",
-      "<tool_call>\n{\"name\": \"f\", \"arguments\": \"{}\"}\n</tool_call>",
-      "<tool_call>\n{\"name\": 3, \"arguments\": {}}\n</tool_call>",
-      "<tool_call>\n{\"arguments\": {}}\n</tool_call>",
-      "<tool_call>\n{'name': 'f', 'arguments': {}}\n</tool_call>",
-      "<tool_call>\n[]\n</tool_call>",
-      "<tool_call>{\"name\": \"f\", \"arguments\": {\"a\": \"\xff\"}}</tool_call>",
-      "<tool_call>{\"" + std::string(1000, '{') + "</tool_call>",
-      "<tool_call>" + std::string(100000, '{') + std::string(100000, '}') + "</tool_call>",
-  };
-  for (const std::string& text : malformed) {
-    const ParsedReply reply = ParseToolCalls(text);
-    EXPECT_EQ(reply.content, text);
-    EXPECT_TRUE(reply.tool_calls.empty()) << text;
-  }
-  // A good call after a bad one is still found.
-  const ParsedReply reply =
-      ParseToolCalls("<tool_call>{oops<tool_call>{\"name\": \"f\", \"arguments\": {}}</tool_call>");
-  EXPECT_EQ(reply.content, "<tool_call>{oops");
-  EXPECT_EQ(reply.tool_calls.size(), 1u);
-}
-
-TEST(ParseToolCalls, IsTheInverseOfRendering) {
-  EXPECT_TRUE(rc::check(
-      [](std::vector<std::pair<std::string, std::string>> arguments, uint8_t num_calls, std::string content) {
-        const auto to_ascii = [](std::string& text) {
-          for (char& c : text) c = static_cast<char>(c & 0x7f);
-        };
-        to_ascii(content);
-        RC_PRE(content.find("<tool_call>") == std::string::npos);
-        ChatMessage message{.role = "assistant", .content = content};
-        for (size_t i = 0; i < 1u + num_calls % 4; ++i) {
-          Json object = Json::object();
-          for (auto& [key, value] : arguments) {
-            to_ascii(key);
-            to_ascii(value);
-            object[key] = {{value, static_cast<double>(value.size()) / 7}, {"<tool_call>", nullptr}};
-          }
-          message.tool_calls.push_back({fmt::format("f{}", i), object});
-        }
-        const ChatMessage messages[] = {{.role = "user", .content = "q"}, message};
-        const QwenChatOptions no_prompt{.add_generation_prompt = false};
-        const std::string prompt = RenderQwenChat(std::span(messages).first(1), {});
-        const std::string whole = RenderQwenChat(messages, no_prompt);
-        // The model continues the prompt and stops at <|im_end|>.
-        const size_t end = std::string_view("<|im_end|>\n").size();
-        const ParsedReply reply =
-            ParseToolCalls(std::string_view(whole).substr(prompt.size(), whole.size() - prompt.size() - end));
-        RC_ASSERT(reply.content == content);
-        RC_ASSERT(reply.tool_calls == message.tool_calls);
-      }));
 }
 
 }  // namespace

@@ -10,7 +10,7 @@ namespace {
 
 using Kind = ObjectReader::Kind;
 
-constexpr size_t kMaxTools = 128, kMaxNameBytes = 128, kMaxIdBytes = 256;
+constexpr size_t kMaxTools = 128, kMaxCalls = 128, kMaxNameBytes = 128, kMaxIdBytes = 256;
 
 bool IsFunctionName(std::string_view name) {
   const auto is_allowed = [](char c) {
@@ -136,7 +136,9 @@ void CheckMessage(Json& value, const std::string& path, ErrorSlot& error) {
   }
   const bool is_assistant = role == "assistant";
   const Json* calls = message.Find("tool_calls");
-  if (calls != nullptr && !calls->is_array()) message.Refuse("tool_calls", "an array");
+  if (calls != nullptr && (!calls->is_array() || calls->size() > kMaxCalls)) {
+    message.Refuse("tool_calls", fmt::format("an array of at most {} calls", kMaxCalls));
+  }
   if (calls != nullptr && !is_assistant && !calls->empty()) {
     message.Fail("tool_calls", fmt::format("{}.tool_calls stands in a message of role \"{}\", expected only "
                                            "in one of role \"assistant\".",

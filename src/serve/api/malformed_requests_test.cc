@@ -56,6 +56,11 @@ TEST(MalformedRequestsTest, Bodies) {
 std::string Chat(const std::string& members) {
   return R"({"messages": [{"role": "user", "content": "Hi"}], )" + members + "}";
 }
+std::string Repeated(std::string_view text, int times) {
+  std::string all;
+  for (int i = 0; i < times; ++i) all += text;
+  return all;
+}
 std::string Messages(const std::string& messages) {
   return R"({"messages": )" + messages + "}";
 }
@@ -64,9 +69,6 @@ std::string Tools(const std::string& members) {
 }
 
 TEST(MalformedRequestsTest, Messages) {
-  const std::string call = R"([{"role": "assistant", "content": null, "tool_calls": [)";
-  const std::string calls = R"([{"role": "user", "content": "x"}, {"role": "assistant", "tool_calls": [)"
-                            R"({"id": "a", "type": "function", "function": {"name": "f"}}]}, )";
   const Case cases[] = {
       {"{}", "messages", "messages is missing, expected an array of at least one message"},
       {Messages("null"), "messages", "is null"},
@@ -92,10 +94,23 @@ TEST(MalformedRequestsTest, Messages) {
        "messages[0].content[0].b", "is not a field that this server knows"},
       {Messages(R"([{"role": "user", "content": "x", "mood": "calm"}])"), "messages[0].mood",
        "is not a field"},
+  };
+  for (const Case& c : cases) ExpectRefused(c, &ReadChatCompletionRequest);
+}
+
+TEST(MalformedRequestsTest, CallsInMessages) {
+  const std::string call = R"([{"role": "assistant", "content": null, "tool_calls": [)";
+  const std::string calls = R"([{"role": "user", "content": "x"}, {"role": "assistant", "tool_calls": [)"
+                            R"({"id": "a", "type": "function", "function": {"name": "f"}}]}, )";
+  const Case cases[] = {
       {Messages(R"([{"role": "user", "content": "x", "tool_call_id": "a"}])"), "messages[0].tool_call_id",
        "is not a field"},
       {Messages(R"([{"role": "user", "content": "x", "tool_calls": [{}]}])"), "messages[0].tool_calls",
        "role \"user\""},
+      {Messages(R"([{"role": "assistant", "tool_calls": {}}])"), "messages[0].tool_calls",
+       "expected an array of at most 128 calls"},
+      {Messages(call + "7" + Repeated(",7", 128) + "]}]"), "messages[0].tool_calls",
+       "is an array of 129 values, expected an array of at most 128"},
       {Messages(call + "7]}]"), "messages[0].tool_calls[0]", "is 7"},
       {Messages(call + R"({"type": "custom"}]}])"), "messages[0].tool_calls[0].type", "\"custom\""},
       {Messages(call + "{}]}]"), "messages[0].tool_calls[0].function", "is missing"},

@@ -193,14 +193,14 @@ bool ToolCallParser::EndName() {
 }
 
 bool ToolCallParser::EndArgumentsText() {
-  call_.arguments = "{}";  // null, and a string without text, as clients send them, too
+  call_.arguments = "{}";  // null, and a string of that or of nothing, as in requests
   if (call_.capture != "null") {
     std::optional<std::string> text = DecodeString(call_.capture);
     if (!text.has_value()) return false;
     if (!std::ranges::all_of(*text, IsSpace)) {
       const ApiResult<Json> value = ParseEmbeddedJson(*text, "");
-      if (!value.ok() || !value->is_object()) return false;
-      call_.arguments = std::move(*text);
+      if (!value.ok() || !(value->is_object() || value->is_null())) return false;
+      if (value->is_object()) call_.arguments = std::move(*text);
     }
   }
   call_.has_arguments = call_.is_complete = true;

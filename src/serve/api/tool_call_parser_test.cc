@@ -3,12 +3,18 @@
 #include <gtest/gtest.h>
 #include <rapidcheck.h>
 
+#include <map>
+#include <span>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/json.h"
 #include "base/test_util.h"
 #include "serve/api/request_json.h"
+#include "text/qwen_chat.h"
+#include "text/utf8.h"
 
 namespace qwen25 {
 namespace {
@@ -97,14 +103,16 @@ TEST(ToolCallParserTest, OuterBraceIsNeitherLostNorLeaked) {  // vLLM #22885, #1
 }
 
 TEST(ToolCallParserTest, ArgumentsAreNotTruncated) {  // vLLM #20678
-  const std::string arguments = "{\"code\": \"" + std::string(100'000, 'x') + "\", \"n\": 1e5}";
+  const std::string arguments =
+      "{\"code\": \"" + std::string(100'000, 'x') + "\", \"n\": 12345678901234567890123}";
   ExpectBoth("<tool_call>\n{\"name\": \"f\", \"arguments\": " + arguments + "}\n</tool_call>",
              Calls("", {{"f", arguments}}));
 }
 
 TEST(ToolCallParserTest, NoArgumentsAreAnEmptyObject) {  // vLLM #28806
-  for (const char* members : {"", ", \"arguments\": {}", ", \"arguments\": null", ", \"arguments\": \"\"",
-                              ", \"parameters\": \" \"", ", \"type\": \"function\""}) {
+  for (const char* members :
+       {"", ", \"arguments\": {}", ", \"arguments\": null", ", \"arguments\": \"\"",
+        ", \"parameters\": \" \"", ", \"arguments\": \"null\"", ", \"type\": \"function\""}) {
     ExpectBoth("<tool_call>{\"name\": \"f\"" + std::string(members) + "}</tool_call>",
                Calls("", {{"f", "{}"}}));
   }
@@ -354,6 +362,38 @@ TEST(ToolCallParserTest, CallsOfAnyArgumentsComeBack) {
     }
     RC_ASSERT(Parse(text) == expected);
     RC_ASSERT(Parse(text, {.stream_arguments = false}) == expected);
+  }));
+}
+
+// An assistant's turn as the template of Qwen2.5 prints it: what a model answers that had such turns as
+// examples.
+TEST(ToolCallParserTest, IsTheInverseOfRendering) {
+  EXPECT_TRUE(rc::check("rendered turns are read", [] {
+    ChatMessage message = {.role = "assistant"};
+    message.content = *rc::gen::container<std::string>(rc::gen::inRange(' ', '~'));
+    RC_PRE(message.content.find("<tool_call>") == std::string::npos);
+    const auto num_calls = *rc::gen::inRange(1, 4);
+    for (int i = 0; i < num_calls; ++i) {
+      Json arguments = Json::object();
+      for (const auto& key : *rc::gen::arbitrary<std::vector<std::string>>()) {
+        const std::string text = RepairUtf8(key);
+        arguments[text] = {{text, static_cast<double>(text.size()) / 7}, {"<tool_call>", nullptr}};
+      }
+      message.tool_calls.push_back({.name = "f" + std::to_string(i), .arguments = arguments});
+    }
+    const ChatMessage messages[] = {{.role = "user", .content = "q"}, message};
+    const std::string prompt = RenderQwenChat(std::span(messages).first(1), {});
+    const std::string whole = RenderQwenChat(messages, {.add_generation_prompt = false});
+    // The model continues the prompt and stops at <|im_end|>.
+    const size_t end = std::string_view("<|im_end|>\n").size();
+    const AssistantMessage read = Parse(whole.substr(prompt.size(), whole.size() - prompt.size() - end));
+    RC_ASSERT(read.content == message.content);
+    RC_ASSERT(read.tool_calls.size() == message.tool_calls.size());
+    for (size_t i = 0; i < read.tool_calls.size(); ++i) {
+      RC_ASSERT(read.tool_calls[i].name == message.tool_calls[i].name);
+      const Result<Json> arguments = ParseJson(read.tool_calls[i].arguments, "arguments");
+      RC_ASSERT(arguments.ok() && *arguments == message.tool_calls[i].arguments);
+    }
   }));
 }
 
