@@ -27,6 +27,12 @@ bool MustCall(const ChatCompletionRequest& request) {
          request.tool_choice.kind == ToolChoice::Kind::kFunction;
 }
 
+// Whether it may be one. A form that the whole answer must have leaves no room for calls.
+bool MayCall(const ChatCompletionRequest& request) {
+  return request.tool_choice.kind == ToolChoice::Kind::kAuto &&
+         request.constraint.kind == OutputConstraint::Kind::kNone;
+}
+
 // Turns the choices of a chat into its reply.
 class ChatListener : public GenerationListener {
  public:
@@ -167,7 +173,8 @@ void AnswerWith(const std::shared_ptr<ServerCall>& call, std::shared_ptr<ServedM
     ApiResult<StreamRequest> stream = MakeStream(*call, *model, settings, choice);
     if (!stream.ok()) return call->Refuse(stream.error());
     stream->prompt = *prompt;
-    ApiResult<std::shared_ptr<LogitsRule>> rule = RuleOf(*grammar, *model, request.constraint.field);
+    ApiResult<std::shared_ptr<LogitsRule>> rule =
+        MayCall(request) ? RuleOfCalls(request.prompt, *model) : RuleOf(*grammar, *model, request.constraint.field);
     if (!rule.ok()) return call->Refuse(rule.error());
     stream->rule = std::move(*rule);
     streams.push_back(std::move(*stream));

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "infer/grammar_rule.h"
+#include "serve/calls/tool_call_rule.h"
 
 namespace qwen25 {
 namespace {
@@ -82,6 +83,17 @@ ApiResult<Grammar::Pointer> GrammarOfCall(const ChatPrompt& prompt, const ToolCh
       model.grammars().Get("call " + DumpJson(schema), [&] { return Grammar::FromJsonSchema(schema); });
   if (!grammar.ok()) return InvalidRequest("tools", grammar.status().message());
   return std::move(*grammar);
+}
+
+ApiResult<std::shared_ptr<LogitsRule>> RuleOfCalls(const ChatPrompt& prompt, const ServedModel& model) {
+  const ApiResult<Grammar::Pointer> grammar =
+      GrammarOfCall(prompt, {.kind = ToolChoice::Kind::kRequired}, model);
+  if (!grammar.ok()) return grammar.error();
+  const LoadedModel& loaded = model.model();
+  Result<std::shared_ptr<ToolCallRule>> rule =
+      ToolCallRule::Create(loaded.tokenizer, *grammar, model.grammars().Trie(), loaded.stop_tokens);
+  if (!rule.ok()) return InvalidRequest("tools", rule.status().message());
+  return std::shared_ptr<LogitsRule>(std::move(*rule));
 }
 
 ApiResult<std::shared_ptr<LogitsRule>> RuleOf(const Grammar::Pointer& grammar, const ServedModel& model,
