@@ -3,6 +3,7 @@
 import json
 import pathlib
 import random
+import re
 import signal
 import socket
 import subprocess
@@ -23,7 +24,7 @@ def chat(server, **changes):
 def check_answers(server):
     models = server.ask("/v1/models")
     assert [model["id"] for model in models["data"]] == ["model"], models
-    assert server.ask("/v1/models/model")["max_model_len"] == 512
+    assert server.ask("/v1/models/model")["max_model_len"] == 2048
     whole = chat(server)
     choice = whole["choices"][0]
     assert choice["finish_reason"] == "length" and whole["usage"]["completion_tokens"] == 12, whole
@@ -93,7 +94,7 @@ def check_completions(server):
     alone = server.ask("/v1/embeddings", {"input": "another"})["data"][0]["embedding"]
     assert alone == vectors[1]["embedding"]
     info = server.ask("/tokenizer_info")
-    assert info["eos_token"] and info["model_max_length"] == 512, info
+    assert info["eos_token"] and info["model_max_length"] == 2048, info
 
 
 def check_load(server):
@@ -118,6 +119,39 @@ def check_load(server):
     assert server.metric("qwen25_prompt_tokens_known_total") > 0
 
 
+def check_forms(server):
+    """What the answer must be, it is, whatever the model would rather say."""
+    schema = {"type": "object", "properties": {"name": {"type": "string", "maxLength": 8},
+              "size": {"type": "integer", "minimum": 1, "maximum": 9}}, "required": ["name", "size"],
+              "additionalProperties": False}
+    form = {"type": "json_schema", "json_schema": {"name": "thing", "schema": schema}}
+    for seed in range(5):
+        more = {"temperature": 1, "seed": seed, "max_tokens": 200}
+        choice = chat(server, response_format=form, **more)["choices"][0]
+        thing = json.loads(choice["message"]["content"])
+        assert choice["finish_reason"] == "stop" and set(thing) == {"name", "size"} and 1 <= thing["size"] <= 9, thing
+        text = server.ask("/v1/completions", {"prompt": "a", "guided_regex": "[a-c]{3}-\\d+x", **more})["choices"][0]["text"]
+        assert re.fullmatch(r"[a-c]{3}-\d+x", text), text
+        tools = [{"type": "function", "function": {"name": name, "parameters": schema}} for name in ("f", "g")]
+        forced = chat(server, tools=tools, tool_choice="required", **more)["choices"][0]
+        call = forced["message"]["tool_calls"][0]
+        assert call["function"]["name"] in "fg" and set(json.loads(call["function"]["arguments"])) == {"name", "size"}
+        assert forced["finish_reason"] == "tool_calls" and not forced["message"]["content"], forced
+        named = {"type": "function", "function": {"name": "g"}}
+        chunks = server.events("/v1/chat/completions", {**QUESTION, "tools": tools, "tool_choice": named, **more})
+        calls = [call for chunk in chunks for call in chunk["choices"][0]["delta"].get("tool_calls", [])]
+        assert [call["function"]["name"] for call in calls if "id" in call] == ["g"], calls
+        json.loads("".join(call["function"].get("arguments", "") for call in calls))
+    for body, param in [
+        ({"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "object", "not": {
+            "required": ["a"]}, "unevaluatedProperties": False}}}}, "response_format"),
+        ({"guided_regex": "(a"}, "guided_regex"),
+        ({"guided_grammar": "root ::= other"}, "guided_grammar"),
+    ]:
+        status, error, _ = server.refused("/v1/chat/completions", {**QUESTION, **body})
+        assert status == 400 and error["param"] == param, error
+
+
 def check_errors(server):
     for path, body, status, param in [
         ("/v1/chat/completions", "{", 400, None),
@@ -126,7 +160,7 @@ def check_errors(server):
         ("/v1/chat/completions", {**QUESTION, "routing": "top_k:3"}, 400, "routing"),
         ("/v1/chat/completions", {**QUESTION, "logit_bias": {"100000": 1}}, 400, "logit_bias.100000"),
         ("/v1/completions", {"prompt": [1, 2, 100000]}, 400, "prompt"),
-        ("/v1/completions", {"prompt": "x " * 2000}, 400, "prompt"),
+        ("/v1/completions", {"prompt": "x " * 5000}, 400, "prompt"),
         ("/v1/completions", {"prompt": "a", "suffix": "b"}, 400, "suffix"),
         ("/v1/embeddings", {"input": "a", "dimensions": 1000}, 400, "dimensions"),
         ("/v1/models/other", None, 404, "model"),
@@ -144,7 +178,7 @@ def check_clients_that_leave(server):
     before = server.metric("qwen25_requests_total")
     for _ in range(5):
         connection = server.connect()
-        body = {**QUESTION, "max_tokens": 400, "stream": True, "ignore_eos": True}
+        body = {**QUESTION, "max_tokens": 1500, "stream": True, "ignore_eos": True}
         connection.request("POST", "/v1/chat/completions", json.dumps(body))
         connection.getresponse().read(10)
         connection.sock.close()
@@ -157,7 +191,7 @@ def check_clients_that_leave(server):
 
 def check_full_queue():
     server = Server(PROGRAM, ["-m", MODEL, "--no-memory", "--streams", 1, "--max-waiting", 1], WORK)
-    long_one = {**QUESTION, "max_tokens": 480, "ignore_eos": True}
+    long_one = {**QUESTION, "max_tokens": 1900, "ignore_eos": True}
     with ThreadPoolExecutor(8) as clients:
         answers = list(clients.map(lambda _: server.send("/v1/chat/completions", long_one), range(8)))
     statuses = [status for status, _, _ in answers]
@@ -209,7 +243,7 @@ def check_keys():
 def check_draining(server):
     """SIGTERM lets answers end."""
     connection = server.connect()
-    body = {**QUESTION, "max_tokens": 450, "stream": True, "ignore_eos": True, "temperature": 1}
+    body = {**QUESTION, "max_tokens": 1500, "stream": True, "ignore_eos": True, "temperature": 1}
     connection.request("POST", "/v1/chat/completions", json.dumps(body))
     answer = connection.getresponse()
     begin = answer.read(100)
@@ -244,6 +278,7 @@ def main():
     try:
         check_answers(server)
         check_completions(server)
+        check_forms(server)
         check_errors(server)
         check_load(server)
         check_clients_that_leave(server)

@@ -173,8 +173,9 @@ void AnswerWith(const std::shared_ptr<ServerCall>& call, std::shared_ptr<ServedM
     ApiResult<StreamRequest> stream = MakeStream(*call, *model, settings, choice);
     if (!stream.ok()) return call->Refuse(stream.error());
     stream->prompt = *prompt;
-    ApiResult<std::shared_ptr<LogitsRule>> rule =
-        MayCall(request) ? RuleOfCalls(request.prompt, *model) : RuleOf(*grammar, *model, request.constraint.field);
+    ApiResult<std::shared_ptr<LogitsRule>> rule = MayCall(request)
+                                                      ? RuleOfCalls(request.prompt, *model)
+                                                      : RuleOf(*grammar, *model, request.constraint.field);
     if (!rule.ok()) return call->Refuse(rule.error());
     stream->rule = std::move(*rule);
     streams.push_back(std::move(*stream));

@@ -19,8 +19,8 @@ ApiResult<Grammar::Pointer> GrammarOf(const OutputConstraint& constraint, const 
 ApiResult<Grammar::Pointer> GrammarOfCall(const ChatPrompt& prompt, const ToolChoice& choice,
                                           const ServedModel& model);
 
-// The rule of an answer in which functions may be called: calls are held to the functions' schemas. Null if the
-// model has no token that begins a call. Errors as GrammarOfCall.
+// The rule of an answer in which functions may be called: calls are held to the functions' schemas. Null if
+// the model has no token that begins a call. Errors as GrammarOfCall.
 ApiResult<std::shared_ptr<LogitsRule>> RuleOfCalls(const ChatPrompt& prompt, const ServedModel& model);
 
 // A rule for one answer, null without a grammar.

@@ -13,8 +13,8 @@ Result<std::shared_ptr<ToolCallRule>> ToolCallRule::Create(const Tokenizer& toke
                                                            std::shared_ptr<const Grammar> grammar,
                                                            std::shared_ptr<const TokenTrie> trie,
                                                            const std::vector<int32_t>& stop_tokens) {
-  const std::optional<int32_t> begin = tokenizer.TokenId("<tool_call>"), end = tokenizer.TokenId("</tool_call>"),
-                               line_feed = tokenizer.TokenId("\n");
+  const std::optional<int32_t> begin = tokenizer.TokenId("<tool_call>"),
+                               end = tokenizer.TokenId("</tool_call>"), line_feed = tokenizer.TokenId("\n");
   if (!begin || !end || !line_feed) return std::shared_ptr<ToolCallRule>();
   std::vector<int32_t> ends = stop_tokens;
   ends.push_back(*end);

@@ -13,13 +13,14 @@
 
 namespace qwen25 {
 
-// The answer is free until the token <tool_call>. What follows is an object of the grammar, between line feeds or
-// not, then </tool_call> or the end; then it is free again.
+// The answer is free until the token <tool_call>. What follows is an object of the grammar, between line
+// feeds or not, then </tool_call> or the end; then it is free again.
 class ToolCallRule : public LogitsRule {
  public:
-  // Null if the vocabulary has no token <tool_call>: what such a model writes as a call is not held to anything.
-  // Errors of GrammarMatcher::Create.
-  static Result<std::shared_ptr<ToolCallRule>> Create(const Tokenizer& tokenizer, std::shared_ptr<const Grammar> grammar,
+  // Null if the vocabulary has no token <tool_call>: what such a model writes as a call is not held to
+  // anything. Errors of GrammarMatcher::Create.
+  static Result<std::shared_ptr<ToolCallRule>> Create(const Tokenizer& tokenizer,
+                                                      std::shared_ptr<const Grammar> grammar,
                                                       std::shared_ptr<const TokenTrie> trie,
                                                       const std::vector<int32_t>& stop_tokens);
 
@@ -36,7 +37,7 @@ class ToolCallRule : public LogitsRule {
   };
   struct Moment {
     State state = State::kFree;
-    size_t call = 0;  // of calls_, in kBegun and kObject
+    size_t call = 0;          // of calls_, in kBegun and kObject
     bool in_matcher = false;  // the token was accepted by that matcher
   };
 

@@ -27,7 +27,8 @@ class ToolCallRuleTest : public testing::Test {
         "required": ["x"], "additionalProperties": false}}, "required": ["name", "arguments"],
         "additionalProperties": false})");
     ASSERT_OK_AND_ASSIGN(grammar_, Grammar::FromJsonSchema(schema));
-    rule_ = ToolCallRule::Create(tokenizer_, grammar_, std::make_shared<TokenTrie>(tokenizer_), {256}).value();
+    rule_ =
+        ToolCallRule::Create(tokenizer_, grammar_, std::make_shared<TokenTrie>(tokenizer_), {256}).value();
     ASSERT_NE(rule_, nullptr);
   }
   std::vector<int32_t> Allowed() {

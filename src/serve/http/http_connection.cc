@@ -105,6 +105,12 @@ class HttpConnection final : public ConnectionControl, public std::enable_shared
     kNotify,  // the coroutine that waits for input sees is_late_
     kCut,     // the connection ends at once
   };
+  // How a connection goes on after a request.
+  enum class Next {
+    kRequest,
+    kEnd,        // with patience, since an answer may still be on its way
+    kEndAtOnce,  // nothing was answered
+  };
   enum class ReadOutcome {
     kRequest,
     kError,    // to be answered, then the connection ends
@@ -118,7 +124,7 @@ class HttpConnection final : public ConnectionControl, public std::enable_shared
 
   asio::awaitable<void> Run();
   asio::awaitable<bool> ShakeHands();
-  asio::awaitable<bool> ServeRequest();
+  asio::awaitable<Next> ServeRequest();
   asio::awaitable<ReadOutcome> ReadRequest(RequestParser& parser, ProtocolError& error);
   asio::awaitable<void> AllowBody(const RequestParser& parser);
   asio::awaitable<void> SendError(ProtocolError error, bool to_head_request);
@@ -247,14 +253,14 @@ asio::awaitable<void> HttpConnection::Run() {
   if (is_ready && tls_) is_ready = co_await ShakeHands();
   if (is_ready) {
     asio::co_spawn(strand_, ReadHolding(shared_from_this()), asio::detached);
-    bool goes_on = true;
+    Next next = Next::kRequest;
     if (!place_->refusal().empty()) {
       ProtocolError error{503, place_->refusal()};
       co_await SendError(std::move(error), false);
-      goes_on = false;
+      next = Next::kEnd;
     }
-    while (goes_on) goes_on = co_await ServeRequest();
-    co_await Linger();
+    while (next == Next::kRequest) next = co_await ServeRequest();
+    if (next == Next::kEnd) co_await Linger();
   }
   ClearTimeLimit();
   is_gone_ = true;
@@ -277,16 +283,15 @@ std::shared_ptr<HttpAnswer> HttpConnection::MakeAnswer(const AnswerTerms& terms)
   });
 }
 
-// Returns whether the connection goes on afterwards.
-asio::awaitable<bool> HttpConnection::ServeRequest() {
+asio::awaitable<HttpConnection::Next> HttpConnection::ServeRequest() {
   RequestParser parser(LimitsOf(*setting_->options));
   ProtocolError error;
   const ReadOutcome outcome = co_await ReadRequest(parser, error);
   ClearTimeLimit();
-  if (outcome == ReadOutcome::kSilence) co_return false;
+  if (outcome == ReadOutcome::kSilence) co_return Next::kEndAtOnce;
   if (outcome == ReadOutcome::kError) {
     co_await SendError(std::move(error), parser.is_head_request());
-    co_return false;
+    co_return Next::kEnd;
   }
   has_served_ = true;
   answer_ = MakeAnswer({.to_head_request = parser.is_head_request(),
@@ -305,7 +310,8 @@ asio::awaitable<bool> HttpConnection::ServeRequest() {
   const std::shared_ptr<HttpAnswer> answer = answer_;
   co_await WriteAnswer(*answer);
   answer_.reset();
-  co_return !is_gone_ && answer->keeps_alive() && !setting_->table->is_draining();
+  const bool goes_on = !is_gone_ && answer->keeps_alive() && !setting_->table->is_draining();
+  co_return goes_on ? Next::kRequest : Next::kEnd;
 }
 
 asio::awaitable<HttpConnection::ReadOutcome> HttpConnection::ReadRequest(RequestParser& parser,

@@ -36,7 +36,8 @@ class HttpExchange {
   // `callback` is called once, from a thread of the server, if the client goes away, or is dropped, before
   // the answer is complete; from OnDisconnect() itself if that has happened already. It must return quickly.
   // It is destroyed when the answer is complete. A client that closes its sending side counts as gone: over
-  // TCP this looks the same as closing the connection. Each exchange has at most one callback.
+  // TCP this looks the same as closing the connection. Each exchange has at most one callback. One
+  // that holds the exchange itself keeps it from being let go of.
   virtual void OnDisconnect(std::function<void()> callback) = 0;
 
   // Whether the client still listens and the answer is not complete yet.

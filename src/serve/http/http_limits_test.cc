@@ -174,6 +174,16 @@ TEST(HttpDrainTest, IdleConnectionsEndAndAnswersInProgressAreFinished) {
   EXPECT_EQ(server.server->Drain(milliseconds(0)), 0u) << "a second time does nothing";
 }
 
+TEST(HttpDrainTest, IdleClientsThatDoNotReactAreNotWaitedFor) {
+  TestServer server;
+  RawClient idle(server.port());
+  EXPECT_EQ(idle.Exchange(kGoodRequest).status, 200);
+  RawClient silent(server.port());
+  EXPECT_TRUE(Eventually([&] { return server.server->Counters().num_open == 2; }));
+  // Well before the server would lose its patience with a client that has been answered.
+  EXPECT_EQ(server.server->Drain(milliseconds(1500)), 0u);
+}
+
 TEST(HttpDrainTest, WhatLastsLongerThanTheLimitIsCut) {
   TestServer server;
   RawClient busy(server.port());
