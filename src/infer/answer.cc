@@ -45,6 +45,7 @@ bool StopMatcher::Feed(std::string_view piece, std::string& out) {
   }
   if (stop_at != std::string::npos) {
     out.append(held_, 0, stop_at);
+    found_ = held_.substr(stop_at, stop_end - stop_at);
     held_.clear();
     return true;
   }

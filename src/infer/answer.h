@@ -41,10 +41,12 @@ class StopMatcher {
   bool Feed(std::string_view piece, std::string& out);
   // The text still held back, at the end of the input.
   std::string Finish();
+  // The stop text that was completed; "" if none was.
+  const std::string& found() const { return found_; }
 
  private:
   std::vector<std::string> stops_;
-  std::string held_;
+  std::string held_, found_;
 };
 
 // Collects the tokens of one answer until a token or the caller ends it.
@@ -67,6 +69,8 @@ class Answer {
   // Valid after the end.
   FinishReason finish_reason() const { return finish_reason_; }
   const Status& error() const { return error_; }
+  // The text of AnswerOptions::stop that ended it; "" if none did.
+  const std::string& stop_text() const { return matcher_.found(); }
 
  private:
   void AddToken(int32_t token);

@@ -21,10 +21,12 @@ TEST(StopMatcherTest, AnyCutGivesTheTextUpToTheFirstStop) {
     // The definition, letter by letter: the shortest prefix of the text that ends in a stop text, without the
     // longest stop text at its end.
     size_t expected = std::string::npos;
+    std::string found;
     for (size_t end = 0; end <= text.size() && expected == std::string::npos; ++end) {
       for (const auto& stop : stops) {
-        if (text.substr(0, end).ends_with(stop)) expected = std::min(expected, end - stop.size());
+        if (text.substr(0, end).ends_with(stop) && stop.size() > found.size()) found = stop;
       }
+      if (!found.empty()) expected = end - found.size();
     }
 
     StopMatcher matcher(stops);
@@ -38,6 +40,7 @@ TEST(StopMatcherTest, AnyCutGivesTheTextUpToTheFirstStop) {
     if (!stopped) out += matcher.Finish();
     RC_ASSERT(stopped == (expected != std::string::npos));
     RC_ASSERT(out == text.substr(0, expected));
+    RC_ASSERT(matcher.found() == found);
   }));
 }
 
@@ -57,6 +60,7 @@ TEST(AnswerTest, TokensAfterItsEndAreNotPartOfIt) {
     EXPECT_EQ(answer.finish_reason(), reason) << letters;
     EXPECT_EQ(answer.text(), text);
     EXPECT_EQ(answer.tokens().size(), expected);
+    EXPECT_EQ(answer.stop_text(), reason == FinishReason::kStopText ? "st" : "");
   };
   run("abc!def", 4, FinishReason::kStopToken, "abc");
   run("abstain", 4, FinishReason::kStopText, "ab");

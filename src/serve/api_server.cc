@@ -8,6 +8,7 @@
 #include "serve/calls/chat_call.h"
 #include "serve/calls/completion_call.h"
 #include "serve/calls/embedding_call.h"
+#include "serve/calls/infill_call.h"
 #include "serve/calls/token_calls.h"
 #include "serve/http/network_address.h"
 #include "serve/metrics.h"
@@ -20,6 +21,7 @@ struct ApiServer::Route {
   std::optional<Scope> scope;     // none: needs no key
   void (*answer)(std::shared_ptr<ServerCall>, ModelRegistry&) = nullptr;
   void (ApiServer::*answer_at_once)(ServerCall&) = nullptr;
+  ServerCall::ErrorShape errors = ServerCall::ErrorShape::kOpenAi;
 };
 
 const std::vector<ApiServer::Route>& ApiServer::Routes() {
@@ -34,6 +36,18 @@ const std::vector<ApiServer::Route>& ApiServer::Routes() {
       {.method = "GET", .path = "/v1/models/", .scope = Scope::kChat, .answer = AnswerModel},
       {.method = "POST", .path = "/v1/chat/completions", .scope = Scope::kChat, .answer = AnswerChat},
       {.method = "POST", .path = "/v1/completions", .scope = Scope::kChat, .answer = AnswerCompletion},
+      {.method = "POST", .path = "/v1/responses", .scope = Scope::kChat, .answer = AnswerResponse},
+      {.method = "POST",
+       .path = "/v1/messages",
+       .scope = Scope::kChat,
+       .answer = AnswerMessage,
+       .errors = ServerCall::ErrorShape::kAnthropic},
+      {.method = "POST",
+       .path = "/v1/messages/count_tokens",
+       .scope = Scope::kChat,
+       .answer = AnswerCountTokens,
+       .errors = ServerCall::ErrorShape::kAnthropic},
+      {.method = "POST", .path = "/infill", .scope = Scope::kChat, .answer = AnswerInfill},
       {.method = "POST", .path = "/v1/embeddings", .scope = Scope::kChat, .answer = AnswerEmbedding},
       {.method = "POST", .path = "/tokenize", .scope = Scope::kChat, .answer = AnswerTokenize},
       {.method = "POST", .path = "/detokenize", .scope = Scope::kChat, .answer = AnswerDetokenize},
@@ -165,6 +179,7 @@ void ApiServer::Handle(HttpRequest request, std::shared_ptr<HttpExchange> exchan
   std::string methods;
   for (const Route& route : Routes()) {
     if (!Matches(route.path, path)) continue;
+    call->SetErrorShape(route.errors);
     if (route.method == method) found = &route;
     methods += (methods.empty() ? "" : ", ") + std::string(route.method);
   }
@@ -189,7 +204,8 @@ HttpHeaders ApiServer::OriginHeaders(const HttpRequest& request) const {
   HttpHeaders headers = {{"Access-Control-Allow-Origin", any ? "*" : *origin}, {"Vary", "Origin"}};
   if (request.method == "OPTIONS") {
     headers.Add("Access-Control-Allow-Methods", "GET, POST, OPTIONS");
-    headers.Add("Access-Control-Allow-Headers", "Authorization, Content-Type, x-api-key");
+    headers.Add("Access-Control-Allow-Headers",
+                "Authorization, Content-Type, x-api-key, anthropic-version, anthropic-beta");
     headers.Add("Access-Control-Max-Age", "600");
   }
   return headers;

@@ -79,7 +79,7 @@ AssistantMessage Joined(const std::vector<AnswerPiece>& pieces) {
 
 // A stream of the pieces is UTF-8 and has the message's text.
 void CheckStream(const std::vector<AnswerPiece>& pieces) {
-  ChatChunkWriter writer({.id = "c", .model = "m"}, false);
+  ChatReplyWriter writer({.id = "c", .model = "m"}, false);
   std::string content;
   const auto check = [&](const std::vector<Json>& chunks) {
     for (const Json& chunk : chunks) {
@@ -88,8 +88,8 @@ void CheckStream(const std::vector<AnswerPiece>& pieces) {
       content += text;
     }
   };
-  check(writer.Next(0, pieces));
-  check(writer.Finish(0, "stop"));
+  check(writer.Next(0, pieces, {}));
+  check(writer.Finish(0, {}));
   const AssistantMessage message = Joined(pieces);
   if (message.tool_calls.empty()) QWEN25_CHECK(content == RepairUtf8(message.content));
 }

@@ -5,8 +5,8 @@
 //
 // REQUESTS holds a JSON object per line: {"path": "/v1/chat/completions", "body": text of the request}. Each
 // is answered by a line: {"status": number, "type": content type, "headers": object, "body": text}.
-#include <algorithm>
 #include <iostream>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -17,7 +17,6 @@
 #include "serve/api/completion_request.h"
 #include "serve/api/identifier.h"
 #include "serve/api/request_json.h"
-#include "serve/api/server_sent_events.h"
 #include "serve/api/small_replies.h"
 #include "serve/api/text_requests.h"
 
@@ -29,11 +28,6 @@ constexpr size_t kPieceBytes = 5;
 
 Json Reply(const std::string& body, const char* type = "application/json", int status = 200) {
   return {{"status", status}, {"type", type}, {"headers", Json::object()}, {"body", body}};
-}
-Json Stream(const std::vector<Json>& chunks) {
-  std::string body;
-  for (const Json& chunk : chunks) body += ServerSentEvent(chunk);
-  return Reply(body + std::string(kStreamEnd), "text/event-stream");
 }
 Json ErrorReply(const ApiError& error) {
   Json reply = Reply(DumpJson(OpenAiErrorJson(error)), "application/json", error.status);
@@ -52,47 +46,75 @@ std::vector<TokenLogprob> Tokens(std::string_view text) {
   return tokens;
 }
 
+// What a choice says, in pieces.
+struct Said {
+  std::string text;
+  bool has_logprobs = false;
+  std::optional<ToolCallParser> parser = {};  // if it may call functions
+  AnswerEnd end = {};
+};
+
+std::vector<AnswerPiece> Pieces(Said& said, std::string_view text) {
+  if (said.parser) return said.parser->Feed(text);
+  return {{.content = std::string(text)}};
+}
+
+Json Whole(ReplyWriter& writer, std::vector<Said> choices, bool is_echo) {
+  std::vector<ReplyChoice> replies;
+  for (Said& said : choices) {
+    ReplyChoice& reply = replies.emplace_back();
+    AppendPieces(Pieces(said, said.text), reply.message);
+    if (said.parser) {
+      AppendPieces(said.parser->Finish(), reply.message);
+      said.end.has_calls = said.parser->num_calls() > 0;
+    }
+    reply.end = said.end;
+    if (!said.has_logprobs) continue;
+    reply.logprobs = Tokens(said.text);
+    if (is_echo && !said.text.empty()) reply.logprobs->front().logprob.reset();
+  }
+  return Reply(DumpJson(writer.Whole(replies, kUsage)));
+}
+
+Json Stream(ReplyWriter& writer, std::vector<Said> choices) {
+  std::string body;
+  const auto append = [&](const std::vector<Json>& events) {
+    for (const Json& event : events) body += writer.Frame(event);
+  };
+  for (size_t i = 0; i < choices.size(); ++i) {
+    Said& said = choices[i];
+    append(writer.Begin(i));
+    for (size_t at = 0; at < said.text.size(); at += kPieceBytes) {
+      const std::string piece = said.text.substr(at, kPieceBytes);
+      append(writer.Next(i, Pieces(said, piece),
+                         said.has_logprobs ? Tokens(piece) : std::vector<TokenLogprob>()));
+    }
+    if (said.parser) {
+      append(writer.Next(i, said.parser->Finish(), {}));
+      said.end.has_calls = said.parser->num_calls() > 0;
+    }
+    append(writer.Finish(i, said.end));
+  }
+  append(writer.End(kUsage));
+  return Reply(body + std::string(writer.Closing()), "text/event-stream");
+}
+
 Json AnswerChat(const Json& body) {
   const ApiResult<ChatCompletionRequest> request = ReadChatCompletionRequest(body);
   if (!request.ok()) return ErrorReply(request.error());
-  const std::string& answer = request->prompt.messages.back().content;
-  const ReplyHead head = {.id = NewIdentifier("chatcmpl-"), .created = 1700000000, .model = request->model};
-  const ToolCallParser::Options options = {.stream_arguments = request->stream};
-  const auto num_choices = static_cast<size_t>(request->sampling.num_choices);
-  if (!request->stream) {
-    ToolCallParser parser(options);
-    ChatChoice choice;
-    AppendPieces(parser.Feed(answer), choice.message);
-    AppendPieces(parser.Finish(), choice.message);
-    choice.finish_reason = FinishReasonWord(FinishReason::kStopToken, parser.num_calls() > 0);
-    if (request->logprobs) choice.logprobs = Tokens(answer);
-    return Reply(DumpJson(ChatCompletionJson(head, std::vector<ChatChoice>(num_choices, choice), kUsage)));
-  }
-  ChatChunkWriter writer(head, request->include_usage);
-  std::vector<ToolCallParser> parsers(num_choices, ToolCallParser(options));
-  std::vector<Json> chunks;
-  const auto append = [&](std::vector<Json> more) {
-    for (Json& chunk : more) chunks.push_back(std::move(chunk));
-  };
-  for (size_t at = 0; at < answer.size(); at += kPieceBytes) {
-    const std::string piece = answer.substr(at, kPieceBytes);
-    const std::vector<TokenLogprob> logprobs =
-        request->logprobs ? Tokens(piece) : std::vector<TokenLogprob>();
-    for (size_t i = 0; i < num_choices; ++i) append(writer.Next(i, parsers[i].Feed(piece), logprobs));
-  }
-  for (size_t i = 0; i < num_choices; ++i) {
-    append(writer.Next(i, parsers[i].Finish()));
-    append(writer.Finish(i, FinishReasonWord(FinishReason::kStopToken, parsers[i].num_calls() > 0)));
-  }
-  if (request->include_usage) chunks.push_back(writer.Usage(kUsage));
-  return Stream(chunks);
+  const Said said = {.text = request->prompt.messages.back().content,
+                     .has_logprobs = request->logprobs,
+                     .parser = ToolCallParser({.stream_arguments = request->stream})};
+  const std::vector<Said> choices(static_cast<size_t>(request->sampling.num_choices), said);
+  ChatReplyWriter writer({.id = NewIdentifier("chatcmpl-"), .created = 1700000000, .model = request->model},
+                         request->include_usage);
+  return request->stream ? Stream(writer, choices) : Whole(writer, choices, /*is_echo=*/false);
 }
 
 Json AnswerCompletion(const Json& body) {
   const ApiResult<CompletionRequest> request = ReadCompletionRequest(body);
   if (!request.ok()) return ErrorReply(request.error());
-  const ReplyHead head = {.id = NewIdentifier("cmpl-"), .created = 1700000000, .model = request->model};
-  std::vector<CompletionChoice> choices;
+  std::vector<Said> choices;
   for (const PromptInput& prompt : request->prompts) {
     std::string text;
     if (const auto* said = std::get_if<std::string>(&prompt)) {
@@ -100,25 +122,14 @@ Json AnswerCompletion(const Json& body) {
     } else {
       for (const int32_t token : std::get<std::vector<int32_t>>(prompt)) text += static_cast<char>(token);
     }
-    CompletionChoice choice = {.text = text, .finish_reason = "length"};
-    if (request->logprobs.has_value()) {
-      choice.logprobs = Tokens(text);
-      if (request->echo && !text.empty()) choice.logprobs->front().logprob.reset();
-    }
-    choices.insert(choices.end(), static_cast<size_t>(request->sampling.num_choices), choice);
+    const Said said = {.text = text,
+                       .has_logprobs = request->logprobs.has_value() && !request->stream,
+                       .end = {FinishReason::kLength}};
+    for (int64_t i = 0; i < request->sampling.num_choices; ++i) choices.push_back(said);
   }
-  if (!request->stream) return Reply(DumpJson(CompletionJson(head, choices, kUsage)));
-  CompletionChunkWriter writer(head, request->include_usage);
-  std::vector<Json> chunks;
-  for (size_t i = 0; i < choices.size(); ++i) {
-    for (size_t at = 0; at < choices[i].text.size(); at += kPieceBytes) {
-      for (Json& chunk : writer.Next(i, choices[i].text.substr(at, kPieceBytes)))
-        chunks.push_back(std::move(chunk));
-    }
-    chunks.push_back(writer.Finish(i, choices[i].finish_reason));
-  }
-  if (request->include_usage) chunks.push_back(writer.Usage(kUsage));
-  return Stream(chunks);
+  CompletionReplyWriter writer({.id = NewIdentifier("cmpl-"), .created = 1700000000, .model = request->model},
+                               request->include_usage);
+  return request->stream ? Stream(writer, choices) : Whole(writer, choices, request->echo);
 }
 
 Json AnswerEmbedding(const Json& body) {

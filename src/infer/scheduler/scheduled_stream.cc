@@ -162,6 +162,7 @@ const StreamResult& ScheduledStream::Finish() {
   if (!piece_.empty()) observer_->OnText(piece_, {}, {});
   result_.finish_reason = answer_.finish_reason();
   result_.error = answer_.error();
+  if (result_.finish_reason == FinishReason::kStopText) result_.stop_text = answer_.stop_text();
   result_.num_answer_tokens = answer_.tokens().size();
   if (stream_) result_.speculation = stream_->stats();
   const double begun = begun_ == 0 ? now : begun_, first = first_token_.value_or(now);

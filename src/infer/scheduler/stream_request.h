@@ -43,6 +43,7 @@ struct StreamRequest {
 struct StreamResult {
   FinishReason finish_reason = FinishReason::kLength;
   Status error = {};             // why, if finish_reason is kError
+  std::string stop_text = {};    // which of AnswerOptions::stop ended it, if finish_reason is kStopText
   bool passed_deadline = false;  // with kCancelled
   size_t num_prompt_tokens = 0;
   PrefixReuse reuse;             // tokens of the prompt that did not have to be computed

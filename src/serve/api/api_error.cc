@@ -126,8 +126,11 @@ Json OpenAiErrorJson(const ApiError& error) {
 }
 
 Json AnthropicErrorJson(const ApiError& error) {
+  // This shape has no place of its own for the field.
+  const bool names_field = error.param.empty() || error.message.starts_with(error.param);
+  const std::string message = names_field ? error.message : error.param + ": " + error.message;
   return {{"type", "error"},
-          {"error", {{"type", AnthropicTypeOf(error.status)}, {"message", RepairUtf8(error.message)}}}};
+          {"error", {{"type", AnthropicTypeOf(error.status)}, {"message", RepairUtf8(message)}}}};
 }
 
 std::vector<std::pair<std::string, std::string>> RetryHeaders(const ApiError& error) {

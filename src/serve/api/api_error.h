@@ -79,7 +79,8 @@ ApiError ApiErrorOf(const Status& status, const StatusMapping& mapping);
 
 // {"error": {"message", "type", "param", "code"}}; "param" and "code" are null if they are "".
 Json OpenAiErrorJson(const ApiError& error);
-// {"type": "error", "error": {"type", "message"}}, whose words for the type differ from OpenAI's.
+// {"type": "error", "error": {"type", "message"}}, whose words for the type differ from OpenAI's. The message
+// begins with the field, if there is one.
 Json AnthropicErrorJson(const ApiError& error);
 
 // Headers that tell clients whether and when to try again: "x-should-retry" for every error that OpenAI's

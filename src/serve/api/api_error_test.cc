@@ -64,8 +64,10 @@ TEST(ApiErrorTest, OpenAiShape) {
 }
 
 TEST(ApiErrorTest, AnthropicShape) {
-  EXPECT_EQ(AnthropicErrorJson(InvalidRequest("x", "is 7")).dump(),
-            R"({"type":"error","error":{"type":"invalid_request_error","message":"is 7"}})");
+  EXPECT_EQ(AnthropicErrorJson(InvalidRequest("x", "This is 7.")).dump(),
+            R"({"type":"error","error":{"type":"invalid_request_error","message":"x: This is 7."}})");
+  EXPECT_EQ(AnthropicErrorJson(InvalidRequest("x", "x is 7."))["error"]["message"], "x is 7.");
+  EXPECT_EQ(AnthropicErrorJson(InvalidRequest("", "It is 7."))["error"]["message"], "It is 7.");
   const std::pair<int, std::string_view> types[] = {{400, "invalid_request_error"},
                                                     {401, "authentication_error"},
                                                     {403, "permission_error"},

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/check.h"
 #include "serve/api/request_json.h"
 
 namespace qwen25 {
@@ -20,6 +21,8 @@ bool IsFunctionName(std::string_view name) {
   return !name.empty() && name.size() <= kMaxNameBytes && std::ranges::all_of(name, is_allowed);
 }
 
+}  // namespace
+
 std::string ReadFunctionName(ObjectReader& function) {
   std::string name;
   function.Read("name", name);
@@ -29,7 +32,12 @@ std::string ReadFunctionName(ObjectReader& function) {
   return "";
 }
 
-void CheckPart(const Json& value, const std::string& path, ErrorSlot& error) {
+void ReadCallId(ObjectReader& reader, std::string_view key, std::string& out) {
+  reader.Read(key, out, 1, kMaxIdBytes);
+  if (reader.ok() && out.empty()) reader.Refuse(key, "the id of a call");
+}
+
+void CheckTextPart(const Json& value, const std::string& path, ErrorSlot& error) {
   ObjectReader part(value, path, error);
   std::string type;
   part.Read("type", type);
@@ -51,7 +59,7 @@ void CheckPart(const Json& value, const std::string& path, ErrorSlot& error) {
   part.Finish();
 }
 
-void CheckContent(ObjectReader& message, const std::string& path, bool may_be_null) {
+void CheckContent(ObjectReader& message, bool may_be_null) {
   const Json* content = message.Find("content");
   if (!message.ok()) return;
   if (content == nullptr) {
@@ -61,11 +69,10 @@ void CheckContent(ObjectReader& message, const std::string& path, bool may_be_nu
   if (content->is_string()) return;
   if (!content->is_array()) return message.Refuse("content", "a string or an array of text parts");
   for (size_t i = 0; i < content->size() && message.ok(); ++i) {
-    CheckPart((*content)[i], fmt::format("{}.content[{}]", path, i), message.error());
+    CheckTextPart((*content)[i], fmt::format("{}[{}]", message.PathOf("content"), i), message.error());
   }
 }
 
-// Checks arguments and makes an object of them.
 void NormalizeArguments(Json& function, const std::string& path, ErrorSlot& error) {
   const auto found = function.find("arguments");
   if (found == function.end() || found->is_null() || found->is_object()) return;
@@ -93,6 +100,8 @@ void NormalizeArguments(Json& function, const std::string& path, ErrorSlot& erro
                                                      "holds one.",
                                                      arguments_path, described));
 }
+
+namespace {
 
 void CheckToolCall(Json& value, const std::string& path, ErrorSlot& error) {
   ObjectReader call(value, path, error);
@@ -146,7 +155,7 @@ void CheckMessage(Json& value, const std::string& path, ErrorSlot& error) {
   }
   const bool has_null_content = is_assistant && value.is_object() && value.contains("content");
   const bool has_calls = calls != nullptr && !calls->empty();
-  CheckContent(message, path, has_null_content || has_calls);
+  CheckContent(message, has_null_content || has_calls);
   std::optional<std::string> text;
   message.Read("name", text, 0, kMaxNameBytes);
   if (role == "tool") message.Read("tool_call_id", text, 1, kMaxIdBytes);
@@ -176,14 +185,15 @@ std::vector<std::string> CallIds(const Json& message) {
 }
 
 // Puts the results begin..end of an array of messages into the order of the calls in the message before them.
-void OrderResults(Json& messages, size_t begin, size_t end, ErrorSlot& error) {
+void OrderResults(Json& messages, const std::vector<MessageSource>& sources, size_t begin, size_t end,
+                  ErrorSlot& error) {
   const std::vector<std::string> ids = CallIds(messages[begin - 1]);
   std::vector<std::pair<size_t, size_t>> places;  // the call's index, the message's index
   for (size_t i = begin; i < end; ++i) {
     const std::string id = TextMember(messages[i], "tool_call_id");
     if (ids.empty() || id.empty()) return;  // then the order of the messages is all that is known
     const auto call = std::ranges::find(ids, id);
-    const std::string path = fmt::format("messages[{}].tool_call_id", i);
+    const std::string path = fmt::format("{}.{}", sources[i].path, sources[i].id_name);
     if (call == ids.end()) {
       error = InvalidRequest(path, path + " is the id of no call in the assistant's message before it.");
       return;
@@ -201,12 +211,12 @@ void OrderResults(Json& messages, size_t begin, size_t end, ErrorSlot& error) {
   for (size_t i = begin; i < end; ++i) messages[i] = std::move(ordered[i - begin]);
 }
 
-void OrderAllResults(Json& messages, ErrorSlot& error) {
+void OrderAllResults(Json& messages, const std::vector<MessageSource>& sources, ErrorSlot& error) {
   const auto is_result = [&](size_t i) { return i < messages.size() && messages[i]["role"] == "tool"; };
   for (size_t begin = 1; begin < messages.size() && !error.has_value(); ++begin) {
     size_t end = begin;
     while (is_result(end)) ++end;
-    if (end > begin) OrderResults(messages, begin, end, error);
+    if (end > begin) OrderResults(messages, sources, begin, end, error);
     begin = std::max(begin, end);
   }
 }
@@ -220,23 +230,49 @@ void ReadMessages(ObjectReader& body, std::vector<ChatMessage>& out) {
     return body.Refuse("messages", "an array of at least one message");
   }
   Json messages = *value;
+  std::vector<MessageSource> sources;
   for (size_t i = 0; i < messages.size() && body.ok(); ++i) {
-    CheckMessage(messages[i], fmt::format("messages[{}]", i), body.error());
+    sources.push_back({.path = fmt::format("messages[{}]", i), .id_name = "tool_call_id"});
+    CheckMessage(messages[i], sources.back().path, body.error());
   }
-  if (body.ok()) OrderAllResults(messages, body.error());
-  if (!body.ok()) return;
+  if (body.ok()) ParseConversation(std::move(messages), sources, body.error(), out);
+}
+
+void ParseConversation(Json messages, const std::vector<MessageSource>& sources, ErrorSlot& error,
+                       std::vector<ChatMessage>& out) {
+  QWEN25_CHECK(messages.size() == sources.size());
+  OrderAllResults(messages, sources, error);
+  if (error) return;
   Result<std::vector<ChatMessage>> parsed = ParseMessages(messages);
-  if (!parsed.ok()) return body.Fail("messages", parsed.status().message());
-  out = std::move(*parsed);
+  if (parsed.ok()) {
+    out = std::move(*parsed);
+  } else {
+    error = InvalidRequest("messages", parsed.status().message());
+  }
+}
+
+const Json* FindTools(ObjectReader& body) {
+  const Json* tools = body.Find("tools");
+  if (tools == nullptr || (tools->is_array() && tools->size() <= kMaxTools)) return tools;
+  body.Refuse("tools", fmt::format("an array of at most {} tools", kMaxTools));
+  return nullptr;
+}
+
+void AddTool(ObjectReader& reader, Json function, ChatPrompt& out) {
+  if (!reader.ok()) return;
+  const std::string& name = function["name"].get_ref<const std::string&>();
+  if (std::ranges::find(out.tool_names, name) != out.tool_names.end()) {
+    return reader.Fail("name", fmt::format("{} is the name of an earlier tool, too.", reader.PathOf("name")));
+  }
+  out.tool_names.push_back(name);
+  if (out.tools.is_null()) out.tools = Json::array();
+  out.tools.push_back({{"type", "function"}, {"function", std::move(function)}});
 }
 
 void ReadTools(ObjectReader& body, ChatPrompt& out) {
-  const Json* tools = body.Find("tools");
+  const Json* tools = FindTools(body);
   if (tools == nullptr) return;
-  if (!tools->is_array() || tools->size() > kMaxTools) {
-    return body.Refuse("tools", fmt::format("an array of at most {} tools", kMaxTools));
-  }
-  for (size_t i = 0; i < tools->size(); ++i) {
+  for (size_t i = 0; i < tools->size() && body.ok(); ++i) {
     const std::string path = fmt::format("tools[{}]", i);
     ObjectReader tool((*tools)[i], path, body.error());
     std::string type;
@@ -247,19 +283,13 @@ void ReadTools(ObjectReader& body, ChatPrompt& out) {
     tool.Finish();
     if (!tool.ok()) return;
     ObjectReader function(*value, path + ".function", body.error());
-    const std::string name = ReadFunctionName(function);
+    ReadFunctionName(function);
     function.Ignore(Kind::kText, {"description"});
     function.Ignore(Kind::kObject, {"parameters"});
     function.Ignore(Kind::kBool, {"strict"});
     function.Finish();
-    if (!function.ok()) return;
-    if (std::ranges::find(out.tool_names, name) != out.tool_names.end()) {
-      return function.Fail("name",
-                           fmt::format("{} is the name of an earlier tool, too.", function.PathOf("name")));
-    }
-    out.tool_names.push_back(name);
+    AddTool(function, *value, out);
   }
-  if (!tools->empty()) out.tools = *tools;
 }
 
 void ReadChatPrompt(ObjectReader& body, ChatPrompt& out) {
@@ -278,6 +308,10 @@ void ReadChatPrompt(ObjectReader& body, ChatPrompt& out) {
                 "continue_final_message needs a last message of role \"assistant\" without tool_calls.");
     }
   }
+  ReadTemplateVariables(body, out);
+}
+
+void ReadTemplateVariables(ObjectReader& body, ChatPrompt& out) {
   const Json* variables = body.Find("chat_template_kwargs");
   if (variables == nullptr) return;
   if (!variables->is_object()) return body.Refuse("chat_template_kwargs", "an object");

@@ -43,27 +43,27 @@ Json CallDelta(const ToolCallDelta& call) {
 
 }  // namespace
 
-Json ChatCompletionJson(const ReplyHead& head, std::span<const ChatChoice> choices, const TokenUsage& usage) {
+ChatReplyWriter::ChatReplyWriter(ReplyHead head, bool include_usage)
+    : head_(std::move(head)), include_usage_(include_usage) {}
+
+Json ChatReplyWriter::Whole(std::span<const ReplyChoice> choices, const TokenUsage& usage) {
   Json list = Json::array();
   for (size_t i = 0; i < choices.size(); ++i) {
-    const ChatChoice& choice = choices[i];
+    const ReplyChoice& choice = choices[i];
     list.push_back({{"index", i},
                     {"message", MessageReplyJson(choice.message)},
                     {"logprobs", choice.logprobs ? ChatLogprobsJson(*choice.logprobs) : Json(nullptr)},
-                    {"finish_reason", choice.finish_reason}});
+                    {"finish_reason", FinishReasonWord(choice.end)}});
   }
-  return {{"id", head.id},
+  return {{"id", head_.id},
           {"object", "chat.completion"},
-          {"created", head.created},
-          {"model", RepairUtf8(head.model)},
+          {"created", head_.created},
+          {"model", RepairUtf8(head_.model)},
           {"choices", std::move(list)},
           {"usage", UsageJson(usage)}};
 }
 
-ChatChunkWriter::ChatChunkWriter(ReplyHead head, bool include_usage)
-    : head_(std::move(head)), include_usage_(include_usage) {}
-
-Json ChatChunkWriter::Chunk(size_t choice, Json delta, Json finish_reason, Json logprobs) const {
+Json ChatReplyWriter::Chunk(size_t choice, Json delta, Json finish_reason, Json logprobs) const {
   Json chunk = {{"id", head_.id},
                 {"object", "chat.completion.chunk"},
                 {"created", head_.created},
@@ -76,22 +76,22 @@ Json ChatChunkWriter::Chunk(size_t choice, Json delta, Json finish_reason, Json 
   return chunk;
 }
 
-std::vector<Json> ChatChunkWriter::Begin(size_t choice) {
+std::vector<Json> ChatReplyWriter::Begin(size_t choice) {
   if (std::exchange(choices_[choice].has_begun, true)) return {};
   return {Chunk(choice, {{"role", "assistant"}, {"content", ""}}, nullptr, nullptr)};
 }
 
-Json ChatChunkWriter::TakeLogprobs(size_t choice) {
+Json ChatReplyWriter::TakeLogprobs(size_t choice) {
   const std::vector<TokenLogprob> logprobs = std::exchange(choices_[choice].logprobs, {});
   return logprobs.empty() ? Json(nullptr) : ChatLogprobsJson(logprobs);
 }
 
-void ChatChunkWriter::Append(size_t choice, Json delta, std::vector<Json>& chunks) {
+void ChatReplyWriter::Append(size_t choice, Json delta, std::vector<Json>& chunks) {
   for (Json& first : Begin(choice)) chunks.push_back(std::move(first));
   chunks.push_back(Chunk(choice, std::move(delta), nullptr, TakeLogprobs(choice)));
 }
 
-void ChatChunkWriter::AppendRest(size_t choice, std::vector<Json>& chunks) {
+void ChatReplyWriter::AppendRest(size_t choice, std::vector<Json>& chunks) {
   Choice& state = choices_[choice];
   if (std::string text = state.content.Finish(); !text.empty()) {
     Append(choice, ContentDelta(std::move(text)), chunks);
@@ -101,7 +101,7 @@ void ChatChunkWriter::AppendRest(size_t choice, std::vector<Json>& chunks) {
   }
 }
 
-std::vector<Json> ChatChunkWriter::Next(size_t choice, std::span<const AnswerPiece> pieces,
+std::vector<Json> ChatReplyWriter::Next(size_t choice, std::span<const AnswerPiece> pieces,
                                         std::span<const TokenLogprob> logprobs) {
   std::vector<Json> chunks;
   Choice& state = choices_[choice];
@@ -125,17 +125,21 @@ std::vector<Json> ChatChunkWriter::Next(size_t choice, std::span<const AnswerPie
   return chunks;
 }
 
-std::vector<Json> ChatChunkWriter::Finish(size_t choice, std::string_view finish_reason) {
+std::vector<Json> ChatReplyWriter::Finish(size_t choice, const AnswerEnd& end) {
   std::vector<Json> chunks = Begin(choice);
   AppendRest(choice, chunks);
-  chunks.push_back(Chunk(choice, Json::object(), std::string(finish_reason), TakeLogprobs(choice)));
+  chunks.push_back(Chunk(choice, Json::object(), FinishReasonWord(end), TakeLogprobs(choice)));
   return chunks;
 }
 
-Json ChatChunkWriter::Usage(const TokenUsage& usage) const {
-  return {{"id", head_.id},           {"object", "chat.completion.chunk"},
-          {"created", head_.created}, {"model", RepairUtf8(head_.model)},
-          {"choices", Json::array()}, {"usage", UsageJson(usage)}};
+std::vector<Json> ChatReplyWriter::End(const TokenUsage& usage) {
+  if (!include_usage_) return {};
+  return {Json{{"id", head_.id},
+               {"object", "chat.completion.chunk"},
+               {"created", head_.created},
+               {"model", RepairUtf8(head_.model)},
+               {"choices", Json::array()},
+               {"usage", UsageJson(usage)}}};
 }
 
 }  // namespace qwen25

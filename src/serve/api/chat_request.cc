@@ -4,27 +4,46 @@
 #include <utility>
 
 namespace qwen25 {
-namespace {
 
-void ReadToolChoice(ObjectReader& body, ChatCompletionRequest& out) {
+const Json* ReadToolChoiceWord(ObjectReader& body, std::string_view wanted, ChatRequest& out) {
   using Kind = ToolChoice::Kind;
-  constexpr std::string_view kWanted =
-      "none, auto, required or {\"type\": \"function\", \"function\": {\"name\": string}}";
   const bool has_tools = !out.prompt.tool_names.empty();
   out.tool_choice.kind = has_tools ? Kind::kAuto : Kind::kNone;
   const Json* choice = body.Find("tool_choice");
-  if (choice == nullptr) return;
+  if (choice == nullptr || *choice == "auto") return nullptr;
   if (*choice == "none") {
     out.tool_choice.kind = Kind::kNone;
-    return;
+    return nullptr;
   }
-  if (*choice == "auto") return;
-  if (!choice->is_object() && *choice != "required") return body.Refuse("tool_choice", kWanted);
+  if (!choice->is_object() && *choice != "required") {
+    body.Refuse("tool_choice", wanted);
+    return nullptr;
+  }
   if (!has_tools) {
-    return body.Fail("tool_choice", "tool_choice asks for a call, but the request has no tools.");
+    body.Fail("tool_choice", "tool_choice asks for a call, but the request has no tools.");
+    return nullptr;
   }
   out.tool_choice.kind = Kind::kRequired;
-  if (!choice->is_object()) return;
+  return choice->is_object() ? choice : nullptr;
+}
+
+void RequireFunction(ObjectReader& choice, std::string_view key, ChatRequest& out) {
+  std::string name;
+  choice.Read(key, name);
+  choice.Finish();
+  if (!choice.ok()) return;
+  if (std::ranges::find(out.prompt.tool_names, name) == out.prompt.tool_names.end()) {
+    return choice.Fail(key, fmt::format("{} is none of the request's tools.", choice.PathOf(key)));
+  }
+  out.tool_choice = {.kind = ToolChoice::Kind::kFunction, .function = std::move(name)};
+}
+
+namespace {
+
+void ReadToolChoice(ObjectReader& body, ChatCompletionRequest& out) {
+  const Json* choice = ReadToolChoiceWord(
+      body, "none, auto, required or {\"type\": \"function\", \"function\": {\"name\": string}}", out);
+  if (choice == nullptr) return;
   ObjectReader named(*choice, "tool_choice", body.error());
   std::string type;
   named.Read("type", {"function"}, type);
@@ -34,13 +53,7 @@ void ReadToolChoice(ObjectReader& body, ChatCompletionRequest& out) {
   named.Finish();
   if (!named.ok()) return;
   ObjectReader function(*value, "tool_choice.function", body.error());
-  std::string name;
-  function.Read("name", name);
-  function.Finish();
-  if (function.ok() && std::ranges::find(out.prompt.tool_names, name) == out.prompt.tool_names.end()) {
-    return function.Fail("name", "tool_choice.function.name is none of the request's tools.");
-  }
-  out.tool_choice = {.kind = Kind::kFunction, .function = std::move(name)};
+  RequireFunction(function, "name", out);
 }
 
 void ReadLengths(ObjectReader& body, ChatCompletionRequest& out) {
@@ -84,7 +97,7 @@ void RefuseUnsupported(ObjectReader& body) {
 
 }  // namespace
 
-ChatPromptOptions ChatCompletionRequest::PromptOptions() const {
+ChatPromptOptions ChatRequest::PromptOptions() const {
   return {.tools = tool_choice.kind == ToolChoice::Kind::kNone ? Json(nullptr) : prompt.tools,
           .add_generation_prompt = prompt.add_generation_prompt,
           .continue_final_message = prompt.continue_final_message,
@@ -102,7 +115,7 @@ ApiResult<ChatCompletionRequest> ReadChatCompletionRequest(const Json& json) {
   ReadLengths(body, request);
   ReadSampling(body, request.sampling);
   ReadConstraint(body, request.constraint);
-  ReadStreaming(body, request.stream, request.include_usage);
+  ReadStreaming(body, request.stream, &request.include_usage);
   ReadLogprobs(body, request);
   ReadServerOptions(body, request.server);
   ReadIgnored(body, request.ignored);

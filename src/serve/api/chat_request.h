@@ -18,7 +18,8 @@ struct ToolChoice {
   std::string function = {};  // of kFunction: one of the request's tools
 };
 
-struct ChatCompletionRequest {
+// What a model is asked for in a chat, whichever API it is that asks.
+struct ChatRequest {
   std::string model;  // "": the server's own
   ChatPrompt prompt;
   ToolChoice tool_choice;           // kNone without tools
@@ -26,7 +27,7 @@ struct ChatCompletionRequest {
   std::optional<int64_t> max_tokens;
   SamplingRequest sampling;
   OutputConstraint constraint;
-  bool stream = false, include_usage = false;
+  bool stream = false;
   bool logprobs = false;
   int64_t top_logprobs = 0;  // 0 to 20
   ServerOptions server;
@@ -34,6 +35,16 @@ struct ChatCompletionRequest {
 
   // What the chat template needs. Without the tools if none may be called: a model that sees them calls them.
   ChatPromptOptions PromptOptions() const;
+};
+
+// Reads `tool_choice` where it is one of the words "none", "auto" and "required", and sets the choice that
+// holds without it. Gives the object that stands there instead, if it names a function.
+const Json* ReadToolChoiceWord(ObjectReader& body, std::string_view wanted, ChatRequest& out);
+// A call of the function that the member `key` of the choice names.
+void RequireFunction(ObjectReader& choice, std::string_view key, ChatRequest& out);
+
+struct ChatCompletionRequest : ChatRequest {
+  bool include_usage = false;
 };
 
 // Reads a body that ParseRequestJson gave. An error names the field in `param`.

@@ -24,23 +24,22 @@ Json ChoiceJson(size_t index, std::string text, Json logprobs, Json finish_reaso
 
 }  // namespace
 
-Json CompletionJson(const ReplyHead& head, std::span<const CompletionChoice> choices,
-                    const TokenUsage& usage) {
+CompletionReplyWriter::CompletionReplyWriter(ReplyHead head, bool include_usage)
+    : head_(std::move(head)), include_usage_(include_usage) {}
+
+Json CompletionReplyWriter::Whole(std::span<const ReplyChoice> choices, const TokenUsage& usage) {
   Json list = Json::array();
-  for (const CompletionChoice& choice : choices) {
+  for (const ReplyChoice& choice : choices) {
     Json logprobs = choice.logprobs ? CompletionLogprobs().Next(*choice.logprobs) : Json(nullptr);
-    list.push_back(
-        ChoiceJson(list.size(), RepairUtf8(choice.text), std::move(logprobs), choice.finish_reason));
+    list.push_back(ChoiceJson(list.size(), RepairUtf8(choice.message.content), std::move(logprobs),
+                              FinishReasonWord(choice.end)));
   }
-  Json reply = CompletionObject(head, std::move(list));
+  Json reply = CompletionObject(head_, std::move(list));
   reply["usage"] = UsageJson(usage);
   return reply;
 }
 
-CompletionChunkWriter::CompletionChunkWriter(ReplyHead head, bool include_usage)
-    : head_(std::move(head)), include_usage_(include_usage) {}
-
-Json CompletionChunkWriter::Chunk(size_t choice, std::string text, Json finish_reason) {
+Json CompletionReplyWriter::Chunk(size_t choice, std::string text, Json finish_reason) {
   Choice& state = choices_[choice];
   Json logprobs = state.logprobs.empty() ? Json(nullptr) : state.writer.Next(state.logprobs);
   state.logprobs.clear();
@@ -51,23 +50,25 @@ Json CompletionChunkWriter::Chunk(size_t choice, std::string text, Json finish_r
   return chunk;
 }
 
-std::vector<Json> CompletionChunkWriter::Next(size_t choice, std::string_view piece,
+std::vector<Json> CompletionReplyWriter::Next(size_t choice, std::span<const AnswerPiece> pieces,
                                               std::span<const TokenLogprob> logprobs) {
   Choice& state = choices_[choice];
   state.logprobs.insert(state.logprobs.end(), logprobs.begin(), logprobs.end());
-  std::string text = state.text.Next(piece);
+  std::string text;
+  for (const AnswerPiece& piece : pieces) text += state.text.Next(piece.content);
   if (text.empty()) return {};
   return {Chunk(choice, std::move(text), nullptr)};
 }
 
-Json CompletionChunkWriter::Finish(size_t choice, std::string_view finish_reason) {
-  return Chunk(choice, choices_[choice].text.Finish(), std::string(finish_reason));
+std::vector<Json> CompletionReplyWriter::Finish(size_t choice, const AnswerEnd& end) {
+  return {Chunk(choice, choices_[choice].text.Finish(), FinishReasonWord(end))};
 }
 
-Json CompletionChunkWriter::Usage(const TokenUsage& usage) const {
+std::vector<Json> CompletionReplyWriter::End(const TokenUsage& usage) {
+  if (!include_usage_) return {};
   Json chunk = CompletionObject(head_, Json::array());
   chunk["usage"] = UsageJson(usage);
-  return chunk;
+  return {std::move(chunk)};
 }
 
 }  // namespace qwen25

@@ -2,41 +2,32 @@
 #pragma once
 
 #include <map>
-#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "serve/api/reply_parts.h"
-#include "serve/api/token_logprobs.h"
+#include "serve/api/reply_writer.h"
 
 namespace qwen25 {
 
-// With `echo`, the text and the log probabilities begin with those of the prompt.
-struct CompletionChoice {
-  std::string text;
-  std::string finish_reason;  // FinishReasonWord
-  std::optional<std::vector<TokenLogprob>> logprobs = std::nullopt;
-};
-
-// The object "text_completion". Choices are numbered in their order: those of the first prompt come first.
-Json CompletionJson(const ReplyHead& head, std::span<const CompletionChoice> choices,
-                    const TokenUsage& usage);
-
-// Makes the objects of a stream, which have the same form.
-class CompletionChunkWriter {
+// The object "text_completion", or those of a stream, which have the same form. Choices of the first prompt
+// come first. Answers have no calls; with `echo`, their text and log probabilities begin with the prompt's.
+class CompletionReplyWriter : public ReplyWriter {
  public:
-  // With `include_usage` the stream ends with Usage(), and all other chunks have "usage": null.
-  CompletionChunkWriter(ReplyHead head, bool include_usage);
+  // With `include_usage` a stream ends with a chunk that has no choices, but the usage; all others have
+  // "usage": null.
+  CompletionReplyWriter(ReplyHead head, bool include_usage);
 
-  // The chunk with a piece of text, if it completes a character or more. `logprobs` are those of the tokens
-  // since the last call; without a chunk that they could go with, they go with the next.
-  std::vector<Json> Next(size_t choice, std::string_view piece, std::span<const TokenLogprob> logprobs = {});
-  // The end of a choice: an empty text, or what was held back, with the reason.
-  Json Finish(size_t choice, std::string_view finish_reason);
-  // The last chunk: no choices, but the usage.
-  Json Usage(const TokenUsage& usage) const;
+  Json Whole(std::span<const ReplyChoice> choices, const TokenUsage& usage) override;
+  std::vector<Json> Begin(size_t) override { return {}; }
+  // A chunk, if the pieces complete a character or more.
+  std::vector<Json> Next(size_t choice, std::span<const AnswerPiece> pieces,
+                         std::span<const TokenLogprob> logprobs) override;
+  // An empty text, or what was held back, with the reason.
+  std::vector<Json> Finish(size_t choice, const AnswerEnd& end) override;
+  std::vector<Json> End(const TokenUsage& usage) override;
+  std::string_view Closing() const override { return kStreamEnd; }
 
  private:
   struct Choice {

@@ -42,7 +42,7 @@ ApiResult<CompletionRequest> ReadCompletionRequest(const Json& json) {
   ReadSampling(body, request.sampling);
   ReadBestOf(body, request.sampling.num_choices);
   ReadConstraint(body, request.constraint);
-  ReadStreaming(body, request.stream, request.include_usage);
+  ReadStreaming(body, request.stream, &request.include_usage);
   ReadServerOptions(body, request.server);
   ReadIgnored(body, request.ignored);
   body.Finish();

@@ -6,29 +6,13 @@
 #include "base/test_util.h"
 #include "serve/api/chat_request.h"
 #include "serve/api/completion_request.h"
-#include "serve/api/request_json.h"
+#include "serve/api/request_test_util.h"
 #include "serve/api/text_requests.h"
 
 namespace qwen25 {
 namespace {
 
-struct Case {
-  std::string body;
-  std::string param;
-  std::string text;  // a part of the message
-};
-
-template <typename Request>
-void ExpectRefused(const Case& c, ApiResult<Request> (*read)(const Json&)) {
-  const ApiResult<Json> json = ParseRequestJson(c.body);
-  const ApiResult<Request> request = json.ok() ? read(*json) : ApiResult<Request>(json.error());
-  ASSERT_FALSE(request.ok()) << c.body;
-  EXPECT_EQ(request.error().status, 400);
-  EXPECT_EQ(request.error().type, "invalid_request_error");
-  EXPECT_EQ(request.error().param, c.param) << c.body << "\n" << request.error().message;
-  EXPECT_NE(request.error().message.find(c.text), std::string::npos) << c.body << "\n"
-                                                                     << request.error().message;
-}
+using Case = RefusedCase;
 
 // Bodies that are no request of any kind.
 TEST(MalformedRequestsTest, Bodies) {

@@ -23,6 +23,7 @@ const TokenUsage kUsage = {.prompt_tokens = 5,
                            .cached_tokens = 2,
                            .accepted_prediction_tokens = 1,
                            .rejected_prediction_tokens = 4};
+const AnswerEnd kStop = {FinishReason::kStopToken};
 constexpr std::string_view kUsageText =
     R"({"prompt_tokens":5,"completion_tokens":3,"total_tokens":8,"prompt_tokens_details":{"cached_tokens":2},)"
     R"("completion_tokens_details":{"accepted_prediction_tokens":1,"rejected_prediction_tokens":4}})";
@@ -34,13 +35,13 @@ std::vector<std::string> Dumped(const std::vector<Json>& values) {
 }
 
 TEST(ReplyPartsTest, FinishReasons) {
-  EXPECT_EQ(FinishReasonWord(FinishReason::kStopToken), "stop");
-  EXPECT_EQ(FinishReasonWord(FinishReason::kStopText), "stop");
-  EXPECT_EQ(FinishReasonWord(FinishReason::kStopToken, true), "tool_calls");
-  EXPECT_EQ(FinishReasonWord(FinishReason::kLength, true), "length");
-  EXPECT_EQ(FinishReasonWord(FinishReason::kContextFull), "length");
-  EXPECT_EQ(FinishReasonWord(FinishReason::kCancelled), "length");
-  EXPECT_DEATH(FinishReasonWord(FinishReason::kError), "");
+  EXPECT_EQ(FinishReasonWord({FinishReason::kStopToken}), "stop");
+  EXPECT_EQ(FinishReasonWord({FinishReason::kStopText}), "stop");
+  EXPECT_EQ(FinishReasonWord({.has_calls = true}), "tool_calls");
+  EXPECT_EQ(FinishReasonWord({FinishReason::kLength, true}), "length");
+  EXPECT_EQ(FinishReasonWord({FinishReason::kContextFull}), "length");
+  EXPECT_EQ(FinishReasonWord({FinishReason::kCancelled}), "length");
+  EXPECT_DEATH(FinishReasonWord({FinishReason::kError}), "");
 }
 
 TEST(ReplyPartsTest, AnyCuttingOfBytesGivesTheRepairedText) {
@@ -126,12 +127,11 @@ TEST(TokenLogprobsTest, ShapeOfCompletions) {
 }
 
 TEST(ChatReplyTest, Whole) {
-  const std::vector<ChatChoice> choices = {
-      {.message = {.content = "Hi\xFF"}, .finish_reason = "stop"},
-      {.message = {.content = "", .tool_calls = {{"call_1", "f", "{\"a\": 1}"}}},
-       .finish_reason = "tool_calls"},
-      {.message = {.content = ""}, .finish_reason = "length", .logprobs = {{}}}};
-  const Json reply = ChatCompletionJson(kHead, choices, kUsage);
+  const std::vector<ReplyChoice> choices = {
+      {.message = {.content = "Hi\xFF"}, .end = kStop},
+      {.message = {.content = "", .tool_calls = {{"call_1", "f", "{\"a\": 1}"}}}, .end = {.has_calls = true}},
+      {.message = {.content = ""}, .end = {FinishReason::kLength}, .logprobs = {{}}}};
+  const Json reply = ChatReplyWriter(kHead, false).Whole(choices, kUsage);
   EXPECT_EQ(
       DumpJson(reply["choices"][0]),
       "{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":\"Hi\xEF\xBF\xBD\",\"refusal\":null},"
@@ -147,7 +147,7 @@ TEST(ChatReplyTest, Whole) {
 }
 
 TEST(ChatReplyTest, ChunksOfText) {
-  ChatChunkWriter writer(kHead, /*include_usage=*/false);
+  ChatReplyWriter writer(kHead, /*include_usage=*/false);
   const std::string head =
       R"({"id":"chatcmpl-1","object":"chat.completion.chunk","created":1700000000,"model":"m",)";
   const auto chunk = [&](const std::string& delta, const std::string& reason) {
@@ -157,27 +157,29 @@ TEST(ChatReplyTest, ChunksOfText) {
   EXPECT_EQ(Dumped(writer.Begin(0)),
             std::vector<std::string>{chunk(R"({"role":"assistant","content":""})", "null")});
   EXPECT_TRUE(writer.Begin(0).empty());
-  EXPECT_EQ(Dumped(writer.Next(0, std::vector<AnswerPiece>{{.content = "Hi"}})),
+  EXPECT_EQ(Dumped(writer.Next(0, std::vector<AnswerPiece>{{.content = "Hi"}}, {})),
             std::vector<std::string>{chunk(R"({"content":"Hi"})", "null")});
-  EXPECT_TRUE(writer.Next(0, {}).empty());
-  EXPECT_EQ(Dumped(writer.Finish(0, "stop")), std::vector<std::string>{chunk("{}", "\"stop\"")});
-  EXPECT_EQ(DumpJson(writer.Usage(kUsage)),
-            head + R"("choices":[],"usage":)" + std::string(kUsageText) + "}");
+  EXPECT_TRUE(writer.Next(0, {}, {}).empty());
+  EXPECT_EQ(Dumped(writer.Finish(0, kStop)), std::vector<std::string>{chunk("{}", "\"stop\"")});
+  EXPECT_TRUE(writer.End(kUsage).empty());
 
-  ChatChunkWriter with_usage(kHead, /*include_usage=*/true);
-  for (const Json& json : with_usage.Finish(1, "length")) {
+  ChatReplyWriter with_usage(kHead, /*include_usage=*/true);
+  for (const Json& json : with_usage.Finish(1, {FinishReason::kLength})) {
     EXPECT_TRUE(json.contains("usage") && json["usage"].is_null());
     EXPECT_EQ(json["choices"][0]["index"], 1);
   }
+  EXPECT_EQ(Dumped(with_usage.End(kUsage)),
+            std::vector<std::string>{head + R"("choices":[],"usage":)" + std::string(kUsageText) + "}"});
 }
 
 TEST(ChatReplyTest, ChunksOfCalls) {
-  ChatChunkWriter writer(kHead, false);
+  ChatReplyWriter writer(kHead, false);
   const std::vector<AnswerPiece> pieces = {{.call = ToolCallDelta{.index = 0, .id = "a", .name = "f"}},
                                            {.call = ToolCallDelta{.index = 0, .arguments = "{\"x\":"}},
                                            {.call = ToolCallDelta{.index = 0, .arguments = "1}"}}};
   std::vector<std::string> deltas;
-  for (const Json& chunk : writer.Next(0, pieces)) deltas.push_back(DumpJson(chunk["choices"][0]["delta"]));
+  for (const Json& chunk : writer.Next(0, pieces, {}))
+    deltas.push_back(DumpJson(chunk["choices"][0]["delta"]));
   EXPECT_EQ(
       deltas,
       (std::vector<std::string>{
@@ -189,7 +191,7 @@ TEST(ChatReplyTest, ChunksOfCalls) {
 
 // The beginning of a character belongs to the text, or to the call, that it came with.
 TEST(ChatReplyTest, CutCharactersStayInTheirPlace) {
-  ChatChunkWriter writer(kHead, false);
+  ChatReplyWriter writer(kHead, false);
   const std::vector<AnswerPiece> pieces = {{.content = "\xE2"},
                                            {.call = ToolCallDelta{.index = 0, .id = "a", .name = "f"}},
                                            {.call = ToolCallDelta{.index = 0, .arguments = "\xC3"}},
@@ -208,15 +210,15 @@ TEST(ChatReplyTest, CutCharactersStayInTheirPlace) {
                       call["function"].value("arguments", ""));
     }
   };
-  receive(writer.Next(0, pieces));
-  receive(writer.Finish(0, "stop"));
+  receive(writer.Next(0, pieces, {}));
+  receive(writer.Finish(0, kStop));
   const std::string replaced = "\xEF\xBF\xBD";
   EXPECT_EQ(parts, (std::vector<std::string>{"", replaced, "0f", "0" + replaced, "1g", replaced, "end"}));
 }
 
 // Tokens whose text is held back still have their logprobs in the stream, once and in order.
 TEST(ChatReplyTest, EveryLogprobIsSentOnce) {
-  ChatChunkWriter writer(kHead, false);
+  ChatReplyWriter writer(kHead, false);
   const auto token = [](std::string bytes) { return TokenLogprob{.bytes = std::move(bytes), .logprob = -1}; };
   std::vector<Json> chunks;
   const auto next = [&](std::vector<AnswerPiece> pieces, std::string bytes) {
@@ -227,7 +229,7 @@ TEST(ChatReplyTest, EveryLogprobIsSentOnce) {
   next({{.content = "<a"}}, "a");
   next({{.content = "\xC3"}}, "\xC3");
   next({}, "z");
-  for (Json& chunk : writer.Finish(0, "stop")) chunks.push_back(std::move(chunk));
+  for (Json& chunk : writer.Finish(0, kStop)) chunks.push_back(std::move(chunk));
   std::vector<std::string> names;
   std::string text;
   for (const Json& chunk : chunks) {
@@ -282,23 +284,23 @@ TEST(ChatReplyTest, JoinedChunksAreTheWholeReply) {
       return ToolCallParser::Options{.make_id = [n = 0]() mutable { return "id" + std::to_string(n++); }};
     };
     ToolCallParser whole(options()), cut(options());
-    ChatChoice choice = {.finish_reason = "stop"};
+    ReplyChoice choice = {.end = kStop};
     AppendPieces(whole.Feed(text), choice.message);
     AppendPieces(whole.Finish(), choice.message);
-    const Json reply = ChatCompletionJson(kHead, {&choice, 1}, kUsage);
+    const Json reply = ChatReplyWriter(kHead, false).Whole({&choice, 1}, kUsage);
 
-    ChatChunkWriter writer(kHead, false);
+    ChatReplyWriter writer(kHead, false);
     Json message = Json::object();
     const auto receive = [&](const std::vector<Json>& chunks) {
       for (const Json& chunk : chunks) Accumulate(message, chunk["choices"][0]["delta"]);
     };
     for (size_t at = 0; at < text.size();) {
       const auto size = *rc::gen::inRange<size_t>(1, 6);
-      receive(writer.Next(0, cut.Feed(text.substr(at, size))));
+      receive(writer.Next(0, cut.Feed(text.substr(at, size)), {}));
       at += size;
     }
-    receive(writer.Next(0, cut.Finish()));
-    receive(writer.Finish(0, "stop"));
+    receive(writer.Next(0, cut.Finish(), {}));
+    receive(writer.Finish(0, kStop));
 
     Json expected = reply["choices"][0]["message"];
     RC_ASSERT(message["role"] == "assistant");
@@ -310,10 +312,11 @@ TEST(ChatReplyTest, JoinedChunksAreTheWholeReply) {
 }
 
 TEST(CompletionReplyTest, Whole) {
-  const std::vector<CompletionChoice> choices = {
-      {.text = "a\xFF", .finish_reason = "length"},
-      {.text = "b", .finish_reason = "stop", .logprobs = {{{.id = 1, .bytes = "b", .logprob = -1}}}}};
-  EXPECT_EQ(DumpJson(CompletionJson({.id = "cmpl-1", .created = 7, .model = "m"}, choices, kUsage)),
+  const std::vector<ReplyChoice> choices = {
+      {.message = {.content = "a\xFF"}, .end = {FinishReason::kLength}},
+      {.message = {.content = "b"}, .end = kStop, .logprobs = {{{.id = 1, .bytes = "b", .logprob = -1}}}}};
+  CompletionReplyWriter writer({.id = "cmpl-1", .created = 7, .model = "m"}, false);
+  EXPECT_EQ(DumpJson(writer.Whole(choices, kUsage)),
             "{\"id\":\"cmpl-1\",\"object\":\"text_completion\",\"created\":7,\"model\":\"m\",\"choices\":["
             "{\"index\":0,\"text\":\"a\xEF\xBF\xBD\",\"logprobs\":null,\"finish_reason\":\"length\"},"
             "{\"index\":1,\"text\":\"b\",\"logprobs\":{\"tokens\":[\"b\"],\"token_logprobs\":[-1.0],"
@@ -322,22 +325,23 @@ TEST(CompletionReplyTest, Whole) {
 }
 
 TEST(CompletionReplyTest, Chunks) {
-  CompletionChunkWriter writer({.id = "cmpl-1", .created = 7, .model = "m"}, true);
+  CompletionReplyWriter writer({.id = "cmpl-1", .created = 7, .model = "m"}, true);
   const std::vector<TokenLogprob> first = {{.bytes = "\xC3", .logprob = -1}},
                                   second = {{.bytes = "\xA9", .logprob = -2}};
-  EXPECT_TRUE(writer.Next(2, "\xC3", first).empty());
-  const std::vector<Json> chunks = writer.Next(2, "\xA9", second);
+  EXPECT_TRUE(writer.Next(2, std::vector<AnswerPiece>{{.content = "\xC3"}}, first).empty());
+  const std::vector<Json> chunks = writer.Next(2, std::vector<AnswerPiece>{{.content = "\xA9"}}, second);
   ASSERT_EQ(chunks.size(), 1u);
   EXPECT_EQ(chunks[0]["choices"][0]["text"], "\xC3\xA9");
   EXPECT_EQ(chunks[0]["choices"][0]["index"], 2);
   EXPECT_EQ(chunks[0]["choices"][0]["logprobs"]["token_logprobs"], Json({-1, -2}));
   EXPECT_EQ(chunks[0]["choices"][0]["finish_reason"], nullptr);
   EXPECT_EQ(chunks[0]["usage"], nullptr);
-  const Json end = writer.Finish(2, "stop");
+  const Json end = writer.Finish(2, kStop)[0];
   EXPECT_EQ(end["choices"][0]["text"], "");
   EXPECT_EQ(end["choices"][0]["finish_reason"], "stop");
-  EXPECT_EQ(DumpJson(writer.Usage(kUsage)["choices"]), "[]");
-  EXPECT_EQ(DumpJson(writer.Usage(kUsage)["usage"]), kUsageText);
+  const Json last = writer.End(kUsage)[0];
+  EXPECT_EQ(DumpJson(last["choices"]), "[]");
+  EXPECT_EQ(DumpJson(last["usage"]), kUsageText);
 }
 
 TEST(SmallRepliesTest, Embeddings) {

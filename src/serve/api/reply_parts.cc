@@ -17,11 +17,11 @@ Json UsageJson(const TokenUsage& usage) {
             {"rejected_prediction_tokens", usage.rejected_prediction_tokens}}}};
 }
 
-std::string_view FinishReasonWord(FinishReason reason, bool has_tool_calls) {
-  switch (reason) {
+std::string_view FinishReasonWord(const AnswerEnd& end) {
+  switch (end.reason) {
     case FinishReason::kStopToken:
     case FinishReason::kStopText:
-      return has_tool_calls ? "tool_calls" : "stop";
+      return end.has_calls ? "tool_calls" : "stop";
     case FinishReason::kLength:
     case FinishReason::kContextFull:
     case FinishReason::kCancelled:

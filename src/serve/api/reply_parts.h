@@ -28,10 +28,15 @@ struct TokenUsage {
 };
 Json UsageJson(const TokenUsage& usage);
 
-// OpenAI's word for the end of an answer: "stop", "length" or, if it stopped by itself with calls,
-// "tool_calls". An answer that was cancelled, say by its deadline, was cut: "length". One that failed has no
-// word; the client gets the error instead, so `reason` must not be kError.
-std::string_view FinishReasonWord(FinishReason reason, bool has_tool_calls = false);
+// Why an answer ended. Not kError: the client then gets the error instead.
+struct AnswerEnd {
+  FinishReason reason = FinishReason::kStopToken;
+  bool has_calls = false;      // of functions
+  std::string stop_text = {};  // of kStopText: the one that the answer ran into
+};
+// OpenAI's word for it: "stop", "length" or, if the answer stopped by itself with calls, "tool_calls". One
+// that was cancelled, say by its deadline, was cut: "length".
+std::string_view FinishReasonWord(const AnswerEnd& end);
 
 // A text that comes in pieces, which may be cut within a character, as pieces of well-formed UTF-8.
 class Utf8Pieces {

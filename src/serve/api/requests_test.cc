@@ -8,21 +8,12 @@
 #include "base/test_util.h"
 #include "serve/api/chat_request.h"
 #include "serve/api/completion_request.h"
-#include "serve/api/request_json.h"
+#include "serve/api/request_test_util.h"
 #include "serve/api/text_requests.h"
 #include "text/python_json.h"
 
 namespace qwen25 {
 namespace {
-
-template <typename Request>
-Request Read(const std::string& body, ApiResult<Request> (*read)(const Json&)) {
-  const ApiResult<Json> json = ParseRequestJson(body);
-  EXPECT_TRUE(json.ok()) << json.error().message;
-  const ApiResult<Request> request = read(*json);
-  EXPECT_TRUE(request.ok()) << body << "\n" << request.error().param << ": " << request.error().message;
-  return request.ok() ? *request : Request();
-}
 
 TEST(RequestJsonTest, KeepsWhatTheTextHas) {
   const ApiResult<Json> json = ParseRequestJson(
@@ -77,7 +68,7 @@ TEST(ChatRequestTest, DefaultsAndNulls) {
            "stream_options": null, "response_format": null, "logit_bias": null, "max_tokens": null,
            "functions": null, "audio": null, "user": null, "memory": null, "parallel_tool_calls": null})";
   for (const std::string& body : {plain + "}", nulls}) {
-    const auto request = Read(body, &ReadChatCompletionRequest);
+    const auto request = ReadRequest(body, &ReadChatCompletionRequest);
     EXPECT_EQ(request.model, "m");
     ASSERT_EQ(request.prompt.messages.size(), 1u);
     EXPECT_EQ(request.prompt.messages[0], (ChatMessage{.role = "user", .content = "Hi"}));
@@ -93,7 +84,7 @@ TEST(ChatRequestTest, DefaultsAndNulls) {
 }
 
 TEST(ChatRequestTest, EveryMemberArrives) {
-  const auto request = Read(
+  const auto request = ReadRequest(
       R"({"messages": [{"role": "developer", "content": [{"type": "text", "text": "a"},
                                                          {"type": "text", "text": "b"}]},
                        {"role": "user", "content": "", "name": "Ann"}],
@@ -148,7 +139,7 @@ TEST(ChatRequestTest, EveryMemberArrives) {
 }
 
 TEST(ChatRequestTest, ToolsAreNotShownIfNoneMayBeCalled) {
-  const auto request = Read(R"({"messages": [{"role": "user", "content": "x"}], "tool_choice": "none",
+  const auto request = ReadRequest(R"({"messages": [{"role": "user", "content": "x"}], "tool_choice": "none",
                                 "tools": [{"type": "function", "function": {"name": "f"}}]})",
                             &ReadChatCompletionRequest);
   EXPECT_EQ(request.PromptOptions().tools, nullptr);
@@ -158,12 +149,12 @@ TEST(ChatRequestTest, ToolsAreNotShownIfNoneMayBeCalled) {
 TEST(ChatRequestTest, PrefilledAnswerIsContinuedOnlyOnRequest) {
   const std::string messages =
       R"({"messages": [{"role": "user", "content": "x"}, {"role": "assistant", "content": "So"}])";
-  const auto answered = Read(messages + "}", &ReadChatCompletionRequest);
+  const auto answered = ReadRequest(messages + "}", &ReadChatCompletionRequest);
   EXPECT_TRUE(answered.prompt.add_generation_prompt);
   EXPECT_FALSE(answered.prompt.continue_final_message);
   for (const char* more : {R"(, "continue_final_message": true})", R"(, "continue_final_message": true,
                                                    "add_generation_prompt": false})"}) {
-    const auto continued = Read(messages + more, &ReadChatCompletionRequest);
+    const auto continued = ReadRequest(messages + more, &ReadChatCompletionRequest);
     EXPECT_FALSE(continued.PromptOptions().add_generation_prompt);
     EXPECT_TRUE(continued.PromptOptions().continue_final_message);
   }
@@ -171,7 +162,7 @@ TEST(ChatRequestTest, PrefilledAnswerIsContinuedOnlyOnRequest) {
 
 // What the client's library makes of a reply and sends back.
 TEST(ChatRequestTest, RepliesMayBeSentBack) {
-  const auto request = Read(
+  const auto request = ReadRequest(
       R"({"messages": [{"role": "user", "content": "x"},
           {"role": "assistant", "content": null, "refusal": null, "annotations": [], "audio": null,
            "function_call": null, "tool_calls": [
@@ -193,7 +184,7 @@ TEST(ChatRequestTest, RepliesMayBeSentBack) {
 }
 
 TEST(ChatRequestTest, ResultsWithoutIdsKeepTheirOrder) {
-  const auto request = Read(
+  const auto request = ReadRequest(
       R"({"messages": [{"role": "assistant", "tool_calls": [{"function": {"name": "f"}}]},
                        {"role": "tool", "content": "1"}, {"role": "tool", "content": "2"}]})",
       &ReadChatCompletionRequest);
@@ -203,7 +194,7 @@ TEST(ChatRequestTest, ResultsWithoutIdsKeepTheirOrder) {
 
 TEST(ChatRequestTest, FormsOfTheText) {
   const auto constraint = [](const std::string& member) {
-    return Read(R"({"messages": [{"role": "user", "content": "x"}], )" + member + "}",
+    return ReadRequest(R"({"messages": [{"role": "user", "content": "x"}], )" + member + "}",
                 &ReadChatCompletionRequest)
         .constraint;
   };
@@ -222,7 +213,7 @@ TEST(ChatRequestTest, FormsOfTheText) {
 
 TEST(CompletionRequestTest, TheFourKindsOfPrompts) {
   const auto prompts = [](const std::string& prompt) {
-    return Read(R"({"prompt": )" + prompt + "}", &ReadCompletionRequest).prompts;
+    return ReadRequest(R"({"prompt": )" + prompt + "}", &ReadCompletionRequest).prompts;
   };
   using Prompts = std::vector<PromptInput>;
   using Tokens = std::vector<int32_t>;
@@ -235,7 +226,7 @@ TEST(CompletionRequestTest, TheFourKindsOfPrompts) {
 
 // The request of EleutherAI's evaluation harness for scores.
 TEST(CompletionRequestTest, Scoring) {
-  const auto request = Read(
+  const auto request = ReadRequest(
       R"({"model": "m", "prompt": [[5, 6, 7]], "max_tokens": 1, "logprobs": 1, "echo": true, "temperature": 0,
           "seed": 1234})",
       &ReadCompletionRequest);
@@ -243,29 +234,29 @@ TEST(CompletionRequestTest, Scoring) {
   EXPECT_EQ(request.logprobs, 1);
   EXPECT_EQ(request.max_tokens, 1);
   EXPECT_EQ(request.sampling.ApplyTo({}).temperature, 0);
-  const auto plain = Read(R"({"prompt": "a", "best_of": 1, "suffix": "b"})", &ReadCompletionRequest);
+  const auto plain = ReadRequest(R"({"prompt": "a", "best_of": 1, "suffix": "b"})", &ReadCompletionRequest);
   EXPECT_EQ(plain.max_tokens, 16);
   EXPECT_EQ(plain.suffix, "b");
   EXPECT_FALSE(plain.logprobs.has_value());
-  EXPECT_EQ(Read(R"({"prompt": "a", "max_tokens": 0})", &ReadCompletionRequest).max_tokens, 0);
+  EXPECT_EQ(ReadRequest(R"({"prompt": "a", "max_tokens": 0})", &ReadCompletionRequest).max_tokens, 0);
 }
 
 TEST(TextRequestsTest, SmallerEndpoints) {
-  const auto embedding = Read(R"({"input": ["a", "b"], "encoding_format": "base64", "dimensions": 8,
+  const auto embedding = ReadRequest(R"({"input": ["a", "b"], "encoding_format": "base64", "dimensions": 8,
                                   "user": "u"})",
                               &ReadEmbeddingRequest);
   EXPECT_EQ(embedding.inputs.size(), 2u);
   EXPECT_TRUE(embedding.as_base64);
   EXPECT_EQ(embedding.dimensions, 8);
   EXPECT_EQ(embedding.ignored, std::vector<std::string>{"user"});
-  EXPECT_FALSE(Read(R"({"input": [1]})", &ReadEmbeddingRequest).as_base64);
+  EXPECT_FALSE(ReadRequest(R"({"input": [1]})", &ReadEmbeddingRequest).as_base64);
 
-  EXPECT_EQ(Read(R"({"prompt": "a"})", &ReadTokenizeRequest).text, "a");
-  EXPECT_TRUE(Read(R"({"prompt": ""})", &ReadTokenizeRequest).add_special_tokens);
-  EXPECT_EQ(Read(R"({"content": "b", "add_special_tokens": false})", &ReadTokenizeRequest).text, "b");
-  EXPECT_EQ(Read(R"({"tokens": [3, 1]})", &ReadDetokenizeRequest).tokens, (std::vector<int32_t>{3, 1}));
-  EXPECT_TRUE(Read(R"({"tokens": []})", &ReadDetokenizeRequest).tokens.empty());
-  const auto apply = Read(R"({"messages": [{"role": "user", "content": "a"}], "tools": [
+  EXPECT_EQ(ReadRequest(R"({"prompt": "a"})", &ReadTokenizeRequest).text, "a");
+  EXPECT_TRUE(ReadRequest(R"({"prompt": ""})", &ReadTokenizeRequest).add_special_tokens);
+  EXPECT_EQ(ReadRequest(R"({"content": "b", "add_special_tokens": false})", &ReadTokenizeRequest).text, "b");
+  EXPECT_EQ(ReadRequest(R"({"tokens": [3, 1]})", &ReadDetokenizeRequest).tokens, (std::vector<int32_t>{3, 1}));
+  EXPECT_TRUE(ReadRequest(R"({"tokens": []})", &ReadDetokenizeRequest).tokens.empty());
+  const auto apply = ReadRequest(R"({"messages": [{"role": "user", "content": "a"}], "tools": [
                                {"type": "function", "function": {"name": "f"}}]})",
                           &ReadApplyTemplateRequest);
   EXPECT_EQ(apply.prompt.messages.size(), 1u);

@@ -42,17 +42,19 @@ void ReadLogitBias(ObjectReader& body, std::vector<std::pair<int32_t, float>>& o
   std::ranges::sort(out);
 }
 
-void ReadStop(ObjectReader& body, std::vector<std::string>& out) {
-  const Json* stop = body.Find("stop");
+}  // namespace
+
+void ReadStops(ObjectReader& body, std::string_view key, std::vector<std::string>& out) {
+  const Json* stop = body.Find(key);
   if (stop == nullptr) return;
-  if (!stop->is_string() && !stop->is_array()) return body.Refuse("stop", "a string or an array of strings");
+  if (!stop->is_string() && !stop->is_array()) return body.Refuse(key, "a string or an array of strings");
   const Json texts = stop->is_array() ? *stop : Json::array({*stop});
   if (texts.size() > kMaxStops) {
-    return body.Fail("stop",
-                     fmt::format("stop has {} texts, at most {} are accepted.", texts.size(), kMaxStops));
+    return body.Fail(key,
+                     fmt::format("{} has {} texts, at most {} are accepted.", key, texts.size(), kMaxStops));
   }
   for (size_t i = 0; i < texts.size(); ++i) {
-    const std::string path = stop->is_array() ? fmt::format("stop[{}]", i) : "stop";
+    const std::string path = stop->is_array() ? fmt::format("{}[{}]", key, i) : std::string(key);
     const size_t size = texts[i].is_string() ? texts[i].get_ref<const std::string&>().size() : 0;
     if (size == 0 || size > kMaxStopBytes) {
       return body.Fail(path, fmt::format("{} is {}, expected a string of 1 to {} bytes.", path,
@@ -61,6 +63,8 @@ void ReadStop(ObjectReader& body, std::vector<std::string>& out) {
     out.push_back(texts[i].get<std::string>());
   }
 }
+
+namespace {
 
 void ReadAboveZero(ObjectReader& body, std::string_view key, double high, std::optional<double>& out) {
   body.Read(key, 0, high, out);
@@ -80,13 +84,33 @@ void SetConstraint(ObjectReader& body, OutputConstraint::Kind kind, std::string_
   out.field = field;
 }
 
+// The members of a schema; `field` is what messages call it.
+void ReadSchema(ObjectReader& reader, std::string_view field, OutputConstraint& out) {
+  constexpr size_t kMaxNameBytes = 64;
+  reader.Read("name", out.name, 1, kMaxNameBytes);
+  reader.Read("strict", out.strict);
+  reader.Ignore(ObjectReader::Kind::kText, {"description"});
+  const Json* tree = reader.Find("schema");
+  reader.Finish();
+  if (!reader.ok()) return;
+  if (tree == nullptr || !tree->is_object()) return reader.Refuse("schema", "an object: a JSON Schema");
+  out.schema = *tree;
+  SetConstraint(reader, OutputConstraint::Kind::kJsonSchema, field, out);
+}
+
+// Reads the type of a format; "" after an error.
+std::string ReadFormatType(ObjectReader& format) {
+  std::string type;
+  format.Read("type", {"text", "json_object", "json_schema"}, type);
+  if (format.ok() && type.empty()) format.Refuse("type", "one of text, json_object, json_schema");
+  return type;
+}
+
 void ReadResponseFormat(ObjectReader& body, OutputConstraint& out) {
   const Json* value = body.Find("response_format");
   if (value == nullptr) return;
   ObjectReader format(*value, "response_format", body.error());
-  std::string type;
-  format.Read("type", {"text", "json_object", "json_schema"}, type);
-  if (type.empty()) format.Refuse("type", "one of text, json_object, json_schema");
+  const std::string type = ReadFormatType(format);
   const Json* wrapped = format.Find("json_schema");
   format.Finish();
   if (!format.ok() || type == "text") return;
@@ -95,17 +119,8 @@ void ReadResponseFormat(ObjectReader& body, OutputConstraint& out) {
   }
   if (wrapped == nullptr) return format.Refuse("json_schema", "an object with \"name\" and \"schema\"");
   ObjectReader schema(*wrapped, "response_format.json_schema", body.error());
-  constexpr size_t kMaxNameBytes = 64;
-  schema.Read("name", out.name, 1, kMaxNameBytes);
-  schema.Read("strict", out.strict);
-  schema.Ignore(ObjectReader::Kind::kText, {"description"});
-  const Json* tree = schema.Find("schema");
-  schema.Finish();
-  if (!schema.ok()) return;
-  if (out.name.empty()) return schema.Refuse("name", "a name for the schema");
-  if (tree == nullptr || !tree->is_object()) return schema.Refuse("schema", "an object: a JSON Schema");
-  out.schema = *tree;
-  SetConstraint(body, OutputConstraint::Kind::kJsonSchema, "response_format", out);
+  ReadSchema(schema, "response_format", out);
+  if (schema.ok() && out.name.empty()) schema.Refuse("name", "a name for the schema");
 }
 
 void ReadGuidedJson(ObjectReader& body, OutputConstraint& out) {
@@ -152,24 +167,33 @@ SamplingOptions SamplingRequest::ApplyTo(SamplingOptions defaults) const {
   return defaults;
 }
 
-void ReadSampling(ObjectReader& body, SamplingRequest& out) {
-  body.Read("temperature", 0, 2, out.temperature);
+void ReadDrawing(ObjectReader& body, double max_temperature, SamplingRequest& out) {
+  body.Read("temperature", 0, max_temperature, out.temperature);
   ReadAboveZero(body, "top_p", 1, out.top_p);
   body.Read("min_p", 0, 1, out.min_p);
   ReadAboveZero(body, "repetition_penalty", 100, out.repetition_penalty);
   body.Read("top_k", -1, INT32_MAX, out.top_k);
   if (out.top_k == -1) out.top_k = 0;  // vLLM's way to keep all
   body.Read("seed", INT64_MIN, INT64_MAX, out.seed);
+}
+
+void ReadPenalties(ObjectReader& body, SamplingRequest& out) {
   std::optional<double> penalty;
   body.Read("presence_penalty", -2, 2, penalty);
   out.presence_penalty = penalty.value_or(0);
   penalty.reset();
   body.Read("frequency_penalty", -2, 2, penalty);
   out.frequency_penalty = penalty.value_or(0);
+}
+
+void ReadSampling(ObjectReader& body, SamplingRequest& out) {
+  constexpr double kMaxTemperature = 2;
+  ReadDrawing(body, kMaxTemperature, out);
+  ReadPenalties(body, out);
   body.Read("n", 1, 16, out.num_choices);
   body.Read("ignore_eos", out.ignore_eos);
   ReadLogitBias(body, out.logit_bias);
-  ReadStop(body, out.stop);
+  ReadStops(body, "stop", out.stop);
 }
 
 void ReadConstraint(ObjectReader& body, OutputConstraint& out) {
@@ -185,6 +209,17 @@ void ReadConstraint(ObjectReader& body, OutputConstraint& out) {
     SetConstraint(body, kind, key, out);
     out.text = std::move(*text);
   }
+}
+
+void ReadFormat(ObjectReader& parent, std::string_view key, OutputConstraint& out) {
+  const Json* value = parent.Find(key);
+  if (value == nullptr) return;
+  const std::string field = parent.PathOf(key);
+  ObjectReader format(*value, field, parent.error());
+  const std::string type = ReadFormatType(format);
+  if (type == "json_schema") return ReadSchema(format, field, out);
+  format.Finish();
+  if (type == "json_object") SetConstraint(format, OutputConstraint::Kind::kJsonObject, field, out);
 }
 
 void ReadServerOptions(ObjectReader& body, ServerOptions& out) {
@@ -211,7 +246,7 @@ void ReadServerOptions(ObjectReader& body, ServerOptions& out) {
   memory.Finish();
 }
 
-void ReadStreaming(ObjectReader& body, bool& stream, bool& include_usage) {
+void ReadStreaming(ObjectReader& body, bool& stream, bool* include_usage) {
   body.Read("stream", stream);
   const Json* value = body.Find("stream_options");
   if (value == nullptr) return;
@@ -220,7 +255,7 @@ void ReadStreaming(ObjectReader& body, bool& stream, bool& include_usage) {
                      "stream_options needs \"stream\": true; set that or leave the options out.");
   }
   ObjectReader options(*value, "stream_options", body.error());
-  options.Read("include_usage", include_usage);
+  if (include_usage != nullptr) options.Read("include_usage", *include_usage);
   // Random padding against eavesdroppers who see the sizes of packets; clients need not get any.
   options.Ignore(ObjectReader::Kind::kBool, {"include_obfuscation"});
   options.Finish();

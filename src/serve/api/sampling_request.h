@@ -63,13 +63,22 @@ struct ServerOptions {
   std::optional<RequestedMemory> memory;
 };
 
+// What chats and completions of OpenAI's API take.
 void ReadSampling(ObjectReader& body, SamplingRequest& out);
+// Parts of it, for other APIs: `temperature`, `top_p`, `min_p`, `repetition_penalty`, `top_k` and `seed`;
+// `presence_penalty` and `frequency_penalty`; and the texts that end an answer.
+void ReadDrawing(ObjectReader& body, double max_temperature, SamplingRequest& out);
+void ReadPenalties(ObjectReader& body, SamplingRequest& out);
+void ReadStops(ObjectReader& body, std::string_view key, std::vector<std::string>& out);
 // `response_format`, `guided_json`, `guided_regex`, `guided_grammar` and `guided_choice`, of which one may be
 // there.
 void ReadConstraint(ObjectReader& body, OutputConstraint& out);
+// {"type": "text", "json_object" or "json_schema", "name", "schema", "strict"}, as the newer APIs have it.
+void ReadFormat(ObjectReader& parent, std::string_view key, OutputConstraint& out);
 void ReadServerOptions(ObjectReader& body, ServerOptions& out);
-// `stream` and `stream_options`, which is refused without `stream`.
-void ReadStreaming(ObjectReader& body, bool& stream, bool& include_usage);
+// `stream` and `stream_options`, which is refused without `stream`. Null: streams of this API always have the
+// usage.
+void ReadStreaming(ObjectReader& body, bool& stream, bool* include_usage);
 // The members that OpenAI's clients send and that have no effect here; the names of those that are there are
 // appended to `ignored`.
 void ReadIgnored(ObjectReader& body, std::vector<std::string>& ignored);

@@ -1,4 +1,4 @@
-// POST /v1/chat/completions.
+// The endpoints that answer chats.
 #pragma once
 
 #include <memory>
@@ -8,8 +8,14 @@
 
 namespace qwen25 {
 
-// Reads the request, has it answered, and gives the answer as a whole or as events. Returns at once; the
-// answer is given on threads of the registry and of the model's scheduler.
+// POST /v1/chat/completions, POST /v1/messages and POST /v1/responses. Read the request, have it answered,
+// and give the answer as a whole or as events. Return at once; the answer is given on threads of the registry
+// and of the model's scheduler.
 void AnswerChat(std::shared_ptr<ServerCall> call, ModelRegistry& models);
+void AnswerMessage(std::shared_ptr<ServerCall> call, ModelRegistry& models);
+void AnswerResponse(std::shared_ptr<ServerCall> call, ModelRegistry& models);
+
+// POST /v1/messages/count_tokens, which needs no forward pass. As AnswerChat.
+void AnswerCountTokens(std::shared_ptr<ServerCall> call, ModelRegistry& models);
 
 }  // namespace qwen25

@@ -72,7 +72,7 @@ ApiResult<Grammar::Pointer> GrammarOfCall(const ChatPrompt& prompt, const ToolCh
     if (choice.kind == ToolChoice::Kind::kFunction && function["name"] != choice.function) continue;
     schemas.push_back(CallSchema(function));
     // By itself, so that an error names the function.
-    const std::string field = fmt::format("tools[{}].function.parameters", i);
+    const std::string field = fmt::format("tools[{}].{}", i, prompt.parameters_field);
     const Result<Grammar::Pointer> alone = model.grammars().Get(
         "call " + DumpJson(schemas.back()), [&] { return Grammar::FromJsonSchema(schemas.back()); });
     if (!alone.ok()) return InvalidRequest(field, alone.status().message());

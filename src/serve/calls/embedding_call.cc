@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "infer/embed_texts.h"
-#include "serve/api/request_json.h"
 #include "serve/api/small_replies.h"
 #include "serve/api/text_requests.h"
 #include "serve/calls/stream_settings.h"
@@ -71,8 +70,8 @@ class Embedding : public std::enable_shared_from_this<Embedding> {
   Status error_;
 };
 
-void EmbedWith(const std::shared_ptr<ServerCall>& call, std::shared_ptr<ServedModel> model,
-               EmbeddingRequest request) {
+void EmbedWith(const std::shared_ptr<ServerCall>& call, const std::shared_ptr<ServedModel>& model,
+               const EmbeddingRequest& request) {
   const auto dimension = static_cast<int64_t>(model->model().engine->model().config().hidden_size);
   if (request.dimensions && *request.dimensions > dimension) {
     return call->Refuse(InvalidRequest(
@@ -87,21 +86,13 @@ void EmbedWith(const std::shared_ptr<ServerCall>& call, std::shared_ptr<ServedMo
     if (const auto error = CheckPromptFits(*tokens, *model, param)) return call->Refuse(*error);
     inputs.push_back(std::move(*tokens));
   }
-  std::make_shared<Embedding>(call, std::move(model), std::move(request), std::move(inputs))->Start();
+  std::make_shared<Embedding>(call, model, request, std::move(inputs))->Start();
 }
 
 }  // namespace
 
 void AnswerEmbedding(std::shared_ptr<ServerCall> call, ModelRegistry& models) {
-  const ApiResult<Json> body = ParseRequestJson(call->request().body);
-  if (!body.ok()) return call->Refuse(body.error());
-  ApiResult<EmbeddingRequest> request = ReadEmbeddingRequest(*body);
-  if (!request.ok()) return call->Refuse(request.error());
-  const std::string model = request->model;
-  UseModel(
-      call, models, model,
-      [call, request = std::make_shared<EmbeddingRequest>(std::move(*request))](
-          std::shared_ptr<ServedModel> served) { EmbedWith(call, std::move(served), std::move(*request)); });
+  AnswerWithModel(call, models, ReadEmbeddingRequest, EmbedWith);
 }
 
 }  // namespace qwen25

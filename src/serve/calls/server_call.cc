@@ -37,7 +37,9 @@ void ServerCall::SetRights(KeyRights rights) {
 }
 
 HttpHeaders ServerCall::Headers(std::string content_type) const {
-  HttpHeaders headers = {{"Content-Type", std::move(content_type)}, {"x-request-id", id()}};
+  // Anthropic's clients know the id by a name of their own.
+  const char* id_name = error_shape_ == ErrorShape::kAnthropic ? "request-id" : "x-request-id";
+  HttpHeaders headers = {{"Content-Type", std::move(content_type)}, {id_name, id()}};
   for (const HttpHeaders::Header& header : headers_) headers.Add(header.name, header.value);
   return headers;
 }
@@ -56,16 +58,13 @@ void ServerCall::AnswerText(const std::string& content_type, std::string text) {
   exchange_->Send({.status = 200, .headers = Headers(content_type), .body = std::move(text)});
 }
 
-Json ServerCall::ErrorJson(const ApiError& error) const {
-  return error_shape_ == ErrorShape::kAnthropic ? AnthropicErrorJson(error) : OpenAiErrorJson(error);
-}
-
 void ServerCall::Refuse(const ApiError& error) {
   audit_.status = error.status;
   HttpHeaders headers = Headers("application/json");
   for (auto& [name, value] : RetryHeaders(error)) headers.Add(name, value);
-  exchange_->Send(
-      {.status = error.status, .headers = std::move(headers), .body = DumpJson(ErrorJson(error))});
+  const Json body =
+      error_shape_ == ErrorShape::kAnthropic ? AnthropicErrorJson(error) : OpenAiErrorJson(error);
+  exchange_->Send({.status = error.status, .headers = std::move(headers), .body = DumpJson(body)});
 }
 
 ApiError ServerCall::ErrorOf(const Status& status, std::string param) {
@@ -82,10 +81,6 @@ void ServerCall::BeginEvents() {
   HttpHeaders headers = Headers("text/event-stream; charset=utf-8");
   headers.Add("Cache-Control", "no-cache");
   exchange_->BeginStream(200, std::move(headers));
-}
-
-std::string ServerCall::ErrorEvent(const Status& status) {
-  return "data: " + DumpJson(ErrorJson(ErrorOf(status, {}))) + "\n\n";
 }
 
 void ServerCall::EndEvents() {

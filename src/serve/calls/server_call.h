@@ -54,9 +54,9 @@ class ServerCall {
   // An answer as server-sent events.
   void BeginEvents();
   void WriteEvents(std::string events) { exchange_->Write(std::move(events)); }
-  // An error after the beginning.
-  std::string ErrorEvent(const Status& status);
   void EndEvents();
+  // What a client is told of an error of the program; the log has all of it.
+  ApiError ErrorOf(const Status& status, std::string param = {});
 
   // For the log; tokens also count for the key's limits.
   void SetModel(const std::string& name) { audit_.model = name; }
@@ -64,8 +64,6 @@ class ServerCall {
 
  private:
   HttpHeaders Headers(std::string content_type) const;
-  ApiError ErrorOf(const Status& status, std::string param);
-  Json ErrorJson(const ApiError& error) const;
 
   const HttpRequest request_;
   const std::shared_ptr<HttpExchange> exchange_;

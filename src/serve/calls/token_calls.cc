@@ -6,28 +6,12 @@
 #include <vector>
 
 #include "serve/api/chat_request.h"
-#include "serve/api/request_json.h"
 #include "serve/api/small_replies.h"
 #include "serve/api/text_requests.h"
 #include "serve/calls/use_model.h"
 
 namespace qwen25 {
 namespace {
-
-// Reads a request and answers it with the model that it names.
-template <typename Request>
-void AnswerWithModel(const std::shared_ptr<ServerCall>& call, ModelRegistry& models,
-                     ApiResult<Request> (*read)(const Json&),
-                     void (*answer)(ServerCall&, const ServedModel&, const Request&)) {
-  const ApiResult<Json> body = ParseRequestJson(call->request().body);
-  if (!body.ok()) return call->Refuse(body.error());
-  ApiResult<Request> request = read(*body);
-  if (!request.ok()) return call->Refuse(request.error());
-  const std::string model = request->model;
-  UseModel(call, models, model,
-           [call, answer, request = std::make_shared<Request>(std::move(*request))](
-               std::shared_ptr<ServedModel> served) { answer(*call, *served, *request); });
-}
 
 std::optional<std::string> TextOf(const Tokenizer& tokenizer, std::optional<int32_t> id) {
   if (!id) return std::nullopt;
@@ -44,21 +28,20 @@ ListedModel Describe(const ModelRegistry::Listed& model) {
 }  // namespace
 
 void AnswerTokenize(std::shared_ptr<ServerCall> call, ModelRegistry& models) {
-  AnswerWithModel<TokenizeRequest>(
-      call, models, ReadTokenizeRequest,
-      [](ServerCall& own, const ServedModel& model, const TokenizeRequest& request) {
-        const std::vector<int32_t> tokens = model.model().tokenizer.Encode(
-            request.text, {.special = SpecialTokens::kParse, .add_bos = request.add_special_tokens});
-        own.Answer(TokenizeJson(tokens, model.max_context_tokens()));
-      });
+  AnswerWithModel(call, models, ReadTokenizeRequest,
+                  [](const auto& own, const auto& model, const TokenizeRequest& request) {
+                    const std::vector<int32_t> tokens = model->model().tokenizer.Encode(
+                        request.text,
+                        {.special = SpecialTokens::kParse, .add_bos = request.add_special_tokens});
+                    own->Answer(TokenizeJson(tokens, model->max_context_tokens()));
+                  });
 }
 
 void AnswerDetokenize(std::shared_ptr<ServerCall> call, ModelRegistry& models) {
-  AnswerWithModel<DetokenizeRequest>(
-      call, models, ReadDetokenizeRequest,
-      [](ServerCall& own, const ServedModel& model, const DetokenizeRequest& request) {
-        own.Answer(PromptJson(model.model().tokenizer.Decode(request.tokens)));
-      });
+  AnswerWithModel(call, models, ReadDetokenizeRequest,
+                  [](const auto& own, const auto& model, const DetokenizeRequest& request) {
+                    own->Answer(PromptJson(model->model().tokenizer.Decode(request.tokens)));
+                  });
 }
 
 void AnswerTokenizerInfo(std::shared_ptr<ServerCall> call, ModelRegistry& models) {
@@ -74,21 +57,21 @@ void AnswerTokenizerInfo(std::shared_ptr<ServerCall> call, ModelRegistry& models
 }
 
 void AnswerApplyTemplate(std::shared_ptr<ServerCall> call, ModelRegistry& models) {
-  AnswerWithModel<ApplyTemplateRequest>(
-      call, models, ReadApplyTemplateRequest,
-      [](ServerCall& own, const ServedModel& model, const ApplyTemplateRequest& request) {
-        if (!model.model().chat_template) {
-          return own.Refuse(InvalidRequest("model", "This model has no chat template."));
-        }
-        ChatPromptOptions options = {.tools = request.prompt.tools,
-                                     .add_generation_prompt = request.prompt.add_generation_prompt,
-                                     .continue_final_message = request.prompt.continue_final_message,
-                                     .variables = request.prompt.template_variables};
-        const Result<std::string> text =
-            model.model().chat_template->Render(request.prompt.messages, options);
-        if (!text.ok()) return own.Refuse(text.status(), "messages");
-        own.Answer(PromptJson(*text));
-      });
+  AnswerWithModel(call, models, ReadApplyTemplateRequest,
+                  [](const auto& own, const auto& model, const ApplyTemplateRequest& request) {
+                    if (!model->model().chat_template) {
+                      return own->Refuse(InvalidRequest("model", "This model has no chat template."));
+                    }
+                    ChatPromptOptions options = {
+                        .tools = request.prompt.tools,
+                        .add_generation_prompt = request.prompt.add_generation_prompt,
+                        .continue_final_message = request.prompt.continue_final_message,
+                        .variables = request.prompt.template_variables};
+                    const Result<std::string> text =
+                        model->model().chat_template->Render(request.prompt.messages, options);
+                    if (!text.ok()) return own->Refuse(text.status(), "messages");
+                    own->Answer(PromptJson(*text));
+                  });
 }
 
 void AnswerModels(std::shared_ptr<ServerCall> call, ModelRegistry& models) {
