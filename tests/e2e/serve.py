@@ -152,6 +152,93 @@ def check_forms(server):
         assert status == 400 and error["param"] == param, error
 
 
+def check_messages(server):
+    """Anthropic's API: the answers of chats in another shape."""
+    request = {**QUESTION, "model": "model"}
+    expected = chat(server)["choices"][0]["message"]["content"]
+    whole = server.ask("/v1/messages", request)
+    assert whole["content"] == [{"type": "text", "text": expected}] and whole["stop_reason"] == "max_tokens", whole
+    tokens = server.ask("/v1/messages/count_tokens", {"messages": QUESTION["messages"]})["input_tokens"]
+    usage = whole["usage"]
+    assert usage["input_tokens"] + usage["cache_read_input_tokens"] == tokens and usage["output_tokens"] == 12, usage
+    events = server.named_events("/v1/messages", request)
+    types = [event["type"] for event in events]
+    assert types[:3] == ["message_start", "ping", "content_block_start"], types
+    assert types[-3:] == ["content_block_stop", "message_delta", "message_stop"], types
+    deltas = [event["delta"] for event in events if event["type"] == "content_block_delta"]
+    assert "".join(delta["text"] for delta in deltas) == expected
+    assert events[0]["message"]["usage"]["input_tokens"] == tokens
+    assert events[-2]["delta"] == {"stop_reason": "max_tokens", "stop_sequence": None}, events[-2]
+
+    stop = expected[4:7]
+    cut = server.ask("/v1/messages", {**request, "stop_sequences": ["\0", stop]})
+    assert (cut["stop_reason"], cut["stop_sequence"]) == ("stop_sequence", stop), cut
+    begun = [*QUESTION["messages"], {"role": "assistant", "content": "Well"}]
+    continued = server.ask("/v1/messages", {**request, "messages": begun})["content"][0]["text"]
+    same = chat(server, messages=begun, continue_final_message=True, add_generation_prompt=False)
+    assert continued == same["choices"][0]["message"]["content"]
+
+    schema = {"type": "object", "properties": {"n": {"type": "integer", "minimum": 1, "maximum": 9}},
+              "required": ["n"], "additionalProperties": False}
+    tools = {"tools": [{"name": "f", "input_schema": schema}], "tool_choice": {"type": "any"}, "max_tokens": 200}
+    called = server.ask("/v1/messages", {**request, **tools})
+    block = called["content"][-1]
+    assert called["stop_reason"] == "tool_use" and block["name"] == "f" and 1 <= block["input"]["n"] <= 9, called
+    events = server.named_events("/v1/messages", {**request, **tools})
+    partial = [event["delta"]["partial_json"] for event in events if event["type"] == "content_block_delta"]
+    assert json.loads("".join(partial)) == block["input"]
+    result = {"type": "tool_result", "tool_use_id": block["id"], "content": "done"}
+    turns = [*QUESTION["messages"], {"role": "assistant", "content": called["content"]}, {"role": "user", "content": [result]}]
+    server.ask("/v1/messages", {**request, "messages": turns, "tools": tools["tools"]})
+    for body, status, kind, text in [
+        ({**request, "max_tokens": None}, 400, "invalid_request_error", "max_tokens"),
+        ({**request, "model": "other"}, 404, "not_found_error", "model"),
+        ({**request, "messages": [{"role": "user", "content": [{"type": "image"}]}]}, 400, "invalid_request_error",
+         "messages[0].content[0].type"),
+    ]:
+        found, error, headers = server.refused("/v1/messages", body)
+        assert (found, error["type"]) == (status, kind) and error["message"].startswith(text), error
+        assert headers["request-id"].startswith("req_"), headers
+    assert server.refused("/v1/messages")[0] == 405
+
+
+def check_responses(server):
+    """OpenAI's newer API: the same answers once more."""
+    expected = chat(server)["choices"][0]["message"]["content"]
+    request = {"input": QUESTION["messages"][0]["content"], "max_output_tokens": 12, "temperature": 0}
+    whole = server.ask("/v1/responses", request)
+    assert whole["output"][0]["content"][0]["text"] == expected and whole["status"] == "incomplete", whole
+    assert whole["incomplete_details"] == {"reason": "max_output_tokens"} and whole["usage"]["output_tokens"] == 12
+    events = server.named_events("/v1/responses", request)
+    assert [event["sequence_number"] for event in events] == list(range(len(events)))
+    assert events[0]["type"] == "response.created" and events[-1]["type"] == "response.incomplete"
+    deltas = [event["delta"] for event in events if event["type"] == "response.output_text.delta"]
+    assert "".join(deltas) == expected == events[-1]["response"]["output"][0]["content"][0]["text"]
+    log = server.ask("/v1/responses", {**request, "include": ["message.output_text.logprobs"], "top_logprobs": 1})
+    assert len(log["output"][0]["content"][0]["logprobs"]) == 12
+
+    tools = [{"type": "function", "name": name, "parameters": {"type": "object", "additionalProperties": False}}
+             for name in ("f", "g")]
+    forced = {**request, "tools": tools, "tool_choice": {"type": "function", "name": "g"}, "max_output_tokens": 100}
+    called = server.ask("/v1/responses", forced)
+    item = called["output"][-1]
+    assert (item["type"], item["name"], json.loads(item["arguments"])) == ("function_call", "g", {}), called
+    events = server.named_events("/v1/responses", forced)
+    assert events[-1]["type"] == "response.completed" and events[-1]["response"]["output"][-1]["name"] == "g"
+    items = [*QUESTION["messages"], *called["output"],
+             {"type": "function_call_output", "call_id": item["call_id"], "output": "done"}]
+    server.ask("/v1/responses", {**request, "input": items, "tools": tools})
+    for body, param in [({**request, "previous_response_id": "resp_1"}, "previous_response_id"),
+                        ({**request, "input": "x " * 5000}, "input"),
+                        ({**forced, "tools": [{**tools[1], "parameters": {"$ref": "http://other"}}]}, "tools[0].parameters"),
+                        ({**request, "input": [{"type": "function_call_output", "call_id": "a", "output": ""}]},
+                         "input[0].call_id")]:
+        status, error, _ = server.refused("/v1/responses", body)
+        assert status == 400 and error["param"] == param, error
+    infill = {"input_prefix": "int f(", "input_suffix": ") {}"}
+    assert server.refused("/infill", infill)[1]["param"] == "model"  # it has no tokens for that
+
+
 def check_errors(server):
     for path, body, status, param in [
         ("/v1/chat/completions", "{", 400, None),
@@ -216,6 +303,8 @@ def check_keys():
     assert server.ask("/health") and server.ask("/ready")
     assert server.refused("/v1/models")[0] == 401
     assert server.refused("/v1/models", key=alice[:-1])[1]["code"] == "invalid_api_key"
+    wrong = {"x-api-key": "wrong", "anthropic-version": "2023-06-01"}
+    assert server.refused("/v1/messages", {}, headers=wrong)[1]["type"] == "authentication_error"
     assert server.refused("/metrics", key=alice)[0] == 403
     assert server.refused("/v1/models", key=operator)[0] == 403
     ask = lambda **changes: {**QUESTION, **changes}
@@ -279,6 +368,8 @@ def main():
         check_answers(server)
         check_completions(server)
         check_forms(server)
+        check_messages(server)
+        check_responses(server)
         check_errors(server)
         check_load(server)
         check_clients_that_leave(server)

@@ -60,17 +60,35 @@ class Server:
         """(status, error, headers) of an answer that must be an error of the API's shape."""
         status, headers, text = self.send(path, body, **more)
         assert status >= 400, (path, body, status, text)
-        error = json.loads(text)["error"]
-        assert set(error) == {"message", "type", "param", "code"}, error
+        reply = json.loads(text)
+        error = reply["error"]
+        is_anthropic = path.startswith("/v1/messages")
+        assert set(error) == ({"message", "type"} if is_anthropic else {"message", "type", "param", "code"}), error
+        assert reply.get("type") == ("error" if is_anthropic else None), reply
         return status, error, headers
+
+    def stream(self, path, body):
+        """The events of a streamed answer as texts."""
+        status, headers, text = self.send(path, {**body, "stream": True})
+        assert status == 200 and headers["content-type"].startswith("text/event-stream"), (status, text)
+        events = text.decode().split("\n\n")
+        assert events.pop() == "", text
+        return events
 
     def events(self, path, body):
         """The chunks of a streamed answer; its last event must be [DONE]."""
-        status, headers, text = self.send(path, {**body, "stream": True})
-        assert status == 200 and headers["content-type"].startswith("text/event-stream"), (status, text)
-        lines = text.decode().split("\n\n")
-        assert lines[-2:] == ["data: [DONE]", ""], lines[-3:]
-        return [json.loads(line.removeprefix("data: ")) for line in lines[:-2]]
+        *events, last = self.stream(path, body)
+        assert last == "data: [DONE]", last
+        return [json.loads(event.removeprefix("data: ")) for event in events]
+
+    def named_events(self, path, body):
+        """The events of a streamed answer, each of which must be called by its type."""
+        events = []
+        for event in self.stream(path, body):
+            name, data = event.split("\n")
+            events.append(json.loads(data.removeprefix("data: ")))
+            assert name == "event: " + events[-1]["type"], event
+        return events
 
     def metric(self, name, key=None):
         """The sum of a metric over its labels."""

@@ -51,7 +51,8 @@ void CheckTextPart(const Json& value, const std::string& path, ErrorSlot& error)
     part.Read("text", text);
     if (!text.has_value()) part.Refuse("text", "a string");
     part.Ignore(Kind::kArray, {"annotations", "logprobs"});
-  } else if (type == "image_url" || type == "input_audio" || type == "file" || type == "input_image") {
+  } else if (type == "image_url" || type == "input_audio" || type == "file" || type == "input_image" ||
+             type == "input_file") {
     part.Fail("type", fmt::format("{} is {}: this model reads text only.", part.PathOf("type"), type));
   } else {
     part.Refuse("type", "\"text\", or \"refusal\" in an assistant's message");

@@ -141,7 +141,7 @@ TEST(ChatRequestTest, EveryMemberArrives) {
 TEST(ChatRequestTest, ToolsAreNotShownIfNoneMayBeCalled) {
   const auto request = ReadRequest(R"({"messages": [{"role": "user", "content": "x"}], "tool_choice": "none",
                                 "tools": [{"type": "function", "function": {"name": "f"}}]})",
-                            &ReadChatCompletionRequest);
+                                   &ReadChatCompletionRequest);
   EXPECT_EQ(request.PromptOptions().tools, nullptr);
   EXPECT_EQ(request.prompt.tools.size(), 1u);
 }
@@ -195,7 +195,7 @@ TEST(ChatRequestTest, ResultsWithoutIdsKeepTheirOrder) {
 TEST(ChatRequestTest, FormsOfTheText) {
   const auto constraint = [](const std::string& member) {
     return ReadRequest(R"({"messages": [{"role": "user", "content": "x"}], )" + member + "}",
-                &ReadChatCompletionRequest)
+                       &ReadChatCompletionRequest)
         .constraint;
   };
   using Kind = OutputConstraint::Kind;
@@ -244,7 +244,7 @@ TEST(CompletionRequestTest, Scoring) {
 TEST(TextRequestsTest, SmallerEndpoints) {
   const auto embedding = ReadRequest(R"({"input": ["a", "b"], "encoding_format": "base64", "dimensions": 8,
                                   "user": "u"})",
-                              &ReadEmbeddingRequest);
+                                     &ReadEmbeddingRequest);
   EXPECT_EQ(embedding.inputs.size(), 2u);
   EXPECT_TRUE(embedding.as_base64);
   EXPECT_EQ(embedding.dimensions, 8);
@@ -254,11 +254,12 @@ TEST(TextRequestsTest, SmallerEndpoints) {
   EXPECT_EQ(ReadRequest(R"({"prompt": "a"})", &ReadTokenizeRequest).text, "a");
   EXPECT_TRUE(ReadRequest(R"({"prompt": ""})", &ReadTokenizeRequest).add_special_tokens);
   EXPECT_EQ(ReadRequest(R"({"content": "b", "add_special_tokens": false})", &ReadTokenizeRequest).text, "b");
-  EXPECT_EQ(ReadRequest(R"({"tokens": [3, 1]})", &ReadDetokenizeRequest).tokens, (std::vector<int32_t>{3, 1}));
+  EXPECT_EQ(ReadRequest(R"({"tokens": [3, 1]})", &ReadDetokenizeRequest).tokens,
+            (std::vector<int32_t>{3, 1}));
   EXPECT_TRUE(ReadRequest(R"({"tokens": []})", &ReadDetokenizeRequest).tokens.empty());
   const auto apply = ReadRequest(R"({"messages": [{"role": "user", "content": "a"}], "tools": [
                                {"type": "function", "function": {"name": "f"}}]})",
-                          &ReadApplyTemplateRequest);
+                                 &ReadApplyTemplateRequest);
   EXPECT_EQ(apply.prompt.messages.size(), 1u);
   EXPECT_EQ(apply.prompt.tool_names.size(), 1u);
 }
