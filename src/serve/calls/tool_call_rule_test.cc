@@ -16,7 +16,8 @@ Tokenizer TokenizerWithTags() {
   for (int byte = 0; byte < 256; ++byte) parts.tokens.emplace_back(1, static_cast<char>(byte));
   parts.special_tokens = {"<|endoftext|>", "<tool_call>", "</tool_call>"};
   parts.eos_token = "<|endoftext|>";
-  return Tokenizer::FromByteLevelBpe(std::move(parts)).value();
+  Result<Tokenizer> t=Tokenizer::FromByteLevelBpe(std::move(parts)); if(!t.ok()) printf("%s\n", t.status().message().c_str());
+  return t.value();
 }
 
 class ToolCallRuleTest : public testing::Test {
