@@ -95,6 +95,7 @@ class FactsReader {
   Status CheckUnevaluated(const Json* schema, const std::string& keyword) const;
   Status CheckNotHandled(const Json* schema, const std::string& keyword) const;
   Status AddNegation(const Json* schema, Facts& facts, size_t depth);
+  Status AddNegatedParts(const Json* schema, const std::string& keyword, Facts& facts, bool& is_known);
   Status AddKeywordNegation(const Json* schema, const std::string& keyword, Facts& facts, size_t depth);
   Status CheckDepth(const Json* schema, size_t depth) const;
 

@@ -22,6 +22,9 @@ void FuzzDocuments(std::span<const uint8_t> bytes);
 void FuzzChatTemplate(std::span<const uint8_t> bytes);
 void FuzzHub(std::span<const uint8_t> bytes);
 void FuzzJinja(std::span<const uint8_t> bytes);
+void FuzzSchema(std::span<const uint8_t> bytes);
+void FuzzPattern(std::span<const uint8_t> bytes);
+void FuzzGbnf(std::span<const uint8_t> bytes);
 
 struct FuzzTarget {
   std::string_view name;  // of its folder of seeds, too
@@ -39,6 +42,9 @@ inline constexpr FuzzTarget kFuzzTargets[] = {
     {"chat_template", FuzzChatTemplate},
     {"hub", FuzzHub},
     {"jinja", FuzzJinja},
+    {"schema", FuzzSchema},
+    {"pattern", FuzzPattern},
+    {"gbnf", FuzzGbnf},
 };
 
 }  // namespace qwen25
