@@ -7,11 +7,47 @@
 namespace qwen25::grammar {
 namespace {
 
-// Keywords that constrain nothing by themselves, or only others beside them.
-bool IsAnnotation(std::string_view keyword) {
-  constexpr std::string_view kNames[] = {"title",    "description", "default",  "examples",  "example",
-                                         "$comment", "$id",         "id",       "$schema",   "$defs",
-                                         "$anchor",  "definitions", "readOnly", "writeOnly", "deprecated"};
+// All others are annotations, or say something only beside these.
+bool IsConstraint(std::string_view keyword) {
+  constexpr std::string_view kNames[] = {"type",
+                                         "enum",
+                                         "const",
+                                         "$ref",
+                                         "allOf",
+                                         "anyOf",
+                                         "oneOf",
+                                         "not",
+                                         "if",
+                                         "minimum",
+                                         "maximum",
+                                         "exclusiveMinimum",
+                                         "exclusiveMaximum",
+                                         "multipleOf",
+                                         "minLength",
+                                         "maxLength",
+                                         "pattern",
+                                         "format",
+                                         "minItems",
+                                         "maxItems",
+                                         "items",
+                                         "prefixItems",
+                                         "additionalItems",
+                                         "contains",
+                                         "uniqueItems",
+                                         "minProperties",
+                                         "maxProperties",
+                                         "required",
+                                         "properties",
+                                         "patternProperties",
+                                         "additionalProperties",
+                                         "propertyNames",
+                                         "dependentRequired",
+                                         "dependentSchemas",
+                                         "dependencies",
+                                         "unevaluatedProperties",
+                                         "unevaluatedItems",
+                                         "$dynamicRef",
+                                         "$recursiveRef"};
   return std::ranges::find(kNames, keyword) != std::end(kNames);
 }
 
@@ -59,7 +95,7 @@ Status FactsReader::AddNegation(const Json* schema, Facts& facts, size_t depth) 
   // Several keywords hold together, so one of them must fail.
   std::vector<std::string> keywords;
   for (const auto& [keyword, value] : schema->items()) {
-    if (!IsAnnotation(keyword)) keywords.push_back(keyword);
+    if (IsConstraint(keyword)) keywords.push_back(keyword);
   }
   if (keywords.empty()) facts.types = 0;
   if (keywords.size() == 1) return AddKeywordNegation(schema, keywords[0], facts, depth);
