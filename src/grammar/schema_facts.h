@@ -41,7 +41,7 @@ struct Facts {
     const char* keyword;
     std::vector<const Json*> branches;
     bool is_exclusive;
-    size_t num_objects = 0;  // in `objects` when this was added: the branch's properties come behind these
+    size_t num_objects;  // in `objects` when this was added: the branch's properties come behind these
   };
   struct Pattern {
     const Json* schema;
