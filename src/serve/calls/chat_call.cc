@@ -37,10 +37,11 @@ bool MayCall(const ChatCompletionRequest& request) {
 class ChatListener : public GenerationListener {
  public:
   ChatListener(std::shared_ptr<ServerCall> call, std::shared_ptr<ServedModel> model,
-               ChatCompletionRequest request)
+               ChatCompletionRequest request, Json memory)
       : call_(std::move(call)),
         model_(std::move(model)),
         request_(std::move(request)),
+        memory_(std::move(memory)),
         head_{.id = NewIdentifier("chatcmpl-"), .created = std::time(nullptr), .model = model_->name()},
         choices_(static_cast<size_t>(request_.sampling.num_choices)),
         writer_(head_, request_.include_usage) {
@@ -81,7 +82,9 @@ class ChatListener : public GenerationListener {
       if (!error_.ok()) return call_->Refuse(error_);
       std::vector<ChatChoice> replies;
       for (Choice& choice : choices_) replies.push_back(std::move(choice.reply));
-      return call_->Answer(ChatCompletionJson(head_, replies, usage_.usage()));
+      Json reply = ChatCompletionJson(head_, replies, usage_.usage());
+      if (!memory_.empty()) reply["memory"] = memory_;
+      return call_->Answer(reply);
     }
     if (!error_.ok() && !has_begun_) return call_->Refuse(error_);
     if (!error_.ok()) {
@@ -111,6 +114,7 @@ class ChatListener : public GenerationListener {
     }
     if (request_.stream) {
       std::vector<Json> chunks = writer_.Begin(index);
+      if (!chunks.empty() && !memory_.empty()) chunks[0]["memory"] = memory_;
       for (Json& chunk : writer_.Next(index, pieces, logprobs)) chunks.push_back(std::move(chunk));
       return Send(chunks);
     }
@@ -135,6 +139,7 @@ class ChatListener : public GenerationListener {
   const std::shared_ptr<ServerCall> call_;
   const std::shared_ptr<ServedModel> model_;
   const ChatCompletionRequest request_;
+  const Json memory_;  // what it added to the conversation, and did
   const ReplyHead head_;
   std::vector<Choice> choices_;
   ChatChunkWriter writer_;
@@ -142,6 +147,25 @@ class ChatListener : public GenerationListener {
   Status error_;
   bool has_begun_ = false;
 };
+
+// Lets the memory take part in the conversation, if the request has it. Returns what it did, {} for nothing.
+ApiResult<Json> UseMemory(ServerCall& call, const ServedModel& model, ChatCompletionRequest& request) {
+  if (!request.server.memory || !request.server.memory->recall.value_or(true)) return Json(Json::object());
+  if (!call.memory().is_on()) return InvalidRequest("memory", "This server has no memory.");
+  if (request.server.memory->notes_as.value_or("text") != "text") {
+    return InvalidRequest("memory.notes_as", "This server puts notes before a question as text.");
+  }
+  const std::string name_space = request.server.memory->name_space.value_or(call.DefaultNamespace());
+  if (!call.MayUse(name_space) || !call.MayUseMemory()) {
+    ApiError error = InvalidRequest("memory.namespace", "This key may not use this memory.");
+    error.status = 403;
+    error.type = ErrorTypeOf(403);
+    return error;
+  }
+  const LoadedModel& loaded = model.model();
+  return call.memory().AddNotes(name_space, model.name(), loaded.tokenizer, model.max_context_tokens(),
+                                request.prompt.messages);
+}
 
 void AnswerWith(const std::shared_ptr<ServerCall>& call, std::shared_ptr<ServedModel> model,
                 ChatCompletionRequest request) {
@@ -154,6 +178,8 @@ void AnswerWith(const std::shared_ptr<ServerCall>& call, std::shared_ptr<ServedM
       !loaded.chat_template->knows_tools()) {
     return call->Refuse(InvalidRequest("tools", "This model's chat template knows no tools."));
   }
+  const ApiResult<Json> memory = UseMemory(*call, *model, request);
+  if (!memory.ok()) return call->Refuse(memory.error());
   Result<std::vector<int32_t>> prompt =
       loaded.chat_template->Encode(loaded.tokenizer, request.prompt.messages, request.PromptOptions());
   if (!prompt.ok()) return call->Refuse(prompt.status(), "messages");
@@ -180,7 +206,7 @@ void AnswerWith(const std::shared_ptr<ServerCall>& call, std::shared_ptr<ServedM
     stream->rule = std::move(*rule);
     streams.push_back(std::move(*stream));
   }
-  const auto listener = std::make_shared<ChatListener>(call, model, std::move(request));
+  const auto listener = std::make_shared<ChatListener>(call, model, std::move(request), *memory);
   const Status status = StartGeneration(model, std::move(streams), listener, call->exchange());
   if (!status.ok()) RefuseStream(*call, *model, status);
 }
