@@ -14,8 +14,7 @@ using grammar::kUnlimited;
 using grammar::StateId;
 using grammar::StatePool;
 
-// Of one matcher and its copies; what is over it is forgotten and computed again where needed.
-constexpr size_t kMaxPoolBytes = size_t{32} << 20;
+// Of one matcher and its copies; what is over it is computed again where needed.
 constexpr size_t kMaxMaskBytes = size_t{16} << 20;
 // No object has as many keys, so that a key with as many ways to end always has one.
 constexpr uint32_t kManyKeys = 1000000;
@@ -246,6 +245,7 @@ bool GrammarMatcher::Accept(int32_t token) {
     history_.push_back(std::move(end));
     return true;
   }
+  LimitMemory();
   const std::string_view text = trie_->text(token);
   if (HasEnded() || text.empty()) return false;
   Moment next = now;
@@ -286,9 +286,11 @@ std::string GrammarMatcher::ForcedText() {
 // A matcher that finds too much in the shared memory goes on with memory of its own.
 void GrammarMatcher::LimitMemory() {
   if (shared_->masks.size() * (trie_->vocab_size() / 8 + 64) > kMaxMaskBytes) shared_->masks.clear();
-  if (shared_->pool.bytes() <= kMaxPoolBytes) return;
+  if (shared_->pool.bytes() <= shared_->max_pool_bytes) return;
   const std::shared_ptr<Shared> old = std::exchange(shared_, std::make_shared<Shared>(*tables_));
   for (Moment& moment : history_) moment.state = shared_->pool.Import(old->pool, moment.state);
+  // So that a long history, which is never forgotten, is not copied again and again.
+  shared_->max_pool_bytes = std::max(shared_->max_pool_bytes, 2 * shared_->pool.bytes());
 }
 
 }  // namespace qwen25

@@ -58,6 +58,7 @@ class GrammarMatcher {
   struct Shared {
     explicit Shared(const grammar::GrammarTables& tables) : pool(tables) {}
     grammar::StatePool pool;
+    size_t max_pool_bytes = size_t{32} << 20;  // what is over it is forgotten
     std::unordered_map<grammar::StateId, std::vector<uint64_t>> masks;
   };
 

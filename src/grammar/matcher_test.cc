@@ -67,6 +67,8 @@ constexpr std::string_view kSchemas[] = {
     R"({"type": "object", "patternProperties": {"^(a|ab+)$": {"type": "integer"}}, "additionalProperties": false})",
     R"({"type": "object", "patternProperties": {"^[ab]{1,2}$": {"type": "null"}}, "additionalProperties": false,
         "minProperties": 3})",
+    R"({"type": "object", "properties": {"x": {}, "a": {}}, "patternProperties": {"^[ab]$": {"type": "null"}},
+        "additionalProperties": false, "minProperties": 2})",
     R"({"type": "string", "pattern": "^(a|\\n|\u20ac)*\"?$"})",
     R"({"type": "string", "minLength": 3, "maxLength": 300})",
     R"({"type": "number", "minimum": -1.5, "maximum": 12})",
@@ -155,9 +157,11 @@ TEST(GrammarMatcherTest, RandomWalksEndInDocumentsThatSatisfyTheSchema) {
         return value.is_object() && value.size() <= 2;
       case 7:
         return value.is_object() && value.size() >= 3 && value.size() <= 6;
-      case 9:
-        return value.is_string() && value.get<std::string>().size() >= 3;
+      case 8:
+        return value.is_object() && value.size() >= 2 && value.size() <= 3;
       case 10:
+        return value.is_string() && value.get<std::string>().size() >= 3;
+      case 11:
         return value.is_number() && value >= -1.5 && value <= 12.0;
       default:
         return true;
@@ -254,7 +258,7 @@ TEST(GrammarMatcherTest, VocabulariesWithoutSomeBytesStillReachAnEnd) {
   EXPECT_ERROR_CONTAINS(GrammarMatcher::Create(*Grammar::FromRegex("a"), trie, {0}), "is the text \"a\"");
 }
 
-TEST(GrammarMatcherTest, LongTextsKeepTheirMemoryWithinBounds) {
+TEST(GrammarMatcherTest, LongTextsGoOnInANewPool) {
   // Counts make a state of each character; the pool is begun anew on the way.
   const auto grammar = *Grammar::FromJsonSchema(
       *ParseJson(R"({"type": "array", "items": {"type": "string", "minLength": 3000}})", "schema"));

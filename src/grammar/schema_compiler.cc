@@ -95,7 +95,10 @@ Status SchemaCompiler::CheckExcludedValues(const Facts& facts) const {
   for (const Json* value : facts.excluded_values) {
     if ((TypeOf(*value) & facts.types) == 0 || value->is_string() || value->is_null() || value->is_boolean())
       continue;
-    if (value->is_number() && !facts.numbers.Contains(ToDecimal(*value)).ok()) continue;
+    if (value->is_number()) {
+      QWEN25_TRY(const bool is_in_range, facts.numbers.Contains(ToDecimal(*value)));
+      if (!is_in_range) continue;
+    }
     return Unsupported(
         "{}: the value {} in what must not hold is not handled; only strings, null, true and false are",
         document_.Where(value), DumpJson(*value).substr(0, 100));

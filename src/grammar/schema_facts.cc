@@ -289,8 +289,7 @@ Status FactsReader::AddDependencies(const Json* schema, const std::string& keywo
     } else {
       with["allOf"] = Json::array({needed});
     }
-    facts.groups.push_back(
-        {schema, "dependencies", {without, document_.Made(std::move(with), schema)}, false});
+    facts.AddGroup(schema, "dependencies", {without, document_.Made(std::move(with), schema)}, false);
   }
   return {};
 }

@@ -41,7 +41,7 @@ struct Facts {
     const char* keyword;
     std::vector<const Json*> branches;
     bool is_exclusive;
-    size_t num_objects = 0;  // in `objects` when this was added: the branch's properties come behind these
+    size_t num_objects;  // in `objects` when this was added: the branch's properties come behind these
   };
   struct Pattern {
     const Json* schema;
@@ -95,6 +95,7 @@ class FactsReader {
   Status CheckUnevaluated(const Json* schema, const std::string& keyword) const;
   Status CheckNotHandled(const Json* schema, const std::string& keyword) const;
   Status AddNegation(const Json* schema, Facts& facts, size_t depth);
+  Status AddNegatedParts(const Json* schema, const std::string& keyword, Facts& facts, bool& is_known);
   Status AddKeywordNegation(const Json* schema, const std::string& keyword, Facts& facts, size_t depth);
   Status CheckDepth(const Json* schema, size_t depth) const;
 

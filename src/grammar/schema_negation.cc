@@ -7,11 +7,47 @@
 namespace qwen25::grammar {
 namespace {
 
-// Keywords that constrain nothing by themselves, or only others beside them.
-bool IsAnnotation(std::string_view keyword) {
-  constexpr std::string_view kNames[] = {"title",    "description", "default",  "examples",  "example",
-                                         "$comment", "$id",         "id",       "$schema",   "$defs",
-                                         "$anchor",  "definitions", "readOnly", "writeOnly", "deprecated"};
+// All others are annotations, or say something only beside these.
+bool IsConstraint(std::string_view keyword) {
+  constexpr std::string_view kNames[] = {"type",
+                                         "enum",
+                                         "const",
+                                         "$ref",
+                                         "allOf",
+                                         "anyOf",
+                                         "oneOf",
+                                         "not",
+                                         "if",
+                                         "minimum",
+                                         "maximum",
+                                         "exclusiveMinimum",
+                                         "exclusiveMaximum",
+                                         "multipleOf",
+                                         "minLength",
+                                         "maxLength",
+                                         "pattern",
+                                         "format",
+                                         "minItems",
+                                         "maxItems",
+                                         "items",
+                                         "prefixItems",
+                                         "additionalItems",
+                                         "contains",
+                                         "uniqueItems",
+                                         "minProperties",
+                                         "maxProperties",
+                                         "required",
+                                         "properties",
+                                         "patternProperties",
+                                         "additionalProperties",
+                                         "propertyNames",
+                                         "dependentRequired",
+                                         "dependentSchemas",
+                                         "dependencies",
+                                         "unevaluatedProperties",
+                                         "unevaluatedItems",
+                                         "$dynamicRef",
+                                         "$recursiveRef"};
   return std::ranges::find(kNames, keyword) != std::end(kNames);
 }
 
@@ -59,7 +95,7 @@ Status FactsReader::AddNegation(const Json* schema, Facts& facts, size_t depth) 
   // Several keywords hold together, so one of them must fail.
   std::vector<std::string> keywords;
   for (const auto& [keyword, value] : schema->items()) {
-    if (!IsAnnotation(keyword)) keywords.push_back(keyword);
+    if (IsConstraint(keyword)) keywords.push_back(keyword);
   }
   if (keywords.empty()) facts.types = 0;
   if (keywords.size() == 1) return AddKeywordNegation(schema, keywords[0], facts, depth);
@@ -76,14 +112,41 @@ Status FactsReader::AddNegation(const Json* schema, Facts& facts, size_t depth) 
   return {};
 }
 
+// Of keywords with several parts, one of which must fail.
+Status FactsReader::AddNegatedParts(const Json* schema, const std::string& keyword, Facts& facts,
+                                    bool& is_known) {
+  const Json& value = schema->at(keyword);
+  std::vector<const Json*> branches;
+  is_known = true;
+  if (keyword == "allOf" && value.is_array()) {
+    for (const Json& part : value) branches.push_back(document_.Made({{"not", part}}, schema));
+  } else if (keyword == "required" && value.is_array()) {
+    facts.types &= kObjectType;
+    for (const Json& name : value) {
+      if (!name.is_string())
+        return InvalidArgument("{}: expected a list of names", document_.Place(schema, keyword));
+      branches.push_back(document_.Made({{"properties", {{name.get<std::string>(), false}}}}, schema));
+    }
+  } else if (keyword == "properties" && value.is_object()) {
+    facts.types &= kObjectType;
+    for (const auto& [name, property] : value.items()) {
+      Json fails = {{"properties", {{name, {{"not", property}}}}}, {"required", Json::array({name})}};
+      branches.push_back(document_.Made(std::move(fails), schema));
+    }
+  } else {
+    is_known = false;
+    return {};
+  }
+  if (branches.empty()) facts.types = 0;  // nothing can fail
+  if (!branches.empty()) facts.AddGroup(schema, "not", std::move(branches), false);
+  return {};
+}
+
 // Keywords for one type hold for all other types, so that only a value of this type can fail them.
 Status FactsReader::AddKeywordNegation(const Json* schema, const std::string& keyword, Facts& facts,
                                        size_t depth) {
   const Json* value = document_.Child(schema, keyword);
   const std::string place = document_.Place(schema, keyword);
-  const auto add_group = [&](std::vector<const Json*> branches) {
-    facts.AddGroup(schema, "not", std::move(branches), false);
-  };
   if (keyword == "not") return Add(value, facts, depth + 1);
   if (keyword == "$ref" && value->is_string()) {
     QWEN25_TRY(const Json* target, document_.Resolve(schema, value->get_ref<const std::string&>()));
@@ -108,32 +171,9 @@ Status FactsReader::AddKeywordNegation(const Json* schema, const std::string& ke
     }
     return {};
   }
-  std::vector<const Json*> branches;
-  if (keyword == "allOf" && value->is_array()) {
-    for (const Json& part : *value) branches.push_back(document_.Made({{"not", part}}, schema));
-    add_group(std::move(branches));
-    return {};
-  }
-  if (keyword == "required" && value->is_array()) {
-    facts.types &= kObjectType;
-    for (const Json& name : *value) {
-      if (!name.is_string()) return InvalidArgument("{}: expected a list of names", place);
-      branches.push_back(document_.Made({{"properties", {{name.get<std::string>(), false}}}}, schema));
-    }
-    if (branches.empty()) facts.types = 0;
-    if (!branches.empty()) add_group(std::move(branches));
-    return {};
-  }
-  if (keyword == "properties" && value->is_object()) {
-    facts.types &= kObjectType;
-    for (const auto& [name, property] : value->items()) {
-      branches.push_back(document_.Made(
-          {{"properties", {{name, {{"not", property}}}}}, {"required", Json::array({name})}}, schema));
-    }
-    if (branches.empty()) facts.types = 0;
-    if (!branches.empty()) add_group(std::move(branches));
-    return {};
-  }
+  bool is_known = false;
+  QWEN25_RETURN_IF_ERROR(AddNegatedParts(schema, keyword, facts, is_known));
+  if (is_known) return {};
   if (const auto opposite = OppositeOf(schema, keyword)) {
     facts.types &= opposite->types;
     return Add(document_.Made({{opposite->keyword, opposite->value}}, schema), facts, depth + 1);

@@ -170,7 +170,10 @@ Result<Expression> SchemaCompiler::CountedMembers(const Facts& facts, const Obje
   const uint64_t least = facts.min_properties, most = std::min<uint64_t>(facts.max_properties, there_are);
   if (least > most) return Never();
   const uint64_t counts = most == kUnlimited ? std::max<uint64_t>(least, 1) : most;
-  if (counts > kMaxCounts || counts * (num_named + 1) > kMaxCountRules) {
+  // How many members that no property names there may be; beyond that there are no names left.
+  const bool is_limited = plan.num_other_names != kUnlimited;
+  const uint64_t most_others = is_limited ? std::min<uint64_t>(plan.num_other_names, counts) : 0;
+  if (counts > kMaxCounts || (counts + 1) * (num_named + most_others + 1) > kMaxCountRules) {
     return ResourceExhausted("minProperties or maxProperties with {} properties needs more than {} rules",
                              num_named, kMaxCountRules);
   }
@@ -183,15 +186,21 @@ Result<Expression> SchemaCompiler::CountedMembers(const Facts& facts, const Obje
   const auto joined = [&](uint64_t count, const Expression& member) {
     return count == 0 ? member : Sequence({comma, member});
   };
-  // after[n]: what may follow n members.
-  std::vector<uint32_t> after(counts + 1);
-  for (uint64_t n = counts + 1; n-- > 0;) {
-    after[n] = rules_.Add("members");
-    std::vector<Expression> ways;
-    if (n >= least) ways.push_back(n == 0 ? Nothing() : text_.Break());
-    if (n < counts) ways.push_back(Sequence({joined(n, other), CallOf(after[n + 1])}));
-    if (n == counts && most == kUnlimited) ways.push_back(Sequence({joined(n, other), CallOf(after[n])}));
-    rules_.Set(after[n], Choice(std::move(ways)));
+  // after[n]: what may follow n members; while others are limited, of which `num_others` are no properties.
+  std::vector<uint32_t> after(counts + 1), with_another;
+  for (uint64_t num_others = most_others + 1; num_others-- > 0;) {
+    with_another = after;
+    for (uint64_t n = counts + 1; n-- > 0;) {
+      after[n] = rules_.Add("members");
+      const bool has_names = !is_limited || num_others < most_others;
+      const std::vector<uint32_t>& then = is_limited ? with_another : after;
+      std::vector<Expression> ways;
+      if (n >= least) ways.push_back(n == 0 ? Nothing() : text_.Break());
+      if (has_names && (n < counts || most == kUnlimited)) {
+        ways.push_back(Sequence({joined(n, other), CallOf(then[std::min(n + 1, counts)])}));
+      }
+      rules_.Set(after[n], Choice(std::move(ways)));
+    }
   }
   for (auto member = plan.members.rbegin(); member != plan.members.rend(); ++member) {
     QWEN25_TRY(const Expression body, MemberRule(text_.StringLiteral(member->name), member->schemas));

@@ -144,6 +144,14 @@ TEST(JsonSchemaTest, Combinations) {
         {"{}", R"({"b":1})", R"({"a":1,"b":1})"}, {R"({"a":1})"});
 }
 
+TEST(JsonSchemaTest, PropertiesOfBranchesStandWhereTheBranchesDo) {
+  Check(R"({"type": "object", "properties": {"a": {}}, "additionalProperties": {"type": "null"},
+            "allOf": [{"anyOf": [{"properties": {"b": {}}, "if": {"required": ["b"]}, "then": {"properties": {"c": {}}}}]},
+                      {"properties": {"d": {}}}]})",
+        {R"({"a":null,"b":null,"c":null,"d":null})", R"({"a":null,"d":null})"},
+        {R"({"a":null,"d":null,"b":null})", R"({"d":null,"a":null})"});
+}
+
 TEST(JsonSchemaTest, References) {
   Check(R"({"$ref": "#/$defs/list", "$defs": {"list": {"anyOf": [{"type": "null"}, {"type": "object",
             "properties": {"next": {"$ref": "#/$defs/list"}}, "required": ["next"], "additionalProperties": false}]}}})",

@@ -9,17 +9,20 @@
 #include "serve/calls/completion_call.h"
 #include "serve/calls/embedding_call.h"
 #include "serve/calls/infill_call.h"
+#include "serve/calls/memory_calls.h"
 #include "serve/calls/token_calls.h"
 #include "serve/http/network_address.h"
 #include "serve/metrics.h"
 
 namespace qwen25 {
 
-// An endpoint: `answer` is called on a worker, `answer_at_once` on a network thread. One of them is set.
+// An endpoint: `answer` and `answer_of_memory` are called on a worker, `answer_at_once` on a network thread.
+// One of them is set.
 struct ApiServer::Route {
   std::string_view method, path;  // a path that ends in "/" stands for all below it
   std::optional<Scope> scope;     // none: needs no key
   void (*answer)(std::shared_ptr<ServerCall>, ModelRegistry&) = nullptr;
+  void (*answer_of_memory)(ServerCall&, MemoryService&) = nullptr;
   void (ApiServer::*answer_at_once)(ServerCall&) = nullptr;
   ServerCall::ErrorShape errors = ServerCall::ErrorShape::kOpenAi;
 };
@@ -51,6 +54,30 @@ const std::vector<ApiServer::Route>& ApiServer::Routes() {
       {.method = "POST", .path = "/v1/embeddings", .scope = Scope::kChat, .answer = AnswerEmbedding},
       {.method = "POST", .path = "/tokenize", .scope = Scope::kChat, .answer = AnswerTokenize},
       {.method = "POST", .path = "/detokenize", .scope = Scope::kChat, .answer = AnswerDetokenize},
+      {.method = "GET",
+       .path = "/v1/memory/notes",
+       .scope = Scope::kMemory,
+       .answer_of_memory = AnswerListNotes},
+      {.method = "POST",
+       .path = "/v1/memory/notes",
+       .scope = Scope::kMemory,
+       .answer_of_memory = AnswerAddNote},
+      {.method = "GET",
+       .path = "/v1/memory/notes/",
+       .scope = Scope::kMemory,
+       .answer_of_memory = AnswerGetNote},
+      {.method = "DELETE",
+       .path = "/v1/memory/notes/",
+       .scope = Scope::kMemory,
+       .answer_of_memory = AnswerForgetNote},
+      {.method = "POST",
+       .path = "/v1/memory/search",
+       .scope = Scope::kMemory,
+       .answer_of_memory = AnswerSearchNotes},
+      {.method = "GET",
+       .path = "/v1/memory/export",
+       .scope = Scope::kMemory,
+       .answer_of_memory = AnswerExportNotes},
       {.method = "GET", .path = "/tokenizer_info", .scope = Scope::kChat, .answer = AnswerTokenizerInfo},
       {.method = "POST", .path = "/apply-template", .scope = Scope::kChat, .answer = AnswerApplyTemplate},
   };
@@ -106,6 +133,12 @@ Result<std::unique_ptr<ApiServer>> ApiServer::Start(ApiServerOptions options) {
   ApiServerOptions& own = const_cast<ApiServerOptions&>(server->options_);
   QWEN25_TRY(server->access_, AccessControl::Open(own.key_file));
   QWEN25_TRY(server->log_, AuditLog::Open(own.audit_log));
+  std::vector<std::string> remarks;
+  server->memory_ = MemoryService::Open(own.memory, remarks);
+  for (const std::string& remark : remarks) {
+    if (own.registry.log) own.registry.log("note: " + remark);
+  }
+  own.registry.served.store = server->memory_->blocks();
   server->models_ = std::make_unique<ModelRegistry>(own.models, own.registry);
   QWEN25_RETURN_IF_ERROR(server->models_->Get("").status());
   server->workers_ = std::make_unique<WorkQueue>(own.num_workers);
@@ -170,7 +203,8 @@ bool ApiServer::Admit(ServerCall& call, const Route& route) {
 
 void ApiServer::Handle(HttpRequest request, std::shared_ptr<HttpExchange> exchange) {
   ++num_requests_;
-  const auto call = std::make_shared<ServerCall>(std::move(request), std::move(exchange), *access_, *log_);
+  const auto call =
+      std::make_shared<ServerCall>(std::move(request), std::move(exchange), *access_, *log_, *memory_);
   const std::string& path = call->request().path;
   const std::string_view method =
       call->request().method == "HEAD" ? "GET" : std::string_view(call->request().method);
@@ -192,7 +226,13 @@ void ApiServer::Handle(HttpRequest request, std::shared_ptr<HttpExchange> exchan
   }
   if (!Admit(*call, *found)) return;
   if (found->answer_at_once != nullptr) return (this->*found->answer_at_once)(*call);
-  workers_->Add([this, call, found] { found->answer(call, *models_); });
+  workers_->Add([this, call, found] {
+    if (found->answer != nullptr) {
+      found->answer(call, *models_);
+    } else {
+      found->answer_of_memory(*call, *memory_);
+    }
+  });
 }
 
 HttpHeaders ApiServer::OriginHeaders(const HttpRequest& request) const {
@@ -203,7 +243,7 @@ HttpHeaders ApiServer::OriginHeaders(const HttpRequest& request) const {
   if (!any && std::ranges::find(allowed, *origin) == allowed.end()) return {};
   HttpHeaders headers = {{"Access-Control-Allow-Origin", any ? "*" : *origin}, {"Vary", "Origin"}};
   if (request.method == "OPTIONS") {
-    headers.Add("Access-Control-Allow-Methods", "GET, POST, OPTIONS");
+    headers.Add("Access-Control-Allow-Methods", "GET, POST, DELETE, OPTIONS");
     headers.Add("Access-Control-Allow-Headers",
                 "Authorization, Content-Type, x-api-key, anthropic-version, anthropic-beta");
     headers.Add("Access-Control-Max-Age", "600");

@@ -13,6 +13,7 @@
 #include "serve/audit_log.h"
 #include "serve/calls/server_call.h"
 #include "serve/http/http_server.h"
+#include "serve/memory/memory_service.h"
 #include "serve/models/model_registry.h"
 #include "serve/work_queue.h"
 
@@ -22,6 +23,7 @@ struct ApiServerOptions {
   HttpServerOptions http;
   std::vector<ModelRegistry::Source> models;  // at least one
   ModelRegistry::Options registry;
+  MemoryService::Options memory;
   std::filesystem::path key_file;   // none: requests need no key
   std::filesystem::path audit_log;  // none: no log of requests
   // Origins that pages in a browser may use the server from, or "*"; none: no page may.
@@ -61,6 +63,7 @@ class ApiServer {
   const ApiServerOptions options_;
   std::unique_ptr<AccessControl> access_;
   std::unique_ptr<AuditLog> log_;
+  std::unique_ptr<MemoryService> memory_;  // outlives the models
   std::unique_ptr<ModelRegistry> models_;
   std::unique_ptr<WorkQueue> workers_;
   std::atomic<bool> is_draining_{false};

@@ -170,6 +170,26 @@ TEST_F(TokenizerFolderTest, SavedFolderHoldsFourFilesAndNoRemains) {
   EXPECT_OK(Load());
 }
 
+TEST_F(TokenizerFolderTest, AddedTokensKeepTheirIdsForHuggingFaceToo) {
+  // Control tokens come first, and the vocabulary of the model begins after them.
+  ByteLevelBpe parts;
+  for (int byte = 0; byte < 256; ++byte) parts.tokens.emplace_back(1, static_cast<char>(byte));
+  TokenizerSpec spec = Tokenizer::FromByteLevelBpe(parts).value().spec();
+  spec.tokens.insert(spec.tokens.begin(), 2, "");
+  spec.added_tokens = {{.id = 0, .content = "<|end|>", .special = true}, {.id = 1, .content = "<|begin|>"}};
+  ASSERT_OK_AND_ASSIGN(const Tokenizer tokenizer, Tokenizer::FromSpec(spec, "test"));
+  const TemporaryDirectory folder;
+  ASSERT_OK(tokenizer.Save(folder.path()));
+  ASSERT_OK_AND_ASSIGN(const Json json, ReadJsonFile(folder / "tokenizer.json"));
+  const Json& vocabulary = json["model"]["vocab"];
+  EXPECT_EQ(vocabulary["<|end|>"], 0);
+  EXPECT_EQ(vocabulary["<|begin|>"], 1);
+  EXPECT_EQ(vocabulary.size(), 258u);
+  ASSERT_OK_AND_ASSIGN(const Tokenizer again, Tokenizer::Load(folder.path()));
+  EXPECT_EQ(again.Encode("<|begin|>a<|end|>"), tokenizer.Encode("<|begin|>a<|end|>"));
+  EXPECT_EQ(again.Encode("<|begin|>a<|end|>"), (std::vector<int32_t>{1, 'a' + 2, 0}));
+}
+
 TEST_F(TokenizerFolderTest, AnAddedTokenThatIsListedTwiceIsOne) {
   ASSERT_OK_AND_ASSIGN(const Tokenizer once, Load());
   ASSERT_OK_AND_ASSIGN(Json json, ReadJsonFile(directory_ / "tokenizer.json"));

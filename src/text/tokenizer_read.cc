@@ -272,6 +272,12 @@ Result<TokenizerSpec> ParseTokenizerJson(std::string_view json, std::string_view
   QWEN25_RETURN_IF_ERROR(ParseMergeList(document.merges, vocabulary, origin, spec));
   if (const int32_t id = vocabulary.Find(unk_token); id >= 0) spec.unk_id = id;
   QWEN25_RETURN_IF_ERROR(AppendAddedTokens(Member(document.rest, "added_tokens"), origin, spec));
+  // An added token that the vocabulary lists, too, stands there as it is, not in the alphabet of bytes.
+  for (const AddedToken& token : spec.added_tokens) {
+    const auto id = static_cast<size_t>(token.id);
+    if (token.id < 0 || id >= spec.tokens.size() || vocabulary.Find(token.content) != token.id) continue;
+    if (spec.tokens[id] != token.content) spec.tokens[id].clear();
+  }
   return spec;
 }
 

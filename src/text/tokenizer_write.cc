@@ -37,6 +37,28 @@ std::vector<std::string> FileTexts(const TokenizerSpec& spec) {
   return texts;
 }
 
+// Hugging Face's tokenizers gives an added token that the vocabulary does not hold the next free id, whatever
+// the file says: the number of entries, or the one after the last added token. If that is not its id, all
+// added tokens go into the vocabulary, as in files whose control tokens come first.
+void PlaceAddedTokens(const TokenizerSpec& spec, std::vector<std::string>& texts) {
+  const auto num_entries =
+      std::ranges::count_if(texts, [](const std::string& text) { return !text.empty(); });
+  int64_t next = num_entries;
+  bool fits = true;
+  for (const AddedToken& token : spec.added_tokens) {
+    const auto id = static_cast<size_t>(token.id);
+    if (id < texts.size() && !texts[id].empty()) continue;
+    fits = fits && token.id == next;
+    ++next;
+  }
+  if (fits) return;
+  for (const AddedToken& token : spec.added_tokens) {
+    const auto id = static_cast<size_t>(token.id);
+    if (id >= texts.size()) texts.resize(id + 1);
+    if (texts[id].empty()) texts[id] = token.content;
+  }
+}
+
 void AppendVocabulary(const std::vector<std::string>& texts, std::string_view separator,
                       std::string_view colon, std::string& out) {
   out += '{';
@@ -67,7 +89,8 @@ Json AddedTokenJson(const AddedToken& token, bool with_id) {
 
 std::string TokenizerJsonText(const TokenizerSpec& spec) {
   const TokenizerPipeline pipeline = MakePipeline(spec);
-  const std::vector<std::string> texts = FileTexts(spec);
+  std::vector<std::string> texts = FileTexts(spec);
+  PlaceAddedTokens(spec, texts);
   Json head = {{"version", "1.0"}, {"truncation", nullptr}, {"padding", nullptr}};
   head["added_tokens"] = Json::array();
   for (const AddedToken& token : spec.added_tokens)

@@ -271,8 +271,8 @@ def check_clients_that_leave(server):
         connection.sock.close()
         connection.close()
     server.wait_for(lambda: server.metric("qwen25_requests_total") >= before + 5, "all have ended")
-    assert server.metric("qwen25_requests_running") == 0
-    assert server.metric("qwen25_kv_blocks_used") == 0
+    for name in ("qwen25_requests_running", "qwen25_kv_blocks_used"):
+        server.wait_for(lambda: server.metric(name) == 0, f"{name} is 0")
     chat(server)
 
 
@@ -309,8 +309,8 @@ def check_keys():
     assert server.refused("/v1/models", key=operator)[0] == 403
     ask = lambda **changes: {**QUESTION, **changes}
     server.ask("/v1/chat/completions", ask(), key=alice)
-    server.ask("/v1/chat/completions", ask(memory={"namespace": "alice"}), key=alice)
-    status, error, _ = server.refused("/v1/chat/completions", ask(memory={"namespace": "bob"}), key=alice)
+    server.ask("/v1/chat/completions", ask(memory={"namespace": "alice", "recall": False}), key=alice)
+    status, error, _ = server.refused("/v1/chat/completions", ask(memory={"namespace": "bob", "recall": False}), key=alice)
     assert status == 403 and error["param"] == "memory.namespace", error
     status, error, headers = server.refused("/v1/chat/completions", ask(), key=alice)
     assert status == 429 and 1 <= int(headers["retry-after"]) <= 20, headers
@@ -327,6 +327,73 @@ def check_keys():
     assert "something new" not in log.read_text() and alice not in log.read_text()
     refused = subprocess.run([PROGRAM, "serve", "-m", MODEL, "--host", "0.0.0.0"], capture_output=True, text=True)
     assert refused.returncode != 0 and "--keys" in refused.stderr, refused
+
+
+def check_memory():
+    """Notes are told, found and forgotten by namespace, and are there after the server was killed."""
+    keys, folder = pathlib.Path(WORK) / "memory_keys.json", pathlib.Path(WORK) / "server_memory"
+
+    def add(name, *flags):
+        command = [PROGRAM, "keys", "add", name, "--file", keys, "--scope", "chat,memory", *flags]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    alice, bob = add("alice", "--namespace", "alice", "--namespace", "shared"), add("bob")
+    flags = ["-m", f"one={MODEL}", "-m", f"two={MODEL}", "--max-loaded", 2, "--memory", folder, "--keys", keys]
+    server = Server(PROGRAM, flags, WORK)
+    note = server.ask("/v1/memory/notes", {"text": "The garage code of the old house is 4711."}, key=alice)
+    assert note["namespace"] == "alice", note
+    question = [{"role": "user", "content": "What is the garage code of the old house?"}]
+
+    def chat_of(key, messages=question, **memory):
+        return server.ask("/v1/chat/completions", {**QUESTION, "messages": messages, "memory": memory}, key=key)
+
+    with_note = chat_of(alice)
+    assert [found["note"] for found in with_note["memory"]["recalled"]] == [note["id"]], with_note
+    without = server.ask("/v1/chat/completions", {**QUESTION, "messages": question}, key=alice)
+    assert without["usage"]["prompt_tokens"] < with_note["usage"]["prompt_tokens"] and "memory" not in without
+    assert "memory" not in chat_of(bob) and "memory" not in chat_of(alice, recall=False)
+    assert "memory" not in chat_of(alice, namespace="shared")
+    told = chat_of(bob, [{"role": "user", "content": "Remember that my sister lives in Ystad."}])
+    sister = told["memory"]["remembered"][0]
+    body = {**QUESTION, "model": "two", "stream": True, "memory": {},
+            "messages": [{"role": "user", "content": "Where does my sister live?"}]}
+    chunks = server.send("/v1/chat/completions", body, key=bob)[2]
+    first = json.loads(chunks.decode().split("\n\n")[0].removeprefix("data: "))
+    assert [found["note"] for found in first["memory"]["recalled"]] == [sister], first
+    # Another key's namespace is closed in every way.
+    for path, body, method in [
+        ("/v1/memory/notes?namespace=alice", None, None),
+        ("/v1/memory/export?namespace=alice", None, None),
+        (f"/v1/memory/notes/{note['id']}?namespace=alice", None, "DELETE"),
+        ("/v1/memory/notes", {"text": "x", "namespace": "alice"}, None),
+        ("/v1/memory/search", {"query": "garage", "namespace": "alice"}, None),
+        ("/v1/chat/completions", {**QUESTION, "memory": {"namespace": "alice"}}, None),
+    ]:
+        assert server.refused(path, body, key=bob, method=method)[0] == 403, path
+    assert server.refused(f"/v1/memory/notes/{note['id']}", key=bob)[0] == 404
+    hits = server.ask("/v1/memory/search", {"query": "garage code"}, key=bob)["data"]
+    assert {hit["note"] for hit in hits} <= {sister}, hits
+    server.process.kill()
+    server.process.wait()
+    server = Server(PROGRAM, flags, WORK)
+    assert [found["id"] for found in server.ask("/v1/memory/notes", key=alice)["data"]] == [note["id"]]
+    found = server.ask("/v1/memory/search", {"query": "sister Ystad"}, key=bob)["data"]
+    assert found[0]["note"] == sister and "Ystad" in found[0]["text"], found
+    line = server.send("/v1/memory/export", key=alice)[2].decode()
+    assert json.loads(line)["text"] == note["text"]
+    assert server.ask(f"/v1/memory/notes/{note['id']}?erase=1", key=alice, method="DELETE")["deleted"]
+    assert "memory" not in chat_of(alice) and server.ask("/v1/memory/notes", key=alice)["data"] == []
+    assert server.refused(f"/v1/memory/notes/{note['id']}", key=alice)[0] == 404
+    for path, body, param in [
+        ("/v1/memory/notes", {"text": ""}, "text"),
+        ("/v1/memory/notes", {"text": "a", "tag": "b"}, "tag"),
+        ("/v1/memory/search", {"query": "a", "limit": 0}, "limit"),
+        ("/v1/memory/notes?name=a", None, "name"),
+        ("/v1/chat/completions", {**QUESTION, "memory": {"notes_as": "blocks"}}, "memory.notes_as"),
+    ]:
+        status, error, _ = server.refused(path, body, key=bob)
+        assert status == 400 and error["param"] == param, (path, error)
+    assert server.end() == 0
 
 
 def check_draining(server):
@@ -379,6 +446,7 @@ def main():
     check_full_queue()
     check_keys()
     check_models_on_demand()
+    check_memory()
 
 
 main()

@@ -402,6 +402,31 @@ def api_seeds():
     yield b'<|python_tag|>{"name": "search", "parameters": {"a": 1}} <tool_call>{"name": "search"'
 
 
+def schema_seeds():
+    yield json.dumps({"type": "object", "properties": {"a": {"type": "integer", "minimum": -3, "maximum": 120}, "b/c": {"enum": [1, "x", None, {"k": [1]}]}},
+                      "required": ["a"], "additionalProperties": {"type": ["string", "null"], "minLength": 1, "maxLength": 5}}).encode()
+    yield json.dumps({"$ref": "#/$defs/tree", "$defs": {"tree": {"type": "array", "items": {"$ref": "#/$defs/tree"}, "maxItems": 3}}}).encode()
+    yield json.dumps({"oneOf": [{"properties": {"k": {"const": "a"}}, "required": ["k"]}, {"not": {"required": ["k"]}}], "type": "object",
+                      "minProperties": 1, "maxProperties": 4}).encode()
+    yield json.dumps({"type": "object", "patternProperties": {"^(a|b+)$": {"type": "number", "multipleOf": 0.25}, "x": True},
+                      "propertyNames": {"maxLength": 3}, "additionalProperties": False}).encode()
+    yield json.dumps({"anyOf": [{"type": "string", "pattern": "^[a-z]{2,4}$", "format": "email"}, {"type": "string", "format": "date-time"}],
+                      "if": {"const": "x"}, "then": {"minLength": 1}, "else": {"maxLength": 40}}).encode()
+    yield json.dumps({"type": "array", "prefixItems": [{"const": 1}, {}], "items": False, "minItems": 1,
+                      "allOf": [{"maxItems": 2}, {"dependentRequired": {"a": ["b"]}}]}).encode()
+
+
+def pattern_seeds():
+    yield from (text.encode() for text in (
+        r"^(?:[a-z]+|\d{2,5})*$", r"a(b|c)?\x41[^\w\s-]{0,300}", r"\p{Lu}\u{1F600}.\/|(?<n>x+?)y*", "[^\u00e9-\u20ac]+$"))
+
+
+def gbnf_seeds():
+    yield b'root ::= sum "\\n"?\nsum ::= term ("+" term)*\nterm ::= [0-9]{1,3} | "(" sum ")" # comment\n'
+    yield b'root ::= item{2,400}\nitem ::= [^a-c\\]] "\\x41\\u00e9" | other\n  | .\nother ::= "b" item?\n'
+    yield b'root ::= "[" (root | a)* "]"\na ::= ("x" | "")+ "y"\n'
+
+
 def words(document):
     """Every key and every text in a JSON document."""
     if isinstance(document, dict):
@@ -437,11 +462,17 @@ def main(folder):
         "jinja": ["{{", "}}", "{%", "%}", "{#", "#}", "-%}", "{%-", "for", "in", "if", "else", "elif", "endif", "endfor", "set", "endset",
                   "macro", "endmacro", "call", "endcall", "caller", "filter", "endfilter", "namespace(", "loop.", "messages", "content",
                   "role", "tools", "tojson", "map", "select", "join", "range(", "recursive", "is", "not", "raw", "endraw", "generation"],
+        "schema": ["type", "properties", "required", "additionalProperties", "patternProperties", "propertyNames", "enum", "const", "items",
+                   "prefixItems", "minItems", "maxItems", "minLength", "maxLength", "pattern", "format", "minimum", "maximum",
+                   "exclusiveMinimum", "multipleOf", "anyOf", "oneOf", "allOf", "not", "if", "then", "else", "$ref", "$defs", "$anchor", "#",
+                   "#/$defs/a", "object", "array", "string", "integer", "number", "boolean", "dependentRequired", "minProperties"],
+        "pattern": ["(?:", "(?=", "[^", "{2,3}", "\\d", "\\p{L}", "\\u{", "\\b", "|", "^", "$", "*?"],
+        "gbnf": ["root ::= ", "::=", "{1,", "[^", "\\x", "\\u", "| ", "(", ")*", "\n"],
         "config": [word for seed in config_seeds() for word in words(json.loads(seed))],
     }
     targets = {"safetensors": safetensors_seeds, "gguf": gguf_seeds, "tokenizer": tokenizer_seeds, "config": config_seeds,
                "slot": slot_seeds, "lmdb": lmdb_seeds, "kv_export": kv_export_seeds, "documents": documents_seeds,
-               "chat_template": chat_template_seeds, "http": http_seeds, "hub": hub_seeds, "jinja": jinja_seeds, "api": api_seeds}
+               "chat_template": chat_template_seeds, "http": http_seeds, "hub": hub_seeds, "jinja": jinja_seeds, "schema": schema_seeds, "pattern": pattern_seeds, "gbnf": gbnf_seeds, "api": api_seeds}
     for target, seeds in targets.items():
         (folder / target).mkdir(parents=True, exist_ok=True)
         for number, seed in enumerate(seeds()):

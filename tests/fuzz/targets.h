@@ -24,6 +24,9 @@ void FuzzHttp(std::span<const uint8_t> bytes);
 void FuzzHub(std::span<const uint8_t> bytes);
 void FuzzJinja(std::span<const uint8_t> bytes);
 void FuzzApi(std::span<const uint8_t> bytes);
+void FuzzSchema(std::span<const uint8_t> bytes);
+void FuzzPattern(std::span<const uint8_t> bytes);
+void FuzzGbnf(std::span<const uint8_t> bytes);
 
 struct FuzzTarget {
   std::string_view name;  // of its folder of seeds, too
@@ -43,6 +46,9 @@ inline constexpr FuzzTarget kFuzzTargets[] = {
     {"hub", FuzzHub},
     {"jinja", FuzzJinja},
     {"api", FuzzApi},
+    {"schema", FuzzSchema},
+    {"pattern", FuzzPattern},
+    {"gbnf", FuzzGbnf},
 };
 
 }  // namespace qwen25

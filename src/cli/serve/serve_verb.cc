@@ -19,6 +19,7 @@ struct ServeFlags {
   std::vector<std::string> models;
   ApiServerOptions server;
   MemoryPlace memory;
+  std::string embedder;
   uint32_t kv_mib = 0, step_ms = 100, drain_seconds = 60;
 };
 
@@ -82,7 +83,7 @@ Status RunServe(const ServeFlags& given) {
   QWEN25_RETURN_IF_ERROR(ReadModels(flags, options));
   options.registry.served.kv_bytes = uint64_t{flags.kv_mib} << 20;
   options.registry.served.scheduler.step_seconds = flags.step_ms / 1000.0;
-  options.registry.served.memory = flags.memory;
+  options.memory = {.place = flags.memory, .embedder = flags.embedder};
   options.registry.log = [](const std::string& line) { fmt::print(stderr, "{}\n", line); };
   // All threads that are begun from here on leave the signals to the one that waits for them.
   sigset_t signals, before;
@@ -148,6 +149,9 @@ void AddServeVerb(CLI::App& app, RunVerb& run) {
       ->capture_default_str();
   verb->add_flag("--keep-summaries", flags->model.keep_summaries, "Let requests choose a \"routing\"");
   AddMemoryFlags(*verb, flags->memory);
+  verb->add_option(
+      "--embedder", flags->embedder,
+      "What finds notes by meaning: hashed, none or model:MODEL; default: what the notes were made with");
   verb->footer(
       "Examples:\n"
       "  qwen25 serve -m Qwen/Qwen2.5-0.5B-Instruct\n"

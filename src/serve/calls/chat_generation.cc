@@ -24,10 +24,11 @@ bool MayCall(const ChatRequest& request) {
          request.constraint.kind == OutputConstraint::Kind::kNone;
 }
 
-ReplySettings SettingsOf(const ChatRequest& request) {
+ReplySettings SettingsOf(const ChatRequest& request, Json memory) {
   ReplySettings settings = {.stream = request.stream,
                             .logprobs = request.logprobs,
-                            .num_choices = static_cast<size_t>(request.sampling.num_choices)};
+                            .num_choices = static_cast<size_t>(request.sampling.num_choices),
+                            .memory = std::move(memory)};
   if (request.tool_choice.kind == ToolChoice::Kind::kNone) return settings;
   settings.calls = {.parser = {.stream_arguments = request.stream,
                                .bare_json = true,
@@ -35,6 +36,25 @@ ReplySettings SettingsOf(const ChatRequest& request) {
                     .begun = MustCall(request) ? std::string(kCallBegin) : std::string(),
                     .only_first = !request.parallel_tool_calls};
   return settings;
+}
+
+// Lets the memory take part in the conversation, if the request has it. Returns what it did, {} for nothing.
+ApiResult<Json> UseMemory(ServerCall& call, const ServedModel& model, ChatRequest& request) {
+  if (!request.server.memory || !request.server.memory->recall.value_or(true)) return Json(Json::object());
+  if (!call.memory().is_on()) return InvalidRequest("memory", "This server has no memory.");
+  if (request.server.memory->notes_as.value_or("text") != "text") {
+    return InvalidRequest("memory.notes_as", "This server puts notes before a question as text.");
+  }
+  const std::string name_space = request.server.memory->name_space.value_or(call.DefaultNamespace());
+  if (!call.MayUse(name_space) || !call.MayUseMemory()) {
+    ApiError error = InvalidRequest("memory.namespace", "This key may not use this memory.");
+    error.status = 403;
+    error.type = ErrorTypeOf(403);
+    return error;
+  }
+  const LoadedModel& loaded = model.model();
+  return call.memory().AddNotes(name_space, model.name(), loaded.tokenizer, model.max_context_tokens(),
+                                request.prompt.messages);
 }
 
 }  // namespace
@@ -59,7 +79,9 @@ ApiResult<std::vector<int32_t>> ChatPromptTokens(ServerCall& call, const ServedM
 }
 
 void GenerateChat(const std::shared_ptr<ServerCall>& call, const std::shared_ptr<ServedModel>& model,
-                  const ChatRequest& request, const MakeReplyWriter& make_writer) {
+                  ChatRequest request, const MakeReplyWriter& make_writer) {
+  ApiResult<Json> memory = UseMemory(*call, *model, request);
+  if (!memory.ok()) return call->Refuse(memory.error());
   const ApiResult<std::vector<int32_t>> prompt = ChatPromptTokens(*call, *model, request);
   if (!prompt.ok()) return call->Refuse(prompt.error());
   if (const auto error = CheckPromptFits(*prompt, *model, request.prompt.messages_field)) {
@@ -86,7 +108,8 @@ void GenerateChat(const std::shared_ptr<ServerCall>& call, const std::shared_ptr
     stream->rule = std::move(*rule);
     streams.push_back(std::move(*stream));
   }
-  StartReply(call, model, std::move(streams), make_writer(prompt->size()), SettingsOf(request));
+  StartReply(call, model, std::move(streams), make_writer(prompt->size()),
+             SettingsOf(request, std::move(*memory)));
 }
 
 }  // namespace qwen25

@@ -21,8 +21,9 @@ ApiResult<std::vector<int32_t>> ChatPromptTokens(ServerCall& call, const ServedM
 // Makes the writer of the reply, once the prompt is known.
 using MakeReplyWriter = std::function<std::unique_ptr<ReplyWriter>(size_t num_prompt_tokens)>;
 
-// Has the model answer, and gives the answer to the client. Returns at once.
+// Has the model answer, with what the memory adds to the conversation, and gives the answer to the client.
+// Returns at once.
 void GenerateChat(const std::shared_ptr<ServerCall>& call, const std::shared_ptr<ServedModel>& model,
-                  const ChatRequest& request, const MakeReplyWriter& make_writer);
+                  ChatRequest request, const MakeReplyWriter& make_writer);
 
 }  // namespace qwen25

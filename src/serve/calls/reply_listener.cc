@@ -53,7 +53,7 @@ class ReplyListener : public GenerationListener {
   void OnEnd() override {
     usage_.Tell(*call_);
     if (!error_.ok() && !has_begun_) return call_->Refuse(error_);
-    if (!settings_.stream) return call_->Answer(writer_->Whole(choices_, usage_.usage()));
+    if (!settings_.stream) return call_->Answer(WithMemory(writer_->Whole(choices_, usage_.usage())));
     if (error_.ok()) {
       Send(writer_->End(usage_.usage()));
       Write(std::string(writer_->Closing()));
@@ -91,9 +91,17 @@ class ReplyListener : public GenerationListener {
     for (TokenLogprob& logprob : logprobs) choice.logprobs->push_back(std::move(logprob));
   }
 
+  Json WithMemory(Json reply) const {
+    if (!settings_.memory.empty()) reply["memory"] = settings_.memory;
+    return reply;
+  }
+
   void Send(const std::vector<Json>& events) {
     std::string text;
-    for (const Json& event : events) text += writer_->Frame(event);
+    for (const Json& event : events) {
+      const bool is_first = !has_begun_ && text.empty();
+      text += writer_->Frame(is_first ? WithMemory(event) : event);
+    }
     Write(std::move(text));
   }
   // The stream begins with the first event, so that an error before it is a reply of its own.

@@ -30,6 +30,7 @@ struct ReplySettings {
   size_t num_prompts = 1;           // at least 1
   size_t num_choices = 1;           // of each prompt, at least 1
   std::optional<Calls> calls = {};  // none: answers are texts
+  Json memory = Json::object();     // what the memory did, for the reply's member "memory"; {}: none
   std::vector<Echo> echoes = {};    // of each prompt; or empty
 };
 

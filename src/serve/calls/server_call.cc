@@ -8,11 +8,12 @@
 namespace qwen25 {
 
 ServerCall::ServerCall(HttpRequest request, std::shared_ptr<HttpExchange> exchange, AccessControl& access,
-                       AuditLog& log)
+                       AuditLog& log, MemoryService& memory)
     : request_(std::move(request)),
       exchange_(std::move(exchange)),
       access_(access),
       log_(log),
+      memory_(memory),
       start_(NowSeconds()) {
   audit_.request_id = NewIdentifier("req_");
   audit_.peer = request_.peer;

@@ -10,6 +10,7 @@
 #include "serve/api/api_error.h"
 #include "serve/audit_log.h"
 #include "serve/http/http_exchange.h"
+#include "serve/memory/memory_service.h"
 
 namespace qwen25 {
 
@@ -19,14 +20,16 @@ class ServerCall {
  public:
   enum class ErrorShape { kOpenAi, kAnthropic };
 
+  // The last three must outlive the call.
   ServerCall(HttpRequest request, std::shared_ptr<HttpExchange> exchange, AccessControl& access,
-             AuditLog& log);
+             AuditLog& log, MemoryService& memory);
   ~ServerCall();
   ServerCall(const ServerCall&) = delete;
   ServerCall& operator=(const ServerCall&) = delete;
 
   const HttpRequest& request() const { return request_; }
   HttpExchange& exchange() { return *exchange_; }
+  MemoryService& memory() { return memory_; }
   const std::string& id() const { return audit_.request_id; }
   // On the clock of NowSeconds().
   double start() const { return start_; }
@@ -35,6 +38,8 @@ class ServerCall {
   const KeyRights& rights() const { return rights_; }
   // Whether memory of this namespace may be used; without keys, all may be.
   bool MayUse(std::string_view name_space) const { return !has_key_ || rights_.MayUse(name_space); }
+  // Whether notes may be read and made.
+  bool MayUseMemory() const { return !has_key_ || rights_.Has(Scope::kMemory); }
   std::string DefaultNamespace() const { return has_key_ ? rights_.DefaultNamespace() : "default"; }
   void SetErrorShape(ErrorShape shape) { error_shape_ = shape; }
 
@@ -69,6 +74,7 @@ class ServerCall {
   const std::shared_ptr<HttpExchange> exchange_;
   AccessControl& access_;
   AuditLog& log_;
+  MemoryService& memory_;
   const double start_;
   KeyRights rights_;
   bool has_key_ = false;

@@ -16,18 +16,16 @@ Result<std::shared_ptr<ToolCallRule>> ToolCallRule::Create(const Tokenizer& toke
   const std::optional<int32_t> begin = tokenizer.TokenId("<tool_call>"),
                                end = tokenizer.TokenId("</tool_call>"), line_feed = tokenizer.TokenId("\n");
   if (!begin || !end || !line_feed) return std::shared_ptr<ToolCallRule>();
-  std::vector<int32_t> ends = stop_tokens;
-  ends.push_back(*end);
-  std::vector<int32_t> after_object = ends;
-  after_object.push_back(*line_feed);
   const size_t vocabulary = trie->vocab_size();
   QWEN25_TRY(GrammarMatcher matcher,
-             GrammarMatcher::Create(std::move(grammar), std::move(trie), std::move(after_object)));
+             GrammarMatcher::Create(std::move(grammar), std::move(trie), stop_tokens));
   auto rule = std::shared_ptr<ToolCallRule>(new ToolCallRule(std::move(matcher)));
   rule->call_begin_ = *begin;
-  rule->call_end_ = *end;
   rule->line_feed_ = *line_feed;
-  rule->ends_ = std::move(ends);
+  rule->after_line_feed_ = stop_tokens;
+  rule->after_line_feed_.push_back(*end);
+  rule->after_object_ = rule->after_line_feed_;
+  rule->after_object_.push_back(*line_feed);
   rule->mask_.resize((vocabulary + 63) / 64);
   return rule;
 }
@@ -43,7 +41,9 @@ void ToolCallRule::AllowOnly(std::span<const int32_t> tokens, std::span<float> l
 void ToolCallRule::Apply(std::span<float> logits) {
   const Moment& now = history_.back();
   if (now.state == State::kFree) return;
-  if (now.state == State::kDone) return AllowOnly(ends_, logits);
+  if (now.state == State::kDone) return AllowOnly(after_line_feed_, logits);
+  // An object may end where its last brace was, and only there.
+  if (calls_[now.call].MayEnd()) return AllowOnly(after_object_, logits);
   calls_[now.call].FillMask(mask_);
   if (now.state == State::kBegun) {
     mask_[static_cast<size_t>(line_feed_) / 64] |= uint64_t{1} << (static_cast<size_t>(line_feed_) % 64);
@@ -59,11 +59,10 @@ ToolCallRule::State ToolCallRule::StateAfter(State state, int32_t token, bool& i
   }
   if (state == State::kDone) return State::kFree;
   if (state == State::kBegun && token == line_feed_) return State::kObject;
-  GrammarMatcher& matcher = calls_.back();
-  in_matcher = matcher.Accept(token);
+  if (calls_.back().MayEnd()) return token == line_feed_ ? State::kDone : State::kFree;
+  in_matcher = calls_.back().Accept(token);
   QWEN25_CHECK(in_matcher);
-  if (!matcher.HasEnded()) return State::kObject;
-  return token == line_feed_ ? State::kDone : State::kFree;
+  return State::kObject;
 }
 
 void ToolCallRule::Accept(int32_t token) {

@@ -47,8 +47,9 @@ class ToolCallRule : public LogitsRule {
 
   GrammarMatcher first_;  // before any token
   std::vector<GrammarMatcher> calls_;
-  int32_t call_begin_ = -1, call_end_ = -1, line_feed_ = -1;
-  std::vector<int32_t> ends_;  // of a call: its own end, and those of the answer
+  int32_t call_begin_ = -1, line_feed_ = -1;
+  std::vector<int32_t> after_line_feed_;  // the end of the call, and those of the answer
+  std::vector<int32_t> after_object_;     // the same, and a line feed
   std::vector<uint64_t> mask_;
   std::vector<Moment> history_ = {Moment()};
 };

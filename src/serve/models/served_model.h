@@ -7,7 +7,7 @@
 
 #include "infer/load_model.h"
 #include "infer/scheduler/scheduler.h"
-#include "knowledge/memory_folder.h"
+#include "memory/block_store.h"
 #include "serve/models/grammar_cache.h"
 
 namespace qwen25 {
@@ -17,20 +17,19 @@ struct ServedModelOptions {
   // Bytes of keys and values of all streams together; 0: half of the memory that is free once the weights are
   // loaded. Never more than all streams can use, nor less than one needs.
   uint64_t kv_bytes = 0;
-  MemoryPlace memory;  // whose stored keys and values prompts may begin with
+  BlockStore* store = nullptr;  // whose stored keys and values prompts may begin with; null: none
 };
 
 // A loaded model with its scheduler, which runs.
 class ServedModel {
  public:
-  // Errors of LoadModel. A memory that cannot be opened is a remark.
+  // The options' store must outlive it. Errors of LoadModel.
   static Result<std::unique_ptr<ServedModel>> Load(const std::string& name, const ModelSource& source,
                                                    const ServedModelOptions& options);
 
   const std::string& name() const { return name_; }
   const LoadedModel& model() const { return model_; }
   Scheduler& scheduler() const { return *scheduler_; }
-  BlockStore* store() const { return store_.get(); }
   GrammarCache& grammars() const { return *grammars_; }
   size_t max_context_tokens() const { return model_.engine->max_context_tokens(); }
 
@@ -38,7 +37,6 @@ class ServedModel {
   ServedModel(std::string name, LoadedModel model) : name_(std::move(name)), model_(std::move(model)) {}
 
   std::string name_;
-  std::unique_ptr<BlockStore> store_;  // outlives the engine
   LoadedModel model_;
   std::unique_ptr<GrammarCache> grammars_;
   std::unique_ptr<Scheduler> scheduler_;  // goes first
