@@ -139,11 +139,11 @@ def chat_forms(clients):
 @check
 def chat_tools(clients):
     needs_tools(clients)
-    forced = strict(chat(clients, tools=TOOLS, tool_choice="required", max_tokens=60)).choices[0]
+    forced = strict(chat(clients, tools=TOOLS, tool_choice="required", max_tokens=300)).choices[0]
     assert forced.finish_reason == "tool_calls"
     call = forced.message.tool_calls[0]
     is_weather(call.function.name, json.loads(call.function.arguments))
-    with clients.openai.chat.completions.stream(model="model", messages=ASK, tools=TOOLS, max_tokens=60, temperature=0,
+    with clients.openai.chat.completions.stream(model="model", messages=ASK, tools=TOOLS, max_tokens=300, temperature=0,
                                                 tool_choice={"type": "function", "function": {"name": "forecast"}}) as stream:
         for _ in stream:
             pass
@@ -234,12 +234,12 @@ def responses_forms(clients):
 def responses_tools(clients):
     needs_tools(clients)
     tools = [{"type": "function", "name": tool["function"]["name"], "parameters": PARAMETERS, "strict": True} for tool in TOOLS]
-    whole = strict(respond(clients, tools=tools, tool_choice="required", max_output_tokens=60))
+    whole = strict(respond(clients, tools=tools, tool_choice="required", max_output_tokens=300))
     call = whole.output[-1]
     assert call.type == "function_call" and whole.status == "completed"
     is_weather(call.name, json.loads(call.arguments))
     named = {"type": "function", "name": "forecast"}
-    types, last = streamed_response(clients, tools=tools, tool_choice=named, max_output_tokens=60)
+    types, last = streamed_response(clients, tools=tools, tool_choice=named, max_output_tokens=300)
     assert "response.function_call_arguments.done" in types and last.output[-1].name == "forecast", types
     is_weather("forecast", json.loads(last.output[-1].arguments))
     # All items go back, with the result.
@@ -301,7 +301,7 @@ def messages_tools(clients):
     needs_tools(clients)
     tools = [{"name": tool["function"]["name"], "description": "Weather.", "input_schema": PARAMETERS,
               "cache_control": {"type": "ephemeral"}} for tool in TOOLS]
-    more = {"tools": tools, "tool_choice": {"type": "any"}, "max_tokens": 60}
+    more = {"tools": tools, "tool_choice": {"type": "any"}, "max_tokens": 300}
     whole, joined = strict(message(clients, **more)), streamed_message(clients, **more)
     for reply in (whole, joined):
         assert reply.stop_reason == "tool_use" and reply.content[-1].type == "tool_use", reply
@@ -357,9 +357,9 @@ def keys_and_retries(clients):
         right = Clients(clients.program, clients.model, clients.work, server, key)
         chat(right)
         message(right)
-        memory = {"temperature": 0, "memory": {"namespace": "bob"}}
-        raises(anthropic.PermissionDeniedError, lambda: message(right, extra_body=memory))
-        raises(openai.PermissionDeniedError, lambda: chat(right, extra_body={"memory": {"namespace": "bob"}}))
+        of_bob = {"memory": {"namespace": "bob", "recall": False}}
+        raises(anthropic.PermissionDeniedError, lambda: message(right, extra_body=of_bob))
+        raises(openai.PermissionDeniedError, lambda: chat(right, extra_body=of_bob))
         # The only stream is taken until its client goes away, so that there is no place for another one.
         with right.openai.chat.completions.create(model="model", messages=ASK, max_tokens=100000, stream=True,
                                                   extra_body={"ignore_eos": True}) as busy, ThreadPoolExecutor(1) as other:

@@ -29,10 +29,7 @@ void ReadLlamaDrawing(ObjectReader& body, SamplingRequest& out) {
   ReadDrawing(body, kMaxTemperature, out);
   ReadPenalties(body, out);
   if (out.seed == -1) out.seed.reset();  // drawn
-  std::optional<double> penalty;
-  body.Read("repeat_penalty", 0, 100, penalty);
-  if (body.ok() && penalty == 0.0) body.Refuse("repeat_penalty", "a number above 0 and at most 100");
-  if (penalty) out.repetition_penalty = penalty;
+  ReadAboveZero(body, "repeat_penalty", 100, out.repetition_penalty);
   body.Read("ignore_eos", out.ignore_eos);
 }
 

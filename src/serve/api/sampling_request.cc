@@ -64,12 +64,12 @@ void ReadStops(ObjectReader& body, std::string_view key, std::vector<std::string
   }
 }
 
-namespace {
-
 void ReadAboveZero(ObjectReader& body, std::string_view key, double high, std::optional<double>& out) {
   body.Read(key, 0, high, out);
   if (body.ok() && out == 0.0) body.Refuse(key, fmt::format("a number above 0 and at most {}", high));
 }
+
+namespace {
 
 // Takes note of a constraint; a second one is an error.
 void SetConstraint(ObjectReader& body, OutputConstraint::Kind kind, std::string_view field,

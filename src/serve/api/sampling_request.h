@@ -70,6 +70,8 @@ void ReadSampling(ObjectReader& body, SamplingRequest& out);
 void ReadDrawing(ObjectReader& body, double max_temperature, SamplingRequest& out);
 void ReadPenalties(ObjectReader& body, SamplingRequest& out);
 void ReadStops(ObjectReader& body, std::string_view key, std::vector<std::string>& out);
+// A number above 0, up to `high`.
+void ReadAboveZero(ObjectReader& body, std::string_view key, double high, std::optional<double>& out);
 // `response_format`, `guided_json`, `guided_regex`, `guided_grammar` and `guided_choice`, of which one may be
 // there.
 void ReadConstraint(ObjectReader& body, OutputConstraint& out);
