@@ -360,6 +360,10 @@ def check_memory():
     chunks = server.send("/v1/chat/completions", body, key=bob)[2]
     first = json.loads(chunks.decode().split("\n\n")[0].removeprefix("data: "))
     assert [found["note"] for found in first["memory"]["recalled"]] == [sister], first
+    for path, body in [("/v1/messages", {**QUESTION, "messages": question}),
+                       ("/v1/responses", {"input": question, "max_output_tokens": 5})]:
+        answer = server.ask(path, {**body, "memory": {}}, key=alice)
+        assert [found["note"] for found in answer["memory"]["recalled"]] == [note["id"]], answer
     # Another key's namespace is closed in every way.
     for path, body, method in [
         ("/v1/memory/notes?namespace=alice", None, None),
@@ -368,6 +372,7 @@ def check_memory():
         ("/v1/memory/notes", {"text": "x", "namespace": "alice"}, None),
         ("/v1/memory/search", {"query": "garage", "namespace": "alice"}, None),
         ("/v1/chat/completions", {**QUESTION, "memory": {"namespace": "alice"}}, None),
+        ("/v1/messages", {**QUESTION, "memory": {"namespace": "alice"}}, None),
     ]:
         assert server.refused(path, body, key=bob, method=method)[0] == 403, path
     assert server.refused(f"/v1/memory/notes/{note['id']}", key=bob)[0] == 404

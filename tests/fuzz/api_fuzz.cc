@@ -6,7 +6,12 @@
 #include "serve/api/chat_reply.h"
 #include "serve/api/chat_request.h"
 #include "serve/api/completion_request.h"
+#include "serve/api/infill_request.h"
+#include "serve/api/message_reply.h"
+#include "serve/api/message_request.h"
 #include "serve/api/request_json.h"
+#include "serve/api/response_reply.h"
+#include "serve/api/response_request.h"
 #include "serve/api/text_requests.h"
 #include "serve/api/tool_call_parser.h"
 #include "targets.h"
@@ -30,17 +35,27 @@ void CheckSampling(const SamplingRequest& sampling) {
   for (const std::string& stop : sampling.stop) QWEN25_CHECK(!stop.empty());
 }
 
+void CheckChat(const ChatRequest& request) {
+  CheckSampling(request.sampling);
+  QWEN25_CHECK(!request.prompt.messages.empty());
+  QWEN25_CHECK(request.tool_choice.kind == ToolChoice::Kind::kNone ||
+               request.PromptOptions().tools.is_array());
+  for (const ChatMessage& message : request.prompt.messages) {
+    QWEN25_CHECK(IsValidUtf8(message.content));
+    for (const ToolCall& call : message.tool_calls) QWEN25_CHECK(call.arguments.is_object());
+  }
+}
+
 void CheckRequests(const Json& body) {
-  CheckReader(body, &ReadChatCompletionRequest, [](const ChatCompletionRequest& request) {
-    CheckSampling(request.sampling);
-    QWEN25_CHECK(!request.prompt.messages.empty());
-    QWEN25_CHECK(request.tool_choice.kind == ToolChoice::Kind::kNone ||
-                 request.PromptOptions().tools.is_array());
-    for (const ChatMessage& message : request.prompt.messages) {
-      QWEN25_CHECK(IsValidUtf8(message.content));
-      for (const ToolCall& call : message.tool_calls) QWEN25_CHECK(call.arguments.is_object());
-    }
+  CheckReader(body, &ReadChatCompletionRequest, &CheckChat);
+  CheckReader(body, &ReadMessageRequest, &CheckChat);
+  CheckReader(body, &ReadCountTokensRequest, &CheckChat);
+  CheckReader(body, &ReadResponseRequest, [](const ResponseRequest& request) {
+    CheckChat(request);
+    QWEN25_CHECK(ParseJson(DumpJson(request.shown), "shown").ok());
   });
+  CheckReader(body, &ReadInfillRequest,
+              [](const InfillRequest& request) { CheckSampling(request.sampling); });
   CheckReader(body, &ReadCompletionRequest, [](const CompletionRequest& request) {
     CheckSampling(request.sampling);
     QWEN25_CHECK(!request.prompts.empty());
@@ -94,6 +109,18 @@ void CheckStream(const std::vector<AnswerPiece>& pieces) {
   if (message.tool_calls.empty()) QWEN25_CHECK(content == RepairUtf8(message.content));
 }
 
+// Other writers take all pieces, and the whole message, too, and give JSON in UTF-8.
+void CheckWriter(ReplyWriter&& writer, const std::vector<AnswerPiece>& pieces) {
+  const auto check = [&](const std::vector<Json>& events) {
+    for (const Json& event : events) QWEN25_CHECK(IsValidUtf8(writer.Frame(event)));
+  };
+  check(writer.Next(0, pieces, {}));
+  check(writer.Finish(0, {}));
+  check(writer.End({}));
+  const ReplyChoice choice = {.message = Joined(pieces)};
+  QWEN25_CHECK(ParseJson(DumpJson(writer.Whole({&choice, 1}, {})), "reply").ok());
+}
+
 }  // namespace
 
 // What clients send, and what a model answers: the bytes are both a request and an answer.
@@ -111,6 +138,8 @@ void FuzzApi(std::span<const uint8_t> bytes) {
     const std::vector<AnswerPiece> pieces = ParseAnswer(text, 7, stream_arguments);
     QWEN25_CHECK(Joined(pieces) == whole);
     if (stream_arguments) CheckStream(pieces);
+    CheckWriter(MessageReplyWriter({.id = "msg_1", .model = "m"}, 1), pieces);
+    CheckWriter(ResponseReplyWriter({.id = "resp_1", .model = "m"}, Json::object()), pieces);
     if (whole.tool_calls.empty()) QWEN25_CHECK(whole.content == text);
     for (const FunctionCall& call : whole.tool_calls) {
       QWEN25_CHECK(!call.name.empty());

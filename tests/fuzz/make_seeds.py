@@ -393,6 +393,30 @@ def api_seeds():
                       "deadline_ms": 5, "routing": "dense", "speculation": True, "chat_template_kwargs": {"a": 1}}).encode()
     for prompt in ("a", ["a", "b"], [1, 2], [[1], [2, 3]]):
         yield json.dumps({"prompt": prompt, **sampling, "echo": True, "logprobs": 1, "max_tokens": 1}).encode()
+    cached = {"cache_control": {"type": "ephemeral"}}
+    turns = [{"role": "user", "content": [{"type": "text", "text": "Hi", **cached}]},
+             {"role": "assistant", "content": [{"type": "text", "text": "So"},
+                                               {"type": "tool_use", "id": "a", "name": "search", "input": {"q": 1}}]},
+             {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "a", "content": "found", "is_error": False}]},
+             {"role": "assistant", "content": "Well"}]
+    tools = [{"name": "search", "description": "Finds", "input_schema": function["parameters"], **cached}]
+    yield json.dumps({"messages": turns, "system": [{"type": "text", "text": "Be brief."}], "tools": tools, "max_tokens": 5,
+                      "tool_choice": {"type": "any", "disable_parallel_tool_use": True}, "stop_sequences": ["a"], "top_k": 5,
+                      "thinking": {"type": "disabled"}, "metadata": {"user_id": "u"}}).encode()
+    yield json.dumps({"messages": turns[:1], "system": "Be brief.",
+                      "output_config": {"format": {"type": "json_schema", "schema": {}}}}).encode()
+    items = [{"role": "user", "content": "Hi"},
+             {"type": "message", "id": "m", "role": "assistant", "status": "completed",
+              "content": [{"type": "output_text", "text": "So", "annotations": []}]},
+             {"type": "function_call", "call_id": "a", "name": "search", "arguments": "{\"q\": 1}"},
+             {"type": "function_call_output", "call_id": "a", "output": "found"}]
+    yield json.dumps({"input": items, "instructions": "Be brief.", "tools": [{"type": "function", **function, "strict": True}],
+                      "tool_choice": {"type": "function", "name": "search"}, "max_output_tokens": 5, "store": False,
+                      "text": {"format": {"type": "json_schema", "name": "x", "schema": {}}}, "truncation": "disabled"}).encode()
+    yield json.dumps({"input": "Hi", "include": ["message.output_text.logprobs"], "top_logprobs": 2, "stream": True,
+                      "stream_options": {"include_obfuscation": False}, "reasoning": {"effort": "low"}}).encode()
+    yield json.dumps({"input_prefix": "int f(", "prompt": "int", "input_suffix": ") {}", "n_predict": -1, "repeat_penalty": 1.1,
+                      "input_extra": [{"filename": "a.h", "text": "int a;"}], "samplers": ["top_k"], "cache_prompt": True}).encode()
     yield json.dumps({"input": ["a", "b"], "encoding_format": "base64", "dimensions": 4}).encode()
     yield b'{"prompt": "a", "add_special_tokens": false}'
     yield b'{"tokens": [1, 2]}'
