@@ -186,10 +186,12 @@ bool ToolCallParser::EndMember() {
 }
 
 bool ToolCallParser::EndName() {
-  call_.name = DecodeString(call_.capture);
-  if (!call_.name.has_value() || call_.name->empty()) return false;
+  std::optional<std::string> name = DecodeString(call_.capture);
+  if (!name.has_value() || name->empty()) return false;
   const bool must_be_known = call_.opening == Opening::kBare || call_.opening == Opening::kFence;
-  return !must_be_known || std::ranges::find(options_.tool_names, *call_.name) != options_.tool_names.end();
+  if (must_be_known && std::ranges::find(options_.tool_names, *name) == options_.tool_names.end()) return false;
+  call_.name = std::move(name);
+  return true;
 }
 
 bool ToolCallParser::EndArgumentsText() {

@@ -160,9 +160,10 @@ TEST(ToolCallParserTest, BareJsonOfAKnownTool) {  // Qwen2.5-Coder
   ExpectBoth(call + "\n" + call, Calls("", {{"search", "{\"q\": \"a\"}"}, {"search", "{\"q\": \"a\"}"}}),
              Coder());
   for (const char* text :
-       {"{\"name\": \"remove_all\", \"arguments\": {}}", "{\"title\": \"search\"}",
-        "{\"name\": \"remove_all\"", "so {\"name\": \"search\", \"arguments\": {}}",
-        "```json\n{\"a\": 1}\n```", "```python\nprint()\n```", "```\nsearch\n```", "{", "```"}) {
+       {"{\"name\": \"remove_all\", \"arguments\": {}}", "{\"arguments\": {}, \"name\": \"remove_all\"}",
+        "{\"title\": \"search\"}", "{\"name\": \"remove_all\"",
+        "so {\"name\": \"search\", \"arguments\": {}}", "```json\n{\"a\": 1}\n```", "```python\nprint()\n```",
+        "```\nsearch\n```", "{", "```"}) {
     ExpectBoth(text, Calls(text, {}), Coder());
   }
 }
@@ -194,6 +195,7 @@ TEST(ToolCallParserTest, MalformedCallsAreText) {
        {"<tool_call>no JSON</tool_call>", "<tool_call>\n</tool_call>", "<tool_call>[1]</tool_call>",
         "<tool_call>{\"name\": 5, \"arguments\": {}}</tool_call>", "<tool_call>{}</tool_call>",
         "<tool_call>{\"name\": \"\", \"arguments\": {}}</tool_call>",
+        "<tool_call>{\"arguments\": {}, \"name\": \"\"}</tool_call>",
         "<tool_call>{\"name\": \"f\", \"arguments\": [1]}</tool_call>",
         "<tool_call>{\"name\": \"f\", \"name\": \"g\"}</tool_call>",
         "<tool_call>{\"name\": \"f\" \"arguments\": {}}</tool_call>",
