@@ -52,6 +52,8 @@ const std::vector<ApiServer::Route>& ApiServer::Routes() {
        .errors = ServerCall::ErrorShape::kAnthropic},
       {.method = "POST", .path = "/infill", .scope = Scope::kChat, .answer = AnswerInfill},
       {.method = "POST", .path = "/v1/embeddings", .scope = Scope::kChat, .answer = AnswerEmbedding},
+      {.method = "POST", .path = "/v1/rerank", .scope = Scope::kChat, .answer = AnswerRerank},
+      {.method = "POST", .path = "/rerank", .scope = Scope::kChat, .answer = AnswerRerank},
       {.method = "POST", .path = "/tokenize", .scope = Scope::kChat, .answer = AnswerTokenize},
       {.method = "POST", .path = "/detokenize", .scope = Scope::kChat, .answer = AnswerDetokenize},
       {.method = "GET",

@@ -93,6 +93,10 @@ def check_completions(server):
     assert len(vectors) == 2 and abs(sum(x * x for x in vectors[0]["embedding"]) - 1) < 1e-4
     alone = server.ask("/v1/embeddings", {"input": "another"})["data"][0]["embedding"]
     assert alone == vectors[1]["embedding"]
+    ranked = server.ask("/v1/rerank", {"query": "another", "documents": ["one text", {"text": "another"}, "third"],
+                                       "top_n": 2, "return_documents": True})["results"]
+    assert ranked[0]["index"] == 1 and abs(ranked[0]["relevance_score"] - 1) < 1e-5 and len(ranked) == 2, ranked
+    assert ranked[0]["document"] == {"text": "another"} and ranked[1]["relevance_score"] <= ranked[0]["relevance_score"]
     info = server.ask("/tokenizer_info")
     assert info["eos_token"] and info["model_max_length"] == 2048, info
 

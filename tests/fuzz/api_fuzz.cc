@@ -62,6 +62,8 @@ void CheckRequests(const Json& body) {
   });
   CheckReader(body, &ReadEmbeddingRequest,
               [](const EmbeddingRequest& request) { QWEN25_CHECK(!request.inputs.empty()); });
+  CheckReader(body, &ReadRerankRequest,
+              [](const RerankRequest& request) { QWEN25_CHECK(!request.documents.empty()); });
   CheckReader(body, &ReadTokenizeRequest,
               [](const TokenizeRequest& request) { QWEN25_CHECK(IsValidUtf8(request.text)); });
   CheckReader(body, &ReadDetokenizeRequest, [](const DetokenizeRequest& request) {

@@ -284,6 +284,19 @@ TEST(MalformedRequestsTest, SmallerEndpoints) {
       {R"({"input": "a", "temperature": 0})", "temperature", "is not a field"},
   };
   for (const Case& c : embeddings) ExpectRefused(c, &ReadEmbeddingRequest);
+  const Case rerank[] = {
+      {R"({"documents": ["a"]})", "query", "is missing"},
+      {R"({"query": "", "documents": ["a"]})", "query", "at least 1 bytes"},
+      {R"({"query": "a"})", "documents", "is missing"},
+      {R"({"query": "a", "documents": []})", "documents", "1 to 2047 documents"},
+      {R"({"query": "a", "documents": ["a", 5]})", "documents[1]", "is 5"},
+      {R"({"query": "a", "documents": [""]})", "documents[0]", "has no text"},
+      {R"({"query": "a", "documents": [{"text": 1}]})", "documents[0].text", "is 1"},
+      {R"({"query": "a", "documents": [{"title": "a"}]})", "documents[0].title", "is not a field"},
+      {R"({"query": "a", "documents": ["a"], "top_n": 0})", "top_n", "is 0"},
+      {R"({"query": "a", "documents": ["a"], "rank_fields": []})", "rank_fields", "is not a field"},
+  };
+  for (const Case& c : rerank) ExpectRefused(c, &ReadRerankRequest);
   const Case tokenize[] = {
       {"{}", "prompt", "is missing"},
       {R"({"prompt": "a", "content": "a"})", "content", "two names of one text"},

@@ -358,6 +358,19 @@ TEST(SmallRepliesTest, Embeddings) {
   EXPECT_ERROR_CONTAINS(EmbeddingsJson("m", bad, true, 1), "embedding 1 has numbers that are not finite");
 }
 
+TEST(SmallRepliesTest, RankedDocuments) {
+  const std::vector<RankedDocument> ranked = {{.index = 1, .score = 0.5}, {.index = 0, .score = -0.25}};
+  const std::vector<std::string> texts = {"a", "b"};
+  ASSERT_OK_AND_ASSIGN(const Json plain, RerankJson("m", ranked, nullptr, 4));
+  EXPECT_EQ(DumpJson(plain), R"({"object":"list","model":"m","results":[{"index":1,"relevance_score":0.5},)"
+                             R"({"index":0,"relevance_score":-0.25}],)"
+                             R"("usage":{"prompt_tokens":4,"total_tokens":4}})");
+  ASSERT_OK_AND_ASSIGN(const Json repeated, RerankJson("m", ranked, &texts, 4));
+  EXPECT_EQ(repeated["results"][0]["document"]["text"], "b");
+  const std::vector<RankedDocument> bad = {{.index = 0, .score = std::nan("")}};
+  EXPECT_ERROR_CONTAINS(RerankJson("m", bad, nullptr, 1), "not finite");
+}
+
 TEST(SmallRepliesTest, ModelsAndTokens) {
   const std::vector<ListedModel> models = {
       {.id = "m", .created = 5, .owned_by = "qwen25", .max_model_len = 32768}};

@@ -3,6 +3,7 @@
 #include <openssl/evp.h>
 
 #include <bit>
+#include <cmath>
 #include <utility>
 
 #include "base/all_finite.h"
@@ -54,6 +55,21 @@ Result<Json> EmbeddingsJson(std::string_view model, std::span<const std::vector<
   return Json{{"object", "list"},
               {"data", std::move(data)},
               {"model", RepairUtf8(model)},
+              {"usage", {{"prompt_tokens", prompt_tokens}, {"total_tokens", prompt_tokens}}}};
+}
+
+Result<Json> RerankJson(std::string_view model, std::span<const RankedDocument> ranked,
+                        const std::vector<std::string>* documents, size_t prompt_tokens) {
+  Json results = Json::array();
+  for (const RankedDocument& document : ranked) {
+    if (!std::isfinite(document.score)) return Corrupt("a score is not finite");
+    Json result = {{"index", document.index}, {"relevance_score", document.score}};
+    if (documents != nullptr) result["document"] = {{"text", (*documents)[document.index]}};
+    results.push_back(std::move(result));
+  }
+  return Json{{"object", "list"},
+              {"model", RepairUtf8(model)},
+              {"results", std::move(results)},
               {"usage", {{"prompt_tokens", prompt_tokens}, {"total_tokens", prompt_tokens}}}};
 }
 

@@ -28,6 +28,14 @@ Json ModelListJson(std::span<const ListedModel> models);
 Result<Json> EmbeddingsJson(std::string_view model, std::span<const std::vector<float>> rows, bool as_base64,
                             size_t prompt_tokens);
 
+// POST /v1/rerank: best first. `documents`: the texts to repeat, null for none. kCorrupt as above.
+struct RankedDocument {
+  size_t index = 0;  // in the request
+  double score = 0;
+};
+Result<Json> RerankJson(std::string_view model, std::span<const RankedDocument> ranked,
+                        const std::vector<std::string>* documents, size_t prompt_tokens);
+
 // POST /tokenize: {"count", "max_model_len", "tokens"}.
 Json TokenizeJson(std::span<const int32_t> tokens, size_t max_model_len);
 // POST /detokenize and /apply-template: {"prompt": text}.

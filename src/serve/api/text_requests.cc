@@ -20,6 +20,37 @@ ApiResult<EmbeddingRequest> ReadEmbeddingRequest(const Json& json) {
   return request;
 }
 
+ApiResult<RerankRequest> ReadRerankRequest(const Json& json) {
+  constexpr size_t kMaxDocuments = 2047;  // with the query as many texts as /v1/embeddings takes
+  ErrorSlot error;
+  ObjectReader body(json, "", error);
+  RerankRequest request;
+  ReadModel(body, request.model);
+  body.Read("query", request.query, 1);
+  if (body.ok() && request.query.empty()) body.Refuse("query", "a string");
+  const Json* documents = body.Find("documents");
+  if (documents == nullptr || !documents->is_array() || documents->empty() ||
+      documents->size() > kMaxDocuments) {
+    body.Refuse("documents", fmt::format("an array of 1 to {} documents", kMaxDocuments));
+  }
+  for (size_t i = 0; body.ok() && i < documents->size(); ++i) {
+    // {"text": ...} stands for the text itself.
+    const std::string path = fmt::format("documents[{}]", i);
+    const Json object = (*documents)[i].is_string() ? Json({{"text", (*documents)[i]}}) : (*documents)[i];
+    ObjectReader document(object, path, error);
+    std::string text;
+    document.Read("text", text);
+    document.Finish();
+    if (body.ok() && text.empty()) body.Fail(path, fmt::format("{} has no text.", path));
+    request.documents.push_back(std::move(text));
+  }
+  body.Read("top_n", 1, INT32_MAX, request.top_n);
+  body.Read("return_documents", request.return_documents);
+  body.Finish();
+  if (error.has_value()) return *error;
+  return request;
+}
+
 ApiResult<TokenizeRequest> ReadTokenizeRequest(const Json& json) {
   ErrorSlot error;
   ObjectReader body(json, "", error);

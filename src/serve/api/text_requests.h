@@ -19,6 +19,16 @@ struct EmbeddingRequest {
 };
 ApiResult<EmbeddingRequest> ReadEmbeddingRequest(const Json& body);
 
+// Documents to put in order by how close they are to a query.
+struct RerankRequest {
+  std::string model;
+  std::string query;                   // not empty
+  std::vector<std::string> documents;  // 1 to 2047, none empty
+  std::optional<int64_t> top_n;        // how many to return, at least 1; none: all
+  bool return_documents = false;       // their texts, too
+};
+ApiResult<RerankRequest> ReadRerankRequest(const Json& body);
+
 struct TokenizeRequest {
   std::string model;
   std::string text;                // `prompt`, or `content` as llama.cpp calls it

@@ -189,7 +189,8 @@ bool ToolCallParser::EndName() {
   std::optional<std::string> name = DecodeString(call_.capture);
   if (!name.has_value() || name->empty()) return false;
   const bool must_be_known = call_.opening == Opening::kBare || call_.opening == Opening::kFence;
-  if (must_be_known && std::ranges::find(options_.tool_names, *name) == options_.tool_names.end()) return false;
+  if (must_be_known && std::ranges::find(options_.tool_names, *name) == options_.tool_names.end())
+    return false;
   call_.name = std::move(name);
   return true;
 }

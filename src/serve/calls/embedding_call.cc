@@ -2,73 +2,26 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <utility>
 #include <vector>
 
-#include "infer/embed_texts.h"
 #include "serve/api/small_replies.h"
 #include "serve/api/text_requests.h"
-#include "serve/calls/stream_settings.h"
+#include "serve/calls/embed_inputs.h"
 #include "serve/calls/use_model.h"
 
 namespace qwen25 {
 namespace {
 
-// One request on its way: its texts are embedded one after another.
-class Embedding : public std::enable_shared_from_this<Embedding> {
- public:
-  Embedding(std::shared_ptr<ServerCall> call, std::shared_ptr<ServedModel> model, EmbeddingRequest request,
-            std::vector<std::vector<int32_t>> inputs)
-      : call_(std::move(call)),
-        model_(std::move(model)),
-        request_(std::move(request)),
-        inputs_(std::move(inputs)) {}
-
-  void Start() {
-    for (size_t i = 0; i < inputs_.size(); ++i) {
-      model_->scheduler().Do([self = shared_from_this(), i] { self->Embed(i); });
-    }
-  }
-
- private:
-  void Embed(size_t index) {
-    const size_t dimension = model_->model().engine->model().config().hidden_size;
-    if (error_.ok() && call_->exchange().IsOpen()) {
-      std::vector<float> vector(dimension);
-      error_ = EmbedTokens(*model_->model().engine, EmbedPooling::kCausalMean, model_->max_context_tokens(),
-                           {&inputs_[index], 1}, vector);
-      if (request_.dimensions) Shorten(vector, static_cast<size_t>(*request_.dimensions));
-      num_tokens_ += inputs_[index].size();
-      vectors_.push_back(std::move(vector));
-    }
-    if (index + 1 == inputs_.size()) Answer();
-  }
-
-  // The first dimensions, again of length one.
-  static void Shorten(std::vector<float>& vector, size_t dimensions) {
-    vector.resize(dimensions);
-    double square = 0;
-    for (const float value : vector) square += double{value} * double{value};
-    if (square == 0) return;
-    for (float& value : vector) value = static_cast<float>(value / std::sqrt(square));
-  }
-
-  void Answer() {
-    call_->AddTokens(num_tokens_, 0, 0);
-    if (!error_.ok()) return call_->Refuse(error_);
-    const Result<Json> reply = EmbeddingsJson(model_->name(), vectors_, request_.as_base64, num_tokens_);
-    if (!reply.ok()) return call_->Refuse(reply.status());
-    call_->Answer(*reply);
-  }
-
-  const std::shared_ptr<ServerCall> call_;
-  const std::shared_ptr<ServedModel> model_;
-  const EmbeddingRequest request_;
-  const std::vector<std::vector<int32_t>> inputs_;
-  std::vector<std::vector<float>> vectors_;
-  size_t num_tokens_ = 0;
-  Status error_;
-};
+// The first dimensions, again of length one.
+void Shorten(std::vector<float>& vector, size_t dimensions) {
+  vector.resize(dimensions);
+  double square = 0;
+  for (const float value : vector) square += double{value} * double{value};
+  if (square == 0) return;
+  for (float& value : vector) value = static_cast<float>(value / std::sqrt(square));
+}
 
 void EmbedWith(const std::shared_ptr<ServerCall>& call, const std::shared_ptr<ServedModel>& model,
                const EmbeddingRequest& request) {
@@ -78,21 +31,59 @@ void EmbedWith(const std::shared_ptr<ServerCall>& call, const std::shared_ptr<Se
         "dimensions",
         fmt::format("dimensions is {}, and this model's vectors have {}.", *request.dimensions, dimension)));
   }
-  std::vector<std::vector<int32_t>> inputs;
+  std::vector<NamedInput> inputs;
   for (size_t i = 0; i < request.inputs.size(); ++i) {
-    const std::string param = request.inputs.size() == 1 ? "input" : fmt::format("input[{}]", i);
-    ApiResult<std::vector<int32_t>> tokens = TokensOf(request.inputs[i], model->model(), param);
-    if (!tokens.ok()) return call->Refuse(tokens.error());
-    if (const auto error = CheckPromptFits(*tokens, *model, param)) return call->Refuse(*error);
-    inputs.push_back(std::move(*tokens));
+    inputs.push_back({request.inputs[i], request.inputs.size() == 1 ? "input" : fmt::format("input[{}]", i)});
   }
-  std::make_shared<Embedding>(call, model, request, std::move(inputs))->Start();
+  EmbedInputs(call, model, inputs,
+              [call, name = model->name(), as_base64 = request.as_base64,
+               dimensions = request.dimensions](EmbeddedInputs embedded) {
+                for (std::vector<float>& vector : embedded.vectors) {
+                  if (dimensions) Shorten(vector, static_cast<size_t>(*dimensions));
+                }
+                const Result<Json> reply =
+                    EmbeddingsJson(name, embedded.vectors, as_base64, embedded.num_tokens);
+                if (!reply.ok()) return call->Refuse(reply.status());
+                call->Answer(*reply);
+              });
+}
+
+// How close the documents are to the query, best first: cosines, since all vectors have length one.
+std::vector<RankedDocument> Rank(const std::vector<std::vector<float>>& vectors, size_t num_wanted) {
+  std::vector<RankedDocument> ranked;
+  for (size_t i = 1; i < vectors.size(); ++i) {
+    const double cosine = std::inner_product(vectors[0].begin(), vectors[0].end(), vectors[i].begin(), 0.0);
+    ranked.push_back({.index = i - 1, .score = cosine});
+  }
+  std::ranges::stable_sort(ranked, std::greater<>(), &RankedDocument::score);
+  ranked.resize(std::min(num_wanted, ranked.size()));
+  return ranked;
+}
+
+void RankWith(const std::shared_ptr<ServerCall>& call, const std::shared_ptr<ServedModel>& model,
+              const RerankRequest& request) {
+  std::vector<NamedInput> inputs = {{request.query, "query"}};
+  for (size_t i = 0; i < request.documents.size(); ++i) {
+    inputs.push_back({request.documents[i], fmt::format("documents[{}]", i)});
+  }
+  EmbedInputs(call, model, inputs, [call, name = model->name(), request](const EmbeddedInputs& embedded) {
+    const size_t num_wanted = request.top_n ? static_cast<size_t>(*request.top_n) : request.documents.size();
+    const std::vector<RankedDocument> ranked = Rank(embedded.vectors, num_wanted);
+    const Result<Json> reply = RerankJson(
+        name, ranked, request.return_documents ? &request.documents : nullptr, embedded.num_tokens);
+    if (!reply.ok()) return call->Refuse(reply.status());
+    call->Answer(*reply);
+  });
 }
 
 }  // namespace
 
 void AnswerEmbedding(std::shared_ptr<ServerCall> call, ModelRegistry& models) {
   AnswerWithModel(call, models, ReadEmbeddingRequest, EmbedWith);
+}
+
+void AnswerRerank(std::shared_ptr<ServerCall> call, ModelRegistry& models) {
+  AnswerWithModel(call, models, ReadRerankRequest, RankWith);
 }
 
 }  // namespace qwen25

@@ -1,4 +1,4 @@
-// POST /v1/embeddings.
+// The endpoints that compare texts.
 #pragma once
 
 #include <memory>
@@ -8,8 +8,9 @@
 
 namespace qwen25 {
 
-// As AnswerChat. The vector of a text is the mean of the model's final hidden states, read as it was trained,
-// of length one. Answers of the same model go on between texts.
+// POST /v1/embeddings, with the vectors of EmbedInputs. As AnswerChat.
 void AnswerEmbedding(std::shared_ptr<ServerCall> call, ModelRegistry& models);
+// POST /v1/rerank: documents by the cosine of their vector and the query's.
+void AnswerRerank(std::shared_ptr<ServerCall> call, ModelRegistry& models);
 
 }  // namespace qwen25
