@@ -15,6 +15,10 @@ constexpr size_t kBlocksPerWrite = 64;
 
 }  // namespace
 
+BlockStore* Session::store() const {
+  return HashOf(adapters_.get()) == HashOf(engine_.adapters().get()) ? engine_.store() : nullptr;
+}
+
 Hash128 Session::NamesBegin() const {
   const Hash128 of_engine[] = {engine_.block_format().fingerprint, settings_name_};
   const Hash128 parts[] = {CombineHashes(of_engine), name_space_hash_,
@@ -39,7 +43,7 @@ Result<PrefixReuse> Session::HoldExactly(std::span<const int32_t> tokens, const 
   const bool is_long = tokens.size() > reuse.held + kBlockTokens;
   while (true) {
     const size_t done = tokens_.size(), left = tokens.size() - done;
-    const size_t count = engine_.store() == nullptr ? left : std::min(left, kStoreEvery);
+    const size_t count = store() == nullptr ? left : std::min(left, kStoreEvery);
     const auto show = [&](size_t num_done) { return progress(done - reuse.total() + num_done); };
     QWEN25_RETURN_IF_ERROR(
         Append(tokens.subspan(done, count), progress ? Progress(show) : Progress(nullptr)));
@@ -59,7 +63,7 @@ Result<std::optional<BlockPool::BlockId>> Session::FindBlock(const Hash128& name
     reuse.shared += tokens.size();
     return id;
   }
-  BlockStore* store = engine_.store();
+  BlockStore* store = this->store();
   if (store == nullptr || !store->Contains(name_space_, engine_.block_format(), name)) {
     return std::optional<BlockPool::BlockId>();
   }
@@ -111,6 +115,7 @@ Status Session::Summarize(size_t first_block, size_t end_block) {
 
 Status Session::Recall(const RecalledBlocks& recalled) {
   QWEN25_CHECK(tokens_.empty() && recalled_ == nullptr && engine_.recall_window() > 0);
+  QWEN25_CHECK(HashOf(adapters_.get()) == HashOf(engine_.adapters().get()));
   recalled_ = &recalled;
   if (const Status status = super_panels_.Grow(NumSuperPanels(0)); !status.ok()) {
     super_panels_.Shrink(0);
@@ -165,7 +170,7 @@ bool Session::Publish() {
 
 Result<Remembered> Session::Remember() {
   Publish();
-  if (engine_.store() != nullptr) {
+  if (store() != nullptr) {
     QueueBlocks(/*waits=*/true);
     QWEN25_RETURN_IF_ERROR(SettleBlocks(/*waits=*/true));
   }
@@ -173,7 +178,7 @@ Result<Remembered> Session::Remember() {
 }
 
 Status Session::RememberLater() {
-  if (engine_.store() == nullptr) return {};
+  if (store() == nullptr) return {};
   Publish();
   const Status status = SettleBlocks(/*waits=*/false);
   QueueBlocks(/*waits=*/false);

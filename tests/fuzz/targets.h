@@ -24,6 +24,7 @@ void FuzzHttp(std::span<const uint8_t> bytes);
 void FuzzHub(std::span<const uint8_t> bytes);
 void FuzzJinja(std::span<const uint8_t> bytes);
 void FuzzApi(std::span<const uint8_t> bytes);
+void FuzzAdapter(std::span<const uint8_t> bytes);
 
 struct FuzzTarget {
   std::string_view name;  // of its folder of seeds, too
@@ -43,6 +44,7 @@ inline constexpr FuzzTarget kFuzzTargets[] = {
     {"hub", FuzzHub},
     {"jinja", FuzzJinja},
     {"api", FuzzApi},
+    {"adapter", FuzzAdapter},
 };
 
 }  // namespace qwen25
