@@ -7,8 +7,8 @@
 #include <utility>
 
 #include "base/all_finite.h"
-#include "model/gguf_model.h"
 #include "model/adapter/adapter_tensors.h"
+#include "model/gguf_model.h"
 #include "quant/gguf_blocks.h"
 #include "store/gguf.h"
 

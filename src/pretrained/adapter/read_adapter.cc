@@ -4,9 +4,9 @@
 #include <cmath>
 #include <utility>
 
+#include "model/adapter/gguf_adapter.h"
 #include "model/adapter/merged_weights.h"
 #include "model/open_weights.h"
-#include "model/adapter/gguf_adapter.h"
 #include "pretrained/adapter/peft_adapter.h"
 
 namespace qwen25 {
