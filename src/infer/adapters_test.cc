@@ -150,10 +150,14 @@ TEST(AdaptersTest, TheStoreKeepsThemApart) {
   EXPECT_EQ(stored(second, second), 0u);
   EXPECT_EQ(stored(first, first), 192u);
   EXPECT_EQ(stored(nullptr, nullptr), 192u);
-  // What a session of its own computes is not stored, nor read.
-  EXPECT_EQ(stored(nullptr, first), 0u);
-  EXPECT_EQ(stored(nullptr, first), 0u);
-  EXPECT_EQ(stored(first, nullptr), 0u);
+  // It does not matter whether they are the engine's or the session's own.
+  EXPECT_EQ(stored(nullptr, first), 192u);
+  EXPECT_EQ(stored(first, nullptr), 192u);
+  EXPECT_EQ(stored(first, std::make_shared<AdapterSet>()), 192u);
+  const auto third = RandomAdapters(SomeConfig(), 8, 3);
+  EXPECT_EQ(stored(first, third), 0u);
+  EXPECT_EQ(stored(second, third), 192u);
+  EXPECT_EQ(stored(third, third), 192u);
 }
 
 TEST(AdaptersTest, RecalledBlocksAndAdaptersOfASessionExcludeEachOther) {
@@ -169,10 +173,18 @@ TEST(AdaptersTest, RecalledBlocksAndAdaptersOfASessionExcludeEachOther) {
     ASSERT_OK(session.HoldExactly(RandomTokens(kVocabulary, 200, 1)));
     ASSERT_OK(session.Remember());
   }
+  // Of another adapter, which is not recalled.
+  {
+    Session session(*engine);
+    ASSERT_OK(session.SetAdapters(RandomAdapters(SomeConfig(), 2, 1)));
+    ASSERT_OK(session.HoldExactly(RandomTokens(kVocabulary, 200, 1)));
+    ASSERT_OK(session.Remember());
+  }
   ThreadPool threads(1);
   ASSERT_OK_AND_ASSIGN(const auto recalled, RecalledBlocks::Load(store, "default", engine->block_format(),
                                                                  engine->block_shape(), threads));
   ASSERT_NE(recalled, nullptr);
+  EXPECT_EQ(recalled->num_blocks(), 3u);
   Session session(*engine);
   ASSERT_OK(session.Recall(*recalled));
   EXPECT_ERROR_CONTAINS(session.SetAdapters(RandomAdapters(SomeConfig(), 2, 1)),

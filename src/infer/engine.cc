@@ -244,13 +244,18 @@ void InferenceEngine::SetStore(BlockStore* store) {
   store_ = store;
   erasures_.clear();
   if (store == nullptr) return;
-  Hash128 fingerprint = model_.Fingerprint(*threads_);
-  if (adapters_ && !adapters_->empty()) {
-    fingerprint = CombineHashes(std::to_array({fingerprint, adapters_->hash()}));
-  }
-  block_format_ = StoredBlockFormat(fingerprint, block_shape(), blocks_.num_layers());
+  plain_block_format_ = StoredBlockFormat(model_.Fingerprint(*threads_), block_shape(), blocks_.num_layers());
+  block_format_ = BlockFormatOf(adapters_.get());
   writer_ =
       std::make_unique<BlockWriter>(*store, blocks_, block_format_, block_shape(), BlockWriter::Options());
+}
+
+BlockFormat InferenceEngine::BlockFormatOf(const AdapterSet* adapters) const {
+  BlockFormat format = plain_block_format_;
+  if (store_ != nullptr && adapters != nullptr && !adapters->empty()) {
+    format.fingerprint = CombineHashes(std::to_array({format.fingerprint, adapters->hash()}));
+  }
+  return format;
 }
 
 uint64_t InferenceEngine::NoteErasures(const std::string& name_space, const Hash128& owner) {

@@ -100,6 +100,8 @@ class InferenceEngine {
   // The format of blocks in the store: identifies this model, its default adapters, rotary settings and
   // formats.
   const BlockFormat& block_format() const { return block_format_; }
+  // The same with other adapters than the default ones; null or an empty set: none.
+  BlockFormat BlockFormatOf(const AdapterSet* adapters) const;
   // The shape of sessions' blocks.
   AttentionShape block_shape() const;
   // A hash of everything but model and tokens that affects the keys and values of a sequence with this policy
@@ -134,7 +136,7 @@ class InferenceEngine {
   std::optional<RotaryTable> clamped_rotary_;  // set with a recall window
   size_t working_bytes_, recall_window_;
   BlockStore* store_ = nullptr;
-  BlockFormat block_format_;
+  BlockFormat block_format_, plain_block_format_;  // with the default adapters, and with none
   RoutingPolicy routing_;
   std::shared_ptr<const AdapterSet> adapters_;
   PassAdapters pass_adapters_;

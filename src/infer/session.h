@@ -70,9 +70,7 @@ class Session {
   // Sets the adapters of the tokens to come, which must be the first ones; the default is the engine's
   // adapters(). Null or an empty set: none. kInvalidArgument if they do not fit the model, or if blocks are
   // recalled, which were computed with the engine's.
-  //
-  // With other adapters than the engine's, keys and values are shared between sessions with the same ones,
-  // but the store neither gives nor takes any: its blocks are recalled by engine.
+  // Keys and values are shared and stored among sessions with the same adapters only.
   Status SetAdapters(std::shared_ptr<const AdapterSet> adapters);
   // Null: none.
   const std::shared_ptr<const AdapterSet>& adapters() const { return adapters_; }
@@ -167,8 +165,8 @@ class Session {
     return recalled_ == nullptr ? 0 : recalled_->size();
   }  // places before the session's own blocks
   size_t NumSuperPanels(size_t num_panels) const;
-  // The engine's store; null if there is none, or the adapters are not the engine's.
-  BlockStore* store() const;
+  // The format of blocks in the store.
+  BlockFormat block_format() const { return engine_.BlockFormatOf(adapters_.get()); }
   Hash128 NamesBegin() const;  // names_begin_ for tokens computed from now on
   void NoteNames();            // called before tokens are added: can the blocks still have names?
   void SummarizeRecalled();

@@ -15,12 +15,8 @@ constexpr size_t kBlocksPerWrite = 64;
 
 }  // namespace
 
-BlockStore* Session::store() const {
-  return HashOf(adapters_.get()) == HashOf(engine_.adapters().get()) ? engine_.store() : nullptr;
-}
-
 Hash128 Session::NamesBegin() const {
-  const Hash128 of_engine[] = {engine_.block_format().fingerprint, settings_name_};
+  const Hash128 of_engine[] = {block_format().fingerprint, settings_name_};
   const Hash128 parts[] = {CombineHashes(of_engine), name_space_hash_,
                            recalled_ == nullptr ? Hash128() : recalled_->name()};
   return CombineHashes(parts);
@@ -43,7 +39,7 @@ Result<PrefixReuse> Session::HoldExactly(std::span<const int32_t> tokens, const 
   const bool is_long = tokens.size() > reuse.held + kBlockTokens;
   while (true) {
     const size_t done = tokens_.size(), left = tokens.size() - done;
-    const size_t count = store() == nullptr ? left : std::min(left, kStoreEvery);
+    const size_t count = engine_.store() == nullptr ? left : std::min(left, kStoreEvery);
     const auto show = [&](size_t num_done) { return progress(done - reuse.total() + num_done); };
     QWEN25_RETURN_IF_ERROR(
         Append(tokens.subspan(done, count), progress ? Progress(show) : Progress(nullptr)));
@@ -63,14 +59,14 @@ Result<std::optional<BlockPool::BlockId>> Session::FindBlock(const Hash128& name
     reuse.shared += tokens.size();
     return id;
   }
-  BlockStore* store = this->store();
-  if (store == nullptr || !store->Contains(name_space_, engine_.block_format(), name)) {
+  BlockStore* store = engine_.store();
+  if (store == nullptr || !store->Contains(name_space_, block_format(), name)) {
     return std::optional<BlockPool::BlockId>();
   }
   QWEN25_TRY(const BlockPool::BlockId id, pool.Take());
   std::vector<std::byte*> layers(pool.num_layers());
   for (size_t layer = 0; layer < layers.size(); ++layer) layers[layer] = pool.Data(id, layer);
-  const Status status = store->Read(name_space_, engine_.block_format(), name, tokens, layers, {});
+  const Status status = store->Read(name_space_, block_format(), name, tokens, layers, {});
   if (!status.ok()) {
     pool.Give(id);
     if (status.code() != StatusCode::kNotFound) reuse.store = status;
@@ -170,7 +166,7 @@ bool Session::Publish() {
 
 Result<Remembered> Session::Remember() {
   Publish();
-  if (store() != nullptr) {
+  if (engine_.store() != nullptr) {
     QueueBlocks(/*waits=*/true);
     QWEN25_RETURN_IF_ERROR(SettleBlocks(/*waits=*/true));
   }
@@ -178,7 +174,7 @@ Result<Remembered> Session::Remember() {
 }
 
 Status Session::RememberLater() {
-  if (store() == nullptr) return {};
+  if (engine_.store() == nullptr) return {};
   Publish();
   const Status status = SettleBlocks(/*waits=*/false);
   QueueBlocks(/*waits=*/false);
@@ -186,6 +182,7 @@ Status Session::RememberLater() {
 }
 
 void Session::QueueBlocks(bool waits) {
+  const Hash128 fingerprint = block_format().fingerprint;
   std::vector<BlockToWrite> blocks;
   size_t first = queued_.empty() ? num_stored_ : queued_.back().end;
   while (first < names_.size()) {
@@ -199,8 +196,8 @@ void Session::QueueBlocks(bool waits) {
                         .tokens = TokensOf(block)});
     }
     if (waits) {
-      queued_.push_back({end, engine_.writer()->Add(name_space_, blocks, num_erasures_)});
-    } else if (auto written = engine_.writer()->TryAdd(name_space_, blocks, num_erasures_)) {
+      queued_.push_back({end, engine_.writer()->Add(name_space_, blocks, num_erasures_, fingerprint)});
+    } else if (auto written = engine_.writer()->TryAdd(name_space_, blocks, num_erasures_, fingerprint)) {
       queued_.push_back({end, *std::move(written)});
     } else {
       return;
