@@ -9,6 +9,7 @@
 #include <numeric>
 
 #include "base/file.h"
+#include "base/rng.h"
 #include "base/test_util.h"
 #include "model/decoder.h"
 #include "model/tiny_config_test_util.h"
@@ -324,6 +325,37 @@ TEST_F(GgufFilesTest, OtherKindsOfFilesAreExplained) {
                              }),
                         "adapter.lora.alpha is a string");
   EXPECT_ERROR_CONTAINS(ReadAdapter({kFixtures / "model_qwen3" / "model.gguf"}, config_), "general.type");
+}
+
+// Whatever a bit of a header becomes, reading gives an error that names the file, or an adapter that fits.
+TEST(ReadAdapterTest, DamagedFilesComeBack) {
+  const ModelConfig config = ModelConfig::Load(kFixtures / "model_llama" / "config.json").value();
+  for (const char* name : {"adapter.gguf", "adapter_model.safetensors", "adapter_config.json"}) {
+    TemporaryDirectory directory;
+    for (const auto& entry : std::filesystem::directory_iterator(kFixtures / "adapter_llama")) {
+      std::filesystem::copy(entry, directory.path());
+    }
+    const bool is_gguf = std::string_view(name) == "adapter.gguf";
+    const AdapterSource source = {is_gguf ? std::filesystem::path(directory / name) : directory.path()};
+    const std::string good = ReadFile(directory / name).value();
+    Rng rng(1);
+    size_t num_refused = 0;
+    for (int i = 0; i < 1500; ++i) {
+      std::string bad = good;
+      const size_t at = rng.Below(std::min<size_t>(good.size(), 2000));
+      bad[at] = static_cast<char>(rng.Below(2) == 0 ? bad[at] ^ (1 << rng.Below(8)) : rng.Below(256));
+      if (rng.Below(8) == 0) bad.resize(rng.Below(good.size()));
+      std::ofstream(directory / name, std::ios::binary) << bad;
+      const Result<Adapter> adapter = ReadAdapter(source, config);
+      if (adapter.ok()) {
+        EXPECT_OK(CheckAdapterFits(*adapter, config));
+      } else {
+        ++num_refused;
+        EXPECT_ERROR_CONTAINS(adapter, directory.path().string());
+      }
+    }
+    EXPECT_GT(num_refused, 300u) << name;
+  }
 }
 
 }  // namespace
