@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "data/read/text_files.h"
+#include "kernels/elementwise.h"
 #include "model/not_finite.h"
 #include "pretrained/tokenizer_fit.h"
 
@@ -13,6 +14,8 @@ namespace qwen25 {
 namespace {
 
 constexpr uint32_t kDefaultWindow = 2048;
+// Rows whose logits are in memory at a time.
+constexpr size_t kLogitRows = 128;
 
 bool AnyRowMayHaveOverflowed(const Tensor& hidden) {
   for (size_t row = 0; row < hidden.rows(); ++row) {
@@ -127,6 +130,28 @@ Status TextScorer::AddSecondHalves(std::vector<int32_t> tokens, const Progress& 
   return {};
 }
 
+LossSum TextScorer::LossOf(const Tensor& hidden) {
+  if (!options_.adapters || options_.adapters->lm_head().empty()) {
+    return CrossEntropy(execution_, hidden, model_.lm_head, targets_, 0);
+  }
+  // CrossEntropy does not know changes of the output.
+  LossSum loss;
+  std::vector<int32_t> rows;
+  for (size_t begin = 0; begin < targets_.size(); begin += kLogitRows) {
+    rows.resize(std::min(kLogitRows, targets_.size() - begin));
+    std::iota(rows.begin(), rows.end(), static_cast<int32_t>(begin));
+    const AdapterRows all = {options_.adapters.get(), std::span(positions_).first(rows.size())};
+    const Tensor logits = Logits(execution_, model_, hidden, rows, {&all, 1});
+    for (size_t i = 0; i < rows.size(); ++i) {
+      const int32_t target = targets_[begin + i];
+      if (target < 0) continue;
+      loss.sum += CrossEntropyRow(logits.view().Row(i), logits.cols(), target, /*dlogits_scale=*/0);
+      ++loss.num_tokens;
+    }
+  }
+  return loss;
+}
+
 Status TextScorer::AddWindow(std::span<const int32_t> tokens, size_t begin, size_t first_target, size_t end) {
   targets_.assign(end - begin, -1);
   uint64_t num_bytes = 0;
@@ -137,13 +162,18 @@ Status TextScorer::AddWindow(std::span<const int32_t> tokens, size_t begin, size
   positions_.resize(end - begin);
   std::iota(positions_.begin(), positions_.end(), 0);
   const std::vector<int32_t> starts = {0, static_cast<int32_t>(end - begin)};
+  if (options_.adapters && !options_.adapters->empty()) {
+    adapter_rows_ = {options_.adapters.get(),
+                     positions_};  // a window has one sequence, whose positions are its rows
+    decoder_options_.adapters = {&adapter_rows_, 1};
+  }
   if (blocks_) {
     QWEN25_TRY(decoder_options_.kv, blocks_->Kv(end - begin));
   }
   const TokenBatch batch = {tokens.subspan(begin, end - begin), positions_, starts};
   // DecoderLoss in two steps, to check the hidden states between them.
   const Tensor hidden = DecoderForward(execution_, model_, batch, decoder_options_);
-  const LossSum loss = CrossEntropy(execution_, hidden, model_.lm_head, targets_, 0);
+  const LossSum loss = LossOf(hidden);
   const bool is_finite = std::isfinite(loss.sum);
   if (!is_finite || AnyRowMayHaveOverflowed(hidden)) {
     QWEN25_RETURN_IF_ERROR(ExplainOverflow(execution_, model_, batch, decoder_options_, is_finite));

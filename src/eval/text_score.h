@@ -37,8 +37,9 @@ struct TextScoreOptions {
   // beginning-of-text token in place of its first token if texts get one, only the tokens of its second half
   // are scored, and the rest of a text that fills no window is left out.
   bool second_halves = false;
-  std::optional<RoutingPolicy> routing = {};  // none: the model's own
-  std::optional<KvFormat> kv = {};            // none: keys and values in float32, without blocks
+  std::optional<RoutingPolicy> routing = {};        // none: the model's own
+  std::shared_ptr<const AdapterSet> adapters = {};  // null: none
+  std::optional<KvFormat> kv = {};                  // none: keys and values in float32, without blocks
 
   // Replaces zeros by the defaults for a model. kInvalidArgument if window and stride do not fit it.
   Status Complete(const ModelConfig& config);
@@ -71,6 +72,8 @@ class TextScorer {
   double RerankedShare() const;
 
  private:
+  // The loss of the rows of a window, by targets_.
+  LossSum LossOf(const Tensor& hidden);
   RoutingTotals Totals() const;
   std::vector<int32_t> TokensOf(std::string_view text) const;
   Status AddSecondHalves(std::vector<int32_t> tokens, const Progress& progress);
@@ -85,6 +88,7 @@ class TextScorer {
   Scratch scratch_;
   Execution execution_{threads_, tensors_, scratch_, nullptr};
   std::vector<int32_t> targets_, positions_;
+  AdapterRows adapter_rows_ = {};  // of a window: all
   std::unique_ptr<RoutingCounts[]> counts_;
   std::vector<LayerRouting> routing_;
   std::optional<WindowBlocks> blocks_;

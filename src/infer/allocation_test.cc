@@ -8,6 +8,7 @@
 #include "infer/sampler.h"
 #include "infer/session.h"
 #include "infer/token_stream.h"
+#include "model/adapter/adapter_test_util.h"
 
 namespace qwen25 {
 namespace {
@@ -53,6 +54,31 @@ TEST(DecodeAllocationTest, WarmSessionsInOnePassDoNotUseTheHeap) {
   const std::vector<int32_t> tokens = {1, 2, 3};
   for (size_t i = 0; i < kSessions; ++i) {
     sessions.push_back(std::make_unique<Session>(engine));
+    parts.push_back({sessions.back().get(), tokens});
+  }
+  for (bool warm : {false, true}) {
+    for (const auto& session : sessions) session->Truncate(0);
+    const AllocationCounter counter;
+    for (int i = 0; i < 50; ++i) ASSERT_OK(AppendTogether(engine, parts));
+    if (warm) {
+      EXPECT_EQ(counter.count(), 0u);
+    }
+  }
+}
+
+TEST(DecodeAllocationTest, WarmSessionsWithAdaptersDoNotUseTheHeap) {
+  if (!QWEN25_COUNTS_ALLOCATIONS) GTEST_SKIP() << "SKIPPED: a sanitizer's allocator does not count";
+  constexpr size_t kSessions = 9;
+  Model model(*FindPreset("nano"));
+  model.Initialize(1);
+  const auto first = RandomAdapters(model.config(), 16, 1), second = RandomAdapters(model.config(), 5, 2);
+  InferenceEngine engine(std::move(model), {.num_threads = 2, .max_total_tokens = kSessions * 256});
+  std::vector<std::unique_ptr<Session>> sessions;
+  std::vector<SessionTokens> parts;
+  const std::vector<int32_t> tokens = {1, 2, 3};
+  for (size_t i = 0; i < kSessions; ++i) {
+    sessions.push_back(std::make_unique<Session>(engine));
+    ASSERT_OK(sessions.back()->SetAdapters(i % 3 == 0 ? nullptr : i % 3 == 1 ? first : second));
     parts.push_back({sessions.back().get(), tokens});
   }
   for (bool warm : {false, true}) {

@@ -56,6 +56,10 @@ Status AddWindows(InferenceEngine& engine, EmbedPooling pooling, std::span<const
   starts.push_back(static_cast<int32_t>(tokens.size()));
   DecoderOptions options;
   if (pooling == EmbedPooling::kBidirectionalMean) options.mask = AttentionMask::kBidirectional;
+  PassAdapters adapters;
+  adapters.Add(engine.adapters().get(), tokens.size(), 0);
+  adapters.Group();
+  options.adapters = adapters.rows();
   const TokenBatch batch = {tokens, positions, starts};
   const Tensor hidden = DecoderForward(engine.execution(), engine.model(), batch, options);
   QWEN25_RETURN_IF_ERROR(CheckHidden(engine.execution(), engine.model(), batch, options, hidden));
@@ -111,7 +115,7 @@ Status EmbedTokens(InferenceEngine& engine, EmbedPooling pooling, size_t max_tok
   return {};
 }
 
-uint64_t WeightsFingerprint(const Model& model) {
+uint64_t WeightsFingerprint(const Model& model, const AdapterSet* adapters) {
   // Clear the settings that do not affect hidden states: end tokens, the output, training settings.
   ModelConfig settings = model.config();
   settings.bos_token_id.reset();
@@ -143,6 +147,9 @@ uint64_t WeightsFingerprint(const Model& model) {
     }
   }
   add(model.norm);
+  if (adapters != nullptr && !adapters->empty()) {
+    hash = Hash64(std::as_bytes(std::span(&adapters->hash(), 1)), hash);
+  }
   return hash;
 }
 

@@ -30,7 +30,8 @@ Result<EmbedPooling> ParseEmbedPooling(std::string_view name);
 Status EmbedTokens(InferenceEngine& engine, EmbedPooling pooling, size_t max_tokens,
                    std::span<const std::vector<int32_t>> sequences, std::span<float> out);
 
-// A hash of everything in `model` that affects its hidden states: settings, weights and weight formats.
-uint64_t WeightsFingerprint(const Model& model);
+// A hash of everything that affects the hidden states: the model's settings, weights and weight formats, and
+// the adapters, which may be null.
+uint64_t WeightsFingerprint(const Model& model, const AdapterSet* adapters = nullptr);
 
 }  // namespace qwen25

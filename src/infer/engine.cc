@@ -1,6 +1,7 @@
 #include "infer/engine.h"
 
 #include <algorithm>
+#include <array>
 
 #include "base/all_finite.h"
 #include "memory/block_summaries.h"
@@ -47,6 +48,7 @@ RoutingPolicy RoutingOf(const ModelConfig& config, const InferenceEngine::Option
 }  // namespace
 
 Status InferenceEngine::Check(const ModelConfig& config, const Options& options) {
+  if (options.adapters) QWEN25_RETURN_IF_ERROR(options.adapters->CheckFits(config));
   const size_t window = options.recall_window;
   if (window == 0) return {};
   if (window % kBlockTokens != 0 || window > config.MaxContext()) {
@@ -79,7 +81,8 @@ InferenceEngine::InferenceEngine(Model model, const Options& options)
               SpillDirectory(options).value()),
       working_bytes_(options.working_bytes),
       recall_window_(options.recall_window),
-      routing_(RoutingOf(model_.config(), options)) {
+      routing_(RoutingOf(model_.config(), options)),
+      adapters_(options.adapters) {
   QWEN25_CHECK(Check(model_.config(), options).ok());
   model_.PackForInference(*threads_);
   if (routing_.kind == RoutingPolicy::Kind::kDense && !options.keep_summaries) return;
@@ -146,6 +149,7 @@ void InferenceEngine::Run(std::span<SequenceRows> sequences) {
   positions_.clear();
   sequence_starts_.assign(1, 0);
   logit_rows_.clear();
+  pass_adapters_.Clear();
   kv_.resize(model_.layers.size() * sequences.size());
   routing_of_pass_.resize(sequences.empty() || sequences[0].routing.empty() ? 0 : kv_.size());
   for (size_t s = 0; s < sequences.size(); ++s) {
@@ -158,6 +162,7 @@ void InferenceEngine::Run(std::span<SequenceRows> sequences) {
     sequence_starts_.push_back(static_cast<int32_t>(tokens_.size()));
     const size_t num_rows = sequence.logits.size() / vocabulary;
     QWEN25_CHECK(num_rows * vocabulary == sequence.logits.size() && num_rows <= sequence.tokens.size());
+    pass_adapters_.Add(sequence.adapters, sequence.tokens.size(), num_rows);
     for (size_t row = num_rows; row > 0; --row) {
       logit_rows_.push_back(static_cast<int32_t>(tokens_.size() - row));
     }
@@ -173,10 +178,12 @@ void InferenceEngine::Run(std::span<SequenceRows> sequences) {
   DecoderOptions options = OptionsOfPass();
   options.kv = kv_;
   options.routing = routing_of_pass_;
+  pass_adapters_.Group();
+  options.adapters = pass_adapters_.rows();
   const Tensor hidden = DecoderForward(execution_, model_, batch, options);
   ReleaseRamWhereTooMuch();
   if (!logit_rows_.empty()) {
-    const Tensor logits = Logits(execution_, model_, hidden, logit_rows_);
+    const Tensor logits = Logits(execution_, model_, hidden, logit_rows_, pass_adapters_.logit_rows());
     const float* rows = logits.data();
     for (const SequenceRows& sequence : sequences) {
       std::copy_n(rows, sequence.logits.size(), sequence.logits.data());
@@ -214,6 +221,10 @@ void InferenceEngine::FindErrors(const Tensor& hidden, std::span<SequenceRows> s
     DecoderOptions options = OptionsOfPass();
     options.kv = sequence.kv;
     options.routing = sequence.routing;
+    PassAdapters own_adapters;
+    own_adapters.Add(sequence.adapters, count, 0);
+    own_adapters.Group();
+    options.adapters = own_adapters.rows();
     sequence.error = ExplainOverflow(execution_, model_,
                                      {.tokens = sequence.tokens,
                                       .positions = std::span(positions_).subspan(begin, count),
@@ -233,9 +244,18 @@ void InferenceEngine::SetStore(BlockStore* store) {
   store_ = store;
   erasures_.clear();
   if (store == nullptr) return;
-  block_format_ = StoredBlockFormat(model_.Fingerprint(*threads_), block_shape(), blocks_.num_layers());
+  plain_block_format_ = StoredBlockFormat(model_.Fingerprint(*threads_), block_shape(), blocks_.num_layers());
+  block_format_ = BlockFormatOf(adapters_.get());
   writer_ =
       std::make_unique<BlockWriter>(*store, blocks_, block_format_, block_shape(), BlockWriter::Options());
+}
+
+BlockFormat InferenceEngine::BlockFormatOf(const AdapterSet* adapters) const {
+  BlockFormat format = plain_block_format_;
+  if (store_ != nullptr && adapters != nullptr && !adapters->empty()) {
+    format.fingerprint = CombineHashes(std::to_array({format.fingerprint, adapters->hash()}));
+  }
+  return format;
 }
 
 uint64_t InferenceEngine::NoteErasures(const std::string& name_space, const Hash128& owner) {
@@ -248,11 +268,13 @@ uint64_t InferenceEngine::NoteErasures(const std::string& name_space, const Hash
   return count;
 }
 
-Hash128 InferenceEngine::SettingsName(const RoutingPolicy& policy) const {
+Hash128 InferenceEngine::SettingsName(const RoutingPolicy& policy, const AdapterSet* adapters) const {
   // Routing changes what later layers see of earlier tokens, as a window does.
   const std::string settings = fmt::format("kv={} window={} routing={}", static_cast<int>(kv_format_),
                                            recall_window_, summaries_ ? policy.ToString() : "dense");
-  return HashBytes128(std::as_bytes(std::span(settings)));
+  const Hash128 name = HashBytes128(std::as_bytes(std::span(settings)));
+  if (adapters == nullptr || adapters->empty()) return name;
+  return CombineHashes(std::to_array({name, adapters->hash()}));
 }
 
 }  // namespace qwen25

@@ -13,10 +13,12 @@
 #include "base/hash.h"
 #include "base/status.h"
 #include "base/thread_pool.h"
+#include "infer/pass_adapters.h"
 #include "memory/block_pool.h"
 #include "memory/block_store.h"
 #include "memory/block_writer.h"
 #include "memory/recalled_blocks.h"
+#include "model/adapter/adapter_set.h"
 #include "model/decoder.h"
 #include "model/model.h"
 
@@ -28,6 +30,7 @@ struct SequenceRows {
   size_t first_position = 0;        // position of tokens[0], counted from the first recalled block
   std::span<const SequenceKv> kv;   // [layers], with room for the tokens, which num_tokens already includes
   std::span<const LayerRouting> routing = {};  // [layers]; in all sequences of a pass or in none (dense)
+  const AdapterSet* adapters = nullptr;        // null: none
   std::span<float> logits = {};                // out: [n, vocab_size] of the last n tokens; may be empty
   const RecalledBlocks* recalled = nullptr;    // the first blocks of `kv`; of the same store in all of a pass
   // Out: kCorrupt, with the layer, if a number is not finite; kIo if spilled or recalled keys and values
@@ -47,6 +50,8 @@ class InferenceEngine {
     size_t max_total_tokens = 0;  // of all sessions together; raised to max_context_tokens
     KvFormat kv_format = KvFormat::kFloat32;
     std::optional<RoutingPolicy> routing = {};  // default for sessions; none: the model's own
+    // Default for sessions; null: none.
+    std::shared_ptr<const AdapterSet> adapters = nullptr;
     // Keep block summaries even if `routing` is dense, so that Session::SetRouting can switch routing on.
     bool keep_summaries = false;
     // Contextual memory expansion: keys up to `recall_window` tokens back are seen at their true distance.
@@ -58,7 +63,8 @@ class InferenceEngine {
     uint64_t history_bytes = uint64_t{16} << 30;
     size_t working_bytes = size_t{256} << 20;
   };
-  // Checks that the options of a recall window fit the model: kInvalidArgument names the option and the rule.
+  // Checks that adapters and the options of a recall window fit the model: kInvalidArgument names the option
+  // and the rule.
   // Also errors of ChooseSpillFolder (memory/spill_folder.h).
   static Status Check(const ModelConfig& config, const Options& options);
 
@@ -77,6 +83,8 @@ class InferenceEngine {
   const RoutingPolicy& routing() const { return routing_; }
   // kInvalidArgument if the policy is not valid, or if it is not dense and the engine keeps no summaries.
   Status CheckRouting(const RoutingPolicy& policy) const;
+  // The default of sessions; null: none.
+  const std::shared_ptr<const AdapterSet>& adapters() const { return adapters_; }
   const std::shared_ptr<ThreadPool>& shared_threads() const { return threads_; }
 
   // Sets the store in which sessions created from now on keep their keys and values for later sessions, of
@@ -89,13 +97,16 @@ class InferenceEngine {
   // Returns how often the namespace was erased from the store. If that has changed since the last call,
   // blocks published by `owner`, the hash of its name, are no longer shared.
   uint64_t NoteErasures(const std::string& name_space, const Hash128& owner);
-  // The format of blocks in the store: identifies this model, its rotary settings and formats.
+  // The format of blocks in the store: identifies this model, its default adapters, rotary settings and
+  // formats.
   const BlockFormat& block_format() const { return block_format_; }
+  // The same with other adapters than the default ones; null or an empty set: none.
+  BlockFormat BlockFormatOf(const AdapterSet* adapters) const;
   // The shape of sessions' blocks.
   AttentionShape block_shape() const;
-  // A hash of everything but model and tokens that affects the keys and values of a sequence with this
-  // policy. It enters the names of blocks (memory/block_id.h).
-  Hash128 SettingsName(const RoutingPolicy& policy) const;
+  // A hash of everything but model and tokens that affects the keys and values of a sequence with this policy
+  // and these adapters, which may be null. It enters the names of blocks (memory/block_id.h).
+  Hash128 SettingsName(const RoutingPolicy& policy, const AdapterSet* adapters) const;
   // Runs one forward pass: appends keys and values of all sequences, and sets their logits and errors. The
   // results are bit-identical to those of a pass for each sequence alone.
   void Forward(std::span<SequenceRows> sequences);
@@ -125,8 +136,10 @@ class InferenceEngine {
   std::optional<RotaryTable> clamped_rotary_;  // set with a recall window
   size_t working_bytes_, recall_window_;
   BlockStore* store_ = nullptr;
-  BlockFormat block_format_;
+  BlockFormat block_format_, plain_block_format_;  // with the default adapters, and with none
   RoutingPolicy routing_;
+  std::shared_ptr<const AdapterSet> adapters_;
+  PassAdapters pass_adapters_;
   // The batch of the current pass; members keep their memory.
   std::vector<int32_t> tokens_, positions_, sequence_starts_, logit_rows_;
   std::vector<SequenceKv> kv_;                 // [layers][sequences]

@@ -14,6 +14,7 @@ Result<LoadedDrafter> LoadDrafter(const DraftChoice& choice, const ModelSource& 
   }
   ModelSource draft_source = model;
   draft_source.path = choice.source;
+  draft_source.adapters.clear();  // they are the model's
   QWEN25_TRY(LoadedModel draft, LoadModel(draft_source, target.engine->shared_threads()));
   if (const auto id = FirstDifferentToken(target.tokenizer, draft.tokenizer)) {
     return InvalidArgument(

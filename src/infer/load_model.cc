@@ -35,6 +35,20 @@ size_t TotalTokens(const ModelSource& source, const ModelConfig& config, KvForma
   return std::min<size_t>(source.num_sessions * context, bytes / config.KvBytesPerToken(kv));
 }
 
+Result<Model> LoadWeights(const ModelSource& source, const std::filesystem::path& path, ThreadPool& threads) {
+  if (!source.merge_adapters || source.adapters.empty()) {
+    return Model::LoadPacked(path, source.format, threads, /*use_cache=*/source.cache_weights);
+  }
+  if (source.cache_weights) {
+    return InvalidArgument(
+        "{}: packed weights are not kept with merged adapters; leave out one of the two, or write a merged "
+        "model with `qwen25 convert`",
+        path.string());
+  }
+  QWEN25_TRY(const std::unique_ptr<WeightsReader> weights, OpenMergedWeights(path, source.adapters));
+  return Model::LoadPacked(*weights, source.format, threads);
+}
+
 }  // namespace
 
 Result<std::unique_ptr<InferenceEngine>> LoadEngine(const ModelSource& source,
@@ -57,7 +71,7 @@ Result<std::unique_ptr<InferenceEngine>> LoadEngine(const ModelSource& source,
     threads =
         std::make_shared<ThreadPool>(source.num_threads == 0 ? DefaultNumThreads() : source.num_threads);
   }
-  Result<Model> loaded = Model::LoadPacked(path, source.format, *threads, /*use_cache=*/source.cache_weights);
+  Result<Model> loaded = LoadWeights(source, path, *threads);
   if (!loaded.ok() && IsEncoder(path)) {
     return Unsupported(
         "{}: holds a sentence encoder, which gives vectors of texts and writes none; use it with `qwen25 "
@@ -72,6 +86,10 @@ Result<std::unique_ptr<InferenceEngine>> LoadEngine(const ModelSource& source,
     if (!kept.ok()) remarks.push_back(fmt::format("the packed weights are not kept: {}", kept.message()));
   }
   QWEN25_TRY(const std::optional<RoutingPolicy> routing, RoutingFor(source, path, model.config(), remarks));
+  std::shared_ptr<const AdapterSet> adapters;
+  if (!source.merge_adapters) {
+    QWEN25_TRY(adapters, LoadAdapterSet(source.adapters, model.config(), *threads));
+  }
   const bool narrow = model.layers[0].down_proj.packed.format != WeightFormat::kFloat32;
   const KvFormat kv = source.kv.value_or(narrow ? KvFormat::kFloat16 : KvFormat::kFloat32);
   InferenceEngine::Options options = {.threads = std::move(threads),
@@ -79,6 +97,7 @@ Result<std::unique_ptr<InferenceEngine>> LoadEngine(const ModelSource& source,
                                       .max_total_tokens = TotalTokens(source, model.config(), kv),
                                       .kv_format = kv,
                                       .routing = routing,
+                                      .adapters = std::move(adapters),
                                       .keep_summaries = source.keep_summaries,
                                       .recall_window = source.recall_window,
                                       .spill_directory = spill.path,

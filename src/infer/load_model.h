@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "infer/engine.h"
+#include "pretrained/adapter/read_adapter.h"
 #include "pretrained/companions.h"
 
 namespace qwen25 {
@@ -17,6 +18,9 @@ struct ModelSource {
   std::filesystem::path path;                // a folder, a .gguf file, or a name (ResolveModel)
   std::filesystem::path chat_template = {};  // a file that takes the place of the model's own; empty: none
   std::optional<WeightFormat> format;        // none: as stored
+  // The default of sessions, together: applied apart from the weights, or merged into them.
+  std::vector<AdapterSource> adapters = {};
+  bool merge_adapters = false;  // not with cache_weights
   bool cache_weights = false;  // map the packed weights kept beside the model, or write them (packed_cache.h)
   uint32_t num_threads = 0;    // 0: all cores that this process may use
   std::optional<KvFormat> kv;  // none: float32 if the weights are float32, otherwise float16

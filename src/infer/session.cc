@@ -24,7 +24,8 @@ Session::Session(InferenceEngine& engine, std::string name_space)
       name_space_(std::move(name_space)),
       name_space_hash_(HashBytes128(std::as_bytes(std::span(name_space_)))),
       policy_(engine.routing()),
-      settings_name_(engine.SettingsName(policy_)),
+      adapters_(engine.adapters()),
+      settings_name_(engine.SettingsName(policy_, adapters_.get())),
       names_begin_(NamesBegin()),
       blocks_(&engine.blocks(), engine.model().layers.size(),
               DivideUp(engine.max_context_tokens(), kBlockTokens)),
@@ -43,9 +44,23 @@ Session::Session(InferenceEngine& engine, std::string name_space)
 Status Session::SetRouting(const RoutingPolicy& policy) {
   QWEN25_RETURN_IF_ERROR(engine_.CheckRouting(policy));
   policy_ = policy;
-  settings_name_ = engine_.SettingsName(policy);
+  settings_name_ = engine_.SettingsName(policy, adapters_.get());
   if (routing_counts_) routing_ = RouteLayers(policy, kv_.size(), routing_counts_.get());
   SetRoutingTrace(routing_trace_);
+  return {};
+}
+
+Status Session::SetAdapters(std::shared_ptr<const AdapterSet> adapters) {
+  QWEN25_CHECK(tokens_.empty());
+  if (adapters) QWEN25_RETURN_IF_ERROR(adapters->CheckFits(engine_.model().config()));
+  if (recalled_ != nullptr && HashOf(adapters.get()) != HashOf(engine_.adapters().get())) {
+    return InvalidArgument(
+        "the session recalls blocks that were computed with other adapters; set adapters for the whole "
+        "engine "
+        "instead");
+  }
+  adapters_ = std::move(adapters);
+  settings_name_ = engine_.SettingsName(policy_, adapters_.get());
   return {};
 }
 
@@ -119,8 +134,12 @@ SequenceRows Session::TakeTokens(std::span<const int32_t> tokens) {
   const size_t position = num_recalled() * kBlockTokens + tokens_.size();
   tokens_.insert(tokens_.end(), tokens.begin(), tokens.end());
   for (size_t layer = 0; layer < kv_.size(); ++layer) kv_[layer] = Kv(layer);
-  return {
-      .tokens = tokens, .first_position = position, .kv = kv_, .routing = routing_, .recalled = recalled_};
+  return {.tokens = tokens,
+          .first_position = position,
+          .kv = kv_,
+          .routing = routing_,
+          .adapters = adapters_.get(),
+          .recalled = recalled_};
 }
 
 std::span<float> Session::NewLogits(size_t num_rows) {

@@ -67,6 +67,13 @@ class Session {
   // InferenceEngine::CheckRouting.
   Status SetRouting(const RoutingPolicy& policy);
   const RoutingPolicy& routing() const { return policy_; }
+  // Sets the adapters of the tokens to come, which must be the first ones; the default is the engine's
+  // adapters(). Null or an empty set: none. kInvalidArgument if they do not fit the model, or if blocks are
+  // recalled, which were computed with the engine's.
+  // Keys and values are shared and stored among sessions with the same adapters only.
+  Status SetAdapters(std::shared_ptr<const AdapterSet> adapters);
+  // Null: none.
+  const std::shared_ptr<const AdapterSet>& adapters() const { return adapters_; }
   // [layers] Counts since the last ResetRoutingCounts; empty if the engine keeps no summaries.
   std::span<const RoutingCounts> routing_counts() const { return {routing_counts_.get(), routing_.size()}; }
   void ResetRoutingCounts();
@@ -74,9 +81,9 @@ class Session {
   // the session. Has no effect if the engine keeps no summaries.
   void SetRoutingTrace(RoutingTrace* trace);
 
-  // From now on the router may also choose these blocks. The session must have no tokens yet and its engine a
-  // recall window; `recalled` must outlive the session. An error of the pool of summaries leaves the session
-  // as it was.
+  // From now on the router may also choose these blocks. The session must have no tokens yet, its engine a
+  // recall window, and the adapters must be the engine's; `recalled` must outlive the session. An error of
+  // the pool of summaries leaves the session as it was.
   Status Recall(const RecalledBlocks& recalled);
 
   // Called before each chunk of a prompt with the number of tokens done; returning false stops (kCancelled).
@@ -158,6 +165,8 @@ class Session {
     return recalled_ == nullptr ? 0 : recalled_->size();
   }  // places before the session's own blocks
   size_t NumSuperPanels(size_t num_panels) const;
+  // The format of blocks in the store.
+  BlockFormat block_format() const { return engine_.BlockFormatOf(adapters_.get()); }
   Hash128 NamesBegin() const;  // names_begin_ for tokens computed from now on
   void NoteNames();            // called before tokens are added: can the blocks still have names?
   void SummarizeRecalled();
@@ -175,7 +184,8 @@ class Session {
   const Hash128 name_space_hash_;
   const RecalledBlocks* recalled_ = nullptr;
   RoutingPolicy policy_;
-  Hash128 settings_name_;                            // SettingsName(policy_)
+  std::shared_ptr<const AdapterSet> adapters_;
+  Hash128 settings_name_;                            // SettingsName(policy_, adapters_)
   std::unique_ptr<RoutingCounts[]> routing_counts_;  // [layers]
   std::vector<LayerRouting> routing_;                // [layers]; empty if the engine keeps no summaries
   RoutingTrace* routing_trace_ = nullptr;

@@ -16,7 +16,7 @@ constexpr size_t kBlocksPerWrite = 64;
 }  // namespace
 
 Hash128 Session::NamesBegin() const {
-  const Hash128 of_engine[] = {engine_.block_format().fingerprint, settings_name_};
+  const Hash128 of_engine[] = {block_format().fingerprint, settings_name_};
   const Hash128 parts[] = {CombineHashes(of_engine), name_space_hash_,
                            recalled_ == nullptr ? Hash128() : recalled_->name()};
   return CombineHashes(parts);
@@ -60,13 +60,13 @@ Result<std::optional<BlockPool::BlockId>> Session::FindBlock(const Hash128& name
     return id;
   }
   BlockStore* store = engine_.store();
-  if (store == nullptr || !store->Contains(name_space_, engine_.block_format(), name)) {
+  if (store == nullptr || !store->Contains(name_space_, block_format(), name)) {
     return std::optional<BlockPool::BlockId>();
   }
   QWEN25_TRY(const BlockPool::BlockId id, pool.Take());
   std::vector<std::byte*> layers(pool.num_layers());
   for (size_t layer = 0; layer < layers.size(); ++layer) layers[layer] = pool.Data(id, layer);
-  const Status status = store->Read(name_space_, engine_.block_format(), name, tokens, layers, {});
+  const Status status = store->Read(name_space_, block_format(), name, tokens, layers, {});
   if (!status.ok()) {
     pool.Give(id);
     if (status.code() != StatusCode::kNotFound) reuse.store = status;
@@ -111,6 +111,7 @@ Status Session::Summarize(size_t first_block, size_t end_block) {
 
 Status Session::Recall(const RecalledBlocks& recalled) {
   QWEN25_CHECK(tokens_.empty() && recalled_ == nullptr && engine_.recall_window() > 0);
+  QWEN25_CHECK(HashOf(adapters_.get()) == HashOf(engine_.adapters().get()));
   recalled_ = &recalled;
   if (const Status status = super_panels_.Grow(NumSuperPanels(0)); !status.ok()) {
     super_panels_.Shrink(0);
@@ -181,6 +182,7 @@ Status Session::RememberLater() {
 }
 
 void Session::QueueBlocks(bool waits) {
+  const Hash128 fingerprint = block_format().fingerprint;
   std::vector<BlockToWrite> blocks;
   size_t first = queued_.empty() ? num_stored_ : queued_.back().end;
   while (first < names_.size()) {
@@ -194,8 +196,8 @@ void Session::QueueBlocks(bool waits) {
                         .tokens = TokensOf(block)});
     }
     if (waits) {
-      queued_.push_back({end, engine_.writer()->Add(name_space_, blocks, num_erasures_)});
-    } else if (auto written = engine_.writer()->TryAdd(name_space_, blocks, num_erasures_)) {
+      queued_.push_back({end, engine_.writer()->Add(name_space_, blocks, num_erasures_, fingerprint)});
+    } else if (auto written = engine_.writer()->TryAdd(name_space_, blocks, num_erasures_, fingerprint)) {
       queued_.push_back({end, *std::move(written)});
     } else {
       return;

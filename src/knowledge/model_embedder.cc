@@ -46,7 +46,7 @@ ModelEmbedder::ModelEmbedder(InferenceEngine& engine, const Tokenizer& tokenizer
       tokenizer_(tokenizer),
       options_(options),
       id_{"model", engine.model().config().hidden_size,
-          fmt::format("{:016x}{:016x} {} {}{}{}", WeightsFingerprint(engine.model()),
+          fmt::format("{:016x}{:016x} {} {}{}{}", WeightsFingerprint(engine.model(), engine.adapters().get()),
                       TokenizerFingerprint(tokenizer), EmbedPoolingName(options.pooling), options.max_tokens,
                       options.trained_to_embed ? " template" : "",
                       PromptsFingerprint(options.query_prompt, options.passage_prompt))} {}

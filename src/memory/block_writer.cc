@@ -17,9 +17,9 @@ BlockWriter::BlockWriter(BlockStore& store, BlockPool& pool, const BlockFormat& 
       shape_(shape),
       max_queued_(options.max_queued_blocks),
       put_(options.put ? std::move(options.put)
-                       : [this](std::string_view name_space, std::span<const NewBlock> blocks,
-                                uint64_t num_erasures) {
-                           return store_.Put(name_space, format_, blocks, num_erasures);
+                       : [this](std::string_view name_space, const BlockFormat& of_blocks,
+                                std::span<const NewBlock> blocks, uint64_t num_erasures) {
+                           return store_.Put(name_space, of_blocks, blocks, num_erasures);
                          }) {
   QWEN25_CHECK(format.num_layers == pool.num_layers() && format.layer_bytes == pool.bytes_per_layer() &&
                format.summary_bytes == SummaryBytes(shape));
@@ -42,27 +42,32 @@ BlockWriter::~BlockWriter() {
 
 std::optional<BlockWriter::Written> BlockWriter::TryAdd(std::string_view name_space,
                                                         std::span<const BlockToWrite> blocks,
-                                                        uint64_t num_erasures) {
+                                                        uint64_t num_erasures,
+                                                        const std::optional<Hash128>& fingerprint) {
   {
     const std::lock_guard lock(mutex_);
     if (!HasRoom(blocks.size())) return std::nullopt;
   }
-  return Push(name_space, blocks, num_erasures);
+  return Push(name_space, blocks, num_erasures, fingerprint);
 }
 
 BlockWriter::Written BlockWriter::Add(std::string_view name_space, std::span<const BlockToWrite> blocks,
-                                      uint64_t num_erasures) {
+                                      uint64_t num_erasures, const std::optional<Hash128>& fingerprint) {
   {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [&] { return HasRoom(blocks.size()); });
   }
-  return Push(name_space, blocks, num_erasures);
+  return Push(name_space, blocks, num_erasures, fingerprint);
 }
 
 BlockWriter::Written BlockWriter::Push(std::string_view name_space, std::span<const BlockToWrite> blocks,
-                                       uint64_t num_erasures) {
-  Batch batch = {
-      .name_space = std::string(name_space), .num_erasures = num_erasures, .blocks = {}, .done = {}};
+                                       uint64_t num_erasures, const std::optional<Hash128>& fingerprint) {
+  Batch batch = {.name_space = std::string(name_space),
+                 .format = format_,
+                 .num_erasures = num_erasures,
+                 .blocks = {},
+                 .done = {}};
+  if (fingerprint) batch.format.fingerprint = *fingerprint;
   for (const BlockToWrite& block : blocks) {
     QWEN25_CHECK(block.tokens.size() == kBlockTokens);
     Block& held =
@@ -113,7 +118,7 @@ Status BlockWriter::Finish(const Batch& batch) {
 Status BlockWriter::Write(const Batch& batch) {
   std::vector<const Block*> missing;
   for (const Block& block : batch.blocks) {
-    if (!store_.Use(batch.name_space, format_, block.id)) missing.push_back(&block);
+    if (!store_.Use(batch.name_space, batch.format, block.id)) missing.push_back(&block);
   }
   if (missing.empty()) return {};
   const size_t layer_bytes = format_.summary_bytes, block_bytes = format_.num_layers * layer_bytes;
@@ -132,7 +137,7 @@ Status BlockWriter::Write(const Batch& batch) {
                       .layers = block.layers,
                       .summaries = of_block});
   }
-  const Status status = put_(batch.name_space, blocks, batch.num_erasures);
+  const Status status = put_(batch.name_space, batch.format, blocks, batch.num_erasures);
   if (status.ok()) {
     const std::lock_guard lock(mutex_);
     num_written_ += blocks.size();

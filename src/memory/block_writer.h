@@ -39,8 +39,8 @@ class BlockWriter {
  public:
   // The result of BlockStore::Put. Once it is OK, the batch is on disk.
   using Written = std::shared_future<Status>;
-  using Put = std::function<Status(std::string_view name_space, std::span<const NewBlock> blocks,
-                                   uint64_t num_erasures)>;
+  using Put = std::function<Status(std::string_view name_space, const BlockFormat& format,
+                                   std::span<const NewBlock> blocks, uint64_t num_erasures)>;
 
   struct Options {
     size_t max_queued_blocks = 1024;  // those being written included
@@ -56,11 +56,13 @@ class BlockWriter {
   BlockWriter& operator=(const BlockWriter&) = delete;
 
   // Adds a batch; `num_erasures` is BlockStore::NumErasures of the namespace when the blocks were computed.
-  // Returns nothing if the queue has no room; an empty queue has room for a batch of any size.
+  // Returns nothing if the queue has no room; an empty queue has room for a batch of any size. `fingerprint`:
+  // of the format in which they are stored, if it is another one than the writer's.
   std::optional<Written> TryAdd(std::string_view name_space, std::span<const BlockToWrite> blocks,
-                                uint64_t num_erasures);
+                                uint64_t num_erasures, const std::optional<Hash128>& fingerprint = {});
   // As TryAdd, but waits for room.
-  Written Add(std::string_view name_space, std::span<const BlockToWrite> blocks, uint64_t num_erasures);
+  Written Add(std::string_view name_space, std::span<const BlockToWrite> blocks, uint64_t num_erasures,
+              const std::optional<Hash128>& fingerprint = {});
 
   // Number of blocks stored so far, without those that the store already had.
   uint64_t num_written() const;
@@ -75,13 +77,15 @@ class BlockWriter {
   };
   struct Batch {
     std::string name_space;
+    BlockFormat format;
     uint64_t num_erasures;
     std::vector<Block> blocks;
     std::promise<Status> done;
   };
 
   bool HasRoom(size_t num_blocks) const { return queued_ == 0 || queued_ + num_blocks <= max_queued_; }
-  Written Push(std::string_view name_space, std::span<const BlockToWrite> blocks, uint64_t num_erasures);
+  Written Push(std::string_view name_space, std::span<const BlockToWrite> blocks, uint64_t num_erasures,
+               const std::optional<Hash128>& fingerprint);
   void Run();
   // Writes a batch and gives its blocks back.
   Status Finish(const Batch& batch);

@@ -87,7 +87,8 @@ TEST_F(BlockWriterTest, AFullQueueSaysSoAndWaitsOnlyIfAskedTo) {
   const std::shared_future<void> gone = go.get_future().share();
   BlockWriter writer(
       store_, pool_, format_, kShape,
-      {.max_queued_blocks = 2, .put = [&](std::string_view, std::span<const qwen25::NewBlock>, uint64_t) {
+      {.max_queued_blocks = 2,
+       .put = [&](std::string_view, const BlockFormat&, std::span<const qwen25::NewBlock>, uint64_t) {
          gone.wait();
          return Status();
        }});

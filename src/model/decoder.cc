@@ -22,8 +22,16 @@ const Parameter* BiasOrNull(const Parameter& bias) {
   return bias.data == nullptr ? nullptr : &bias;
 }
 
-// Returns y + feed_forward(norm(y)) with y = x + attention(norm(x)).
-Tensor LayerForward(Execution& execution, const LayerInput& input, size_t index, const Tensor& x) {
+// Adds what adapters change of a layer's product of x.
+void AddAdapters(Execution& execution, const LayerInput& input, size_t index,
+                 LowRankUpdate AdapterSet::Layer::*update, const Tensor& x, const Tensor& out) {
+  for (const auto& [adapters, rows] : input.options.adapters) {
+    (adapters->layers()[index].*update).AddTo(execution, x, rows, out);
+  }
+}
+
+// Attention over norm(x): what its output projection reads.
+Tensor AttentionForward(Execution& execution, const LayerInput& input, size_t index, const Tensor& x) {
   const Model& model = *input.model;
   const DecoderLayer& layer = model.layers[index];
   const float eps = model.config().rms_norm_eps;
@@ -32,52 +40,62 @@ Tensor LayerForward(Execution& execution, const LayerInput& input, size_t index,
   if (const size_t window = model.config().WindowOf(index); window != 0) shape.window = window;
   const RotaryTable& rotary = input.options.rotary != nullptr ? *input.options.rotary : model.rotary();
 
-  Tensor attended;
-  {
-    const Tensor normed = RmsNorm(execution, x, layer.input_layernorm, eps);
-    Tensor qkv = Linear(execution, normed, layer.qkv_proj, BiasOrNull(layer.qkv_bias));
-    if (model.config().has_head_norms()) {
-      qkv = NormalizeHeads(execution, std::move(qkv), {shape.num_heads, shape.num_kv_heads}, layer.q_norm,
-                           layer.k_norm, eps);
-    }
-    const std::optional<HeadRouting>& heads = model.config().head_routing;
-    const Tensor head_weights = heads
-                                    ? HeadGate(execution, *heads, Linear(execution, normed, layer.head_gate),
+  const Tensor normed = RmsNorm(execution, x, layer.input_layernorm, eps);
+  Tensor qkv = Linear(execution, normed, layer.qkv_proj, BiasOrNull(layer.qkv_bias));
+  AddAdapters(execution, input, index, &AdapterSet::Layer::qkv_proj, normed, qkv);
+  if (model.config().has_head_norms()) {
+    qkv = NormalizeHeads(execution, std::move(qkv), {shape.num_heads, shape.num_kv_heads}, layer.q_norm,
+                         layer.k_norm, eps);
+  }
+  const std::optional<HeadRouting>& heads = model.config().head_routing;
+  const Tensor head_weights = heads ? HeadGate(execution, *heads, Linear(execution, normed, layer.head_gate),
                                                input.options.head_balance_scale)
                                     : Tensor();
-    const size_t num_routings = input.options.routing.size() / model.layers.size();  // per layer
-    const auto routing = input.options.routing.subspan(index * num_routings, num_routings);
-    if (input.options.kv.empty()) {
-      attended = SelfAttention(execution, {.shape = shape,
-                                           .rotary = rotary,
-                                           .qkv = qkv,
-                                           .batch = input.batch,
-                                           .mask = input.options.mask,
-                                           .prefix_lengths = input.options.prefix_lengths,
-                                           .routing = routing,
-                                           .head_weights = head_weights});
-    } else {
-      const size_t num_sequences = input.batch.num_sequences();
-      const BlockAttentionCall call = {.shape = shape,
-                                       .rotary = rotary,
-                                       .qkv = qkv,
-                                       .batch = input.batch,
-                                       .kv = input.options.kv.subspan(index * num_sequences, num_sequences),
-                                       .mask = input.options.mask,
-                                       .routing = routing,
-                                       .head_weights = head_weights};
-      AppendKv(execution, call);
-      attended = AttendBlocks(execution, call);
-    }
-    if (heads) attended = WeighHeads(execution, attended, head_weights);
+  const size_t num_routings = input.options.routing.size() / model.layers.size();  // per layer
+  const auto routing = input.options.routing.subspan(index * num_routings, num_routings);
+  Tensor attended;
+  if (input.options.kv.empty()) {
+    attended = SelfAttention(execution, {.shape = shape,
+                                         .rotary = rotary,
+                                         .qkv = qkv,
+                                         .batch = input.batch,
+                                         .mask = input.options.mask,
+                                         .prefix_lengths = input.options.prefix_lengths,
+                                         .routing = routing,
+                                         .head_weights = head_weights});
+  } else {
+    const size_t num_sequences = input.batch.num_sequences();
+    const BlockAttentionCall call = {.shape = shape,
+                                     .rotary = rotary,
+                                     .qkv = qkv,
+                                     .batch = input.batch,
+                                     .kv = input.options.kv.subspan(index * num_sequences, num_sequences),
+                                     .mask = input.options.mask,
+                                     .routing = routing,
+                                     .head_weights = head_weights};
+    AppendKv(execution, call);
+    attended = AttendBlocks(execution, call);
   }
+  return heads ? WeighHeads(execution, attended, head_weights) : attended;
+}
+
+// Returns y + feed_forward(norm(y)) with y = x + attention(norm(x)).
+Tensor LayerForward(Execution& execution, const LayerInput& input, size_t index, const Tensor& x) {
+  const DecoderLayer& layer = input.model->layers[index];
+  Tensor attended = AttentionForward(execution, input, index, x);
   const Tensor middle = Linear(execution, attended, layer.o_proj, BiasOrNull(layer.o_bias), &x);
+  AddAdapters(execution, input, index, &AdapterSet::Layer::o_proj, attended, middle);
   attended.Reset();
   const Tensor activated = [&] {
-    const Tensor normed = RmsNorm(execution, middle, layer.post_attention_layernorm, eps);
-    return SwiGlu(execution, Linear(execution, normed, layer.gate_up_proj));
+    const Tensor normed =
+        RmsNorm(execution, middle, layer.post_attention_layernorm, input.model->config().rms_norm_eps);
+    const Tensor gate_up = Linear(execution, normed, layer.gate_up_proj);
+    AddAdapters(execution, input, index, &AdapterSet::Layer::gate_up_proj, normed, gate_up);
+    return SwiGlu(execution, gate_up);
   }();
-  return Linear(execution, activated, layer.down_proj, nullptr, &middle);
+  Tensor out = Linear(execution, activated, layer.down_proj, nullptr, &middle);
+  AddAdapters(execution, input, index, &AdapterSet::Layer::down_proj, activated, out);
+  return out;
 }
 
 }  // namespace
@@ -89,6 +107,9 @@ Tensor DecoderForward(Execution& execution, const Model& model, const TokenBatch
                options.routing.size() == model.layers.size() * batch.num_sequences());
   const LayerInput input = {&model, batch, options};
   Tensor x = Embedding(execution, model.embed_tokens, batch.tokens);
+  for (const auto& [adapters, rows] : options.adapters) {
+    adapters->embed_tokens().AddTo(execution, batch.tokens, rows, x);
+  }
   if (options.observe != nullptr) (*options.observe)(0, x);
   for (size_t index = 0; index < model.layers.size(); ++index) {
     if (options.recompute_layers) {
@@ -114,13 +135,18 @@ LossSum DecoderLoss(Execution& execution, const Model& model, const TokenBatch& 
   return CrossEntropy(execution, hidden, model.lm_head, targets, grad_scale, row_losses, options.packed_head);
 }
 
-Tensor Logits(Execution& execution, const Model& model, const Tensor& hidden, std::span<const int32_t> rows) {
+Tensor Logits(Execution& execution, const Model& model, const Tensor& hidden, std::span<const int32_t> rows,
+              std::span<const AdapterRows> adapters) {
   const size_t width = hidden.cols();
   const Tensor picked = execution.tensors.New(rows.size(), width);
   for (size_t i = 0; i < rows.size(); ++i) {
     std::copy_n(hidden.data() + static_cast<size_t>(rows[i]) * width, width, picked.data() + i * width);
   }
-  return Linear(execution, picked, model.lm_head);
+  Tensor logits = Linear(execution, picked, model.lm_head);
+  for (const auto& [set, rows_of_set] : adapters) {
+    set->lm_head().AddTo(execution, picked, rows_of_set, logits);
+  }
+  return logits;
 }
 
 }  // namespace qwen25

@@ -5,6 +5,7 @@
 #include <functional>
 #include <span>
 
+#include "model/adapter/adapter_set.h"
 #include "model/model.h"
 #include "ops/attention/block_attention.h"
 #include "ops/ops.h"
@@ -28,6 +29,8 @@ struct DecoderOptions {
   // Training with head routing: the factor on each layer's balance loss, per token (ops/routing/head_gate.h).
   // Set by DecoderLoss.
   float head_balance_scale = 0;
+  // Inference: the rows that use adapters, each row at most once. Empty: none does.
+  std::span<const AdapterRows> adapters;
   const RotaryTable* rotary = nullptr;  // a table that clamps, instead of the model's own
   // DecoderLoss: the model's output projection, packed by the caller for several calls, or null.
   const PackedHead* packed_head = nullptr;
@@ -49,6 +52,8 @@ LossSum DecoderLoss(Execution& execution, const Model& model, const TokenBatch& 
                     std::span<float> row_losses = {});
 
 // Returns the logits [R, vocab] of the rows `rows` [R] of `hidden`, such as the last token of each sequence.
-Tensor Logits(Execution& execution, const Model& model, const Tensor& hidden, std::span<const int32_t> rows);
+// `adapters` counts rows of the result.
+Tensor Logits(Execution& execution, const Model& model, const Tensor& hidden, std::span<const int32_t> rows,
+              std::span<const AdapterRows> adapters = {});
 
 }  // namespace qwen25

@@ -59,6 +59,8 @@ class Model {
   // error names a tensor that is missing, has the wrong shape, holds a number that is not finite, or would
   // change what a decoder computes.
   static Result<Model> Load(const std::filesystem::path& path);
+  // The same from weights that are open, such as those with adapters merged into them.
+  static Result<Model> Load(const WeightsReader& source);
   // Loads a model for inference only: it can be neither trained nor saved. Packs matrices while they are
   // read, in `format` or, without one, each in the format nearest to the stored one; they are never held in
   // float32 as a whole. With kInt4, the output projection is packed in kInt8. An error names a tensor with a
@@ -66,6 +68,8 @@ class Model {
   // model's current files instead.
   static Result<Model> LoadPacked(const std::filesystem::path& path, std::optional<WeightFormat> format,
                                   ThreadPool& threads, bool use_cache = false);
+  static Result<Model> LoadPacked(const WeightsReader& source, std::optional<WeightFormat> format,
+                                  ThreadPool& threads);
   // Writes the packed cache, atomically, for a model that LoadPacked loaded from `path` with `use_cache`.
   // kInvalidArgument if the model's files changed meanwhile.
   Status WritePackedCache(const std::filesystem::path& path, ThreadPool& threads) const;

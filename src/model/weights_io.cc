@@ -18,12 +18,25 @@ constexpr const char* kPackedCacheVersion = "4";
 
 Result<Model> Model::Load(const std::filesystem::path& path) {
   QWEN25_TRY(const std::unique_ptr<WeightsReader> source, OpenWeights(path));
-  QWEN25_RETURN_IF_ERROR(source->Check(ParametersOf(source->config())));
-  Model model(source->config());
-  model.remarks_.assign(source->remarks().begin(), source->remarks().end());
+  return Load(*source);
+}
+
+Result<Model> Model::Load(const WeightsReader& source) {
+  QWEN25_RETURN_IF_ERROR(source.Check(ParametersOf(source.config())));
+  Model model(source.config());
+  model.remarks_.assign(source.remarks().begin(), source.remarks().end());
   for (const NamedParameter& named : model.parameters()) {
-    QWEN25_RETURN_IF_ERROR(source->ReadRows(named, 0, named.parameter.rows, named.parameter.data));
+    QWEN25_RETURN_IF_ERROR(source.ReadRows(named, 0, named.parameter.rows, named.parameter.data));
   }
+  return model;
+}
+
+Result<Model> Model::LoadPacked(const WeightsReader& source, std::optional<WeightFormat> format,
+                                ThreadPool& threads) {
+  QWEN25_RETURN_IF_ERROR(source.Check(ParametersOf(source.config())));
+  Model model(source.config(), Storage::kPacked);
+  model.remarks_.assign(source.remarks().begin(), source.remarks().end());
+  QWEN25_RETURN_IF_ERROR(model.PackFrom(source, model.ChooseFormats(source, format), threads));
   return model;
 }
 

@@ -86,11 +86,13 @@ Result<ExportRemarks> ExportGguf(const std::string& model_name, const std::strin
   return remarks;
 }
 
-Result<ExportRemarks> ConvertToFolder(const std::string& model_name, const std::string& output, DType dtype) {
+Result<ExportRemarks> ConvertToFolder(const std::string& model_name, const std::string& output, DType dtype,
+                                      std::span<const AdapterSource> adapters) {
   QWEN25_TRY(const std::filesystem::path input_path, ResolveModel(model_name));
   const std::string input = input_path.string();
   QWEN25_RETURN_IF_ERROR(CheckDifferent(input, output));
-  QWEN25_TRY(const Model model, Model::Load(input));
+  QWEN25_TRY(const std::unique_ptr<WeightsReader> source, OpenMergedWeights(input, adapters));
+  QWEN25_TRY(const Model model, Model::Load(*source));
   QWEN25_RETURN_IF_ERROR(model.Save(output, dtype));
   ExportRemarks remarks = model.remarks();
   if (!IsGgufPath(input)) {

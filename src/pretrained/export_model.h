@@ -2,12 +2,14 @@
 #pragma once
 
 #include <functional>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "base/dtype.h"
 #include "base/ggml_type.h"
 #include "base/status.h"
+#include "pretrained/adapter/read_adapter.h"
 
 namespace qwen25 {
 
@@ -24,8 +26,10 @@ Result<ExportRemarks> ExportGguf(const std::string& input, const std::string& ou
                                  bool fit_scales, const ExportProgress& progress = {});
 
 // Writes the model `input` to the Hugging Face folder `output`: weights as `dtype` (kF32, kBF16, kF16),
-// config.json and tokenizer. Tokenizer, template and generation files of a folder are copied unchanged.
-Result<ExportRemarks> ConvertToFolder(const std::string& input, const std::string& output, DType dtype);
+// config.json and tokenizer, with `adapters` merged into the weights. Tokenizer, template and generation
+// files of a folder are copied unchanged.
+Result<ExportRemarks> ConvertToFolder(const std::string& input, const std::string& output, DType dtype,
+                                      std::span<const AdapterSource> adapters = {});
 
 // A llama2.c checkpoint and its vocabulary into such a folder. kInvalidArgument if they do not belong
 // together.

@@ -451,6 +451,15 @@ def gbnf_seeds():
     yield b'root ::= "[" (root | a)* "]"\na ::= ("x" | "")+ "y"\n'
 
 
+def adapter_seeds():
+    lora = {"peft_type": "LORA", "r": 8, "lora_alpha": 16}
+    yield json.dumps(lora).encode()
+    yield json.dumps({**lora, "use_rslora": True, "rank_pattern": {"q_proj": 4, "layers.0.mlp.*": 2}, "bias": "none",
+                      "alpha_pattern": {".*\\.self_attn\\.(q|k)_proj": 3.5}, "fan_in_fan_out": False, "inference_mode": True,
+                      "target_modules": ["q_proj", "k_proj"], "init_lora_weights": "gaussian", "modules_to_save": None}).encode()
+    yield json.dumps({**lora, "use_dora": True, "modules_to_save": ["lm_head"], "init_lora_weights": "pissa"}).encode()
+
+
 def words(document):
     """Every key and every text in a JSON document."""
     if isinstance(document, dict):
@@ -492,11 +501,12 @@ def main(folder):
                    "#/$defs/a", "object", "array", "string", "integer", "number", "boolean", "dependentRequired", "minProperties"],
         "pattern": ["(?:", "(?=", "[^", "{2,3}", "\\d", "\\p{L}", "\\u{", "\\b", "|", "^", "$", "*?"],
         "gbnf": ["root ::= ", "::=", "{1,", "[^", "\\x", "\\u", "| ", "(", ")*", "\n"],
+        "adapter": [word for seed in adapter_seeds() for word in words(json.loads(seed))],
         "config": [word for seed in config_seeds() for word in words(json.loads(seed))],
     }
     targets = {"safetensors": safetensors_seeds, "gguf": gguf_seeds, "tokenizer": tokenizer_seeds, "config": config_seeds,
                "slot": slot_seeds, "lmdb": lmdb_seeds, "kv_export": kv_export_seeds, "documents": documents_seeds,
-               "chat_template": chat_template_seeds, "http": http_seeds, "hub": hub_seeds, "jinja": jinja_seeds, "schema": schema_seeds, "pattern": pattern_seeds, "gbnf": gbnf_seeds, "api": api_seeds}
+               "chat_template": chat_template_seeds, "http": http_seeds, "hub": hub_seeds, "jinja": jinja_seeds, "schema": schema_seeds, "pattern": pattern_seeds, "gbnf": gbnf_seeds, "api": api_seeds, "adapter": adapter_seeds}
     for target, seeds in targets.items():
         (folder / target).mkdir(parents=True, exist_ok=True)
         for number, seed in enumerate(seeds()):

@@ -27,6 +27,7 @@ void FuzzApi(std::span<const uint8_t> bytes);
 void FuzzSchema(std::span<const uint8_t> bytes);
 void FuzzPattern(std::span<const uint8_t> bytes);
 void FuzzGbnf(std::span<const uint8_t> bytes);
+void FuzzAdapter(std::span<const uint8_t> bytes);
 
 struct FuzzTarget {
   std::string_view name;  // of its folder of seeds, too
@@ -49,6 +50,7 @@ inline constexpr FuzzTarget kFuzzTargets[] = {
     {"schema", FuzzSchema},
     {"pattern", FuzzPattern},
     {"gbnf", FuzzGbnf},
+    {"adapter", FuzzAdapter},
 };
 
 }  // namespace qwen25

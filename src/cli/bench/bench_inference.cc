@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/progress.h"
+#include "base/rng.h"
 #include "cli/bench/bench_model.h"
 #include "cli/bench/bench_verb.h"
 #include "cli/bench/machine_probe.h"
@@ -13,6 +14,7 @@
 #include "infer/session.h"
 #include "kernels/isa.h"
 #include "memory/spill_file.h"
+#include "model/adapter/adapter_set.h"
 #include "train/gemm_probe.h"
 
 namespace qwen25 {
@@ -33,6 +35,8 @@ struct InferenceBenchFlags {
   std::string model;            // a model folder
   std::vector<std::string> weights = {"int8", "int4"};
   std::vector<uint32_t> depths = {0}, batches = {1};
+  std::vector<uint32_t> adapted = {0};  // sequences of a batch that use an adapter
+  uint32_t adapter_rank = 16;
   KvFormat kv = KvFormat::kFloat16;
   uint32_t prompt_tokens = 512, new_tokens = 64, rounds = 3, num_threads = 0;
   bool json = false, markdown = false;
@@ -74,6 +78,25 @@ struct Work {
   double kv_bytes = 0;  // read
 };
 
+// An adapter of all matrices of the layers, as large as a trained one.
+Result<std::shared_ptr<const AdapterSet>> MakeAdapter(const ModelConfig& config, size_t rank,
+                                                      ThreadPool& threads) {
+  Adapter adapter = {.origin = "random adapter", .matrices = {}};
+  Rng rng(1);
+  const auto fill = [&](std::vector<float>& numbers, size_t count) {
+    numbers.resize(count);
+    for (float& number : numbers) number = static_cast<float>(0.01 * rng.Normal());
+  };
+  for (const NamedParameter& named : AdaptableParameters(config)) {
+    if (!named.name.starts_with("model.layers.")) continue;
+    AdapterMatrix matrix = {.parameter = named.name, .rank = rank, .up = {}, .down = {}};
+    fill(matrix.up, named.parameter.rows * rank);
+    fill(matrix.down, rank * named.parameter.cols);
+    adapter.matrices.push_back(std::move(matrix));
+  }
+  return AdapterSet::Make(config, {&adapter, 1}, threads);
+}
+
 class InferenceBench {
  public:
   InferenceBench(const InferenceBenchFlags& flags, WeightFormat format, Model model,
@@ -89,8 +112,16 @@ class InferenceBench {
   Status Run(std::vector<Measurement>& results) {
     if (flags_.prompt_tokens > 0) QWEN25_RETURN_IF_ERROR(RunPrompt(results));
     if (flags_.new_tokens == 0) return {};
+    if (std::ranges::max(flags_.adapted) > 0) {
+      QWEN25_TRY(adapter_,
+                 MakeAdapter(engine_.model().config(), flags_.adapter_rank, engine_.execution().threads));
+    }
     for (const uint32_t batch : flags_.batches) {
-      for (const uint32_t depth : flags_.depths) QWEN25_RETURN_IF_ERROR(RunDecode(batch, depth, results));
+      for (const uint32_t depth : flags_.depths) {
+        for (const uint32_t adapted : flags_.adapted) {
+          if (adapted <= batch) QWEN25_RETURN_IF_ERROR(RunDecode(batch, depth, adapted, results));
+        }
+      }
     }
     return {};
   }
@@ -142,7 +173,8 @@ class InferenceBench {
     return {};
   }
 
-  Status RunDecode(uint32_t batch, uint32_t depth, std::vector<Measurement>& results) {
+  // The first `adapted` of `batch` sequences use the adapter.
+  Status RunDecode(uint32_t batch, uint32_t depth, uint32_t adapted, std::vector<Measurement>& results) {
     std::vector<std::unique_ptr<Session>> sessions;
     std::optional<Progress> progress;
     constexpr uint64_t kQuick = 2048;  // tokens that are there before anybody would look
@@ -152,6 +184,7 @@ class InferenceBench {
     }
     for (uint32_t i = 0; i < batch; ++i) {
       sessions.push_back(std::make_unique<Session>(engine_));
+      if (i < adapted) QWEN25_RETURN_IF_ERROR(sessions.back()->SetAdapters(adapter_));
       const std::vector<int32_t> prompt = RandomTokens(engine_.model().config(), std::max(depth, 1u), i);
       QWEN25_RETURN_IF_ERROR(sessions.back()->Append(prompt, [&](size_t done) {
         if (progress) progress->Update(uint64_t{i} * depth + done);
@@ -177,6 +210,7 @@ class InferenceBench {
     std::string test = fmt::format("generate {}", flags_.new_tokens);
     if (depth > 0) test += fmt::format(" after {}", depth);
     if (batch > 1) test += fmt::format(", {} together", batch);
+    if (adapted > 0) test += fmt::format(", {} adapted", adapted);
     Add(test, rounds, batch, WeightBytes() + work.kv_bytes, results);
     return {};
   }
@@ -202,6 +236,7 @@ class InferenceBench {
   WeightFormat format_;
   const MachineProbe& probe_;
   InferenceEngine engine_;
+  std::shared_ptr<const AdapterSet> adapter_;
 };
 
 void PrintTable(const InferenceBenchFlags& flags, const std::vector<Measurement>& results) {
@@ -225,8 +260,10 @@ void PrintTable(const InferenceBenchFlags& flags, const std::vector<Measurement>
 
 Status RunInferenceBench(const InferenceBenchFlags& flags) {
   if (flags.rounds < 1 || flags.weights.empty() || flags.depths.empty() || flags.batches.empty() ||
-      std::ranges::min(flags.batches) < 1) {
-    return InvalidArgument("--rounds and --batch must be at least 1, --weights and --depth not empty");
+      std::ranges::min(flags.batches) < 1 || flags.adapted.empty() || flags.adapter_rank < 1) {
+    return InvalidArgument(
+        "--rounds, --batch and --adapter-rank must be at least 1, --weights, --depth and --adapted not "
+        "empty");
   }
   std::vector<WeightFormat> formats;
   for (const std::string& name : flags.weights) {
@@ -289,6 +326,10 @@ void AddInferenceBench(CLI::App& verb, RunVerb& run) {
   what->add_option("--generate", flags->new_tokens, "Tokens to generate; 0: no generation test")
       ->capture_default_str();
   AddGenerationFlags(*what, flags->depths, flags->batches);
+  AddListFlag(
+      *what, "--adapted", flags->adapted,
+      "Sequences of a batch that use a LoRA adapter of all matrices; more than the batch has: left out");
+  what->add_option("--adapter-rank", flags->adapter_rank, "Rank of that adapter")->capture_default_str();
   AddRoundsFlag(*what, flags->rounds);
   AddThreadsFlag(*what, flags->num_threads);
   CLI::Option* json = what->add_flag("--json", flags->json, "Print one JSON object");

@@ -18,6 +18,7 @@ namespace {
 struct PerplexityFlags {
   std::string model, tokenizer;
   std::vector<std::string> files;
+  AdapterFlags adapters;
   TextScoreOptions score;
   std::string routing = "auto";
   bool json = false;
@@ -51,12 +52,20 @@ void Print(const TextScorer& scorer, const TextScoreOptions& options, bool as_js
 
 Status RunPerplexity(const PerplexityFlags& flags) {
   QWEN25_TRY(const std::filesystem::path path, ResolveModel(flags.model));
-  QWEN25_TRY(const Model model, Model::Load(path));
+  QWEN25_TRY(const std::vector<AdapterSource> adapters, flags.adapters.Sources());
+  const std::span<const AdapterSource> merged =
+      flags.adapters.merge ? std::span(adapters) : std::span<const AdapterSource>();
+  QWEN25_TRY(const std::unique_ptr<WeightsReader> weights, OpenMergedWeights(path, merged));
+  QWEN25_TRY(const Model model, Model::Load(*weights));
   PrintNotes(model.remarks());
   QWEN25_TRY(const Tokenizer tokenizer,
              LoadTokenizer(flags.tokenizer.empty() ? flags.model : flags.tokenizer));
   QWEN25_RETURN_IF_ERROR(CheckTokenizerFits(tokenizer, model.config(), flags.model));
   TextScoreOptions options = flags.score;
+  if (!flags.adapters.merge) {
+    ThreadPool threads(DefaultNumThreads());
+    QWEN25_TRY(options.adapters, LoadAdapterSet(adapters, model.config(), threads));
+  }
   QWEN25_TRY(options.routing, ParseRoutingFlag(flags.routing));
   if (!options.routing) {
     QWEN25_TRY(const std::optional<CalibratedRouting> calibrated,
@@ -90,6 +99,7 @@ void AddPerplexityVerb(CLI::App& app, RunVerb& run) {
   verb->add_option("-m,--model", flags->model, "Folder, .gguf file or name of a model")->required();
   verb->add_option("files", flags->files, "Text files, or .jsonl files with a \"text\" per line")->required();
   verb->add_option("--tokenizer", flags->tokenizer, "Tokenizer folder, if it is not the model's");
+  AddAdapterFlags(*verb, flags->adapters);
   verb->add_option("--window", flags->score.window, "Tokens of one forward pass; default: at most 2048");
   verb->add_option("--stride", flags->score.stride, "Tokens between windows; default: half a window");
   verb->add_flag(

@@ -26,6 +26,7 @@ void AddModelFlags(CLI::App& verb, ModelFlags& flags, bool required) {
                   "exact (int4 keeps the output in int8)")
       ->check(CLI::IsMember({"stored", "float32", "bfloat16", "float16", "int8", "int4"}))
       ->capture_default_str();
+  AddAdapterFlags(verb, flags.adapters);
   verb.add_flag(
       "--cache-weights", flags.cache_weights,
       "Keep the packed weights in a file beside the model, and map it at the next start with this flag");
@@ -87,6 +88,7 @@ Result<std::optional<RoutingPolicy>> ParseRoutingFlag(const std::string& text) {
 Result<ModelSource> ModelFlags::Source() const {
   ModelSource source = {.path = directory,
                         .chat_template = chat_template,
+                        .merge_adapters = adapters.merge,
                         .cache_weights = cache_weights,
                         .num_threads = num_threads,
                         .kv = kv,
@@ -96,6 +98,7 @@ Result<ModelSource> ModelFlags::Source() const {
                         .history_bytes = uint64_t{history_gib} << 30,
                         .working_bytes = size_t{working_mib} << 20,
                         .spill_directory = spill_directory};
+  QWEN25_TRY(source.adapters, adapters.Sources());
   QWEN25_TRY(source.routing, ParseRoutingFlag(routing));
   if (weights != "stored") {
     QWEN25_TRY(source.format, ParseWeightFormat(weights));

@@ -6,6 +6,7 @@
 #include <span>
 #include <string>
 
+#include "cli/flags/adapter_flags.h"
 #include "infer/load_model.h"
 
 namespace qwen25 {
@@ -16,11 +17,12 @@ struct ModelFlags {
   uint32_t num_threads = 0;
   uint32_t max_context = 0;
   std::string weights = "stored";  // or a WeightFormatName
-  bool cache_weights = false;      // write the packed weights beside the model
-  std::optional<KvFormat> kv;      // none: float16 unless the weights are float32
-  std::string routing = "auto";    // or RoutingPolicy::Parse; auto: the model's own
-  bool keep_summaries = false;     // no flag: InferenceEngine::Options
-  uint32_t recall_window = 0;      // the same, with flags
+  AdapterFlags adapters;
+  bool cache_weights = false;    // write the packed weights beside the model
+  std::optional<KvFormat> kv;    // none: float16 unless the weights are float32
+  std::string routing = "auto";  // or RoutingPolicy::Parse; auto: the model's own
+  bool keep_summaries = false;   // no flag: InferenceEngine::Options
+  uint32_t recall_window = 0;    // the same, with flags
   uint32_t history_gib = 16;
   uint32_t working_mib = 256;
   std::string spill_directory;

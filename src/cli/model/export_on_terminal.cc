@@ -23,8 +23,9 @@ Status ExportGgufOnTerminal(const std::string& input, const std::string& output,
   return remarks.status();
 }
 
-Status ConvertToFolderOnTerminal(const std::string& input, const std::string& output, DType dtype) {
-  QWEN25_TRY(const ExportRemarks remarks, ConvertToFolder(input, output, dtype));
+Status ConvertToFolderOnTerminal(const std::string& input, const std::string& output, DType dtype,
+                                 std::span<const AdapterSource> adapters) {
+  QWEN25_TRY(const ExportRemarks remarks, ConvertToFolder(input, output, dtype, adapters));
   PrintNotes(remarks);
   return {};
 }

@@ -59,7 +59,7 @@ Status RunQuantize(const QuantizeFlags& flags) {
           "that ends in .gguf",
           flags.output, flags.format);
     }
-    QWEN25_RETURN_IF_ERROR(ConvertToFolderOnTerminal(flags.model, flags.output, dtype));
+    QWEN25_RETURN_IF_ERROR(ConvertToFolderOnTerminal(flags.model, flags.output, dtype, {}));
   }
   fmt::print("{} -> {} ({})\n", flags.model, flags.output, flags.format);
   return {};

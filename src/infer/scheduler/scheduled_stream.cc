@@ -33,6 +33,7 @@ ScheduledStream::ScheduledStream(uint64_t id, InferenceEngine& engine, const Tok
 size_t ScheduledStream::NumCommonTokens(const ScheduledStream& other) const {
   if (request_.name_space != other.request_.name_space) return 0;
   if (session_->routing().ToString() != other.session_->routing().ToString()) return 0;
+  if (HashOf(session_->adapters().get()) != HashOf(other.session_->adapters().get())) return 0;
   const auto differ = std::ranges::mismatch(reading_, other.reading_).in1;
   const auto count = std::min(static_cast<size_t>(differ - reading_.begin()), reading_.size() - 1);
   return count / kBlockTokens * kBlockTokens;
@@ -42,6 +43,7 @@ Status ScheduledStream::Begin(std::span<const std::unique_ptr<ScheduledStream>> 
   if (!session_) {
     begun_ = NowSeconds();
     session_.emplace(engine_, request_.name_space);
+    if (request_.adapters) QWEN25_RETURN_IF_ERROR(session_->SetAdapters(request_.adapters));
     if (request_.routing) QWEN25_RETURN_IF_ERROR(session_->SetRouting(*request_.routing));
   }
   has_begun_ = true;

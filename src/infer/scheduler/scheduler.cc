@@ -83,6 +83,7 @@ Status Scheduler::Check(const StreamRequest& request) const {
   QWEN25_RETURN_IF_ERROR(request.answer.Validate());
   QWEN25_RETURN_IF_ERROR(request.sampling.Validate());
   if (request.routing) QWEN25_RETURN_IF_ERROR(engine_.CheckRouting(*request.routing));
+  if (request.adapters) QWEN25_RETURN_IF_ERROR(request.adapters->CheckFits(engine_.model().config()));
   if (request.prompt.empty()) return InvalidArgument("the prompt has no tokens");
   // The first token of the answer needs no room.
   if (request.prompt.size() > engine_.max_context_tokens()) {

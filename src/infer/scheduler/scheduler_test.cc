@@ -10,6 +10,7 @@
 #include "base/test_util.h"
 #include "infer/generate.h"
 #include "infer/tiny_model_test_util.h"
+#include "model/adapter/adapter_test_util.h"
 
 namespace qwen25 {
 namespace {
@@ -154,6 +155,44 @@ TEST_F(SchedulerTest, AnswersAreTheSameAloneAndUnderLoad) {
   EXPECT_GT(num_shared, 1000u);
   EXPECT_GT(num_accepted, 0u);
   EXPECT_GT(scheduler_->stats().num_preempted, 0u);
+}
+
+TEST_F(SchedulerTest, AdaptersAreThoseOfTheRequestAloneAndUnderLoad) {
+  constexpr uint64_t kRequests = 100;
+  const ModelConfig config = RandomModel().config();
+  const std::array<std::shared_ptr<const AdapterSet>, 4> adapters = {
+      nullptr, RandomAdapters(config, 4, 1), std::make_shared<AdapterSet>(), RandomAdapters(config, 3, 2)};
+  const auto submit_all = [&](size_t num_streams) {
+    Use({.num_threads = 2, .max_context_tokens = 512, .max_total_tokens = 1100, .keep_summaries = true},
+        {.num_streams = num_streams, .max_waiting = kRequests});
+    std::vector<std::shared_ptr<Told>> told;
+    for (uint64_t number = 0; number < kRequests; ++number) {
+      StreamRequest request = AnyRequest(number);
+      request.adapters = adapters[number % adapters.size()];
+      told.push_back(Submit(std::move(request)));
+      if (num_streams == 1) RunToTheEnd();
+    }
+    RunToTheEnd();
+    return told;
+  };
+  const auto alone = submit_all(1), together = submit_all(16);
+  size_t num_shared = 0, num_changed = 0;
+  for (uint64_t number = 0; number < kRequests; ++number) {
+    EXPECT_EQ(together[number]->tokens, alone[number]->tokens) << number;
+    num_shared += together[number]->result->reuse.shared;
+  }
+  EXPECT_GT(num_shared, 500u);
+  EXPECT_GT(scheduler_->stats().num_preempted, 0u);
+  Use({.num_threads = 2, .max_context_tokens = 512, .keep_summaries = true}, {.num_streams = 1});
+  for (uint64_t number = 0; number < kRequests; ++number) {
+    const auto without = Submit(AnyRequest(number));
+    RunToTheEnd();
+    if (number % 2 == 0) {
+      EXPECT_EQ(without->tokens, alone[number]->tokens) << number;
+    }
+    num_changed += without->tokens != alone[number]->tokens;
+  }
+  EXPECT_GT(num_changed, kRequests / 4);
 }
 
 TEST_F(SchedulerTest, AnswersAreThoseOfGenerate) {
@@ -333,6 +372,9 @@ TEST_F(SchedulerTest, InvalidRequestsAreRefused) {
   request = Request(5, 1);
   request.routing = RoutingPolicy::Parse("top_k:4").value();
   refused(request, "summaries");
+  request = Request(5, 1);
+  request.adapters = RandomAdapters(TinyConfig(), 2, 1);
+  refused(request, "of another shape");
   EXPECT_FALSE(scheduler_->Step());
 }
 

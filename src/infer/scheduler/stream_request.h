@@ -29,6 +29,8 @@ struct StreamRequest {
   SamplingOptions sampling;
   Speculation speculation = Speculation::kAuto;
   std::optional<RoutingPolicy> routing = {};  // none: the engine's
+  // Null: the engine's. Requests with the same object share products; an empty set: none.
+  std::shared_ptr<const AdapterSet> adapters = {};
   // Keys and values are shared and stored within this namespace only.
   std::string name_space = "default";
   std::string client = {};              // who is to get a fair share (FairQueue)
