@@ -4,6 +4,7 @@ import json
 import pathlib
 import random
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -424,6 +425,35 @@ def check_draining(server):
         pass
 
 
+def check_infill():
+    """Filling in, with a model whose control tokens are called as those of models that were made for it."""
+    folder = pathlib.Path(WORK) / "infill_model"
+    shutil.copytree(MODEL, folder)
+    names = {"<|im_start|>": "<|fim_prefix|>", "<|im_end|>": "<|fim_suffix|>", "<|endoftext|>": "<|fim_middle|>"}
+    for path in folder.glob("*.json"):
+        text = path.read_text()
+        for old, new in names.items():
+            text = text.replace(old, new)
+        path.write_text(text)
+    server = Server(PROGRAM, ["-m", folder, "--no-memory"], WORK)
+    more = {"temperature": 1, "seed": 5, "ignore_eos": True}
+    request = {"input_prefix": "int f(", "input_suffix": ") {}", "n_predict": 12, **more}
+    whole = server.ask("/infill", request)
+    same = server.ask("/v1/completions", {"prompt": "int f(", "suffix": ") {}", "max_tokens": 12, **more})
+    assert whole["content"] == same["choices"][0]["text"] and whole["content"], (whole, same)
+    assert (whole["tokens_predicted"], whole["stop_type"]) == (12, "limit"), whole
+    assert whole["tokens_evaluated"] == same["usage"]["prompt_tokens"]
+    events = [json.loads(event.removeprefix("data: ")) for event in server.stream("/infill", request)]
+    assert "".join(event["content"] for event in events) == whole["content"]
+    assert [event["stop"] for event in events] == [False] * (len(events) - 1) + [True]
+    cut = server.ask("/infill", {**request, "stop": [whole["content"][1:3]]})
+    assert cut["stop_type"] == "word" and whole["content"].startswith(cut["content"] + cut["stopping_word"]), cut
+    split = server.ask("/infill", {**request, "input_prefix": "int ", "prompt": "f("})
+    assert split["content"] == whole["content"]
+    assert server.ask("/infill", {**request, "input_extra": [{"filename": "a.h", "text": "int a;"}]})["content"]
+    assert server.end() == 0
+
+
 def check_models_on_demand():
     """Two models of which one is loaded at a time."""
     server = Server(PROGRAM, ["-m", f"one={MODEL}", "-m", f"two={MODEL}", "--no-memory"], WORK)
@@ -454,6 +484,7 @@ def main():
         server.kill()
     check_full_queue()
     check_keys()
+    check_infill()
     check_models_on_demand()
     check_memory()
 
