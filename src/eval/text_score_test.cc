@@ -11,6 +11,9 @@
 #include "base/file.h"
 #include "base/test_util.h"
 #include "eval/eval_test_util.h"
+#include "model/adapter/adapter_test_util.h"
+#include "model/adapter/merged_weights.h"
+#include "model/open_weights.h"
 
 namespace qwen25 {
 namespace {
@@ -192,6 +195,29 @@ TEST(TextScoreTest, NumbersThatAreNotFiniteAreAnError) {
       EXPECT_EQ(status.code(), StatusCode::kCorrupt) << name << " " << bad;
       EXPECT_ERROR_CONTAINS(status, std::string(name, 14));  // "model.layers.N"
     }
+  }
+}
+
+// The scores of the model with the adapter merged into it, also where the output is changed.
+TEST(TextScoreTest, AdaptersCountAsIfMerged) {
+  const Tokenizer tokenizer = ByteTokenizer();
+  const Model model = ByteModel(1);
+  TemporaryDirectory folder;
+  ASSERT_OK(model.Save(folder.path()));
+  const std::string text = kText + kText + kText;  // more rows than have logits at a time
+  ThreadPool threads(1);
+  for (const char* part : {"layers", ""}) {
+    const Adapter adapter = RandomAdapter(model.config(), 3, 1, 0.2, part);
+    ASSERT_OK_AND_ASSIGN(auto weights, MergedWeights::Make(OpenWeights(folder.path()).value(), {adapter}));
+    ASSERT_OK_AND_ASSIGN(const Model merged, Model::Load(*weights));
+    TextScoreOptions options = Options(model.config(), 200, 100);
+    TextScorer of_merged(merged, tokenizer, options), without(model, tokenizer, options);
+    options.adapters = AdapterSet::Make(model.config(), {&adapter, 1}, threads).value();
+    TextScorer apart(model, tokenizer, options);
+    for (TextScorer* scorer : {&of_merged, &without, &apart}) ASSERT_OK(scorer->AddText(text));
+    EXPECT_EQ(apart.score().num_tokens, of_merged.score().num_tokens);
+    EXPECT_NEAR(apart.score().NatsPerToken(), of_merged.score().NatsPerToken(), 1e-5) << part;
+    EXPECT_GT(std::fabs(without.score().NatsPerToken() - of_merged.score().NatsPerToken()), 1e-3) << part;
   }
 }
 

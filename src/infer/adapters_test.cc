@@ -200,7 +200,7 @@ TEST(AdaptersTest, AnOverflowStopsTheSequencesWithTheAdapterOnly) {
   Session plain(*engine), adapted(*engine);
   ASSERT_OK(adapted.SetAdapters(wild));
   const SessionTokens parts[] = {{&adapted, tokens}, {&plain, tokens}};
-  EXPECT_ERROR_CONTAINS(AppendTogether(*engine, parts), "not finite, first in model.");
+  EXPECT_ERROR_CONTAINS(AppendTogether(*engine, parts), "with adapters, which may be the cause");
   EXPECT_FALSE(adapted.error().ok());
   EXPECT_OK(plain.error());
   EXPECT_EQ(LogitsOf(plain), LogitsAlone(*engine, nullptr, tokens));

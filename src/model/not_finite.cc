@@ -48,9 +48,12 @@ Status ExplainOverflow(Execution& execution, const Model& model, const TokenBatc
   DecoderForward(execution, model, batch, options);
   if (!first && logits_are_finite) return {};
   return Corrupt(
-      "the model's numbers are not finite, first in {}{}: a weight is damaged, or too large for these "
+      "the model's numbers are not finite, first in {}{}{}: a weight is damaged, or too large for these "
       "formats; get the model's files again, or keep weights, keys and values in float32",
       Place(model, first),
+      options.adapters.empty()
+          ? ""
+          : ", with adapters, which may be the cause (leave them out, or scale them down)",
       options.kv.empty() ? std::string()
                          : fmt::format(", with keys and values in {}", KvFormatName(options.kv_format)));
 }

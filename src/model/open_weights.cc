@@ -140,7 +140,7 @@ Result<std::unique_ptr<WeightsReader>> FolderWeights::Open(const std::filesystem
   if (!std::filesystem::exists(file, ignored) &&
       std::filesystem::exists(directory / "adapter_config.json", ignored)) {
     return Unsupported(
-        "{}: holds an adapter (adapter_config.json), not a model; merge it into its base model first",
+        "{}: holds an adapter (adapter_config.json), not a model; give it to its base model as --adapter",
         directory.string());
   }
   QWEN25_TRY(const Json json, ReadJsonFile(file.string()));

@@ -82,9 +82,11 @@ void AddKeysVerb(CLI::App& app, RunVerb& run) {
       "A server that runs reads its keys again on SIGHUP.");
   const auto [list, listed] = AddVerb(*verb, run, "list", "Names and rights", ListKeys);
   AddFileFlag(*list, *listed);
+  list->footer("Example:\n  qwen25 keys list --file keys.json");
   const auto [remove, removed] = AddVerb(*verb, run, "remove", "Take a key away", RemoveKey);
   remove->add_option("name", removed->rights.name, "Whose key")->required();
   AddFileFlag(*remove, *removed);
+  remove->footer("Example:\n  qwen25 keys remove alice");
   verb->footer("Example:\n  qwen25 keys add alice --requests-per-minute 60");
 }
 
