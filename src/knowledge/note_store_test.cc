@@ -11,6 +11,7 @@
 #include <filesystem>
 #include <functional>
 #include <set>
+#include <thread>
 
 #include "base/file.h"
 #include "base/test_util.h"
@@ -486,6 +487,19 @@ TEST_P(NotesPlainAndEncrypted, SurviveAKillOnceAcknowledged) {
     }
     ASSERT_OK_AND_ASSIGN(const NoteStats stats, store->Stats());
     EXPECT_GE(stats.notes, total);
+  }
+}
+
+TEST(NewNoteStoreTest, SeveralMayOpenItAtOnce) {
+  for (int round = 0; round < 20; ++round) {
+    const TemporaryDirectory folder;
+    std::array<Status, 4> statuses;
+    std::vector<std::thread> threads;
+    for (Status& status : statuses) {
+      threads.emplace_back([&] { status = NoteStore::Open(folder.path(), nullptr).status(); });
+    }
+    for (std::thread& thread : threads) thread.join();
+    for (const Status& status : statuses) ASSERT_OK(status);
   }
 }
 

@@ -3,7 +3,10 @@
 #include <unistd.h>
 
 #include <cctype>
+#include <chrono>
+#include <thread>
 
+#include "base/clock.h"
 #include "knowledge/sealed_page.h"
 #include "knowledge/word_rank.h"
 
@@ -162,7 +165,7 @@ Result<Database> Database::OpenAs(Access access, const std::filesystem::path& pa
   }
   if (cipher != nullptr) QWEN25_RETURN_IF_ERROR(database.PrepareEncryption());
   if (access == Access::kWrite) {
-    QWEN25_RETURN_IF_ERROR(database.PrepareForWriting(cipher));
+    QWEN25_RETURN_IF_ERROR(database.PrepareForWriting(busy_milliseconds, cipher));
   } else {
     QWEN25_RETURN_IF_ERROR(database.QueryInt("SELECT count(*) FROM sqlite_master").status());
   }
@@ -173,9 +176,21 @@ Result<Database> Database::OpenAs(Access access, const std::filesystem::path& pa
   return database;
 }
 
-Status Database::PrepareForWriting(const Cipher* cipher) {
-  QWEN25_RETURN_IF_ERROR(
-      Execute("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA secure_delete=ON"));
+Status Database::StartLog(int busy_milliseconds) {
+  const double end = NowSeconds() + busy_milliseconds / 1000.0;
+  while (true) {
+    const int code = sqlite3_exec(connection_.get(), "PRAGMA journal_mode=WAL", nullptr, nullptr, nullptr);
+    if (code == SQLITE_OK) return {};
+    if ((code & 0xFF) != SQLITE_BUSY || NowSeconds() >= end) {
+      return SqliteStatus(connection_.get(), code, *source_, "PRAGMA journal_mode=WAL");
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+}
+
+Status Database::PrepareForWriting(int busy_milliseconds, const Cipher* cipher) {
+  QWEN25_RETURN_IF_ERROR(StartLog(busy_milliseconds));
+  QWEN25_RETURN_IF_ERROR(Execute("PRAGMA synchronous=FULL; PRAGMA secure_delete=ON"));
   if (cipher == nullptr) return {};
   QWEN25_TRY(Statement journal, Prepare("PRAGMA journal_mode"));
   QWEN25_TRY(const bool row, journal.Step());

@@ -94,7 +94,10 @@ class Database {
   };
   static Result<Database> OpenAs(Access access, const std::filesystem::path& path, int busy_milliseconds,
                                  const Cipher* cipher);
-  Status PrepareForWriting(const Cipher* cipher);
+  // Of several processes that open a new database at once, all but one are refused the change to a
+  // write-ahead log; SQLite does not wait there by itself.
+  Status StartLog(int busy_milliseconds);
+  Status PrepareForWriting(int busy_milliseconds, const Cipher* cipher);
 
   struct Close {
     void operator()(sqlite3* connection) const { sqlite3_close_v2(connection); }

@@ -121,10 +121,9 @@ Status RunLoadBench(const LoadBenchFlags& flags) {
 }  // namespace
 
 void AddLoadBench(CLI::App& verb, RunVerb& run) {
-  const auto [what, flags] = AddVerb(verb, run, "load",
-                                     "A server of the OpenAI API with many clients at once: tokens per "
-                                     "second, time to the first token and between tokens",
-                                     RunLoadBench);
+  const auto [what, flags] =
+      AddVerb(verb, run, "load",
+              "A server of the OpenAI API with many clients: tokens per second, waiting times", RunLoadBench);
   what->add_option("--url", flags->options.base_url, "Address of the API, with /v1")->capture_default_str();
   what->add_option("-m,--model", flags->options.model, "Name of the model in requests")
       ->capture_default_str();
