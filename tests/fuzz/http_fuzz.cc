@@ -11,7 +11,7 @@
 namespace qwen25 {
 namespace {
 
-constexpr RequestLimits kLimits = {.max_header_bytes = 1024, .max_headers = 20, .max_body_bytes = 2000};
+constexpr HttpRequestLimits kLimits = {.max_header_bytes = 1024, .max_headers = 20, .max_body_bytes = 2000};
 
 // Method, target and body of each request, and whether an error ended them. Which one may depend on the
 // pieces, where there are two reasons.

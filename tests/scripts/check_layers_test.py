@@ -41,6 +41,14 @@ class CheckLayersTest(checkout.CheckoutTest):
     def test_path_that_is_not_written_from_src(self):
         self.expect_violation({"src/middle/b.cc": '#include "b.h"\n'}, "src/middle/b.cc:1", "no file of src/")
 
+    def test_two_types_of_one_name(self):
+        text = "namespace qwen25 {\n\nstruct Limits {\n  int a;\n};\n\n}  // namespace qwen25\n"
+        self.expect_violation({"src/low/c.h": text, "src/middle/c.h": text.replace("struct", "class")},
+                              "src/middle/c.h", "Limits is defined in src/low/c.h, too")
+        inner = text.replace("namespace qwen25 {", "namespace qwen25::other {")
+        status, output = self.check({"src/low/c.h": text, "src/middle/c.h": inner})
+        self.assertEqual(status, 0, output)
+
     def test_test_util_outside_tests(self):
         self.expect_violation({"src/middle/b.cc": '#include "low/test_util.h"\n'}, "for *_test.cc only")
 

@@ -15,7 +15,7 @@ namespace {
 // those before, so that the time is linear; repeated keys are found when an object ends.
 class LimitedReader : public nlohmann::json_sax<Json> {
  public:
-  explicit LimitedReader(const RequestLimits& limits) : limits_(limits) {}
+  explicit LimitedReader(const RequestBodyLimits& limits) : limits_(limits) {}
 
   bool null() override { return Put(nullptr); }
   bool boolean(bool value) override { return Put(value); }
@@ -100,14 +100,14 @@ class LimitedReader : public nlohmann::json_sax<Json> {
     return &members.back().second;
   }
 
-  const RequestLimits& limits_;
+  const RequestBodyLimits& limits_;
   std::vector<Json*> open_;
   std::string key_;
   size_t num_values_ = 0;
 };
 
 ApiResult<Json> ParseLimited(std::string_view text, const std::string& param, std::string_view what,
-                             const RequestLimits& limits) {
+                             const RequestBodyLimits& limits) {
   if (text.size() > limits.bytes) {
     ApiError error = InvalidRequest(
         param, fmt::format("{} has {} bytes, at most {} are accepted.", what, text.size(), limits.bytes));
@@ -122,7 +122,7 @@ ApiResult<Json> ParseLimited(std::string_view text, const std::string& param, st
 
 }  // namespace
 
-ApiResult<Json> ParseRequestJson(std::string_view body, const RequestLimits& limits) {
+ApiResult<Json> ParseRequestJson(std::string_view body, const RequestBodyLimits& limits) {
   ApiResult<Json> document = ParseLimited(body, "", "The body of the request", limits);
   if (document.ok() && !document->is_object()) {
     return InvalidRequest(
@@ -132,7 +132,7 @@ ApiResult<Json> ParseRequestJson(std::string_view body, const RequestLimits& lim
 }
 
 ApiResult<Json> ParseEmbeddedJson(std::string_view text, const std::string& param,
-                                  const RequestLimits& limits) {
+                                  const RequestBodyLimits& limits) {
   return ParseLimited(text, param, fmt::format("The JSON in {}", param), limits);
 }
 

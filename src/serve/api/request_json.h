@@ -9,7 +9,7 @@
 
 namespace qwen25 {
 
-struct RequestLimits {
+struct RequestBodyLimits {
   size_t bytes = size_t{32} << 20;  // of the body
   size_t depth = 64;                // open objects and arrays: what walks the tree recurses
   // Numbers, texts, objects and arrays together. A value takes 16 bytes or more, though "1," has two: prompts
@@ -21,10 +21,10 @@ struct RequestLimits {
 // Parses a body that must be an object. Integers of any size are kept, as by ParsePythonJson. 413 for a body
 // that is too large; 400 if it is not UTF-8, not JSON by the standard (NaN and a repeated key are not), holds
 // a number beyond float64, or exceeds another limit. The message has the byte where reading stopped.
-ApiResult<Json> ParseRequestJson(std::string_view body, const RequestLimits& limits = {});
+ApiResult<Json> ParseRequestJson(std::string_view body, const RequestBodyLimits& limits = {});
 
 // The same for JSON inside of a string of a request, of any type. An error's param is `param`.
 ApiResult<Json> ParseEmbeddedJson(std::string_view text, const std::string& param,
-                                  const RequestLimits& limits = {});
+                                  const RequestBodyLimits& limits = {});
 
 }  // namespace qwen25

@@ -25,7 +25,7 @@ TEST(RequestJsonTest, KeepsWhatTheTextHas) {
 }
 
 TEST(RequestJsonTest, LimitsCountExactly) {
-  const RequestLimits limits = {.bytes = 40, .depth = 3, .values = 5, .members = 2};
+  const RequestBodyLimits limits = {.bytes = 40, .depth = 3, .values = 5, .members = 2};
   const auto error = [&](const std::string& body) {
     const ApiResult<Json> json = ParseRequestJson(body, limits);
     return json.ok() ? std::string() : json.error().message;

@@ -73,7 +73,7 @@ void SetSocketOptions(int descriptor) {
   set(IPPROTO_TCP, TCP_KEEPCNT, 3);
 }
 
-RequestLimits LimitsOf(const HttpServerOptions& options) {
+HttpRequestLimits LimitsOf(const HttpServerOptions& options) {
   return {.max_header_bytes = options.max_header_bytes,
           .max_headers = options.max_headers,
           .max_body_bytes = options.max_body_bytes};

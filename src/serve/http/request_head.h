@@ -17,7 +17,7 @@ struct ProtocolError {
   std::string message;
 };
 
-struct RequestLimits {
+struct HttpRequestLimits {
   size_t max_header_bytes = 0;  // request line, headers and the empty line after them
   size_t max_headers = 0;
   uint64_t max_body_bytes = 0;
@@ -27,7 +27,7 @@ struct RequestLimits {
 // headers, a line feed alone).
 class RequestHeadCheck {
  public:
-  explicit RequestHeadCheck(const RequestLimits& limits) : limits_(limits) {}
+  explicit RequestHeadCheck(const HttpRequestLimits& limits) : limits_(limits) {}
 
   // Looks at what is new in `input`, which begins with the head and with all that was passed before. Returns
   // what is wrong, if anything is; then the request is over.
@@ -51,7 +51,7 @@ class RequestHeadCheck {
   Refusal CheckOnlyOnce(std::string_view name);
   Refusal CheckEnd();
 
-  const RequestLimits limits_;
+  const HttpRequestLimits limits_;
   size_t seen_ = 0;        // bytes that were looked at
   size_t line_start_ = 0;  // of the line that is not complete yet
   size_t head_bytes_ = 0;

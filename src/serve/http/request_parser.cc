@@ -59,7 +59,7 @@ std::string Text(const boost::beast::string_view& text) {
 
 class RequestParser::Body : public http::request_parser<GrowingBody> {};
 
-RequestParser::RequestParser(const RequestLimits& limits) : limits_(limits), head_(limits) {}
+RequestParser::RequestParser(const HttpRequestLimits& limits) : limits_(limits), head_(limits) {}
 RequestParser::~RequestParser() = default;
 
 size_t RequestParser::Parse(std::string_view input) {

@@ -19,7 +19,7 @@ class RequestParser {
     kFailed,  // see error()
   };
 
-  explicit RequestParser(const RequestLimits& limits);
+  explicit RequestParser(const HttpRequestLimits& limits);
   ~RequestParser();
   RequestParser(const RequestParser&) = delete;
   RequestParser& operator=(const RequestParser&) = delete;
@@ -54,7 +54,7 @@ class RequestParser {
   void Fail(ProtocolError error);
   void TakeHead();
 
-  const RequestLimits limits_;
+  const HttpRequestLimits limits_;
   State state_ = State::kHead;
   ProtocolError error_;
   RequestHeadCheck head_;

@@ -9,7 +9,7 @@
 namespace qwen25 {
 namespace {
 
-constexpr RequestLimits kLimits = {.max_header_bytes = 400, .max_headers = 8, .max_body_bytes = 300};
+constexpr HttpRequestLimits kLimits = {.max_header_bytes = 400, .max_headers = 8, .max_body_bytes = 300};
 
 // What became of the requests in some bytes: as many as can be read, one after the other.
 struct Outcome {
