@@ -20,7 +20,7 @@ struct ServeFlags {
   ApiServerOptions server;
   MemoryPlace memory;
   std::string embedder;
-  uint32_t kv_mib = 0, step_ms = 100, drain_seconds = 60;
+  uint32_t kv_mib = 0, step_ms = 40, drain_seconds = 60;
 };
 
 // "NAME=PATH", or a path that is its own name.
