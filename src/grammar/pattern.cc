@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "text/code_point_set.h"
+#include "text/pattern_cursor.h"
 #include "text/utf8.h"
 
 namespace qwen25::grammar {
@@ -46,9 +47,9 @@ icu::UnicodeSet OneOf(char32_t c) {
   return icu::UnicodeSet(code_point, code_point);
 }
 
-class Parser {
+class Parser : PatternCursor {
  public:
-  Parser(std::string_view pattern, const GrammarLimits& limits) : pattern_(pattern), limits_(limits) {}
+  Parser(std::string_view pattern, const GrammarLimits& limits) : PatternCursor(pattern), limits_(limits) {}
 
   Result<Expression> Parse() {
     if (!IsValidUtf8(pattern_)) return InvalidArgument("the pattern is not UTF-8");
@@ -58,19 +59,6 @@ class Parser {
   }
 
  private:
-  bool AtEnd() const { return at_ >= pattern_.size(); }
-  bool Next(std::string_view text) const { return pattern_.substr(at_).starts_with(text); }
-  bool Take(std::string_view text) {
-    if (!Next(text)) return false;
-    at_ += text.size();
-    return true;
-  }
-  char32_t TakeCharacter() {
-    const DecodedCodePoint c = DecodeCodePoint(pattern_.data() + at_, pattern_.data() + pattern_.size());
-    at_ += c.bytes;
-    return c.code_point;
-  }
-
   Result<Expression> ParseAlternatives(size_t depth) {
     if (depth > limits_.depth)
       return ResourceExhausted("more than {} groups inside each other", limits_.depth);
@@ -327,9 +315,7 @@ class Parser {
     return ParseEscape(begin);
   }
 
-  std::string_view pattern_;
   const GrammarLimits& limits_;
-  size_t at_ = 0;
 };
 
 }  // namespace

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <string>
 
+#include "text/pattern_cursor.h"
 #include "text/regex_program.h"
 
 namespace qwen25 {
@@ -56,9 +57,9 @@ bool FoldsTogether(char32_t a, char32_t b) {
   return std::ranges::any_of(foldings, [&](const auto& folding) { return folding.indexOf(pair) >= 0; });
 }
 
-class Parser {
+class Parser : PatternCursor {
  public:
-  explicit Parser(std::string_view pattern) : pattern_(pattern) {}
+  explicit Parser(std::string_view pattern) : PatternCursor(pattern) {}
 
   Result<RegexNode> Parse() {
     QWEN25_TRY(RegexNode node, ParseAlternatives(0));
@@ -71,19 +72,6 @@ class Parser {
     bool ignore_case = false;
     bool dot_all = false;
   };
-
-  bool AtEnd() const { return at_ >= pattern_.size(); }
-  bool Next(std::string_view text) const { return pattern_.substr(at_).starts_with(text); }
-  bool Take(std::string_view text) {
-    if (!Next(text)) return false;
-    at_ += text.size();
-    return true;
-  }
-  char32_t TakeCharacter() {
-    const DecodedCodePoint c = DecodeCodePoint(pattern_.data() + at_, pattern_.data() + pattern_.size());
-    at_ += c.bytes;
-    return c.code_point;
-  }
 
   // Alternatives up to the end or a ")". Flags that are set inside end with them.
   Result<RegexNode> ParseAlternatives(int depth) {
@@ -470,8 +458,6 @@ class Parser {
     return {};
   }
 
-  std::string_view pattern_;
-  size_t at_ = 0;
   Flags flags_;
   char32_t last_literal_ = 0;  // the letter right before that ignores case; 0: none
 };
