@@ -65,6 +65,27 @@ def check_answers(server):
     assert continued["usage"]["prompt_tokens"] == len(server.ask("/tokenize", {"prompt": template})["tokens"])
 
 
+def check_scores(server):
+    """Tokens have the same scores, to the bit, when they are drawn and when they are read."""
+
+    def tokens_of(text):
+        return server.ask("/tokenize", {"prompt": text, "add_special_tokens": False})["tokens"]
+
+    num_compared = 0
+    for begin in ["int main", "return", "# ", "the", "for (", "const"]:
+        prompt = tokens_of(begin)
+        request = {"prompt": prompt, "max_tokens": 3, "temperature": 0, "logprobs": 1}
+        drawn = server.ask("/v1/completions", request)["choices"][0]
+        tokens = tokens_of(begin + drawn["text"])
+        if len(tokens) != len(prompt) + 3 or tokens[: len(prompt)] != prompt:
+            continue  # the text has other tokens than those that were drawn
+        scored = server.ask("/v1/completions", {**request, "prompt": tokens, "max_tokens": 1, "echo": True})
+        read = scored["choices"][0]["logprobs"]["token_logprobs"][len(prompt) : len(tokens)]
+        assert read == drawn["logprobs"]["token_logprobs"], (begin, read, drawn)
+        num_compared += 1
+    assert num_compared > 0
+
+
 def check_completions(server):
     request = {"prompt": "int main", "max_tokens": 6, "temperature": 0, "logprobs": 2}
     whole = server.ask("/v1/completions", request)["choices"][0]
@@ -81,11 +102,7 @@ def check_completions(server):
         assert len(log["tokens"]) == length + 1 and log["token_logprobs"][0] is None
         for value, top in zip(log["token_logprobs"][1:], log["top_logprobs"][1:]):
             assert value <= max(top.values()) and value in top.values(), (value, top)
-    # The tokens that greedy decoding drew are the most likely ones, to the bit.
-    drawn = server.ask("/tokenize", {"prompt": "int main", "add_special_tokens": False})["tokens"]
-    if tokens[: len(drawn)] == drawn and len(tokens) == len(drawn) + 6:
-        log = scored[0]["logprobs"]
-        assert log["token_logprobs"][len(drawn) : len(tokens)] == whole["logprobs"]["token_logprobs"]
+    check_scores(server)
     assert server.ask("/detokenize", {"tokens": tokens})["prompt"] == "int main" + whole["text"]
     empty = server.ask("/v1/completions", {"prompt": "int main", "max_tokens": 0, "echo": True})
     assert empty["choices"][0]["text"] == "int main" and empty["usage"]["completion_tokens"] == 0, empty
@@ -319,16 +336,20 @@ def check_keys():
     assert status == 403 and error["param"] == "memory.namespace", error
     status, error, headers = server.refused("/v1/chat/completions", ask(), key=alice)
     assert status == 429 and 1 <= int(headers["retry-after"]) <= 20, headers
-    bob = add("bob")
+    bob, late = add("bob"), add("late", "--priority", "3")
     assert server.refused("/v1/models", key=bob)[0] == 401
     server.process.send_signal(signal.SIGHUP)
     server.wait_for(lambda: "reloaded" in server.output(), "keys are read again")
     server.ask("/v1/models", key=bob)
     assert server.refused("/v1/chat/completions", ask(priority=-5), key=bob)[1]["param"] == "priority"
+    # Who may only come late does so without asking for it.
+    server.ask("/v1/chat/completions", ask(), key=late)
+    server.ask("/v1/chat/completions", ask(priority=3), key=late)
+    assert server.refused("/v1/chat/completions", ask(priority=2), key=late)[0] == 403
     assert server.end() == 0
     entries = [json.loads(line) for line in log.read_text().splitlines()]
-    assert {entry["key"] for entry in entries} == {"", "alice", "operator", "bob"}, entries
-    assert sum(entry.get("answer_tokens", 0) for entry in entries) == 24
+    assert {entry["key"] for entry in entries} == {"", "alice", "operator", "bob", "late"}, entries
+    assert sum(entry.get("answer_tokens", 0) for entry in entries) == 48
     assert "something new" not in log.read_text() and alice not in log.read_text()
     refused = subprocess.run([PROGRAM, "serve", "-m", MODEL, "--host", "0.0.0.0"], capture_output=True, text=True)
     assert refused.returncode != 0 and "--keys" in refused.stderr, refused

@@ -11,6 +11,7 @@ struct KeysFlags {
   std::string file = "keys.json";
   std::vector<std::string> scopes = {"chat"};
   KeyRights rights;
+  int priority = 0;
 };
 
 // The keys of the file; none if there is no such file yet.
@@ -22,6 +23,7 @@ Result<ApiKeys> LoadOrBegin(const std::string& file) {
 Status AddKey(const KeysFlags& flags) {
   QWEN25_TRY(ApiKeys keys, LoadOrBegin(flags.file));
   KeyRights rights = flags.rights;
+  rights.max_priority = -flags.priority;  // the API's lower numbers come first
   for (const std::string& name : flags.scopes) {
     QWEN25_TRY(const Scope scope, ParseScope(name));
     rights.scopes |= static_cast<uint8_t>(scope);
@@ -41,7 +43,7 @@ Status ListKeys(const KeysFlags& flags) {
     if (rights.requests_per_minute != 0)
       line += fmt::format("; {} requests a minute", rights.requests_per_minute);
     if (rights.tokens_per_minute != 0) line += fmt::format("; {} tokens a minute", rights.tokens_per_minute);
-    if (rights.max_priority != 0) line += fmt::format("; priority down to {}", -rights.max_priority);
+    if (rights.max_priority != 0) line += fmt::format("; priority from {}", -rights.max_priority);
     fmt::print("{}\n", line);
   }
   return {};
@@ -74,6 +76,10 @@ void AddKeysVerb(CLI::App& app, RunVerb& run) {
       ->capture_default_str();
   add->add_option("--tokens-per-minute", added->rights.tokens_per_minute,
                   "Of prompts and answers; 0: no limit")
+      ->capture_default_str();
+  add->add_option("--priority", added->priority,
+                  "The lowest \"priority\" that its requests may have; lower ones are served first")
+      ->check(CLI::Range(-1000, 1000))
       ->capture_default_str();
   add->footer(
       "Examples:\n"

@@ -8,8 +8,8 @@
 namespace qwen25 {
 namespace {
 
-constexpr int kBadRequest = 400, kNotFoundStatus = 404, kTooManyRequests = 429, kServerFault = 500,
-              kUnavailable = 503;
+constexpr int kBadRequest = 400, kForbidden = 403, kNotFoundStatus = 404, kTooManyRequests = 429,
+              kServerFault = 500, kUnavailable = 503;
 
 ApiError MakeError(int status, std::string code, std::string param, std::string message) {
   return {.status = status,
@@ -93,6 +93,10 @@ std::string_view ErrorTypeOf(int status) {
 
 ApiError InvalidRequest(std::string param, std::string message) {
   return MakeError(kBadRequest, "", std::move(param), std::move(message));
+}
+
+ApiError NotAllowed(std::string param, std::string message) {
+  return MakeError(kForbidden, {}, std::move(param), std::move(message));
 }
 
 ApiError UnknownModel(const std::string& model) {

@@ -55,6 +55,8 @@ std::string_view ErrorTypeOf(int status);
 
 // 400: `param` breaks the rule that the message states. "" for a request that is wrong as a whole.
 ApiError InvalidRequest(std::string param, std::string message);
+// 403: the key may not do what `param` asks for.
+ApiError NotAllowed(std::string param, std::string message);
 // 404 with OpenAI's code "model_not_found". `model` is what the client asked for.
 ApiError UnknownModel(const std::string& model);
 // 500. The text is the same for every failure but for `incident_id`, under which the log has the reason.

@@ -47,10 +47,7 @@ ApiResult<Json> UseMemory(ServerCall& call, const ServedModel& model, ChatReques
   }
   const std::string name_space = request.server.memory->name_space.value_or(call.DefaultNamespace());
   if (!call.MayUse(name_space) || !call.MayUseMemory()) {
-    ApiError error = InvalidRequest("memory.namespace", "This key may not use this memory.");
-    error.status = 403;
-    error.type = ErrorTypeOf(403);
-    return error;
+    return NotAllowed("memory.namespace", "This key may not use this memory.");
   }
   const LoadedModel& loaded = model.model();
   return call.memory().AddNotes(name_space, model.name(), loaded.tokenizer, model.max_context_tokens(),

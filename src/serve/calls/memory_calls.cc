@@ -26,10 +26,7 @@ std::optional<std::string> NamespaceOf(ServerCall& call, const std::optional<std
     return std::nullopt;
   }
   if (call.MayUse(name_space)) return name_space;
-  ApiError error = InvalidRequest("namespace", "This key may not use this namespace.");
-  error.status = 403;
-  error.type = ErrorTypeOf(403);
-  call.Refuse(error);
+  call.Refuse(NotAllowed("namespace", "This key may not use this namespace."));
   return std::nullopt;
 }
 

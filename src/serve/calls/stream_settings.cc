@@ -16,13 +16,6 @@ uint64_t RandomSeed() {
   return seed;
 }
 
-ApiError NotAllowed(std::string param, std::string message) {
-  ApiError error = InvalidRequest(std::move(param), std::move(message));
-  error.status = 403;
-  error.type = ErrorTypeOf(403);
-  return error;
-}
-
 // Who is served, and when.
 std::optional<ApiError> SetPlace(const ServerCall& call, const ServerOptions& server, StreamRequest& stream) {
   stream.client = call.rights().name;
@@ -31,9 +24,11 @@ std::optional<ApiError> SetPlace(const ServerCall& call, const ServerOptions& se
   if (!call.MayUse(stream.name_space)) {
     return NotAllowed("memory.namespace", "This key may not use this namespace.");
   }
+  const bool has_key = !call.rights().name.empty();
   stream.priority = static_cast<int>(-server.priority);  // the API's lower numbers come first
-  const bool may_hurry = call.rights().name.empty() || stream.priority <= call.rights().max_priority;
-  if (!may_hurry) {
+  // Who asks for none gets the best that the key may have, up to the usual one.
+  if (has_key && stream.priority == 0) stream.priority = std::min(0, call.rights().max_priority);
+  if (has_key && stream.priority > call.rights().max_priority) {
     return NotAllowed("priority",
                       fmt::format("This key may ask for a priority of {} or more, and {} was asked for.",
                                   -call.rights().max_priority, server.priority));
