@@ -64,7 +64,13 @@ Status AuditLog::Reopen() {
 }
 
 void AuditLog::Write(const AuditEntry& entry) {
-  if (path_.empty()) return;
+  if (path_.empty()) {
+    // What the server failed at must be found somewhere under the number that the client was told.
+    if (entry.status >= 500 && !entry.reason.empty()) {
+      fmt::print(stderr, "error: request {}: {}\n", entry.request_id, entry.reason);
+    }
+    return;
+  }
   Json line = {{"time", TimeNow()},      {"id", entry.request_id},  {"key", entry.key_name},
                {"peer", entry.peer},     {"method", entry.method},  {"path", entry.path},
                {"status", entry.status}, {"seconds", entry.seconds}};

@@ -22,7 +22,8 @@ struct AuditEntry {
 // Thread-safe. A line that cannot be written is reported once on standard error.
 class AuditLog {
  public:
-  // Appends to the file, which is created with mode 0600; "": writes nothing. kIo.
+  // Appends to the file, which is created with mode 0600. "": only what the server failed at is written, to
+  // standard error. kIo.
   static Result<std::unique_ptr<AuditLog>> Open(const std::filesystem::path& path);
   ~AuditLog();
   AuditLog(const AuditLog&) = delete;

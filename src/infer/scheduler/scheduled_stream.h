@@ -32,7 +32,6 @@ class ScheduledStream {
   // Gives its keys and values back. It then has to begin again.
   void Preempt();
 
-  bool has_begun() const { return has_begun_; }
   // Has tokens to read before it can draw.
   bool reads() const { return has_begun_ && num_read() < reading_.size(); }
   bool draws() const { return has_begun_ && !reads(); }
@@ -45,7 +44,8 @@ class ScheduledStream {
   size_t num_to_read() const { return reading_.size(); }
 
   // The tokens of the next pass: up to `count` of those to read, which must not be none, or the last token
-  // drawn with proposals: with `speculates` also those that only save time. Valid until the pass was made.
+  // drawn and proposals of what follows it. Without `speculates` there are only proposals that the answer
+  // depends on. Valid until the pass was made.
   SessionTokens NextRead(size_t count);
   SessionTokens NextDraw(bool speculates);
 
@@ -64,11 +64,8 @@ class ScheduledStream {
   // Tells the observer about the end. Call it once.
   const StreamResult& Finish();
 
-  // When the first token was drawn, and how many there are.
+  // When the first token was drawn.
   std::optional<double> first_token() const { return first_token_; }
-  size_t num_answer_tokens() const { return answer_.tokens().size(); }
-  double submitted() const { return submitted_; }
-  double begun() const { return begun_; }
 
  private:
   size_t num_read() const { return session_->tokens().size(); }

@@ -50,9 +50,9 @@ struct SchedulerStats {
 class Scheduler {
  public:
   struct Options {
-    size_t num_streams = 16;    // served at a time, at least 1
-    size_t max_waiting = 256;   // further requests are refused
-    double step_seconds = 0.1;  // that a step with pieces of prompts may take, above 0
+    size_t num_streams = 16;     // served at a time, at least 1
+    size_t max_waiting = 256;    // further requests are refused
+    double step_seconds = 0.04;  // that a step with pieces of prompts may take, above 0
   };
 
   // `engine` and `tokenizer` must outlive the scheduler. Nobody else may use the engine between Start and the

@@ -13,6 +13,21 @@ namespace {
 // Namespaces whose notes stay open: each holds a few files.
 constexpr size_t kMostConversations = 64;
 
+std::string_view TextOf(ConversationProblem::What what) {
+  switch (what) {
+    case ConversationProblem::What::kNotRemembered:
+      return "the note was not remembered";
+    case ConversationProblem::What::kNothingRecalled:
+      return "the notes could not be searched";
+    case ConversationProblem::What::kNothingForgotten:
+      return "nothing was forgotten";
+    case ConversationProblem::What::kForgottenLater:
+      return "keys and values of what was forgotten go when the server starts again";
+    default:
+      return "the memory could not be used";
+  }
+}
+
 // Adds an event to what happened.
 struct Telling {
   Json& happened;
@@ -32,10 +47,7 @@ struct Telling {
     happened["problems"].push_back("the memory cannot be used");
   }
   void operator()(const ConversationProblem& event) const {
-    using What = ConversationProblem::What;
-    happened["problems"].push_back(event.what == What::kNotRemembered     ? "not remembered"
-                                   : event.what == What::kNothingRecalled ? "the notes could not be searched"
-                                                                          : "not forgotten");
+    happened["problems"].push_back(TextOf(event.what));
   }
   template <typename Other>
   void operator()(const Other&) const {}

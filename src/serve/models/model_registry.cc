@@ -88,24 +88,17 @@ std::vector<std::shared_ptr<ServedModel>> ModelRegistry::Loaded() const {
   return loaded;
 }
 
-bool ModelRegistry::WaitUntilIdle(double deadline) {
-  for (const auto& model : Loaded()) {
-    if (!model->scheduler().WaitUntilIdle(deadline)) return false;
-  }
-  return true;
-}
-
 void ModelRegistry::Log(const std::string& line) const {
   if (options_.log) options_.log(line);
 }
 
-void ModelRegistry::UnloadOldest() {
+bool ModelRegistry::UnloadOldest() {
   std::shared_ptr<ServedModel> oldest;
   {
     const std::lock_guard lock(mutex_);
     const auto num_loaded =
         std::ranges::count_if(models_, [](const Model& model) { return model.served != nullptr; });
-    if (static_cast<size_t>(num_loaded) < options_.max_loaded) return;
+    if (static_cast<size_t>(num_loaded) < options_.max_loaded) return true;
     const auto last_use = [](const Model& model) {
       return model.served ? model.last_use : std::numeric_limits<uint64_t>::max();
     };
@@ -120,8 +113,10 @@ void ModelRegistry::UnloadOldest() {
       return stopping_ ||
              std::ranges::find(returned_, model, &std::unique_ptr<ServedModel>::get) != returned_.end();
     });
+    if (stopping_) return false;
   }
   DeleteReturned();
+  return true;
 }
 
 void ModelRegistry::DeleteReturned() {
@@ -146,7 +141,7 @@ void ModelRegistry::Run() {
     }
     DeleteReturned();
     if (model == nullptr) continue;
-    UnloadOldest();
+    if (!UnloadOldest()) return;
     const double start = NowSeconds();
     Result<std::unique_ptr<ServedModel>> loaded =
         ServedModel::Load(model->source.name, model->source.model, options_.served);

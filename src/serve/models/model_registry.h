@@ -54,8 +54,6 @@ class ModelRegistry {
   std::vector<Listed> List() const;
   // Those that are loaded now.
   std::vector<std::shared_ptr<ServedModel>> Loaded() const;
-  // Waits until no model has anything to answer. False at that time on the clock of NowSeconds().
-  bool WaitUntilIdle(double deadline);
 
  private:
   struct Model {
@@ -68,8 +66,8 @@ class ModelRegistry {
 
   Model* Find(const std::string& name);
   void Run();
-  // Makes room for one more model. Called without the lock.
-  void UnloadOldest();
+  // Makes room for one more model. False if the registry is to end. Called without the lock.
+  bool UnloadOldest();
   // Deletes models that nobody has any more. Whoever lets one go last may be on a thread of its own.
   void DeleteReturned();
   void Log(const std::string& line) const;
